@@ -1,0 +1,1 @@
+"""Where people and hospitals use CrossRay: command line, service, page, batch."""

@@ -1,0 +1,1 @@
+"""Public datasets, and the phantom, made into one prepared folder."""

@@ -1,0 +1,141 @@
+"""The manifest: what a prepared folder holds, one JSON line a study.
+
+    prepared/
+      studies.jsonl     one Study a line, in order of id
+      images/           one grayscale PNG a picture, longest side as prepared
+      masks/            one 16-bit PNG a picture with findings: bit k is FINDINGS[k] (phantom only)
+      tokenizer.json    trained on the train split only
+      prepared.json     how it was made, and the SHA-256 of studies.jsonl
+
+Paths are relative to the folder, with forward slashes. Boxes are (x0, y0, x1, y1) in pixels of the
+prepared picture, x1 and y1 exclusive. Sides are the patient's, so right is on the left of a picture.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from model.errors import DataError
+
+__all__ = [
+    "FINDINGS",
+    "SPLITS",
+    "Finding",
+    "Phrase",
+    "Picture",
+    "Study",
+    "manifest_hash",
+    "read_studies",
+    "write_studies",
+]
+
+FINDINGS = (
+    "opacity",
+    "pleural_effusion",
+    "pneumothorax",
+    "cardiomegaly",
+    "edema",
+    "atelectasis",
+    "nodule",
+    "rib_fracture",
+    "hyperinflation",
+    "hiatal_hernia",
+    "endotracheal_tube",
+    "central_line",
+    "pacemaker",
+)
+SPLITS = ("train", "validate", "test")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding at one place. A bilateral effusion is two findings."""
+
+    name: str
+    """One of FINDINGS."""
+    severity: str | None
+    """"mild", "moderate" or "severe"; None for devices, fractures and hernias."""
+    side: str | None
+    """The patient's "right" or "left"; None for what lies in the middle or has no side."""
+    zone: str | None
+    """"upper", "mid" or "lower" third of the lung; None where it does not apply."""
+    box: tuple[int, int, int, int]
+    picture: int = 0
+    """Which of the study's pictures the box lies on."""
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A span of the report's text that speaks of findings which are there."""
+
+    start: int
+    end: int
+    findings: tuple[int, ...]
+    """Positions in Study.findings; several for "bilateral effusions"."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    path: str
+    width: int
+    height: int
+    view: str | None
+    """"PA", "AP", "LATERAL" or None where unknown."""
+    mask: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    id: str
+    split: str
+    pictures: tuple[Picture, ...]
+    report: str
+    """The target text: "Findings: ... Impression: ..."."""
+    findings: tuple[Finding, ...] = ()
+    phrases: tuple[Phrase, ...] = ()
+
+
+def write_studies(folder: Path, studies: Iterable[Study]) -> str:
+    """Write studies.jsonl whole or not at all; returns its SHA-256."""
+    temporary = folder / "studies.jsonl.part"
+    with temporary.open("w", encoding="utf-8", newline="\n") as out:
+        for study in studies:
+            out.write(json.dumps(asdict(study), ensure_ascii=False, sort_keys=True) + "\n")
+    temporary.replace(folder / "studies.jsonl")
+    return manifest_hash(folder)
+
+
+def read_studies(folder: Path, split: str | None = None) -> Iterator[Study]:
+    """Stream the studies of a prepared folder, of one split or of all.
+
+    Raises:
+        DataError: no manifest there, or a line that is not a study.
+    """
+    path = folder / "studies.jsonl"
+    if not path.is_file():
+        raise DataError(f"no studies.jsonl in {str(folder)!r}: make it with `crossray prepare`")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                study = _study(json.loads(line))
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(f"{path.name} line {number} is not a study: {error!r}") from error
+            if split is None or study.split == split:
+                yield study
+
+
+def _study(fields: dict) -> Study:
+    findings = [Finding(**{**f, "box": tuple(f["box"])}) for f in fields.pop("findings")]
+    phrases = [Phrase(**{**p, "findings": tuple(p["findings"])}) for p in fields.pop("phrases")]
+    pictures = [Picture(**p) for p in fields.pop("pictures")]
+    return Study(
+        **fields, pictures=tuple(pictures), findings=tuple(findings), phrases=tuple(phrases)
+    )
+
+
+def manifest_hash(folder: Path) -> str:
+    """SHA-256 of studies.jsonl, the identity of a prepared folder."""
+    with (folder / "studies.jsonl").open("rb") as manifest:
+        return hashlib.file_digest(manifest, "sha256").hexdigest()

@@ -1,0 +1,62 @@
+"""Every error CrossRay raises on purpose.
+
+CrossRayError
+├── ImageError              a file cannot become a radiograph's pixels
+│   ├── UnsupportedImage    not DICOM, PNG or JPEG at all (an HTML page named .dcm, a text file)
+│   ├── UndecodableImage    says it is one of them, but is truncated, corrupt or contradicts itself
+│   ├── NotARadiograph      a good picture of the wrong kind (CT, colour photograph, cine loop)
+│   └── ImageTooLarge       more bytes, pixels, memory or time than the limits allow
+├── CheckpointError         a checkpoint folder that is incomplete, altered or of another kind
+├── DataError               a prepared folder or manifest that does not say what it must
+└── ConfigError             a setting with a value that cannot work
+
+Each message quotes the offending value and says the way out. Messages never hold patient data.
+"""
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "CrossRayError",
+    "DataError",
+    "ImageError",
+    "ImageTooLarge",
+    "NotARadiograph",
+    "UndecodableImage",
+    "UnsupportedImage",
+]
+
+
+class CrossRayError(Exception):
+    """Base of every error CrossRay raises on purpose."""
+
+
+class ImageError(CrossRayError):
+    """A file cannot become a radiograph's pixels."""
+
+
+class UnsupportedImage(ImageError):
+    """The bytes are not DICOM, PNG or JPEG."""
+
+
+class UndecodableImage(ImageError):
+    """The bytes claim a known format but are truncated, corrupt or contradict themselves."""
+
+
+class NotARadiograph(ImageError):
+    """A readable picture of the wrong kind: another modality, colour, several frames."""
+
+
+class ImageTooLarge(ImageError):
+    """More bytes, pixels, memory or decoding time than the limits allow."""
+
+
+class CheckpointError(CrossRayError):
+    """A checkpoint folder that is incomplete, altered or of another kind."""
+
+
+class DataError(CrossRayError):
+    """A prepared folder or manifest that does not say what it must."""
+
+
+class ConfigError(CrossRayError):
+    """A setting with a value that cannot work."""

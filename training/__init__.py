@@ -1,0 +1,1 @@
+"""A prepared folder in, a checkpoint folder and honest numbers about it out."""
