@@ -8,7 +8,7 @@
       prepared.json     how it was made, and the SHA-256 of studies.jsonl
 
 Paths are relative to the folder, with forward slashes. Boxes are (x0, y0, x1, y1) in pixels of the
-prepared picture, x1 and y1 exclusive. Sides are the patient's, so right is on the left of a picture.
+prepared picture, x1 and y1 exclusive. Sides are the patient's: right lies on a picture's left.
 """
 
 import hashlib
@@ -27,7 +27,9 @@ __all__ = [
     "Picture",
     "Study",
     "manifest_hash",
+    "parse_study",
     "read_studies",
+    "study_line",
     "write_studies",
 ]
 
@@ -102,7 +104,7 @@ def write_studies(folder: Path, studies: Iterable[Study]) -> str:
     temporary = folder / "studies.jsonl.part"
     with temporary.open("w", encoding="utf-8", newline="\n") as out:
         for study in studies:
-            out.write(json.dumps(asdict(study), ensure_ascii=False, sort_keys=True) + "\n")
+            out.write(study_line(study) + "\n")
     temporary.replace(folder / "studies.jsonl")
     return manifest_hash(folder)
 
@@ -119,14 +121,25 @@ def read_studies(folder: Path, split: str | None = None) -> Iterator[Study]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                study = _study(json.loads(line))
+                study = parse_study(line)
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{path.name} line {number} is not a study: {error!r}") from error
             if split is None or study.split == split:
                 yield study
 
 
-def _study(fields: dict) -> Study:
+def study_line(study: Study) -> str:
+    """One line of the manifest, the same on every machine."""
+    return json.dumps(asdict(study), ensure_ascii=False, sort_keys=True)
+
+
+def parse_study(line: str) -> Study:
+    """The study that `study_line` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: not such a line.
+    """
+    fields = json.loads(line)
     findings = [Finding(**{**f, "box": tuple(f["box"])}) for f in fields.pop("findings")]
     phrases = [Phrase(**{**p, "findings": tuple(p["findings"])}) for p in fields.pop("phrases")]
     pictures = [Picture(**p) for p in fields.pop("pictures")]

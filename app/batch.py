@@ -1,0 +1,253 @@
+"""`crossray batch`: every study below a folder gets a report, and no bad file stops the others."""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from app.grouping import Source, find_files, read_source
+from app.results import Record, Results, Unused
+from app.writers import answer, section_text, sheet
+from model.errors import ConfigError, DataError, ImageError, NotARadiograph, UnsupportedImage
+from model.image import Radiograph
+from model.isolation import read_image_isolated
+from model.report import Report, ReportGenerator
+
+__all__ = ["Outcome", "Unread", "run_batch"]
+
+log = logging.getLogger("crossray.batch")
+
+IMAGE_ENDINGS = {".dcm", ".dicom", ".png", ".jpg", ".jpeg"}
+LATERAL_ONLY = "lateral view, and the study has no frontal one: the model reads frontal views"
+DECODERS = 2
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file that no report was made from."""
+
+    name: str
+    """Relative to the input folder."""
+    status: str
+    """"skipped" or "failed"."""
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What a run came to."""
+
+    done: int = 0
+    """Studies reported in this run."""
+    kept: int = 0
+    """Studies an earlier run had finished."""
+    unread: list[Unread] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        return any(file.status == "failed" for file in self.unread)
+
+
+@dataclass
+class _Study:
+    key: str
+    sources: list[Source]
+    radiographs: list[Radiograph] = field(default_factory=list)
+    unused: list[Unused] = field(default_factory=list)
+
+    @property
+    def sha256(self) -> tuple[str, ...]:
+        return tuple(sorted(source.sha256 for source in self.sources))
+
+
+def run_batch(
+    generator: ReportGenerator, source: Path, out: Path, batch_size: int = 4, redo: bool = False
+) -> Outcome:
+    """Write a report for every study below a folder that has none yet.
+
+    Args:
+        batch_size: studies the model reads at once.
+        redo: do again what is already there, and what another model wrote.
+
+    Returns:
+        What was done; OUT/summary.csv tells the same, file by file.
+
+    Raises:
+        DataError: the input folder is not there or holds no file.
+        ConfigError: the output folder cannot be used.
+        CrossRayError: the output could not be written; everything finished before is kept.
+    """
+    if out.resolve() == source.resolve():
+        raise ConfigError("the output folder is the input folder: name another with -o")
+    paths = list(find_files(source, without=out))
+    if not paths:
+        raise DataError(f"no file is below the input folder {str(source)!r}")
+    results = Results(out)
+    with results.opened(generator.identity, redo):
+        outcome = Outcome()
+        studies = _grouped(paths, source, outcome)
+        names = {s.sha256: s.name for study in studies for s in reversed(study.sources)}
+        records = []
+        for record, is_new in _records(generator, results, studies, batch_size):
+            records.append(record)
+            outcome.done += is_new and record.pictures > 0
+            outcome.kept += not is_new and record.pictures > 0
+            outcome.unread += [Unread(names[f.sha256], f.status, f.reason) for f in record.unused]
+        outcome.unread.sort(key=lambda file: file.name)
+        results.write_summary(_rows(records, studies, outcome, generator.identity.sha256))
+    return outcome
+
+
+def _grouped(paths: Sequence[Path], folder: Path, outcome: Outcome) -> list[_Study]:
+    """Studies in the order of their first file; copies of one file in a study count once."""
+    studies: dict[str, _Study] = {}
+    for path in tqdm(paths, desc="Looking", unit="file"):
+        try:
+            source = read_source(path, folder)
+        except OSError as error:
+            name = f"./{path.relative_to(folder).as_posix()}"
+            outcome.unread.append(Unread(name, "failed", f"cannot be opened: {error.strerror}"))
+            continue
+        study = studies.setdefault(source.study, _Study(source.study, []))
+        if source.sha256 not in study.sha256:
+            study.sources.append(source)
+    return list(studies.values())
+
+
+def _records(
+    generator: ReportGenerator, results: Results, studies: Sequence[_Study], batch_size: int
+) -> Iterator[tuple[Record, bool]]:
+    """Each study's record, and whether this run made it."""
+    missing = []
+    for study in studies:
+        record = results.finished(study.key, study.sha256)
+        if record is None:
+            missing.append(study)
+        else:
+            yield record, False
+    with tqdm(total=len(missing), desc="Reporting", unit="study") as bar:
+        for batch in _batches(_decoded(missing, ahead=batch_size + DECODERS), batch_size):
+            reports = _reports(generator, [study for study in batch if study.radiographs])
+            for study in batch:
+                yield _finish(generator, results, study, reports.get(study.key)), True
+                bar.update()
+
+
+def _batches(studies: Iterable[_Study], size: int) -> Iterator[list[_Study]]:
+    remaining = iter(studies)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _decoded(studies: Sequence[_Study], ahead: int) -> Iterator[_Study]:
+    """The studies with their pictures read, some ahead of the model but never all in memory."""
+    waiting: deque[Future[_Study]] = deque()
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for study in studies:
+            waiting.append(pool.submit(_decode, study))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _decode(study: _Study) -> _Study:
+    for source in study.sources:
+        try:
+            study.radiographs.append(read_image_isolated(source.path))
+        except ImageError as error:
+            study.unused.append(Unused(source.sha256, _status(source, error), str(error)))
+        except Exception as error:
+            # One half of the batch's broad catch: a fault of ours must not cost the other studies.
+            study.unused.append(_fault(source, error))
+    if study.radiographs and all(r.view == "LATERAL" for r in study.radiographs):
+        read = {source.sha256 for source in study.sources} - {f.sha256 for f in study.unused}
+        study.unused += [Unused(sha256, "skipped", LATERAL_ONLY) for sha256 in sorted(read)]
+        study.radiographs.clear()
+    return study
+
+
+def _status(source: Source, error: ImageError) -> str:
+    """A text file is skipped; one that calls itself an image and is none is a bad file."""
+    if isinstance(error, NotARadiograph):
+        return "skipped"
+    stray = isinstance(error, UnsupportedImage)
+    return "skipped" if stray and source.path.suffix.lower() not in IMAGE_ENDINGS else "failed"
+
+
+def _fault(source: Source, error: Exception) -> Unused:
+    log.error("a study failed", exc_info=error)
+    return Unused(source.sha256, "failed", f"CrossRay's own fault: {type(error).__name__}")
+
+
+def _reports(generator: ReportGenerator, studies: Sequence[_Study]) -> dict[str, Report]:
+    """Reports by study key; where the batch fails as a whole, its studies are tried one by one."""
+    if not studies:
+        return {}
+    try:
+        reports = generator.reports([study.radiographs for study in studies])
+        return {study.key: report for study, report in zip(studies, reports, strict=True)}
+    except Exception as error:
+        # The other half of the batch's broad catch.
+        if len(studies) > 1:
+            return {key: r for study in studies for key, r in _reports(generator, [study]).items()}
+        [study] = studies
+        used = {f.sha256 for f in study.unused}
+        study.unused += [_fault(s, error) for s in study.sources if s.sha256 not in used]
+        return {}
+
+
+def _finish(
+    generator: ReportGenerator, results: Results, study: _Study, report: Report | None
+) -> Record:
+    """Write one study's files and record, and let go of its pixels."""
+    files = {}
+    if report is not None:
+        told = answer(report, generator.notice)
+        files["report.json"] = told.model_dump_json(indent=1).encode()
+        files["heatmaps.png"] = sheet(report, study.radiographs)
+    record = Record(
+        study=study.key,
+        sha256=study.sha256,
+        pictures=len(study.radiographs) if report else 0,
+        findings=section_text(report, "findings") if report else "",
+        impression=section_text(report, "impression") if report else "",
+        unused=tuple(study.unused),
+    )
+    results.write(record, files)
+    study.radiographs = []
+    return record
+
+
+def _rows(
+    records: Sequence[Record], studies: Sequence[_Study], outcome: Outcome, model: str
+) -> Iterator[dict[str, object]]:
+    """summary.csv: the studies with a report, then the files without."""
+    sources = {study.key: study.sources for study in studies}
+    keys = {s.name: study.key for study in studies for s in study.sources}
+    for record in records:
+        if not record.pictures:
+            continue
+        unused = {file.sha256 for file in record.unused}
+        used = [s.name for s in sources[record.study] if s.sha256 not in unused]
+        yield {
+            "study": record.study,
+            "status": "done",
+            "sources": "\n".join(used),
+            "pictures": record.pictures,
+            "findings": record.findings,
+            "impression": record.impression,
+            "model": model,
+        }
+    for file in outcome.unread:
+        yield {
+            "study": keys.get(file.name, ""),
+            "status": file.status,
+            "sources": file.name,
+            "reason": file.reason,
+        }

@@ -1,0 +1,65 @@
+"""Log lines as JSON, one an event, without anything that could identify a patient.
+
+Only CrossRay's own loggers and the server's are heard. Other libraries quote values of the file at
+hand in their messages and warnings, so theirs are dropped whole; of an exception only its type and
+the places in the code are told, never its message.
+"""
+
+import json
+import logging
+import sys
+import traceback
+import warnings
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import TextIO
+
+__all__ = ["FIELDS", "JsonFormatter", "OwnLoggersOnly", "configure_logging"]
+
+FIELDS = ("request", "method", "route", "status", "milliseconds", "problem")
+"""The fields a line may have beside time, level, logger and event."""
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one JSON line: time, level, logger, event, and those of FIELDS it carries."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            line["error"] = type(error).__name__
+            line["places"] = [
+                f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}"
+                for frame in traceback.extract_tb(error.__traceback__)
+            ]
+        return json.dumps(line, ensure_ascii=False)
+
+
+class OwnLoggersOnly(logging.Filter):
+    """Passes CrossRay's and uvicorn's records; the latter name no path, with access log off."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.name.partition(".")[0] in {"crossray", "uvicorn"}
+
+
+def configure_logging(stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Send the process's log to a stream (standard error), and nothing else anywhere."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    handler.addFilter(OwnLoggersOnly())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # Libraries with a handler of their own would go round the filter.
+    for name in ("pydicom", "PIL", "uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = []
+        logger.propagate = True
+    # pydicom warns with the value it dislikes ("Invalid value for VR PN: ...").
+    warnings.simplefilter("ignore")

@@ -1,0 +1,144 @@
+"""The service: `create_app(settings) -> FastAPI`. Building it loads and opens nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, File, Query, Request, Response, UploadFile
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
+from starlette.types import Scope
+
+from app.middleware import BodyLimit, Border, Metrics
+from app.problems import TooManyFiles, add_problem_handlers, documented
+from app.schemas import ModelDescription, ReportAnswer, Status
+from app.service import Service
+from app.settings import Settings
+from app.writers import answer
+from model.report import ReportGenerator
+
+__all__ = ["STATIC", "create_app"]
+
+STATIC = Path(__file__).parent / "static"
+
+
+def _service(request: Request) -> Service:
+    return request.app.state.service
+
+
+ServiceHere = Annotated[Service, Depends(_service)]
+
+
+def _uploads(
+    files: Annotated[
+        list[UploadFile],
+        File(description="the views of one study: DICOM, PNG or JPEG files, one or more"),
+    ],
+    service: ServiceHere,
+) -> list[UploadFile]:
+    allowed = service.settings.max_files
+    if len(files) > allowed:
+        raise TooManyFiles(f"{len(files)} files in one study: at most {allowed} are allowed")
+    return files
+
+
+Uploads = Annotated[list[UploadFile], Depends(_uploads)]
+WithPixels = Annotated[
+    bool, Query(description="fill images[].png, so that the pictures can be shown")
+]
+
+reports = APIRouter(prefix="/v1", tags=["reports"])
+health = APIRouter(tags=["health"])
+
+
+@reports.post(
+    "/reports",
+    status_code=201,
+    responses=documented(400, 413, 415, 422, 500, 503),
+    summary="Write a draft report for one study",
+)
+def create_report(files: Uploads, service: ServiceHere, pixels: WithPixels = False) -> ReportAnswer:
+    """All files together are the views of one study. Nothing of them is kept."""
+    generator = service.generator
+    with service.place():
+        radiographs = service.read([upload.file for upload in files])
+        report = service.write(radiographs)
+    return answer(report, generator.notice, radiographs if pixels else None)
+
+
+@reports.get("/model", responses=documented(503), summary="The model reports are written by")
+async def describe_model(service: ServiceHere) -> ModelDescription:
+    return service.describe()
+
+
+@health.get("/livez", summary="Whether the process answers")
+async def live() -> Status:
+    return Status(status="alive")
+
+
+@health.get("/readyz", responses=documented(503), summary="Whether the model is loaded")
+async def ready(service: ServiceHere) -> Status:
+    service.describe()
+    return Status(status="ready")
+
+
+@health.get("/metrics", response_class=Response, summary="Counts and times, for Prometheus")
+async def metrics(service: ServiceHere) -> Response:
+    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _docs() -> FileResponse:
+    return FileResponse(STATIC / "docs.html")
+
+
+class Pages(StaticFiles):
+    """The page's files; what is not there is 404, whatever the method."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        if scope["method"] in {"GET", "HEAD"}:
+            return await super().get_response(path, scope)
+        allowed = {**scope, "method": "HEAD"}
+        await super().get_response(path, allowed)
+        raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+
+
+def create_app(settings: Settings, generator: ReportGenerator | None = None) -> FastAPI:
+    """The service's application.
+
+    Args:
+        generator: what reads the studies; loaded in the background from the start where None.
+    """
+    service = Service(settings, generator)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(asyncio.to_thread(service.load))
+        yield
+        await loading
+
+    app = FastAPI(
+        title="CrossRay",
+        version="1",
+        description="Draft reports for chest radiographs, and for every word where the decoder "
+        "looked. Research software, not for diagnosis.",
+        docs_url=None,  # FastAPI's own page fetches its scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.include_router(reports)
+    app.include_router(health)
+    app.add_api_route("/docs", _docs, include_in_schema=False)
+    # Not a mount: a mount at / would take a GET of a POST route for a missing file.
+    app.router.default = Pages(directory=STATIC, html=True)
+    add_problem_handlers(app)
+    app.add_middleware(
+        BodyLimit, max_bytes=settings.max_request_bytes, max_uploads=settings.max_uploads
+    )
+    app.add_middleware(Border, metrics=service.metrics)
+    return app

@@ -1,0 +1,213 @@
+"""A batch's output folder: what is done stays done, and nothing half-written looks done.
+
+    OUT/
+      batch.json         which model wrote it
+      summary.csv        one row a study, one for each file that no report was made from
+      studies/KEY/       report.json (the API's answer) and heatmaps.png
+      records/KEY.json   what became of a study, written last
+
+KEY is a hash; no name in here comes from a file's content.
+"""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from model.checkpoint import ModelIdentity
+from model.errors import ConfigError, CrossRayError
+
+__all__ = ["Record", "Results", "Unused"]
+
+COLUMNS = ("study", "status", "sources", "reason", "pictures", "findings", "impression", "model")
+PARTIAL = ".partial-"
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A file that no report was made from."""
+
+    sha256: str
+    status: str
+    """"skipped": it is no frontal radiograph. "failed": it should be one, and cannot be read."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one study."""
+
+    study: str
+    sha256: tuple[str, ...]
+    """Of every file of the study, sorted."""
+    pictures: int = 0
+    """How many the report was made from; 0 where there is no report."""
+    findings: str = ""
+    impression: str = ""
+    unused: tuple[Unused, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        return any(file.status == "failed" for file in self.unused)
+
+
+class Results:
+    """The output folder of one batch and one model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.summary = folder / "summary.csv"
+        self._studies = folder / "studies"
+        self._records = folder / "records"
+
+    @contextmanager
+    def opened(self, model: ModelIdentity, redo: bool) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        Args:
+            redo: throw away what another model wrote instead of refusing.
+
+        Raises:
+            ConfigError: the folder is in use, of another model, or of another kind.
+        """
+        self._check_kind()
+        with _writing("the output folder"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / ".lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigError(
+                    f"another batch is writing to {str(self.folder)!r}: wait for it to end"
+                ) from error
+            with _writing("the output folder"):
+                self._settle(model, redo)
+            yield
+
+    def finished(self, study: str, sha256: tuple[str, ...]) -> Record | None:
+        """A study's record where nothing is left to do for exactly these files."""
+        path = self._records / f"{study}.json"
+        if not path.is_file():
+            return None
+        try:
+            fields = json.loads(path.read_text("utf-8"))
+            unused = tuple(Unused(**file) for file in fields.pop("unused"))
+            record = Record(**{**fields, "sha256": tuple(fields["sha256"]), "unused": unused})
+        except (KeyError, TypeError, ValueError):
+            return None  # not a record of this version: the study is done again
+        if record.sha256 != sha256 or record.failed:
+            return None
+        if record.pictures and not (self._studies / study / "report.json").is_file():
+            return None
+        return record
+
+    def write(self, record: Record, files: Mapping[str, bytes]) -> None:
+        """Put a study's files and its record in place, whole or not at all.
+
+        Raises:
+            CrossRayError: the disk is full or the folder may not be written.
+        """
+        with _writing(f"study {record.study}"):
+            final = self._studies / record.study
+            partial = self._studies / f"{PARTIAL}{record.study}"
+            (self._records / f"{record.study}.json").unlink(missing_ok=True)
+            shutil.rmtree(final, ignore_errors=True)
+            if files:
+                partial.mkdir()
+                for name, content in files.items():
+                    _write_file(partial / name, content)
+                _sync(partial)
+                partial.rename(final)
+                _sync(self._studies)
+            self._replace(self._records / f"{record.study}.json", _json(asdict(record)))
+
+    def write_summary(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Replace summary.csv."""
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, COLUMNS, restval="")
+        table.writeheader()
+        table.writerows(rows)
+        with _writing(self.summary.name):
+            # File names need not be UTF-8: bytes that are not come out as \udc80 and so on.
+            self._replace(self.summary, text.getvalue().encode("utf-8", "backslashreplace"))
+
+    def _check_kind(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ConfigError(f"the output {str(self.folder)!r} is a file: name a folder")
+        known = self.folder / "batch.json"
+        if self.folder.is_dir() and not known.is_file():
+            others = [path.name for path in self.folder.iterdir() if path.name != ".lock"]
+            if others:
+                raise ConfigError(
+                    f"the output folder {str(self.folder)!r} holds other things: name a new or "
+                    "empty folder, or one that a batch has begun"
+                )
+
+    def _settle(self, model: ModelIdentity, redo: bool) -> None:
+        """Make room, or go on where an earlier run with the same model stopped."""
+        known = self.folder / "batch.json"
+        if known.is_file():
+            earlier = _earlier_model(known)
+            if earlier != model.sha256 and not redo:
+                raise ConfigError(
+                    f"{str(self.folder)!r} was begun with model {earlier[:12]}, this one is "
+                    f"{model.sha256[:12]}: name another folder, or do it all again with --redo"
+                )
+            if redo:
+                shutil.rmtree(self._records, ignore_errors=True)
+        for folder in (self._studies, self._records):
+            folder.mkdir(exist_ok=True)
+        for left in self._studies.glob(f"{PARTIAL}*"):
+            shutil.rmtree(left)
+        self._replace(known, _json({"format": 1, "model": asdict(model)}))
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        partial = path.with_name(f"{PARTIAL}{path.name}")
+        _write_file(partial, content)
+        partial.replace(path)
+        _sync(path.parent)
+
+
+def _earlier_model(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text("utf-8"))["model"]["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{str(path)!r} is not a batch's: name another output folder") from error
+
+
+def _json(fields: object) -> bytes:
+    return (json.dumps(fields, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Make a folder's new names survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _writing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CrossRayError(
+            f"cannot write {what}: {error.strerror}; mend that and run the same command again, it "
+            "does what is missing"
+        ) from error

@@ -1,0 +1,82 @@
+"""One service process's settings: environment variables CROSSRAY_..., refused at the start when wrong.
+
+Nothing else in CrossRay reads the environment. Every setting is described in docs/api.md.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model.errors import ConfigError
+
+__all__ = ["PREFIX", "Settings", "load_settings"]
+
+PREFIX = "CROSSRAY_"
+
+
+class Settings(BaseSettings):
+    """What one `crossray serve` process may be told."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address to listen on. There is no log-in: put a proxy with one before any other address."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """TCP port; 0 lets the system choose one."""
+    model: Path | None = None
+    """Checkpoint folder; the embedded one where unset."""
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
+    """Where the model computes, in torch's words."""
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """Threads torch computes with; torch's own choice where unset."""
+    max_files: int = Field(default=8, ge=1, le=64)
+    """Pictures in one study."""
+    max_request_bytes: int = Field(default=256 * 2**20, ge=2**16, le=2**34)
+    """Bytes in the body of one request, all files together."""
+    max_pixels: int = Field(default=36_000_000, ge=2**12, le=2**30)
+    """Pixels in one picture."""
+    decode_seconds: float = Field(default=20.0, gt=0, le=600)
+    """Wall clock and processor time one picture's decoding may take."""
+    decode_bytes: int = Field(default=2 * 2**30, ge=2**28, le=2**40)
+    """Memory one picture's decoding may take."""
+    max_uploads: int = Field(default=32, ge=1, le=10_000)
+    """Requests whose bodies may be on their way in at the same time."""
+    queue: int = Field(default=8, ge=0, le=32)
+    """Studies that may wait while one is being read; the next is answered 503.
+
+    Each one waits on a thread, and 40 threads also serve the page's files: hence at most 32.
+    """
+    receive_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """Seconds in which a request must have arrived whole, or its connection is closed."""
+
+    @field_validator("model")
+    @classmethod
+    def _model_is_a_folder(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_dir():
+            raise ValueError("there is no such folder")
+        return folder
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from the environment; what is given here wins, None meaning not given.
+
+    Raises:
+        ConfigError: a value that cannot work, or a CROSSRAY_ variable that means nothing.
+    """
+    names = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(
+        n for n in os.environ if n.upper().startswith(PREFIX) and n.upper() not in names
+    )
+    if unknown:
+        raise ConfigError(f"no setting is called {unknown[0]}: docs/api.md lists them all")
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{PREFIX}{'.'.join(map(str, p['loc'])).upper()} is {str(p['input'])!r}: {p['msg']}"
+            for p in error.errors()
+        )
+        raise ConfigError(f"{problems} (docs/api.md lists what each setting takes)") from error

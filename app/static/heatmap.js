@@ -1,0 +1,202 @@
+// @ts-check
+/**
+ * A word's attention as numbers: decoded, averaged, measured, and painted into pixels.
+ *
+ * A map is a Float32Array of every patch of every picture of the study, pictures one after another and
+ * row-major inside each; it sums to 1. Knows no page.
+ */
+
+/** @typedef {import("./api.js").Picture} Picture */
+/** @typedef {import("./api.js").Word} Word */
+/** @typedef {{picture: number, row: number, column: number, share: number}} Peak */
+
+/**
+ * @param {Word} word
+ * @returns {Float32Array} share of attention per patch
+ */
+export function decode(word) {
+  const bytes = atob(word.heatmap.data);
+  return Float32Array.from(bytes, (letter) => letter.charCodeAt(0) * word.heatmap.scale);
+}
+
+/**
+ * @param {Float32Array[]} maps at least one, of equal length
+ * @returns {Float32Array} their mean, which again sums to 1
+ */
+export function average(maps) {
+  const mean = new Float32Array(maps[0].length);
+  for (const map of maps) {
+    for (let patch = 0; patch < mean.length; patch++) mean[patch] += map[patch] / maps.length;
+  }
+  return mean;
+}
+
+/**
+ * @param {Float32Array} map
+ * @param {Picture[]} pictures
+ * @param {number} index
+ * @returns {Float32Array} rows x columns of one picture
+ */
+export function ofPicture(map, pictures, index) {
+  let start = 0;
+  for (const before of pictures.slice(0, index)) start += before.rows * before.columns;
+  return map.subarray(start, start + pictures[index].rows * pictures[index].columns);
+}
+
+/**
+ * @param {Float32Array} map
+ * @param {Picture[]} pictures
+ * @returns {number[]} share of attention that fell on each picture
+ */
+export function sharePerPicture(map, pictures) {
+  return pictures.map((_, index) => ofPicture(map, pictures, index).reduce((a, b) => a + b, 0));
+}
+
+/**
+ * @param {Float32Array} map
+ * @param {Picture[]} pictures
+ * @returns {Peak} the patch with the largest share
+ */
+export function peak(map, pictures) {
+  /** @type {Peak} */
+  let best = { picture: 0, row: 0, column: 0, share: -1 };
+  pictures.forEach((picture, index) => {
+    ofPicture(map, pictures, index).forEach((share, patch) => {
+      if (share <= best.share) return;
+      const row = Math.floor(patch / picture.columns);
+      best = { picture: index, row, column: patch % picture.columns, share };
+    });
+  });
+  return best;
+}
+
+/**
+ * @param {Peak} at
+ * @param {Picture} picture
+ * @returns {string} where the patch lies on the picture as drawn, in words
+ */
+export function placeInWords(at, picture) {
+  const { extent, columns, rows, width, height } = picture;
+  const x = (extent.left + ((at.column + 0.5) * extent.width) / columns) / width;
+  const y = (extent.top + ((at.row + 0.5) * extent.height) / rows) / height;
+  if (x < 0 || x > 1 || y < 0 || y > 1) return "outside the picture, in its padding";
+  const across = x < 1 / 3 ? "left" : x > 2 / 3 ? "right" : "middle";
+  const down = y < 1 / 3 ? "upper" : y > 2 / 3 ? "lower" : "mid";
+  if (across === "middle" && down === "mid") return "centre of the picture";
+  return `${down} ${across} of the picture`;
+}
+
+/**
+ * The top of the colour scale: high enough that nine words in ten stay under it, so that one extreme
+ * patch does not turn every other word's map dark. What lies above is drawn in the top colour.
+ *
+ * @param {Float32Array[]} maps
+ * @returns {number} a round share of attention, in (0, 1]
+ */
+export function scaleTop(maps) {
+  const peaks = maps.map((map) => map.reduce((a, b) => Math.max(a, b), 0)).sort((a, b) => a - b);
+  const chosen = peaks[Math.ceil(peaks.length * 0.9) - 1] ?? 0;
+  return Math.min(1, roundUp(chosen));
+}
+
+/**
+ * @param {number} value
+ * @returns {number} the next number that reads well; 0.01 for 0
+ */
+function roundUp(value) {
+  if (value <= 0) return 0.01;
+  const power = 10 ** Math.floor(Math.log10(value));
+  const steps = [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 5, 6, 8, 10];
+  const step = steps.find((candidate) => candidate * power >= value * (1 - 1e-6)) ?? 10;
+  return step * power;
+}
+
+/**
+ * @param {Float32Array} map
+ * @param {Picture[]} pictures
+ * @param {number} index
+ * @param {number} x original pixels
+ * @param {number} y original pixels
+ * @returns {number | null} the share of the patch that covers the point; null off the grid
+ */
+export function shareAt(map, pictures, index, x, y) {
+  const { extent, rows, columns } = pictures[index];
+  const column = Math.floor(((x - extent.left) / extent.width) * columns);
+  const row = Math.floor(((y - extent.top) / extent.height) * rows);
+  if (column < 0 || row < 0 || column >= columns || row >= rows) return null;
+  return ofPicture(map, pictures, index)[row * columns + column];
+}
+
+/** Pixels per patch and axis when smoothing: enough that the canvas' own scaling adds no facets. */
+const FINE = 12;
+
+/**
+ * Paint one picture's map. Colour and opacity both rise with the share, so that patches without
+ * attention leave the radiograph as it is.
+ *
+ * @param {Float32Array} patches rows x columns
+ * @param {number} rows
+ * @param {number} columns
+ * @param {{table: Uint8Array, top: number, smooth: boolean}} paint
+ * @returns {{width: number, height: number, rgba: Uint8ClampedArray<ArrayBuffer>}}
+ */
+export function painted(patches, rows, columns, { table, top, smooth }) {
+  const factor = smooth ? FINE : 1;
+  const [width, height] = [columns * factor, rows * factor];
+  const values = smooth ? interpolated(patches, rows, columns, factor) : patches;
+  const rgba = new Uint8ClampedArray(width * height * 4);
+  values.forEach((share, at) => {
+    const level = Math.min(1, share / top);
+    const colour = Math.round(level * 255) * 3;
+    rgba[at * 4] = table[colour];
+    rgba[at * 4 + 1] = table[colour + 1];
+    rgba[at * 4 + 2] = table[colour + 2];
+    rgba[at * 4 + 3] = 255 * opacityOf(level);
+  });
+  return { width, height, rgba };
+}
+
+/**
+ * @param {number} level share of attention over the top of the scale, in [0, 1]
+ * @returns {number} opacity in [0, 1]; full from 0.4 on
+ */
+export function opacityOf(level) {
+  const t = Math.min(1, level / 0.4);
+  return t * t * (3 - 2 * t);
+}
+
+/**
+ * Bilinear between patch centres, flat outside the outermost centres.
+ *
+ * @param {Float32Array} patches
+ * @param {number} rows
+ * @param {number} columns
+ * @param {number} factor
+ * @returns {Float32Array} (rows x factor) x (columns x factor)
+ */
+function interpolated(patches, rows, columns, factor) {
+  const across = corners(columns, factor);
+  const down = corners(rows, factor);
+  const fine = new Float32Array(down.length * across.length);
+  down.forEach(({ low: top, high: bottom, t: v }, y) => {
+    across.forEach(({ low: left, high: right, t: u }, x) => {
+      const above = patches[top * columns + left] * (1 - u) + patches[top * columns + right] * u;
+      const below = patches[bottom * columns + left] * (1 - u) + patches[bottom * columns + right] * u;
+      fine[y * across.length + x] = above * (1 - v) + below * v;
+    });
+  });
+  return fine;
+}
+
+/**
+ * @param {number} count patches along one axis
+ * @param {number} factor
+ * @returns {{low: number, high: number, t: number}[]} for each fine pixel its two patches and the mix
+ */
+function corners(count, factor) {
+  return Array.from({ length: count * factor }, (_, i) => {
+    const at = Math.min(count - 1, Math.max(0, (i + 0.5) / factor - 0.5));
+    const low = Math.floor(at);
+    return { low, high: Math.min(count - 1, low + 1), t: at - low };
+  });
+}

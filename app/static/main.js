@@ -1,0 +1,165 @@
+// @ts-check
+/** The page's states: choosing a study, waiting for its report, reading it, or learning what went wrong. */
+
+import { Problem, requestReport } from "./api.js";
+import { connectIntake, offerSamples } from "./intake.js";
+import { StudyView } from "./study.js";
+import { connectThemeButton } from "./theme.js";
+
+/** @typedef {import("./api.js").Answer} Answer */
+
+const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+const study = new StudyView(announce);
+/** @type {AbortController | null} */
+let running = null;
+/** @type {File[]} */
+let lastFiles = [];
+/** @type {Answer | null} */
+let shown = null;
+
+/** @param {string} message */
+function announce(message) {
+  element("status").textContent = message;
+}
+
+/** @param {"start" | "busy" | "report"} state */
+function enter(state) {
+  document.body.dataset.state = state;
+  element("start").hidden = state !== "start";
+  element("busy").hidden = state !== "busy";
+  element("study").hidden = state !== "report";
+  element("main").setAttribute("aria-busy", String(state === "busy"));
+}
+
+/**
+ * Ask for the report of one study. What was on the page goes away first, so that an old report is
+ * never read beside a new file.
+ *
+ * @param {File[]} files
+ */
+async function submit(files) {
+  running?.abort();
+  const mine = new AbortController();
+  running = mine;
+  lastFiles = files;
+  shown = null;
+  element("problem").hidden = true;
+  enter("busy");
+  const clock = startClock(files);
+  try {
+    const answer = await requestReport(files, mine.signal);
+    if (running === mine) await showReport(answer);
+  } catch (error) {
+    if (running === mine) showProblem(error);
+  } finally {
+    clearInterval(clock);
+    if (running === mine) running = null;
+  }
+}
+
+/**
+ * @param {File[]} files
+ * @returns {number} the interval that counts the seconds
+ */
+function startClock(files) {
+  const bytes = files.reduce((sum, file) => sum + file.size, 0);
+  const what = `${files.length === 1 ? "1 file" : `${files.length} files`}, ${(bytes / 1e6).toFixed(1)} MB`;
+  const began = performance.now();
+  const tick = () => {
+    const seconds = Math.round((performance.now() - began) / 1000);
+    element("busy-detail").textContent = seconds < 1 ? what : `${what}, ${seconds} s`;
+  };
+  tick();
+  announce(`Writing the report for ${what}.`);
+  element("cancel").focus();
+  return window.setInterval(tick, 1000);
+}
+
+/** @param {Answer} answer */
+async function showReport(answer) {
+  await study.show(answer);
+  shown = answer;
+  element("notice").textContent = answer.notice;
+  const { name, sha256 } = answer.model;
+  element("model").textContent = `Model ${name}, ${sha256.slice(0, 12)}`;
+  element("model").title = `SHA-256 ${sha256}`;
+  enter("report");
+  scrollTo(0, 0);
+  element("report-title").focus({ preventScroll: true });
+  const pictures = answer.images.length === 1 ? "1 picture" : `${answer.images.length} pictures`;
+  announce(`The draft report is ready: ${answer.words.length} words, ${pictures}.`);
+}
+
+/** @param {unknown} error a Problem, an AbortError, or a fault of this page */
+function showProblem(error) {
+  enter("start");
+  if (error instanceof DOMException && error.name === "AbortError") {
+    announce("Cancelled.");
+    element("choose").focus();
+    return;
+  }
+  const problem =
+    error instanceof Problem
+      ? error
+      : new Problem("The page could not show the report", String(error), "Reload the page and try again.");
+  element("problem-title").textContent = problem.title;
+  element("problem-detail").textContent = problem.detail;
+  element("problem-advice").textContent = problem.advice;
+  element("retry").hidden = lastFiles.length === 0;
+  element("problem").hidden = false;
+  scrollTo(0, 0);
+  (lastFiles.length ? element("retry") : element("dismiss")).focus();
+}
+
+async function copyText() {
+  if (!shown) return;
+  try {
+    await navigator.clipboard.writeText(shown.text);
+    announce("The report's text is copied.");
+    flash("copy", "Copied");
+  } catch {
+    // No clipboard outside secure contexts: leave the text selected, one key press from copied.
+    const plain = element("plain-text");
+    /** @type {HTMLDetailsElement} */ (plain.closest("details")).open = true;
+    getSelection()?.selectAllChildren(plain);
+    announce("The text is selected: press Ctrl+C to copy it.");
+  }
+}
+
+/**
+ * @param {string} id
+ * @param {string} text shown for a moment in place of the button's own
+ */
+function flash(id, text) {
+  const label = /** @type {Text} */ (element(id).lastChild);
+  const own = label.data;
+  if (own === text) return;
+  label.data = text;
+  setTimeout(() => (label.data = own), 1600);
+}
+
+/** Save the service's answer, without the pictures, as the API gives it by default. */
+function downloadJson() {
+  if (!shown) return;
+  const answer = { ...shown, images: shown.images.map((picture) => ({ ...picture, png: null })) };
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(answer, null, 1)], { type: "application/json" }));
+  link.download = "crossray-report.json";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // the browser reads it after the click
+}
+
+const receiver = { files: submit, problem: showProblem };
+connectThemeButton(element("theme"));
+connectIntake(receiver);
+element("cancel").addEventListener("click", () => running?.abort());
+element("retry").addEventListener("click", () => submit(lastFiles));
+element("dismiss").addEventListener("click", () => {
+  element("problem").hidden = true;
+  element("choose").focus();
+});
+element("copy").addEventListener("click", copyText);
+element("download").addEventListener("click", downloadJson);
+enter("start");
+await offerSamples(receiver);

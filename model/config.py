@@ -1,0 +1,78 @@
+"""The net's shape, kept in a checkpoint's config.json. Knows no weights."""
+
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from model.errors import ConfigError
+
+__all__ = ["ReportConfig"]
+
+
+class ReportConfig(PretrainedConfig):
+    """The shape of a ReportModel.
+
+    Attributes:
+        name: what the checkpoint calls itself.
+        notice: what every user of this checkpoint must be told.
+        encoder: name of a timm vision transformer.
+        encoder_arguments: passed on to timm.create_model; img_size, in_chans and num_classes
+            are set here and may not be among them.
+        stem: name of a timm convolutional network whose feature map of stride `stem_stride`
+            becomes the tokens, or None for the transformer's own patches. Learns sooner from
+            scratch (Xiao et al. 2021, Early Convolutions Help Transformers See Better).
+        image_size: side of the square pictures, in pixels.
+        width, layers, heads, mlp_ratio, dropout: of the decoder; heads must divide width.
+        max_tokens: longest report in tokens, its end token counted and its start token not.
+        attention_guidance: weight of the phrase boxes in the loss the weights were trained
+            with; recorded only.
+
+    Raises:
+        ConfigError: values that cannot work together.
+    """
+
+    model_type = "crossray"
+    attribute_map = {  # noqa: RUF012 (transformers' own spelling; DynamicCache reads these)
+        "hidden_size": "width",
+        "num_hidden_layers": "layers",
+        "num_attention_heads": "heads",
+        "max_position_embeddings": "max_tokens",
+    }
+
+    name: str = "crossray"
+    notice: str = ""
+    encoder: str = "vit_tiny_patch16_224"
+    encoder_arguments: dict[str, Any] | None = None
+    stem: str | None = None
+    stem_stride: int = 16
+    image_size: int = 224
+    vocab_size: int = 1000
+    width: int = 192
+    layers: int = 3
+    heads: int = 3
+    mlp_ratio: float = 4.0
+    dropout: float = 0.1
+    max_tokens: int = 160
+    pad_token_id: int = 0
+    bos_token_id: int = 1
+    eos_token_id: int = 2
+    decoder_start_token_id: int = 1
+    attention_guidance: float = 0.0
+    is_encoder_decoder: bool = True
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        self.encoder_arguments = dict(self.encoder_arguments or {})
+        self.decoder_start_token_id = self.bos_token_id
+        if self.width % self.heads:
+            raise ConfigError(f"heads must divide width, got {self.heads} and {self.width}")
+        if self.stem and self.image_size % self.stem_stride:
+            raise ConfigError(
+                f"image_size must be a multiple of stem_stride, got {self.image_size} and "
+                f"{self.stem_stride}"
+            )
+        if taken := {"img_size", "in_chans", "num_classes"} & self.encoder_arguments.keys():
+            raise ConfigError(
+                f"encoder_arguments may not hold {sorted(taken)}: image_size sets the size, "
+                "pictures have one channel and there is no classifier"
+            )

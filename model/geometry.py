@@ -1,0 +1,105 @@
+"""Original pixels -> the square tensor the encoder sees, and places and maps on the way back.
+
+Knows no file format and no network. Coordinates are continuous: the centre of the first pixel is
+(0.5, 0.5), its outer corner (0, 0); x runs along columns, y along rows.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.errors import ConfigError
+
+__all__ = ["Letterbox"]
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """One picture's place in the model's square: aspect kept, centred, padded with black."""
+
+    height: int
+    """Rows of the original picture."""
+    width: int
+    """Columns of the original picture."""
+    size: int
+    """Side of the model's square in its own pixels."""
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width, self.size) < 1:
+            raise ConfigError(f"{self} has an empty side: height, width and size start at 1")
+
+    def apply(self, pixels: np.ndarray) -> Tensor:
+        """float32 (height, width) in [0, 1] -> float32 (1, size, size) in [-1, 1], black -1.
+
+        Raises:
+            ValueError: pixels of another shape than this placement's.
+        """
+        if pixels.shape != (self.height, self.width):
+            raise ValueError(f"expected pixels {(self.height, self.width)}, got {pixels.shape}")
+        left, top, width, height = self._inner()
+        shrinking = max(self.height, self.width) > self.size
+        inner = cv2.resize(
+            np.ascontiguousarray(pixels, dtype=np.float32),
+            (width, height),
+            interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR,
+        )
+        square = torch.full((1, self.size, self.size), -1.0)
+        # Averaging areas leaves the range by some 1e-7.
+        inside = (torch.from_numpy(inner) * 2 - 1).clamp_(-1, 1)
+        square[0, top : top + height, left : left + width] = inside
+        return square
+
+    def to_model(self, x: float, y: float) -> tuple[float, float]:
+        """A place in the original picture -> the same place in the model's square."""
+        left, top, width, height = self._inner()
+        return left + x * width / self.width, top + y * height / self.height
+
+    def to_original(self, x: float, y: float) -> tuple[float, float]:
+        """A place in the model's square -> original pixels, outside the picture on the padding."""
+        left, top, width, height = self._inner()
+        return (x - left) * self.width / width, (y - top) * self.height / height
+
+    def extent(self) -> tuple[float, float, float, float]:
+        """(left, top, width, height) of the whole square in original pixels.
+
+        Left and top are negative where the square is padded.
+        """
+        left, top = self.to_original(0, 0)
+        right, bottom = self.to_original(self.size, self.size)
+        return left, top, right - left, bottom - top
+
+    def restore(self, heatmap: np.ndarray) -> np.ndarray:
+        """A map over the square's patches -> its density on the original pixels.
+
+        Args:
+            heatmap: (rows, columns), one share of attention a patch, covering the whole square.
+
+        Returns:
+            float32 (height, width): share of attention a pixel, interpolated bilinearly between
+            the centres of patches. Its sum is about the share that fell inside the picture; it is
+            neither renormalised nor stretched.
+        """
+        rows, columns = heatmap.shape
+        left, top, width, height = self.extent()
+        down = _interpolation(self.height, rows, top, height)
+        across = _interpolation(self.width, columns, left, width)
+        density = heatmap.astype(np.float32) * (rows * columns / (width * height))
+        return down @ density @ across.T
+
+    def _inner(self) -> tuple[int, int, int, int]:
+        """(left, top, width, height) of the picture inside the square, whole pixels."""
+        scale = self.size / max(self.height, self.width)
+        width = max(1, round(self.width * scale))
+        height = max(1, round(self.height * scale))
+        return (self.size - width) // 2, (self.size - height) // 2, width, height
+
+
+def _interpolation(pixels: int, patches: int, start: float, length: float) -> np.ndarray:
+    """float32 (pixels, patches): how much each patch counts at the centre of each pixel."""
+    centres = (np.arange(pixels) + 0.5 - start) * patches / length - 0.5
+    centres = centres.clip(0, patches - 1)
+    distance = np.abs(centres[:, None] - np.arange(patches))
+    return (1 - distance).clip(0).astype(np.float32)

@@ -1,0 +1,159 @@
+"""DICOM, PNG or JPEG bytes -> display pixels in [0, 1], bone white. Content decides, not the name.
+
+Knows no network: the square tensor is made by model/geometry.py. Neither torch nor, until a DICOM
+file comes, pydicom is imported, so that a process which only reads stays small.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from stat import S_ISREG
+
+import cv2
+import numpy as np
+
+from model.codestream import JPEG, PNG, FrameHeader, jpeg_header, png_header
+from model.display import Grayscale, display
+from model.errors import ImageTooLarge, NotARadiograph, UndecodableImage, UnsupportedImage
+
+__all__ = ["Radiograph", "ReadLimits", "read_image"]
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    pixels: np.ndarray
+    """float32 (height, width) in [0, 1], bone white: the stored rows and columns, nothing cut."""
+    view: str | None
+    """"PA", "AP", "LATERAL" or None where the file does not say."""
+    study: str | None = field(default=None, repr=False)
+    """The Study Instance UID where it is a valid one. It identifies a patient: group by it, and
+    neither show it nor build a path from it."""
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    max_bytes: int = 256 * 2**20
+    """Of the file, and of a deflated DICOM data set once inflated."""
+    max_pixels: int = 36_000_000
+    """Rows times columns."""
+
+    def check(self, width: int, height: int) -> None:
+        """Raises ImageTooLarge for a picture of more than max_pixels."""
+        if width * height > self.max_pixels:
+            raise ImageTooLarge(
+                f"{width} x {height} is {width * height / 1e6:.1f} megapixels: "
+                f"at most {self.max_pixels / 1e6:g} are read, so export it smaller"
+            )
+
+
+def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radiograph:
+    """Read one radiograph.
+
+    PNG and JPEG: 8 or 16 bits, gray or colour with equal channels, turned upright by their EXIF
+    orientation. DICOM: see model/dicom.py. How values are shown where the file does not say: see
+    `display` in model/display.py.
+
+    A native decoder may crash on a hostile file: use model/isolation.py for files of strangers.
+
+    Args:
+        source: a file's path, or its content.
+        limits: what is refused before it is decoded.
+
+    Raises:
+        UnsupportedImage: not DICOM, PNG or JPEG.
+        UndecodableImage: one of them, but unreadable, cut short, damaged or contradicting itself.
+        NotARadiograph: another modality, colour, several frames.
+        ImageTooLarge: more bytes or pixels than the limits allow.
+    """
+    data = source if isinstance(source, bytes) else _load(source, limits)
+    if len(data) > limits.max_bytes:
+        raise _too_many_bytes(len(data), limits)
+    # A DICOM preamble may hold anything, even another format's signature.
+    if data[128:132] != b"DICM":
+        if data.startswith(PNG):
+            return _picture(data, png_header(data), limits)
+        if data.startswith(JPEG):
+            return _picture(data, jpeg_header(data), limits)
+        if not _bare_dataset(data):
+            raise UnsupportedImage(f"{_kind(data)}, not DICOM, PNG or JPEG")
+    from model.dicom import read_dicom
+
+    return read_dicom(data, limits)
+
+
+def _load(path: Path, limits: ReadLimits) -> bytes:
+    # The path may name a patient, so no message holds it.
+    try:
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            raise UndecodableImage("the path is not a regular file")
+        if status.st_size > limits.max_bytes:
+            raise _too_many_bytes(status.st_size, limits)
+        return path.read_bytes()
+    except OSError as error:
+        raise UndecodableImage(f"the file cannot be read: {error.strerror}") from error
+
+
+def _too_many_bytes(size: int, limits: ReadLimits) -> ImageTooLarge:
+    return ImageTooLarge(
+        f"the file has {size / 2**20:.1f} MiB: at most {limits.max_bytes / 2**20:g} are read"
+    )
+
+
+def _bare_dataset(data: bytes) -> bool:
+    """Whether the bytes begin like a DICOM data set without preamble, in either byte order."""
+    head = data[:8]
+    if len(head) < 8:
+        return False
+    if head[4:6].isalpha() and head[4:6].isupper():
+        return head[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+    first_group = head[:2] in (b"\x02\x00", b"\x08\x00") and head[3] == 0
+    return first_group and int.from_bytes(head[4:], "little") <= len(data) - 8
+
+
+_SIGNATURES = (
+    (b"GIF8", "a GIF"),
+    (b"BM", "a BMP"),
+    (b"II*\0", "a TIFF"),
+    (b"MM\0*", "a TIFF"),
+    (b"RIFF", "a WebP or other RIFF file"),
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive (unpack it)"),
+    (b"\x1f\x8b", "a gzip archive (unpack it)"),
+    (b"\xff\x4f\xff\x51", "a bare JPEG 2000 stream"),
+    (b"\0\0\0\x0cjP  ", "a bare JPEG 2000 file"),
+    (b"<?xml", "an XML document"),
+    (b"<!doctype html", "an HTML page (a sign-in page instead of the download?)"),
+    (b"<html", "an HTML page (a sign-in page instead of the download?)"),
+)
+
+
+def _kind(data: bytes) -> str:
+    """What the bytes are, in words, without quoting them."""
+    if not data:
+        return "an empty file"
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for signature, kind in _SIGNATURES:
+        if data.startswith(signature) or head.startswith(signature):
+            return kind
+    return "a file of an unknown kind"
+
+
+def _picture(data: bytes, header: FrameHeader, limits: ReadLimits) -> Radiograph:
+    """A PNG or JPEG whose header has been read -> its pixels."""
+    limits.check(header.width, header.height)
+    try:
+        # These two flags turn the picture by its EXIF orientation; IMREAD_UNCHANGED would not.
+        stored = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+        )
+    except cv2.error as error:
+        raise UndecodableImage("the PNG or JPEG cannot be decoded: it is damaged") from error
+    if stored is None:
+        raise UndecodableImage("the PNG or JPEG cannot be decoded: damaged, or of a rare kind")
+    if stored.ndim == 3:
+        if (stored.max(axis=2) != stored.min(axis=2)).any():
+            raise NotARadiograph("a colour picture: a radiograph is gray, with equal channels")
+        stored = np.ascontiguousarray(stored[:, :, 0])
+    if stored.dtype not in (np.uint8, np.uint16):
+        raise UndecodableImage(f"{stored.dtype} samples: expected 8 or 16 bit integers")
+    return Radiograph(display(stored, Grayscale(bits=8 * stored.itemsize)), view=None)

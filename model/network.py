@@ -1,0 +1,439 @@
+"""A timm vision transformer and a decoder that reads its patches by cross-attention.
+
+Where to read first: `attend` is softmax(Q K^T / sqrt(d)) V, and `CrossAttention` says who asks
+(queries: the tokens written so far) and who answers (keys and values: the patches).
+
+Axes always come in the order (batch, layers, heads, tokens, patches). Knows nothing of files,
+text, or how tokens are chosen.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
+from transformers import GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import Seq2SeqLMOutput
+from transformers.utils import ModelOutput
+
+from model.config import ReportConfig
+from model.encoder import Encoder
+from model.errors import DataError
+
+__all__ = ["Memory", "ReportConfig", "ReportModel", "attend"]
+
+
+@dataclass
+class Memory(ModelOutput):
+    """What the decoder reads of a batch of studies. The pictures' patches follow one another.
+
+    Attributes:
+        last_hidden_state: the encoder's features, (batch, patches, encoder width).
+        cross_keys_layers: (batch, layers, heads, patches, head_dim).
+        cross_values_layers: (batch, layers, heads, patches, head_dim).
+        patch_mask: (batch, patches), True where a study has the patch; studies with fewer
+            pictures than the batch's longest end in False.
+    """
+
+    # ModelOutput allows one required field only; all four are always there.
+    last_hidden_state: Tensor
+    cross_keys_layers: Tensor = None  # type: ignore[assignment]
+    cross_values_layers: Tensor = None  # type: ignore[assignment]
+    patch_mask: Tensor = None  # type: ignore[assignment]
+
+    def studies(self, rows: Tensor) -> "Memory":
+        """The memory of some studies only, rows (studies,) of long or bool."""
+        return Memory(**{name: field[rows] for name, field in self.items()})
+
+
+class TokenCache(Protocol):
+    """Self-attention's keys and values of the tokens before, one entry per layer.
+
+    Both transformers' caches and the one in decoding.py are this.
+    """
+
+    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Append (batch, heads, tokens, head_dim) to a layer; returns all it holds then."""
+        ...
+
+    def get_seq_length(self) -> int:
+        """Tokens held."""
+        ...
+
+
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, Attention Is All You Need).
+
+    Every query is compared with every key; the softmax turns one query's comparisons into
+    shares that sum to 1; the answer is the values, mixed by those shares.
+
+    Args:
+        queries: what each token is looking for, (batch, heads, tokens, head_dim).
+        keys: what each patch has to offer, (batch, heads, patches, head_dim).
+        values: what a token receives from the patch, (batch, heads, patches, head_dim).
+        mask: True where a token may look, broadcastable to (batch, heads, tokens, patches).
+
+    Returns:
+        The answers (batch, heads, tokens, head_dim) and the attention, float32
+        (batch, heads, tokens, patches): each row sums to 1.
+    """
+    scores = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    attention = torch.softmax(scores, dim=-1, dtype=torch.float32)
+    return attention.to(values.dtype) @ values, attention
+
+
+class CrossAttention(nn.Module):
+    """Tokens ask, patches answer: where on the picture the decoder looks for its next token."""
+
+    def __init__(self, config: ReportConfig, memory_width: int) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.query = nn.Linear(config.width, config.width)
+        self.key = nn.Linear(memory_width, config.width)
+        self.value = nn.Linear(memory_width, config.width)
+        self.output = nn.Linear(config.width, config.width)
+
+    def project(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, patches, memory width) -> keys and values (batch, heads, patches, head_dim)."""
+        return _split(self.key(patches), self.heads), _split(self.value(patches), self.heads)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        patch_mask: Tensor | None,
+        need_attention: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """One look at the picture per token.
+
+        Args:
+            hidden: (rows, tokens, width). Rows are studies, or studies x beams: the beams of
+                a study then ask as if they were further tokens, so that keys and values
+                need not be repeated for them.
+            keys, values: (studies, heads, patches, head_dim).
+            patch_mask: bool, (studies, patches), or None where every patch is there.
+
+        Returns:
+            (rows, tokens, width) and, if asked for, attention (rows, heads, tokens, patches).
+        """
+        rows, tokens, width = hidden.shape
+        studies = keys.shape[0]
+        queries = _split(self.query(hidden).view(studies, -1, width), self.heads)
+        mask = None if patch_mask is None else patch_mask[:, None, None, :]
+        if not need_attention:
+            mixed = F.scaled_dot_product_attention(queries, keys, values, mask)
+            return self.output(_merge(mixed).view(rows, tokens, width)), None
+        mixed, attention = attend(queries, keys, values, mask)
+        attention = attention.unflatten(2, (rows // studies, tokens)).transpose(1, 2).flatten(0, 1)
+        return self.output(_merge(mixed).view(rows, tokens, width)), attention
+
+
+class SelfAttention(nn.Module):
+    """Tokens ask the tokens before them, and themselves."""
+
+    def __init__(self, config: ReportConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.query_key_value = nn.Linear(config.width, 3 * config.width)
+        self.output = nn.Linear(config.width, config.width)
+
+    def forward(self, hidden: Tensor, cache: TokenCache | None, layer: int) -> Tensor:
+        """(rows, tokens, width) -> the same shape; tokens follow those in the cache."""
+        queries, keys, values = (
+            _split(part, self.heads) for part in self.query_key_value(hidden).chunk(3, dim=-1)
+        )
+        tokens = queries.shape[2]
+        if cache is not None:
+            keys, values = cache.update(keys, values, layer)
+        past = keys.shape[2] - tokens
+        mask = None
+        if tokens > 1 and past:
+            mask = torch.ones(
+                tokens, past + tokens, dtype=torch.bool, device=hidden.device
+            ).tril(past)
+        mixed = F.scaled_dot_product_attention(
+            queries, keys, values, mask, is_causal=tokens > 1 and not past
+        )
+        return self.output(_merge(mixed))
+
+
+class MLP(nn.Module):
+    """Each token by itself: wider, GELU, back."""
+
+    def __init__(self, config: ReportConfig) -> None:
+        super().__init__()
+        inner = int(config.width * config.mlp_ratio)
+        self.input = nn.Linear(config.width, inner)
+        self.output = nn.Linear(inner, config.width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.output(F.gelu(self.input(hidden)))
+
+
+class DecoderLayer(nn.Module):
+    """Read the text so far, look at the picture, think: each normalised first, then added."""
+
+    def __init__(self, config: ReportConfig, memory_width: int, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.self_norm = nn.LayerNorm(config.width)
+        self.self_attention = SelfAttention(config)
+        self.cross_norm = nn.LayerNorm(config.width)
+        self.cross_attention = CrossAttention(config, memory_width)
+        self.mlp_norm = nn.LayerNorm(config.width)
+        self.mlp = MLP(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        patch_mask: Tensor | None,
+        cache: TokenCache | None,
+        need_attention: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        read = self.self_attention(self.self_norm(hidden), cache, self.index)
+        hidden = hidden + self.dropout(read)
+        seen, attention = self.cross_attention(
+            self.cross_norm(hidden), keys, values, patch_mask, need_attention
+        )
+        hidden = hidden + self.dropout(seen)
+        return hidden + self.dropout(self.mlp(self.mlp_norm(hidden))), attention
+
+
+class Decoder(nn.Module):
+    """Tokens -> scores of the next token, by layers that look at the patches."""
+
+    def __init__(self, config: ReportConfig, memory_width: int) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(config.vocab_size, config.width)
+        self.positions = nn.Embedding(config.max_tokens, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            DecoderLayer(config, memory_width, index) for index in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        cross_keys: tuple[Tensor, ...],
+        cross_values: tuple[Tensor, ...],
+        patch_mask: Tensor | None,
+        cache: TokenCache | None = None,
+        need_attention: bool = False,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Scores of what follows each token.
+
+        Args:
+            tokens: ids, (rows, tokens); they follow those in the cache.
+            cross_keys, cross_values: per layer (studies, heads, patches, head_dim); rows are
+                studies, or studies x beams.
+            patch_mask: bool, (studies, patches), or None where every patch is there.
+
+        Returns:
+            logits (rows, tokens, vocabulary) and, if asked for, per layer the attention
+            (rows, heads, tokens, patches).
+
+        Raises:
+            DataError: more tokens than the model has positions for.
+        """
+        past = cache.get_seq_length() if cache is not None else 0
+        end = past + tokens.shape[1]
+        if end > self.positions.num_embeddings:
+            raise DataError(
+                f"{end} tokens are more than this model's {self.positions.num_embeddings}: "
+                "shorten the text, or train with a larger max_tokens"
+            )
+        hidden = self.dropout(self.tokens(tokens) + self.positions.weight[past:end])
+        attentions: list[Tensor] = []
+        for layer, keys, values in zip(self.layers, cross_keys, cross_values, strict=True):
+            hidden, attention = layer(hidden, keys, values, patch_mask, cache, need_attention)
+            if attention is not None:
+                attentions.append(attention)
+        # Input and output embeddings are one matrix (Press and Wolf 2017).
+        return F.linear(self.norm(hidden), self.tokens.weight), tuple(attentions)
+
+
+class ReportModel(PreTrainedModel, GenerationMixin):
+    """Radiographs -> the scores of a report's tokens, and where each token looked."""
+
+    config_class = ReportConfig
+    main_input_name = "pictures"
+    base_model_prefix = ""
+
+    def __init__(self, config: ReportConfig) -> None:
+        super().__init__(config)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config, self.encoder.width)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Truncated normal of 0.02, smaller where a branch ends so that their sum stays small.
+
+        The encoder's modules were initialised by timm. What timm computes and does not store
+        (rotary tables) is computed again: from_pretrained leaves it empty.
+        """
+        if hasattr(module, "init_non_persistent_buffers"):
+            module.init_non_persistent_buffers()
+        if isinstance(module, Decoder):
+            branches = math.sqrt(3 * len(module.layers))
+            for name, part in module.named_modules():
+                if isinstance(part, nn.LayerNorm):
+                    init.ones_(part.weight)
+                    init.zeros_(part.bias)
+                elif isinstance(part, nn.Linear | nn.Embedding):
+                    std = 0.02 / branches if name.endswith("output") else 0.02
+                    init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
+                if isinstance(part, nn.Linear):
+                    init.zeros_(part.bias)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of patches on one picture."""
+        return self.encoder.grid
+
+    def encode(self, pictures: Tensor, picture_mask: Tensor | None = None) -> Memory:
+        """Read a batch of studies once; decoding then needs only the result.
+
+        Args:
+            pictures: (batch, pictures, 1, size, size) in [-1, 1], bone white.
+            picture_mask: bool, (batch, pictures), False where a study has fewer pictures
+                than the batch's longest; None where all have the same number.
+
+        Raises:
+            DataError: pictures of another shape, or a study without a picture.
+        """
+        size = self.config.image_size
+        if pictures.ndim != 5 or pictures.shape[2:] != (1, size, size):
+            raise DataError(
+                f"pictures must be (batch, pictures, 1, {size}, {size}), got "
+                f"{tuple(pictures.shape)}: Letterbox makes them"
+            )
+        batch, count = pictures.shape[:2]
+        if picture_mask is None:
+            features = self.encoder(pictures.flatten(0, 1)).unflatten(0, (batch, count))
+            picture_mask = torch.ones(batch, count, dtype=torch.bool, device=pictures.device)
+        else:
+            if not picture_mask.any(dim=1).all():
+                raise DataError("a study without a picture cannot be reported: leave it out")
+            # Absent pictures stay out of the encoder: batch norm must not learn from padding.
+            present = self.encoder(pictures[picture_mask])
+            features = present.new_zeros(batch, count, *present.shape[1:])
+            features[picture_mask] = present
+        patch_mask = picture_mask.repeat_interleave(features.shape[2], dim=1)
+        return self._memory(features.flatten(1, 2), patch_mask)
+
+    def _memory(self, patches: Tensor, patch_mask: Tensor) -> Memory:
+        looks = [layer.cross_attention for layer in self.decoder.layers]
+        keys, values = zip(*(look.project(patches) for look in looks), strict=True)
+        return Memory(
+            last_hidden_state=patches,
+            # Stored layer by layer, so that one layer's slice is contiguous.
+            cross_keys_layers=torch.stack(keys).transpose(0, 1),
+            cross_values_layers=torch.stack(values).transpose(0, 1),
+            patch_mask=patch_mask,
+        )
+
+    def forward(
+        self,
+        decoder_input_ids: Tensor | None = None,
+        pictures: Tensor | None = None,
+        picture_mask: Tensor | None = None,
+        encoder_outputs: Memory | None = None,
+        labels: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = True,
+    ) -> Seq2SeqLMOutput:
+        """Teacher-forced scores of a batch, or the next step of `generate`.
+
+        Args:
+            decoder_input_ids: (rows, tokens), beginning with bos; the caller shifts.
+            pictures, picture_mask: as for `encode`; or
+            encoder_outputs: what `encode` returned.
+            labels: (rows, tokens), the token that follows each of decoder_input_ids; pad and
+                -100 do not count.
+            output_attentions: also return the cross-attention, by the explicit softmax.
+
+        Returns:
+            logits (rows, tokens, vocabulary); loss, the mean cross-entropy, if labels are
+            given; cross_attentions, per layer (rows, heads, tokens, patches), if asked for:
+            row i is the look that chose the token after decoder_input_ids[i].
+        """
+        if decoder_input_ids is None:
+            raise DataError("decoder_input_ids is missing: pass bos and the tokens so far")
+        memory = encoder_outputs
+        if memory is None:
+            if pictures is None:
+                raise DataError("pass pictures, or encoder_outputs from encode()")
+            memory = self.encode(pictures, picture_mask)
+        if use_cache and past_key_values is None:
+            past_key_values = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        cache = past_key_values
+        if isinstance(cache, EncoderDecoderCache):
+            cache = cache.self_attention_cache  # the memory is the cross-attention cache
+        logits, attentions = self.decoder(
+            decoder_input_ids,
+            memory.cross_keys_layers.unbind(1),
+            memory.cross_values_layers.unbind(1),
+            memory.patch_mask,
+            cache,
+            bool(output_attentions),
+        )
+        return Seq2SeqLMOutput(
+            loss=self._loss(logits, labels),
+            logits=logits,
+            past_key_values=past_key_values,
+            cross_attentions=attentions or None,
+            encoder_last_hidden_state=memory.last_hidden_state,
+        )
+
+    def _loss(self, logits: Tensor, labels: Tensor | None) -> Tensor | None:
+        if labels is None:
+            return None
+        labels = labels.masked_fill(labels == self.config.pad_token_id, -100)
+        return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        *,
+        picture_mask: Tensor | None = None,
+        encoder_outputs: Memory | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """transformers' generate, from pictures (`inputs` or pictures=) or from a Memory.
+
+        Up to config.max_tokens new tokens unless told otherwise. decoding.py does the same
+        faster; this one has every option of transformers.
+        """
+        pictures = kwargs.pop("pictures", inputs)
+        if encoder_outputs is None:
+            encoder_outputs = self.encode(pictures, picture_mask)
+        if not {"max_length", "max_new_tokens", "generation_config"} & kwargs.keys():
+            kwargs["max_new_tokens"] = self.config.max_tokens
+        # generate repeats the memory per beam in place: it gets a copy of the outer shell.
+        return super().generate(encoder_outputs=Memory(**encoder_outputs), **kwargs)
+
+
+def _split(hidden: Tensor, heads: int) -> Tensor:
+    """(batch, tokens, width) -> (batch, heads, tokens, head_dim)."""
+    return hidden.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _merge(hidden: Tensor) -> Tensor:
+    """(batch, heads, tokens, head_dim) -> (batch, tokens, width)."""
+    return hidden.transpose(1, 2).flatten(2)

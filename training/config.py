@@ -1,0 +1,206 @@
+"""One training run's settings: a TOML file, then `key=value` from the command line.
+
+Every setting has a default but `data` and `output`. Unknown names and values of the wrong type
+are errors, never ignored.
+"""
+
+import tomllib
+import types
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from model.errors import ConfigError
+
+__all__ = [
+    "AugmentConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "TrainConfig",
+    "load_config",
+]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The net's shape; see model.network.ReportConfig, which these become."""
+
+    name: str = "crossray"
+    notice: str = "Research software, not for diagnosis."
+    encoder: str = "vit_tiny_patch16_224"
+    encoder_arguments: dict[str, Any] = field(default_factory=dict)
+    stem: str | None = None
+    stem_stride: int = 16
+    image_size: int = 224
+    width: int = 192
+    layers: int = 3
+    heads: int = 3
+    mlp_ratio: float = 4.0
+    dropout: float = 0.1
+    max_tokens: int = 160
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How pictures are varied, masks along with them. Never a flip: it would swap left and right.
+
+    Each number is a largest change, drawn evenly from minus to plus; 0 turns it off.
+    """
+
+    rotate: float = 7.0
+    """Degrees."""
+    scale: float = 0.1
+    """Share of the size."""
+    translate: float = 0.04
+    """Share of the side."""
+    brightness: float = 0.12
+    """Share of the full range, added."""
+    contrast: float = 0.2
+    """Share of the contrast."""
+    gamma: float = 0.25
+    """Share of the exponent 1."""
+    noise: float = 0.03
+    """Largest standard deviation, as a share of the full range."""
+    blur: float = 0.8
+    """Largest standard deviation, in pixels of the model's square."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with a linear warm-up and a cosine to zero."""
+
+    learning_rate: float = 1e-3
+    warm_up: int = 300
+    """Steps."""
+    weight_decay: float = 0.05
+    """Of matrices only: not of norms, biases, embeddings."""
+    beta1: float = 0.9
+    beta2: float = 0.98
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What the losses weigh; 0 turns one off. The tokens' cross-entropy weighs 1."""
+
+    label_smoothing: float = 0.0
+    guidance: float = 0.3
+    """Minus the log of the attention that falls inside the finding a token speaks of."""
+    dense: float = 2.0
+    """Which findings lie on which patch, read from the encoder by a head used in training only."""
+    presence: float = 0.5
+    """Which findings the picture has, by the same head pooled over the patches."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run. Saved with its result in training.json."""
+
+    data: str
+    """A prepared folder, relative to the working directory."""
+    output: str
+    """Folder for `checkpoint/` (to use), `resume.safetensors` (to go on) and `tensorboard/`."""
+    initial: str | None = None
+    """A checkpoint folder whose weights and tokenizer to start from; None starts from nothing."""
+    seed: int = 0
+    steps: int = 10_000
+    batch: int = 32
+    """Studies a step."""
+    train_studies: int = 0
+    """Use only the first so many of the train split; 0 uses all."""
+    validate_studies: int = 256
+    """The first so many of the validate split."""
+    validate_every: int = 500
+    """Steps; the checkpoint is written then too."""
+    save_every: int = 250
+    """Steps between savings of what a resumed run needs."""
+    device: str = "auto"
+    """"auto" takes CUDA where there is one; or what torch calls a device."""
+    precision: str = "bf16"
+    """"bf16" (autocast) or "float32"."""
+    threads: int = 0
+    """Of torch on the CPU; 0 leaves it to torch."""
+    workers: int = 1
+    """Processes that make batches; 0 makes them in the training process."""
+    augment: bool = True
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augmentation: AugmentConfig = field(default_factory=AugmentConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "validate_studies", "validate_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} = {getattr(self, name)}: it starts at 1")
+        for name in ("threads", "workers", "train_studies", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} = {getattr(self, name)}: it may not be negative")
+        if self.precision not in ("bf16", "float32"):
+            raise ConfigError(f"precision = {self.precision!r}: choose 'bf16' or 'float32'")
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """A TOML file and `key=value` overrides -> TrainConfig.
+
+    Args:
+        path: the file. A key in a table is written `table.key` in an override.
+        overrides: such as "steps=500" or "losses.guidance=0"; the value is TOML, or, where it
+            is none, plain text.
+
+    Raises:
+        ConfigError: no such file, not TOML, an unknown key, a value of the wrong type.
+    """
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings {str(path)!r}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{str(path)!r} is not TOML: {error}") from error
+    for override in overrides:
+        _override(settings, override)
+    return _build(TrainConfig, settings, "")
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r}: write it as key=value, such as steps=500")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a path or a word without quotes
+    *tables, name = key.split(".")
+    for table in tables:
+        settings = settings.setdefault(table, {})
+        if not isinstance(settings, dict):
+            raise ConfigError(f"override {override!r}: {table!r} is not a table")
+    settings[name] = value
+
+
+def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
+    """A table of TOML -> the dataclass `kind`; `prefix` is the table's name, for messages."""
+    hints = get_type_hints(kind)
+    if unknown := values.keys() - hints.keys():
+        known = ", ".join(sorted(hints))
+        raise ConfigError(f"unknown setting {prefix + min(unknown)!r}: {kind.__name__} has {known}")
+    for item in fields(kind):
+        needed = item.default is MISSING and item.default_factory is MISSING
+        if needed and item.name not in values:
+            raise ConfigError(f"setting {prefix + item.name!r} is missing: it has no default")
+    return kind(**{name: _value(hints[name], v, prefix + name) for name, v in values.items()})
+
+
+def _value(hint: Any, value: Any, key: str) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return _build(hint, value, f"{key}.")
+    allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    kinds = [get_origin(kind) or kind for kind in allowed]
+    if float in kinds and type(value) is int:
+        return float(value)
+    if type(value) not in kinds:  # not isinstance: true is no number of steps
+        wanted = " or ".join(k.__name__ for k in kinds if k is not types.NoneType)
+        raise ConfigError(f"setting {key!r} = {value!r}: expected {wanted}")
+    return value

@@ -1,0 +1,125 @@
+"""What training pulls on: the tokens, where the decoder looks, and what the encoder sees.
+
+Alignment, the trap of this file: `labels[t]` is the token that row t of logits and of attention
+chose. So the findings a label speaks of are compared with the attention of the same row t, whose
+input is the token before it.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
+
+__all__ = [
+    "DenseHead",
+    "dense_loss",
+    "dense_targets",
+    "guidance_loss",
+    "inside",
+    "presence_loss",
+    "token_loss",
+]
+
+SPARSE = -4.6
+"""Where the dense head starts: log-odds of about 1 in 100, the share of patches with a finding."""
+POSITIVE_WEIGHT = 4.0
+SMALLEST_MASS = 1e-4
+"""Attention below this no longer raises the guidance: a lost token may not drown the others."""
+
+
+def token_loss(logits: Tensor, labels: Tensor, pad: int, label_smoothing: float) -> Tensor:
+    """Mean cross-entropy of labels (batch, tokens) under logits (batch, tokens, vocabulary)."""
+    return F.cross_entropy(
+        logits.flatten(0, 1).float(),
+        labels.flatten(),
+        ignore_index=pad,
+        label_smoothing=label_smoothing,
+    )
+
+
+def inside(coverage: Tensor) -> Tensor:
+    """Share of each patch a finding covers (..., patches) -> how much it counts as inside, 0 to 1.
+
+    Relative to the finding's fullest patch: a line is inside the patches it crosses although it
+    covers a tenth of them. Patches half as full as the fullest count wholly. All 0 stays all 0.
+    """
+    fullest = coverage.amax(-1, keepdim=True)
+    return (2 * coverage / fullest.clamp(min=1e-6)).clamp(max=1)
+
+
+def guidance_loss(attention: Tensor, mentions: Tensor, coverage: Tensor) -> Tensor:
+    """Minus the log of the attention mass inside the findings each token speaks of.
+
+    Args:
+        attention: the guided layers' cross-attention, (layers, batch, heads, tokens, patches),
+            each row summing to 1. Averaged over layers and heads before the log, as a heatmap is.
+        mentions: float (batch, tokens, findings), 1 where labels[t] speaks of the finding.
+        coverage: (batch, findings, patches), share of each patch covered.
+
+    Returns:
+        Scalar, the mean over tokens that speak of a finding still in the picture; 0 if none does.
+    """
+    target = (mentions @ inside(coverage)).clamp(max=1)  # union, (batch, tokens, patches)
+    spoken = target.amax(-1) > 0
+    if not spoken.any():
+        return attention.new_zeros(())
+    heatmaps = attention.float().mean(dim=(0, 2))
+    mass = (heatmaps * target).sum(-1)[spoken]
+    return -mass.clamp(min=SMALLEST_MASS).log().mean()
+
+
+class DenseHead(nn.Module):
+    """Which findings lie on each patch, one linear layer on the encoder. Thrown away after.
+
+    The text says little about a picture in many words; this tells the encoder directly, so
+    that it learns from a few thousand pictures.
+    """
+
+    def __init__(self, width: int, findings: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.linear = nn.Linear(width, findings)
+        nn.init.constant_(self.linear.bias, SPARSE)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(batch, patches, width) -> log-odds (batch, patches, findings)."""
+        return self.linear(self.norm(patches)).float()
+
+
+def dense_targets(coverage: Tensor, names: Tensor, count: int) -> Tensor:
+    """Findings of a study -> one map per kind of finding.
+
+    Args:
+        coverage: (batch, findings, patches).
+        names: int64 (batch, findings), which kind each is; -1 where a study has fewer.
+        count: kinds of finding.
+
+    Returns:
+        (batch, patches, count) in [0, 1]; of two findings of a kind the larger.
+    """
+    batch, _, patches = coverage.shape
+    maps = coverage.new_zeros(batch, count + 1, patches)
+    index = names.where(names >= 0, count)[:, :, None].expand(-1, -1, patches)
+    maps.scatter_reduce_(1, index, inside(coverage), "amax")
+    return maps[:, :count].transpose(1, 2)
+
+
+def dense_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy of (batch, patches, findings), positives weighted up, per positive.
+
+    Divided by the positives and not by all patches: a nodule is one patch in two thousand.
+    """
+    weight = torch.full((logits.shape[-1],), POSITIVE_WEIGHT, device=logits.device)
+    total = F.binary_cross_entropy_with_logits(
+        logits, targets, pos_weight=weight, reduction="sum"
+    )
+    return total / (logits.shape[0] * 100)
+
+
+def presence_loss(logits: Tensor, present: Tensor) -> Tensor:
+    """Binary cross-entropy of what the picture has, from the patches' log-odds pooled softly.
+
+    Args:
+        logits: (batch, patches, findings).
+        present: float (batch, findings).
+    """
+    return F.binary_cross_entropy_with_logits(logits.logsumexp(1), present)

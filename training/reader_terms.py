@@ -1,0 +1,273 @@
+"""The vocabulary of the reader: how radiologists name findings, places, doubt and absence.
+
+Every pattern is matched without regard to case.
+"""
+
+import re
+
+__all__ = [
+    "CHANGE_NOT_ABSENCE",
+    "DELIMITERS",
+    "DOUBT",
+    "EXPLANATION",
+    "FUNCTION_WORDS",
+    "NEGATION_AFTER",
+    "NEGATION_BEFORE",
+    "NEGATION_ENDS",
+    "NEGATION_INSIDE",
+    "NOT_A_PLACE",
+    "NOT_EXCLUDED",
+    "PLACES",
+    "SENTENCE_ENDS",
+    "SIDES",
+    "SILENT_SECTIONS",
+    "TERMS",
+    "ZONES",
+]
+
+
+def _any(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE)
+
+
+_UP_TO_3_WORDS = r"(?:[\w-]+\s+){0,3}"
+_UP_TO_4_WORDS = r"(?:(?!and\b|with\b)[\w-]+\s+){0,4}"
+_HEART = r"(?:heart|cardiac|cardiomediastinal)(?:\s+(?:size|silhouette|contours?|shadow))?"
+
+# In order of priority: an earlier pattern keeps the letters it has matched.
+TERMS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("hiatal_hernia", _any(r"\bhiat(?:al|us) hernias?\b")),
+    (
+        "endotracheal_tube",
+        _any(
+            r"\b(?:endo|oro|naso)tracheal tubes?(?: tip)?\b",
+            r"\bE\.?T\.? tubes?(?: tip)?\b",
+            r"\bETT\b",
+        ),
+    ),
+    (
+        "pacemaker",
+        _any(
+            r"\bpacemakers?(?: leads?| device| generator)?\b",
+            r"\bpacers?\b",
+            r"\bpacing (?:device|leads?|wires?)\b",
+            r"\b(?:AICD|ICD)\b",
+            r"\bdefibrillators?\b",
+        ),
+    ),
+    (
+        "central_line",
+        _any(
+            r"\bcentral (?:venous )?(?:access )?(?:lines?|catheters?)\b",
+            r"\bPICC(?: lines?| catheters?)?\b",
+            r"\b(?:IJ|jugular|subclavian)(?: vein)?(?: approach)?(?: central)?(?: venous)?"
+            r"(?: dialysis)? (?:lines?|catheters?|port|sheath)\b",
+            r"\bport-?\s?a-?\s?cath\w*|\bportacath\w*|\bmediport\b|\bport catheter\b",
+            r"\bdialysis catheters?\b",
+            r"\bCVC\b",
+        ),
+    ),
+    (
+        "rib_fracture",
+        _any(
+            r"\bribs?(?: \w+){0,2} fractures?\b",
+            r"\bfractures?(?: deformit(?:y|ies))?,? (?:of|in|involving) [\w\s,/-]{0,60}?\bribs?\b",
+            r"\b(?:fractured|broken) (?:\w+ ){0,2}ribs?\b",
+            r"\bribs? (?:is|are) (?:\w+ )?(?:fractured|broken)\b",
+        ),
+    ),
+    (
+        "cardiomegaly",
+        _any(
+            r"\bcardiomegaly\b",
+            rf"\b{_HEART}\s+{_UP_TO_4_WORDS}?enlarged\b",
+            r"\bheart (?:is|appears|remains) (?:[\w-]+ )?(?:large|big)\b",
+            rf"\benlarged?\s+{_HEART}",
+            rf"\benlargement of the {_UP_TO_3_WORDS}?{_HEART}",
+            r"\bcardiac enlargement\b",
+        ),
+    ),
+    (
+        "hyperinflation",
+        _any(
+            r"\blungs (?:are|appear|remain) (?:\w+ ){0,2}(?:hyper(?:inflated|expanded|aerated))\b",
+            r"\bhyper-?\s?(?:inflat|expan|aerat|disten)\w+(?: lungs)?\b",
+            r"\bflatten(?:ed|ing)(?: of)?(?: the| both)? (?:hemi)?diaphragms?\b",
+            r"(?<!subcutaneous )\bemphysema(?:tous)?\b",
+            r"\bCOPD\b",
+        ),
+    ),
+    (
+        "pneumothorax",
+        _any(r"\b(?:hydro)?pneumothora(?:x|ces|xes)\b", r"\bPTX\b"),
+    ),
+    (
+        "pleural_effusion",
+        _any(
+            r"(?<!pericardial )(?<!joint )\b(?:pleural )?effusions?\b",
+            r"\bpleural fluid\b",
+            r"\bh(?:a)?emothorax\b",
+            r"\bblunt\w*(?: of)?(?: the)? (?:\w+ ){0,3}costophrenic (?:angles?|sulc(?:us|i))\b",
+            r"\bcostophrenic (?:angles?|sulc(?:us|i)) (?:is|are|appears?|remains?)"
+            r" (?:\w+ ){0,2}blunted\b",
+        ),
+    ),
+    (
+        "edema",
+        _any(
+            r"(?<!soft tissue )(?<!subcutaneous )\b(?:(?:pulmonary|interstitial|alveolar) )*"
+            r"o?edema\b",
+            r"\b(?:pulmonary )?(?:vascular|venous|vasculature) congestion\b",
+            r"\bcephali[sz]ation\b",
+            r"\bKerley\b",
+        ),
+    ),
+    (
+        "atelectasis",
+        _any(
+            r"\batelecta(?:sis|ses|tic)(?: changes?)?\b",
+            r"\bvolume loss\b",
+            r"\b(?:lobar|lobe|lung) collapse\b|\bcollapse of the (?:\w+ ){0,3}(?:lobe|lung)\b",
+        ),
+    ),
+    (
+        "nodule",
+        _any(
+            r"\b(?:pulmonary |lung )?nodul(?:es?|ar (?:opacit(?:y|ies)|densit(?:y|ies)))\b",
+            r"(?<!mediastinal )(?<!thyroid )(?<!hilar )(?<!soft tissue )\b(?:pulmonary |lung )?mass(?:es)?\b"
+            r"(?! effect)",
+            r"\b(?:pulmonary|lung|coin) lesions?\b",
+        ),
+    ),
+    (
+        "opacity",
+        _any(
+            r"\b(?:airspace |air space )?opacit(?:y|ies)\b",
+            r"\bopacifications?\b",
+            r"\b(?:airspace |air space )?consolidations?\b",
+            r"\binfiltrates?\b",
+            r"\bair\s?-?space (?:disease|process)\b",
+            r"\bpneumonias?\b",
+        ),
+    ),
+)
+
+# Words inside a term that do not name the finding.
+FUNCTION_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        "a an and appear appears are both in involving is of remain remains the not no longer"
+        " left right upper mid lower acute mildly moderately severely markedly borderline"
+        " first second third fourth fifth sixth seventh eighth ninth tenth",
+    )
+)
+
+_HEADINGS = (
+    r"findings?|impressions?|conclusions?|opinion|report|indications?|(?:clinical )?history|"
+    r"clinical information|reason for exam\w*|technique|comparisons?|exam(?:ination)?|procedure"
+)
+# A point inside a number, or after the number of a list's item, ends nothing; a line's end neither,
+# since many reports are wrapped.
+SENTENCE_ENDS = re.compile(
+    rf"(?P<heading>\b(?:{_HEADINGS})\s*:)|(?<!\b\d)[.;!?]+(?=\s|$)|(?<=[a-z])\.(?=[A-Z])"
+    r"|\n\s*(?=\n|\d+[.)]|[A-Z]{4})",
+    re.IGNORECASE,
+)
+SILENT_SECTIONS = _any(r"indication|history|information|reason|technique|comparison|exam|procedure")
+
+# "No change in the effusion" does not deny the effusion.
+_GRADES = r"(?:(?:significant|substantial|interval|definite|appreciable|new|gross)(?:ly)? )*"
+CHANGE_NOT_ABSENCE = _any(
+    rf"\b(?:no|without) (?:{_GRADES})(?:change|increase|decrease|improvement|progression)\b"
+    r"(?: (?:in|of)\b)?",
+    rf"\bnot (?:{_GRADES})(?:changed|increased|decreased|improved)\b",
+    r"\bnot only\b",
+)
+NOT_EXCLUDED = _any(
+    r"\b(?:cannot|can not|can't|could not|difficult to|not)(?: be)?(?: (?:entirely|completely|"
+    r"definitely|fully))?(?: be)? (?:exclude|rule|ruled)d?(?: out)?\b",
+)
+DOUBT = _any(
+    r"\b(?:possibl[ey]|probabl[ey]|likely|may|might|could|presumed|borderline|equivocal)\b",
+    r"\b(?:suspect\w*|suspicious|suggest\w*|concerning|questionabl\w*|question of|versus|vs)\b",
+)
+NEGATION_BEFORE = _any(
+    r"\b(?:no|nor|neither|without|never)\b",
+    r"\b(?:free|clear|absence|resolution|removal|clearing) of\b",
+    r"\bnegative for\b",
+    r"\bnot (?:\w+ )?(?:show|demonstrate|reveal|have|suggest|represent|appear|see|identify)\b",
+    r"\b(?:may|might|could) (?:obscure|mask|hide)\b",
+    r"\b(?:ruled? out|to exclude|excludes|r/o)\b",
+    r"\bevaluat(?:e|ion) (?:for|of)\b",
+    r"\bhistory of\b",
+    r"\bif (?:there is )?(?:\w+ ){0,3}(?:concern|suspicion) (?:for|of)\b",
+    r"\b(?:rather|less likely) than\b",
+    r"\bto (?:identify|detect)\b|\b(?:in|for) (?:identifying|detecting)\b",
+)
+NEGATION_AFTER = _any(
+    r"\b(?:is|are|was|were) (?:\w+ )?(?:not|no longer)(?: \w+)?"
+    r" (?:seen|identified|present|visuali[sz]ed|demonstrated|evident|appreciated|noted|detected|"
+    r"observed)\b",
+    r"\b(?:has|have) (?:\w+ )?(?:resolved|cleared)\b",
+    r"\b(?:has|have) been (?:\w+ )?(?:removed|excluded|ruled out|extubated)\b",
+    r"\b(?:is|are) (?:\w+ )?(?:absent|unlikely|excluded|removed|resolved|ruled out)\b",
+    r"\b(?:absent|resolved)\W*$",
+    r":\s*(?:none|no|absent|negative)\b",
+)
+_AFRESH = (
+    r"(?:small|tiny|trace|mild\w*|minimal|moderate\w*|large|severe\w*|marked\w*|subtle|faint|patchy|"
+    r"dense|stable|unchanged|persistent|residual|known|chronic|right|left|bilateral|an?|the|there|"
+    r"it|increased|possible|probable|likely)\b"
+)
+# Where the reach of "no" ends. The second kind does not end it inside a list closed with "or".
+NEGATION_ENDS = (
+    _any(
+        r"\b(?:but|however|although|though|except|despite|whereas|while|which|otherwise)\b",
+        r"\b(?:aside|apart) from\b|\bother than\b|\bin the setting of\b",
+        r"\b(?:due|secondary) to\b|\bpatient with\b|\bobscured by\b",
+        r"\bthere (?:is|are|has|have)\b",
+        rf"\bwith (?={_AFRESH})",
+    ),
+    _any(rf",\s*(?:and\s+)?(?={_AFRESH})", rf"\band\s+(?={_AFRESH})"),
+)
+NEGATION_INSIDE = _any(r"\b(?:not|no longer|never)\b")
+EXPLANATION = _any(
+    r"\b(?:consistent|compatible|in keeping) with\b",
+    r"\b(?:likely|probably|possibly)\b",
+    r"\b(?:(?:may|might|could) )?(?:be |possibly )?(?:represent|reflect|suggest|indicat)\w*",
+    r"\b(?:may|might|could) be\b",
+    r"\b(?:versus|vs|or)\b",
+    r"\b(?:concerning|suspicious|worrisome) for\b",
+    r"\b(?:due|secondary|related) to\b",
+    r"\b(?:adjacent|associated|overlying|underlying|compressive|bordering)\b",
+)
+# Between two findings; "and" between two words of place ("right upper and lower") is none.
+DELIMITERS = _any(
+    r"[,(]",
+    r"(?<!right )(?<!left )(?<!upper )(?<!mid )(?<!middle )(?<!lower )\b(?:and|or)\b",
+    r"\b(?:with|without|but|no|plus|as well as|however|although|while)\b",
+)
+
+PLACES = _any(
+    r"\b(?:right|left)(?:ward)?\b",
+    r"\blingula\w*",
+    r"\b(?:bilateral\w*|both|each|bibasilar|bibasal|biapical)\b",
+    r"\b(?:upper|apical|apex|apices|suprahilar|mid|middle|midlung|perihilar)\b",
+    r"\b(?:lower|bases?|basilar|basal|infrahilar|retrocardiac)\b",
+)
+SIDES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
+    (_any(r"right"), frozenset({"right"})),
+    (_any(r"left|lingul"), frozenset({"left"})),
+    (_any(r"bi|both|each"), frozenset({"right", "left"})),
+)
+ZONES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (_any(r"upper|apical|apex|apices|biapical|suprahilar"), "upper"),
+    (_any(r"mid|middle|midlung|perihilar|lingula\w*"), "mid"),
+    (_any(r"lower|bases?|basilar|basal|bibasilar|bibasal|infrahilar|retrocardiac"), "lower"),
+)
+NOT_A_PLACE = _any(
+    r"\b(?:right|left)(?:-sided)? (?:atri|ventric|heart|main|aort)\w*",
+    r"\b(?:upper|lower|mid|middle) (?:limits?|abdom\w*|quadrants?|extremit\w*|SVC|trachea|thoracic"
+    r" spine|cervical|esophag\w*|clavic\w*|mediastin\w*)",
+    r"\bbase of the (?:neck|heart)",
+)
