@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.types import Scope
 
-from app.middleware import BodyLimit, Border, Metrics
+from app.middleware import BodyLimit, Border
 from app.problems import TooManyFiles, add_problem_handlers, documented
 from app.schemas import ModelDescription, ReportAnswer, Status
 from app.service import Service

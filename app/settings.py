@@ -1,4 +1,4 @@
-"""One service process's settings: environment variables CROSSRAY_..., refused at the start when wrong.
+"""One service's settings: environment variables CROSSRAY_..., refused at the start when wrong.
 
 Nothing else in CrossRay reads the environment. Every setting is described in docs/api.md.
 """
@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.errors import ConfigError
+from model.isolation import IsolationLimits
 
 __all__ = ["PREFIX", "Settings", "load_settings"]
 
@@ -36,12 +37,10 @@ class Settings(BaseSettings):
     """Pictures in one study."""
     max_request_bytes: int = Field(default=256 * 2**20, ge=2**16, le=2**34)
     """Bytes in the body of one request, all files together."""
-    max_pixels: int = Field(default=36_000_000, ge=2**12, le=2**30)
-    """Pixels in one picture."""
-    decode_seconds: float = Field(default=20.0, gt=0, le=600)
-    """Wall clock and processor time one picture's decoding may take."""
-    decode_bytes: int = Field(default=2 * 2**30, ge=2**28, le=2**40)
-    """Memory one picture's decoding may take."""
+    decode_seconds: int = Field(default=20, ge=1, le=600)
+    """Seconds one picture's decoding may take, by the clock and of processor time."""
+    decode_bytes: int = Field(default=2**30, ge=2**26, le=2**40)
+    """Memory one picture's decoding may take; two are decoded at once."""
     max_uploads: int = Field(default=32, ge=1, le=10_000)
     """Requests whose bodies may be on their way in at the same time."""
     queue: int = Field(default=8, ge=0, le=32)
@@ -51,6 +50,11 @@ class Settings(BaseSettings):
     """
     receive_seconds: float = Field(default=60.0, gt=0, le=3600)
     """Seconds in which a request must have arrived whole, or its connection is closed."""
+
+    @property
+    def isolation(self) -> IsolationLimits:
+        """What one picture's decoding may take."""
+        return IsolationLimits(self.decode_bytes, self.decode_seconds, self.decode_seconds)
 
     @field_validator("model")
     @classmethod

@@ -19,7 +19,7 @@ from model.codestream import FrameHeader, j2k_header, jpeg_header
 from model.errors import UndecodableImage
 from model.image import ReadLimits
 
-__all__ = ["DECODER_DEPENDENCIES", "decode_jpeg", "is_available", "stored_codes"]
+__all__ = ["DECODER_DEPENDENCIES", "decode_jpeg", "is_available", "load_decoders", "stored_codes"]
 
 _NATIVE = (
     uid.ImplicitVRLittleEndian,
@@ -104,6 +104,14 @@ def stored_codes(ds: Dataset, syntax: uid.UID, limits: ReadLimits) -> np.ndarray
         codes = codes >> shift
     codes = codes & np.asarray((1 << bits) - 1, codes.dtype)
     return codes.astype(codes.dtype.newbyteorder("="), copy=False)
+
+
+def load_decoders() -> None:
+    """Import every decoder now: for a process that forks one child a file."""
+    import imagecodecs._jpeg8  # noqa: F401
+
+    for syntax in _PLUGINS:
+        _decoder(syntax)
 
 
 def _decoder(syntax: uid.UID) -> Decoder:

@@ -8,6 +8,15 @@ from model.errors import ConfigError
 
 __all__ = ["ReportConfig"]
 
+# The second half would make a checkpoint's config download weights or unpickle a file.
+_REFUSED_ARGUMENTS = {"img_size", "in_chans", "num_classes", "features_only"} | {
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+    "cache_dir",
+}
+
 
 class ReportConfig(PretrainedConfig):
     """The shape of a ReportModel.
@@ -16,8 +25,8 @@ class ReportConfig(PretrainedConfig):
         name: what the checkpoint calls itself.
         notice: what every user of this checkpoint must be told.
         encoder: name of a timm vision transformer.
-        encoder_arguments: passed on to timm.create_model; img_size, in_chans and num_classes
-            are set here and may not be among them.
+        encoder_arguments: passed on to timm.create_model, but for what is set here
+            (img_size, in_chans, num_classes) and for anything that loads other weights.
         stem: name of a timm convolutional network whose feature map of stride `stem_stride`
             becomes the tokens, or None for the transformer's own patches. Learns sooner from
             scratch (Xiao et al. 2021, Early Convolutions Help Transformers See Better).
@@ -71,8 +80,8 @@ class ReportConfig(PretrainedConfig):
                 f"image_size must be a multiple of stem_stride, got {self.image_size} and "
                 f"{self.stem_stride}"
             )
-        if taken := {"img_size", "in_chans", "num_classes"} & self.encoder_arguments.keys():
+        if refused := _REFUSED_ARGUMENTS & self.encoder_arguments.keys():
             raise ConfigError(
-                f"encoder_arguments may not hold {sorted(taken)}: image_size sets the size, "
-                "pictures have one channel and there is no classifier"
+                f"encoder_arguments may not hold {sorted(refused)}: image_size sets the size, "
+                "pictures have one channel, and weights come from the checkpoint only"
             )

@@ -23,6 +23,7 @@ import numpy as np
 from pydicom import Dataset, dcmread, uid
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
 
 from model.codecs import stored_codes
 from model.display import Grayscale, LookupTable, Window, display
@@ -31,7 +32,7 @@ from model.image import Radiograph, ReadLimits
 
 __all__ = ["read_dicom"]
 
-_ELEMENTS = [
+_ELEMENTS = (
     "SOPClassUID",
     "Modality",
     "ViewPosition",
@@ -56,7 +57,8 @@ _ELEMENTS = [
     "WindowWidth",
     "PresentationLUTShape",
     "PixelData",
-]
+)
+_TAGS: list[BaseTag | int] = [Tag(name) for name in _ELEMENTS]
 _RADIOGRAPHY = {"CR", "DX", "RG", "DR", "XR"}
 """CR, DX and RG are the standard's; DR and XR are what some devices write instead."""
 _UNSAID = {"", "OT"}
@@ -139,8 +141,8 @@ def _dataset(data: bytes, limits: ReadLimits) -> tuple[Dataset, uid.UID]:
     syntax = meta.get("TransferSyntaxUID")
     if syntax == uid.DeflatedExplicitVRLittleEndian:
         inflated = BytesIO(_inflated(data[start:], limits.max_bytes))
-        return read_dataset(inflated, False, True, specific_tags=_ELEMENTS), syntax
-    ds = dcmread(BytesIO(data), force=True, specific_tags=_ELEMENTS)  # type: ignore[arg-type]
+        return read_dataset(inflated, False, True, specific_tags=_TAGS), syntax
+    ds = dcmread(BytesIO(data), force=True, specific_tags=_TAGS)
     if not syntax:
         implicit, little = ds.original_encoding
         explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian

@@ -37,6 +37,7 @@ def _trunk(config: ReportConfig) -> nn.Module:
     arguments = {"global_pool": "", **config.encoder_arguments}
     if config.stem is not None:
         arguments = {"patch_size": 1, **arguments, "embed_layer": _stem(config)}
+    _known(config.encoder)
     try:
         return timm.create_model(
             config.encoder,
@@ -52,8 +53,15 @@ def _trunk(config: ReportConfig) -> nn.Module:
         ) from error
 
 
+def _known(name: str) -> None:
+    # A name like "hf-hub:..." would make timm fetch what it names.
+    if not timm.is_model(name):
+        raise ConfigError(f"{name!r} is no model of timm {timm.__version__}: see timm.list_models")
+
+
 def _stem(config: ReportConfig) -> partial:
     """The patch embedding: a convolutional network up to the stride asked for."""
+    _known(config.stem)
     make = partial(timm.create_model, config.stem, features_only=True, in_chans=1)
     strides = make().feature_info.reduction()
     if config.stem_stride not in strides:

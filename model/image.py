@@ -4,6 +4,7 @@ Knows no network: the square tensor is made by model/geometry.py. Neither torch 
 file comes, pydicom is imported, so that a process which only reads stays small.
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
@@ -15,7 +16,7 @@ from model.codestream import JPEG, PNG, FrameHeader, jpeg_header, png_header
 from model.display import Grayscale, display
 from model.errors import ImageTooLarge, NotARadiograph, UndecodableImage, UnsupportedImage
 
-__all__ = ["Radiograph", "ReadLimits", "read_image"]
+__all__ = ["Radiograph", "ReadLimits", "load_file", "read_image"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
         NotARadiograph: another modality, colour, several frames.
         ImageTooLarge: more bytes or pixels than the limits allow.
     """
-    data = source if isinstance(source, bytes) else _load(source, limits)
+    data = source if isinstance(source, bytes) else load_file(source, limits)
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(len(data), limits)
     # A DICOM preamble may hold anything, even another format's signature.
@@ -80,17 +81,32 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
     return read_dicom(data, limits)
 
 
-def _load(path: Path, limits: ReadLimits) -> bytes:
-    # The path may name a patient, so no message holds it.
+def load_file(source: Path | int, limits: ReadLimits) -> bytes:
+    """The content of a regular file, by its path or its open descriptor.
+
+    Raises:
+        UndecodableImage: not a file, or not readable. The path is not quoted: it may name a
+            patient.
+        ImageTooLarge: more bytes than the limits allow.
+    """
     try:
-        status = path.stat()
-        if not S_ISREG(status.st_mode):
-            raise UndecodableImage("the path is not a regular file")
-        if status.st_size > limits.max_bytes:
-            raise _too_many_bytes(status.st_size, limits)
-        return path.read_bytes()
+        with open(
+            source, "rb", opener=_without_waiting, closefd=not isinstance(source, int)
+        ) as file:
+            status = os.fstat(file.fileno())
+            if not S_ISREG(status.st_mode):
+                raise UndecodableImage("not a regular file: a device or a pipe")
+            data = file.read(limits.max_bytes + 1) if status.st_size <= limits.max_bytes else b""
     except OSError as error:
         raise UndecodableImage(f"the file cannot be read: {error.strerror}") from error
+    if max(status.st_size, len(data)) > limits.max_bytes:
+        raise _too_many_bytes(max(status.st_size, len(data)), limits)
+    return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # Opening a pipe that nobody writes to would wait for a writer.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _too_many_bytes(size: int, limits: ReadLimits) -> ImageTooLarge:
@@ -147,6 +163,8 @@ def _picture(data: bytes, header: FrameHeader, limits: ReadLimits) -> Radiograph
             np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
         )
     except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise ImageTooLarge("the picture needs more memory than there is") from error
         raise UndecodableImage("the PNG or JPEG cannot be decoded: it is damaged") from error
     if stored is None:
         raise UndecodableImage("the PNG or JPEG cannot be decoded: damaged, or of a rare kind")

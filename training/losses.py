@@ -19,11 +19,9 @@ __all__ = [
     "token_loss",
 ]
 
-SPARSE = -4.6
-"""Where the dense head starts: log-odds of about 1 in 100, the share of patches with a finding."""
+SPARSE = -6.0
+"""Where the dense head starts: findings are rare on any one patch, as log-odds."""
 POSITIVE_WEIGHT = 4.0
-SMALLEST_MASS = 1e-4
-"""Attention below this no longer raises the guidance: a lost token may not drown the others."""
 
 
 def token_loss(logits: Tensor, labels: Tensor, pad: int, label_smoothing: float) -> Tensor:
@@ -64,7 +62,7 @@ def guidance_loss(attention: Tensor, mentions: Tensor, coverage: Tensor) -> Tens
         return attention.new_zeros(())
     heatmaps = attention.float().mean(dim=(0, 2))
     mass = (heatmaps * target).sum(-1)[spoken]
-    return -mass.clamp(min=SMALLEST_MASS).log().mean()
+    return -mass.clamp(min=1e-8).log().mean()
 
 
 class DenseHead(nn.Module):
@@ -104,15 +102,16 @@ def dense_targets(coverage: Tensor, names: Tensor, count: int) -> Tensor:
 
 
 def dense_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of (batch, patches, findings), positives weighted up, per positive.
+    """Binary cross-entropy of (batch, patches, findings), positives weighted up.
 
-    Divided by the positives and not by all patches: a nodule is one patch in two thousand.
+    The mean over patches of the sum over findings: a nodule is one patch in two thousand, and a
+    mean over all of them would be lost beside the tokens.
     """
     weight = torch.full((logits.shape[-1],), POSITIVE_WEIGHT, device=logits.device)
-    total = F.binary_cross_entropy_with_logits(
-        logits, targets, pos_weight=weight, reduction="sum"
+    losses = F.binary_cross_entropy_with_logits(
+        logits, targets, pos_weight=weight, reduction="none"
     )
-    return total / (logits.shape[0] * 100)
+    return losses.sum(-1).mean()
 
 
 def presence_loss(logits: Tensor, present: Tensor) -> Tensor:

@@ -134,8 +134,8 @@ TERMS: tuple[tuple[str, re.Pattern[str]], ...] = (
         "nodule",
         _any(
             r"\b(?:pulmonary |lung )?nodul(?:es?|ar (?:opacit(?:y|ies)|densit(?:y|ies)))\b",
-            r"(?<!mediastinal )(?<!thyroid )(?<!hilar )(?<!soft tissue )\b(?:pulmonary |lung )?mass(?:es)?\b"
-            r"(?! effect)",
+            r"(?<!mediastinal )(?<!thyroid )(?<!hilar )(?<!soft tissue )"
+            r"\b(?:pulmonary |lung )?mass(?:es)?\b(?! effect)",
             r"\b(?:pulmonary|lung|coin) lesions?\b",
         ),
     ),

@@ -20,13 +20,15 @@ export class Problem extends Error {
    * @param {string} title
    * @param {string} detail
    * @param {string} advice
+   * @param {boolean} [passing] the same files may succeed later
    */
-  constructor(title, detail, advice) {
+  constructor(title, detail, advice, passing = false) {
     super(`${title}: ${detail}`);
     this.name = "Problem";
     this.title = title;
     this.detail = detail;
     this.advice = advice;
+    this.passing = passing;
   }
 }
 
@@ -59,6 +61,7 @@ export async function requestReport(files, signal) {
       "The server did not answer",
       "The connection failed before a report came back.",
       "Check that CrossRay is still running and that the file can still be read, then try again.",
+      true,
     );
   }
   if (!response.ok) throw await problemFrom(response);
@@ -77,7 +80,7 @@ async function problemFrom(response) {
   }
   const title = typeof body.title === "string" ? body.title : `The server answered ${response.status}`;
   const detail = typeof body.detail === "string" ? body.detail : "It gave no further reason.";
-  return new Problem(title, detail, adviceFor(response));
+  return new Problem(title, detail, adviceFor(response), response.status === 429 || response.status >= 500);
 }
 
 /**
@@ -138,6 +141,12 @@ function unexpected(reason) {
     `The server's answer is not a report this page knows: ${reason}.`,
     "Reload the page, so that page and server are of the same version.",
   );
+}
+
+/** @returns {Promise<{notice: string} | null>} the model in use; null while it is still being loaded */
+export async function describeModel() {
+  const response = await fetch("v1/model");
+  return response.ok ? response.json() : null;
 }
 
 /** @returns {Promise<Sample[]>} the studies that ship with the page; none where the list is absent */

@@ -73,17 +73,18 @@ export function peak(map, pictures) {
 /**
  * @param {Peak} at
  * @param {Picture} picture
+ * @param {string} name of the picture, such as "the picture"
  * @returns {string} where the patch lies on the picture as drawn, in words
  */
-export function placeInWords(at, picture) {
+export function placeInWords(at, picture, name) {
   const { extent, columns, rows, width, height } = picture;
   const x = (extent.left + ((at.column + 0.5) * extent.width) / columns) / width;
   const y = (extent.top + ((at.row + 0.5) * extent.height) / rows) / height;
-  if (x < 0 || x > 1 || y < 0 || y > 1) return "outside the picture, in its padding";
+  if (x < 0 || x > 1 || y < 0 || y > 1) return `outside ${name}, in its padding`;
   const across = x < 1 / 3 ? "left" : x > 2 / 3 ? "right" : "middle";
   const down = y < 1 / 3 ? "upper" : y > 2 / 3 ? "lower" : "mid";
-  if (across === "middle" && down === "mid") return "centre of the picture";
-  return `${down} ${across} of the picture`;
+  if (across === "middle" && down === "mid") return `centre of ${name}`;
+  return `${down} ${across} of ${name}`;
 }
 
 /**

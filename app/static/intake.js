@@ -17,7 +17,9 @@ const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id))
 /** @param {Receiver} receiver */
 export function connectIntake(receiver) {
   const input = /** @type {HTMLInputElement} */ (element("files"));
-  for (const id of ["choose", "open-study"]) element(id).addEventListener("click", () => input.click());
+  for (const id of ["choose", "choose-other", "open-study"]) {
+    element(id).addEventListener("click", () => input.click());
+  }
   input.addEventListener("change", () => {
     const files = [...(input.files ?? [])];
     input.value = ""; // so that choosing the same file again counts as a change

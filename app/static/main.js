@@ -1,7 +1,7 @@
 // @ts-check
 /** The page's states: choosing a study, waiting for its report, reading it, or learning what went wrong. */
 
-import { Problem, requestReport } from "./api.js";
+import { describeModel, Problem, requestReport } from "./api.js";
 import { connectIntake, offerSamples } from "./intake.js";
 import { StudyView } from "./study.js";
 import { connectThemeButton } from "./theme.js";
@@ -81,9 +81,8 @@ async function showReport(answer) {
   await study.show(answer);
   shown = answer;
   element("notice").textContent = answer.notice;
-  const { name, sha256 } = answer.model;
-  element("model").textContent = `Model ${name}, ${sha256.slice(0, 12)}`;
-  element("model").title = `SHA-256 ${sha256}`;
+  element("model-name").textContent = answer.model.name;
+  element("model-hash").textContent = answer.model.sha256;
   enter("report");
   scrollTo(0, 0);
   element("report-title").focus({ preventScroll: true });
@@ -106,10 +105,17 @@ function showProblem(error) {
   element("problem-title").textContent = problem.title;
   element("problem-detail").textContent = problem.detail;
   element("problem-advice").textContent = problem.advice;
-  element("retry").hidden = lastFiles.length === 0;
+  element("retry").hidden = !problem.passing;
+  element("choose-other").hidden = problem.passing;
   element("problem").hidden = false;
   scrollTo(0, 0);
-  (lastFiles.length ? element("retry") : element("dismiss")).focus();
+  element(problem.passing ? "retry" : "choose-other").focus();
+}
+
+/** The notice belongs to the model, so it is asked for before there is any report to read. */
+async function showNotice() {
+  const model = await describeModel();
+  if (model) element("notice").textContent = model.notice;
 }
 
 async function copyText() {
@@ -162,4 +168,4 @@ element("dismiss").addEventListener("click", () => {
 element("copy").addEventListener("click", copyText);
 element("download").addEventListener("click", downloadJson);
 enter("start");
-await offerSamples(receiver);
+await Promise.all([showNotice(), offerSamples(receiver)]);

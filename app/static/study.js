@@ -216,12 +216,11 @@ export class StudyView {
  */
 function factsOf(map, answer, probabilities) {
   const best = peak(map, answer.images);
-  const several = answer.images.length > 1;
-  const place = placeInWords(best, answer.images[best.picture]);
+  const name = answer.images.length > 1 ? `picture ${best.picture + 1}` : "the picture";
   const mean = probabilities.reduce((a, b) => a + b, 0) / probabilities.length;
   return [
     [probabilities.length === 1 ? "Probability" : "Mean probability", percent(mean)],
-    ["Most attention", `${place}${several ? ` ${best.picture + 1}` : ""}`],
+    ["Most attention", placeInWords(best, answer.images[best.picture], name)],
     ["There", `${percent(best.share)} on one patch, ${times(best.share, map.length)}`],
   ];
 }

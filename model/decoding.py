@@ -1,0 +1,283 @@
+"""How tokens are chosen: greedy, beam search, sampling. Knows no text and no attention maps.
+
+The same tokens as transformers' `generate` (held by tests), faster: the keys and values of the
+tokens so far lie in one block made beforehand, those of the patches are never repeated for the
+beams of a study, and studies that are finished leave the batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from model.errors import ConfigError
+from model.network import Decoder, Memory, ReportModel
+
+__all__ = ["GREEDY", "DecodingOptions", "decode"]
+
+# Below any sum of log probabilities; the number transformers uses, so that ties fall alike.
+_NEVER = -1e9
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How one decoding chooses.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    strategy: Literal["greedy", "beam", "sample"] = "greedy"
+    beams: int = 3
+    """Texts followed at once by "beam", 1 or more."""
+    max_tokens: int | None = None
+    """Longest text, its end token counted; None: as long as the model can."""
+    temperature: float = 1.0
+    """Of "sample", above 0: lower is closer to greedy."""
+    top_p: float = 1.0
+    """"sample" chooses among the likeliest tokens that together reach this, in (0, 1]."""
+    seed: int = 0
+    """Of "sample". A study's text does not depend on the others in its batch."""
+    length_penalty: float = 1.0
+    """"beam" ranks texts by log probability / tokens ** length_penalty."""
+
+    def __post_init__(self) -> None:
+        checks = {
+            "strategy": self.strategy in ("greedy", "beam", "sample"),
+            "beams": self.beams >= 1,
+            "max_tokens": self.max_tokens is None or self.max_tokens >= 1,
+            "temperature": self.temperature > 0,
+            "top_p": 0 < self.top_p <= 1,
+        }
+        for name, fine in checks.items():
+            if not fine:
+                raise ConfigError(
+                    f"{name} cannot be {getattr(self, name)!r}: strategy is greedy, beam or "
+                    "sample, beams and max_tokens start at 1, temperature is above 0, top_p is "
+                    "above 0 and at most 1"
+                )
+
+
+GREEDY = DecodingOptions()
+
+
+@torch.inference_mode()
+def decode(
+    model: ReportModel, memory: Memory, options: DecodingOptions = GREEDY
+) -> list[list[int]]:
+    """Write one text per study of `memory` (model.encode), the model being in eval mode.
+
+    Returns:
+        Token ids per study, without bos; the last is eos unless the text was cut at max_tokens.
+
+    Raises:
+        ConfigError: more tokens asked for than the model has positions, or more beams than
+            half its vocabulary.
+    """
+    config = model.config
+    limit = config.max_tokens if options.max_tokens is None else options.max_tokens
+    if limit > config.max_tokens:
+        raise ConfigError(f"max_tokens is {limit}, this model writes {config.max_tokens} at most")
+    if options.strategy == "beam":
+        if 2 * options.beams > config.vocab_size:
+            raise ConfigError(f"beams is {options.beams}, more than half of {config.vocab_size}")
+        texts = _beam_search(model, memory, options, limit)
+    else:
+        choose = _likeliest if options.strategy == "greedy" else _Sampler(options)
+        texts = _one_by_one(model, memory, choose, limit)
+    return [_trim(text, config.eos_token_id) for text in texts.tolist()]
+
+
+def _trim(text: list[int], eos: int) -> list[int]:
+    return text[: text.index(eos) + 1] if eos in text else text
+
+
+class _Step:
+    """One study or beam per row, one token further per call.
+
+    Holds the keys and values of the tokens so far, as (2, layers, rows, heads, tokens, head_dim).
+    """
+
+    def __init__(self, model: ReportModel, memory: Memory, beams: int, limit: int) -> None:
+        config = model.config
+        self.decoder: Decoder = model.decoder
+        self.cross_keys = [keys.contiguous() for keys in memory.cross_keys_layers.unbind(1)]
+        self.cross_values = [values.contiguous() for values in memory.cross_values_layers.unbind(1)]
+        mask = memory.patch_mask
+        self.patch_mask = None if bool(mask.all()) else mask
+        self.beams = beams
+        self.tokens = 0
+        rows = mask.shape[0] * beams
+        shape = (2, config.layers, rows, config.heads, limit, config.width // config.heads)
+        self.held = memory.cross_keys_layers.new_empty(shape)
+
+    def __call__(self, chosen: Tensor) -> Tensor:
+        """The last token of each row (rows,) -> logits of the next (rows, vocabulary)."""
+        logits, _ = self.decoder(
+            chosen[:, None], self.cross_keys, self.cross_values, self.patch_mask, self
+        )
+        self.tokens += 1
+        return logits[:, 0].float()
+
+    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        end = self.tokens + 1
+        held_keys, held_values = self.held[0, layer], self.held[1, layer]
+        held_keys[:, :, self.tokens : end] = keys
+        held_values[:, :, self.tokens : end] = values
+        return held_keys[:, :, :end], held_values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        return self.tokens
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i goes on from what row rows[i] has read; only within a study."""
+        if not torch.equal(rows, torch.arange(len(rows), device=rows.device)):
+            filled = self.held[..., : self.tokens, :]
+            filled.copy_(filled.index_select(2, rows))
+
+    def keep(self, studies: Tensor) -> None:
+        """Go on with some studies only, (studies,) ascending positions."""
+        rows = studies[:, None] * self.beams + torch.arange(self.beams, device=studies.device)
+        self.held = self.held.index_select(2, rows.flatten())
+        self.cross_keys = [keys[studies] for keys in self.cross_keys]
+        self.cross_values = [values[studies] for values in self.cross_values]
+        if self.patch_mask is not None:
+            self.patch_mask = self.patch_mask[studies]
+
+
+def _worth_leaving(finished: Tensor) -> bool:
+    """Moving the memory of those that stay costs more than a few finished rows do."""
+    return 4 * int(finished.sum()) >= len(finished)
+
+
+def _one_by_one(
+    model: ReportModel, memory: Memory, choose: Callable[[Tensor], Tensor], limit: int
+) -> Tensor:
+    """Greedy and sampling: one text per study, (studies, tokens) padded with pad."""
+    config = model.config
+    studies, device = memory.patch_mask.shape[0], memory.patch_mask.device
+    step = _Step(model, memory, beams=1, limit=limit)
+    texts = torch.full((studies, limit), config.pad_token_id, device=device)
+    chosen = torch.full((studies,), config.bos_token_id, device=device)
+    running = torch.arange(studies, device=device)
+    finished = torch.zeros(studies, dtype=torch.bool, device=device)
+    for position in range(limit):
+        chosen = choose(step(chosen)).masked_fill(finished, config.pad_token_id)
+        texts[running, position] = chosen
+        finished |= chosen == config.eos_token_id
+        if finished.all():
+            break
+        if _worth_leaving(finished):
+            stay = (~finished).nonzero()[:, 0]
+            step.keep(stay)
+            running, chosen, finished = running[stay], chosen[stay], finished[stay]
+    return texts
+
+
+def _likeliest(logits: Tensor) -> Tensor:
+    return logits.argmax(dim=-1)
+
+
+class _Sampler:
+    """Draws each row's token by inverting its distribution at one number in [0, 1).
+
+    All rows of a step share the number, so a row's text is the one it gets alone.
+    """
+
+    def __init__(self, options: DecodingOptions) -> None:
+        self.options = options
+        self.generator = torch.Generator().manual_seed(options.seed)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        probabilities = torch.softmax(logits / self.options.temperature, dim=-1)
+        probabilities, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
+        reached = probabilities.cumsum(dim=-1)
+        # A token stays if those likelier than it do not reach top_p already: the first always.
+        probabilities = probabilities.masked_fill(
+            reached - probabilities >= self.options.top_p, 0.0
+        )
+        reached = probabilities.cumsum(dim=-1)
+        number = torch.rand((), generator=self.generator).to(logits.device)
+        place = torch.searchsorted(reached, number * reached[:, -1:], right=True)
+        last = (probabilities > 0).sum(dim=-1, keepdim=True) - 1
+        return tokens.gather(1, place.minimum(last))[:, 0]
+
+
+def _beam_search(
+    model: ReportModel, memory: Memory, options: DecodingOptions, limit: int
+) -> Tensor:
+    """The best text of each study, (studies, tokens) padded with pad."""
+    config = model.config
+    studies, device = memory.patch_mask.shape[0], memory.patch_mask.device
+    step = _Step(model, memory, options.beams, limit)
+    search = _Beams(studies, options, limit, config.pad_token_id, device)
+    texts = torch.full((studies, limit), config.pad_token_id, device=device)
+    running = torch.arange(studies, device=device)
+    chosen = torch.full((studies * options.beams,), config.bos_token_id, device=device)
+    for position in range(limit):
+        logits = step(chosen)
+        chosen, rows = search.advance(logits, position, config.eos_token_id)
+        finished = search.settled(position + 1)
+        if finished.all() or position + 1 == limit:
+            break
+        step.reorder(rows)
+        if _worth_leaving(finished):
+            left, stay = finished.nonzero()[:, 0], (~finished).nonzero()[:, 0]
+            texts[running[left]] = search.best(left)
+            search.keep(stay)
+            step.keep(stay)
+            running = running[stay]
+            chosen = chosen.view(-1, options.beams)[stay].flatten()
+    texts[running] = search.best(torch.arange(len(running), device=device))
+    return texts
+
+
+class _Beams:
+    """The texts each study is still writing, and the best it has finished.
+
+    The rules are those of transformers' beam search with early_stopping=False: twice as many
+    continuations as beams are ranked, those among the first `beams` that end are finished with
+    score / tokens ** length_penalty, and a study is settled once it holds `beams` finished texts
+    and its best running text, scored at its present length, is no better than the worst of them.
+    """
+
+    def __init__(
+        self, studies: int, options: DecodingOptions, limit: int, pad: int, device: torch.device
+    ) -> None:
+        self.beams = options.beams
+        self.limit = limit
+        self.length_penalty = options.length_penalty
+        self.texts = torch.full((studies, self.beams, limit), pad, device=device)
+        self.scores = torch.full((studies, self.beams), _NEVER, device=device)
+        self.scores[:, 0] = 0.0  # all beams begin alike: the first speaks for them
+        self.ended_texts = self.texts.clone()
+        self.ended_scores = torch.full_like(self.scores, _NEVER)
+        self.ended = torch.zeros_like(self.scores, dtype=torch.bool)
+        self.improvable = torch.ones(studies, dtype=torch.bool, device=device)
+
+    def advance(self, logits: Tensor, position: int, eos: int) -> tuple[Tensor, Tensor]:
+        """One token further.
+
+        Args:
+            logits: (studies * beams, vocabulary), of the tokens at `position`.
+
+        Returns:
+            The chosen tokens and the rows they continue, both (studies * beams,).
+        """
+        studies, vocabulary = self.scores.shape[0], logits.shape[-1]
+        scores = torch.log_softmax(logits, dim=-1).view(studies, self.beams, vocabulary)
+        scores = (scores + self.scores[:, :, None]).flatten(1)
+        ranked, places = scores.topk(2 * self.beams)
+        parents, tokens = places // vocabulary, places % vocabulary
+        ends = tokens == eos
+        if position + 1 == self.limit:
+            ends = torch.ones_like(ends)
+        if ends[:, : self.beams].any():
+            self._finish(ranked, parents, tokens, ends, position)
+        self.scores, best = (ranked + ends * _NEVER).topk(self.beams)
+        parents, tokens = parents.gather(1, best), tokens.gather(1, best)
+        self.texts = _continue(self.texts, parents, tokens, position)
+        rows = parents + torch.arange(studies, device=rows_device(parents))[:, None] * self.beams
+        return tokens.flatten(), rows.flatten()

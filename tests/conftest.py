@@ -1,0 +1,133 @@
+"""What many tests share: a tiny real model, and radiographs with a patient's data in them."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
+
+from data_prep.tokenizer import train_tokenizer
+from model.checkpoint import save_checkpoint
+from model.config import ReportConfig
+from model.network import ReportModel
+from model.report import ReportGenerator
+
+REPORT = (
+    "Findings: The heart is normal in size. The lungs are clear. There is no pleural effusion. "
+    "Impression: No acute cardiopulmonary abnormality."
+)
+"""What the tiny model has learnt to say of every picture."""
+NOTICE = "Research software, not for diagnosis. A tiny model for tests."
+PATIENT = {
+    "PatientName": "Zanzibar^Quillfeather",
+    "PatientID": "MRN-77310429",
+    "PatientBirthDate": "19431107",
+    "StudyDate": "20240229",
+    "AccessionNumber": "ACC5550123",
+    "InstitutionName": "Saint Mungo",
+    "StudyInstanceUID": "1.2.826.0.1.3680043.8.498.4242",
+}
+"""What must come out nowhere."""
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder of a real model, small enough to train on one sentence in a second."""
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer([REPORT], vocab_size=320)
+    tokens = tokenizer.encode(REPORT).ids
+    config = ReportConfig(
+        name="crossray-tiny",
+        notice=NOTICE,
+        encoder="vit_tiny_patch16_224",
+        encoder_arguments={"embed_dim": 32, "depth": 1, "num_heads": 2},
+        image_size=64,
+        vocab_size=tokenizer.get_vocab_size(),
+        width=48,
+        layers=1,
+        heads=2,
+        dropout=0.0,
+        max_tokens=len(tokens) + 8,
+    )
+    model = ReportModel(config)
+    _learn_by_heart(model, torch.tensor([[config.bos_token_id, *tokens, config.eos_token_id]]))
+    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
+    save_checkpoint(folder, model, tokenizer, {"purpose": "tests"}, "# crossray-tiny\n")
+    return folder
+
+
+def _learn_by_heart(model: ReportModel, tokens: torch.Tensor) -> None:
+    size = model.config.image_size
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    model.train()
+    for _ in range(60):
+        pictures = torch.rand(2, 1, 1, size, size) * 2 - 1
+        twice = tokens.expand(2, -1)
+        loss = torch.nn.functional.cross_entropy(
+            model(decoder_input_ids=twice[:, :-1], pictures=pictures).logits.flatten(0, 1),
+            twice[:, 1:].flatten(),
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_generator(tiny_checkpoint: Path) -> ReportGenerator:
+    return ReportGenerator.load(tiny_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def make_dicom() -> Callable[..., bytes]:
+    """`make_dicom(pixels, Keyword=value...)`: a radiograph's DICOM file with a patient's data."""
+
+    def make(pixels: np.ndarray | None = None, **elements: object) -> bytes:
+        stored = np.arange(80 * 64).reshape(80, 64) % 4096 if pixels is None else pixels
+        ds = Dataset()
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        values = {
+            "SOPClassUID": ComputedRadiographyImageStorage,
+            "SOPInstanceUID": "1.2.826.0.1.3680043.8.498.1",
+            "Modality": "CR",
+            "ViewPosition": "PA",
+            "SamplesPerPixel": 1,
+            "PhotometricInterpretation": "MONOCHROME2",
+            "Rows": stored.shape[0],
+            "Columns": stored.shape[1],
+            "BitsAllocated": 16,
+            "BitsStored": 12,
+            "HighBit": 11,
+            "PixelRepresentation": 0,
+            "PixelData": stored.astype("<u2").tobytes(),
+        }
+        for keyword, value in {**values, **PATIENT, **elements}.items():
+            setattr(ds, keyword, value)
+        file = BytesIO()
+        ds.save_as(file, enforce_file_format=True)
+        return file.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_png() -> Callable[..., bytes]:
+    """`make_png(seed, height, width)`: an 8 bit gray picture."""
+
+    def make(seed: int = 0, height: int = 80, width: int = 64) -> bytes:
+        noise = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+        return cv2.imencode(".png", cv2.GaussianBlur(noise, (0, 0), 4))[1].tobytes()
+
+    return make

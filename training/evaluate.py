@@ -1,0 +1,313 @@
+"""A report generator and a prepared folder with truth -> scores with intervals, beside two floors.
+
+The generated text is read by rules (training/reader.py) and held against the findings that are
+there; the words that name a true finding have their maps held against its boxes.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.study import FINDINGS, Finding, Study, manifest_hash, read_studies
+from model.decoding import DecodingOptions
+from model.errors import DataError
+from model.image import read_image
+from model.report import Report, ReportGenerator
+from training.floors import best_constant, nearest, thumbnail, train_studies
+from training.reader import Assertion, read_findings
+from training.scores import Bootstrap, Score, contrast, exact, points_inside
+
+__all__ = ["Evaluation", "Scores", "evaluate", "report_table", "run_evaluation", "write_json"]
+
+ABSENT = Score(None, None, None, 0)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one source of reports scores. Mappings have a key per finding, and "macro"."""
+
+    finding_precision: Mapping[str, Score]
+    finding_recall: Mapping[str, Score]
+    finding_f1: Mapping[str, Score]
+    side_accuracy: Score
+    """Of true positives that have a side: exactly the right sides named."""
+    zone_accuracy: Score
+    normal_recall: Score
+    """Share of studies without findings in whose report the reader finds none."""
+    distinct_reports: Score
+    """How many different texts; n is how many reports. Exact, so low and high are the value."""
+    pointing_game: Score = ABSENT
+    """Of words that name a true finding: the map's maximum lies in one of its boxes."""
+    cnr: Score = ABSENT
+    finding_pointing_game: Mapping[str, Score] = field(default_factory=dict)
+    finding_cnr: Mapping[str, Score] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    model: str
+    sha256: str
+    """Of the weights."""
+    data_sha256: str
+    """Of the prepared folder's manifest."""
+    split: str
+    studies: int
+    scores: Scores
+    constant: Scores
+    """Floor: one train report for every study. It has no maps."""
+    retrieval: Scores
+    """Floor: the report of the nearest train picture. It has no maps."""
+    constant_report: str
+
+
+def run_evaluation(
+    model_dir: Path,
+    data: Path,
+    json_file: Path | None = None,
+    train: Path | None = None,
+    limit: int | None = None,
+    device: str = "cpu",
+) -> str:
+    """Evaluate a checkpoint folder, write its JSON where asked, return the table to print.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be loaded.
+        DataError: see `evaluate`.
+    """
+    generator = ReportGenerator.load(model_dir, device=device)
+    evaluation = evaluate(generator, data, train=train, limit=limit)
+    if json_file is not None:
+        write_json(evaluation, json_file)
+    return report_table(evaluation)
+
+
+def evaluate(
+    generator: ReportGenerator,
+    data: Path,
+    split: str | None = None,
+    train: Path | None = None,
+    limit: int | None = None,
+    batch_size: int = 16,
+    progress: bool = True,
+    options: DecodingOptions = DecodingOptions(),
+) -> Evaluation:
+    """Generate a report for every study of a split and score them.
+
+    Args:
+        data: prepared folder whose studies have findings with boxes.
+        split: one of SPLITS; None takes "test", or every study where there is no test split.
+        train: prepared folder for the floors; None takes the train split of `data`.
+        limit: only the first studies.
+
+    Raises:
+        DataError: no such study, or no train studies for the floors.
+    """
+    studies, split = _chosen(data, split, limit)
+    train_folder = train or data
+    # Before the slow part, so that a missing train split is told at once.
+    known = train_studies(train_folder, studies if train_folder == data else ())
+    texts: list[str] = []
+    thumbnails: list[np.ndarray] = []
+    looks = _Looks(len(studies))
+    with tqdm(total=len(studies), unit="study", disable=not progress) as bar:
+        for first in range(0, len(studies), batch_size):
+            batch = studies[first : first + batch_size]
+            pictures = [[read_image(data / p.path) for p in study.pictures] for study in batch]
+            thumbnails += [thumbnail(of_study[0]) for of_study in pictures]
+            for study, report in zip(batch, generator.reports(pictures, options), strict=True):
+                looks.add(len(texts), study, report)
+                texts.append(report.text)
+            bar.update(len(batch))
+    constant = best_constant(known)
+    return Evaluation(
+        model=generator.identity.name,
+        sha256=generator.identity.sha256,
+        data_sha256=manifest_hash(data),
+        split=split,
+        studies=len(studies),
+        scores=_score(studies, texts, looks),
+        constant=_score(studies, [constant] * len(studies)),
+        retrieval=_score(studies, nearest(train_folder, known, thumbnails)),
+        constant_report=constant,
+    )
+
+
+def _chosen(data: Path, split: str | None, limit: int | None) -> tuple[list[Study], str]:
+    studies = list(read_studies(data, split))
+    if split is None:
+        tests = [study for study in studies if study.split == "test"]
+        studies, split = (tests, "test") if tests else (studies, "all")
+    if not studies:
+        raise DataError(f"no studies of split {split!r} in {str(data)!r}: prepare some")
+    if limit is not None and limit < 1:
+        raise DataError(f"a limit of {limit} leaves no study to evaluate: give at least 1")
+    return studies[:limit], split
+
+
+class _Looks:
+    """Where the words that name true findings looked, summed per study and finding."""
+
+    def __init__(self, studies: int) -> None:
+        shape = (studies, len(FINDINGS))
+        self.hits, self.words = np.zeros(shape), np.zeros(shape)
+        self.contrasts, self.contrasted = np.zeros(shape), np.zeros(shape)
+
+    def add(self, row: int, study: Study, report: Report) -> None:
+        for name, word, inside in _named_words(study, report):
+            column = FINDINGS.index(name)
+            maps = zip(report.placements, report.words[word].heatmap, strict=True)
+            heatmap = np.concatenate([place.restore(part).ravel() for place, part in maps])
+            self.words[row, column] += 1
+            self.hits[row, column] += points_inside(heatmap, inside)
+            ratio = contrast(heatmap, inside)
+            if not np.isnan(ratio):
+                self.contrasts[row, column] += ratio
+                self.contrasted[row, column] += 1
+
+
+def _named_words(study: Study, report: Report) -> Iterator[tuple[str, int, np.ndarray]]:
+    """(finding, word, bool pixels of all pictures in its boxes) of words naming true findings.
+
+    Where the word was said of one side, only that side's boxes count; a word said of the wrong side
+    has none and misses.
+    """
+    said: dict[tuple[str, int], set[str]] = {}
+    there = {finding.name for finding in study.findings}
+    for assertion in read_findings(report.text):
+        if assertion.name in there:
+            for word in _words_of(assertion, report):
+                said.setdefault((assertion.name, word), set()).update(assertion.sides)
+    for (name, word), sides in said.items():
+        of_name = [finding for finding in study.findings if finding.name == name]
+        meant = [f for f in of_name if not sides or f.side is None or f.side in sides]
+        yield name, word, _inside(meant, report)
+
+
+def _words_of(assertion: Assertion, report: Report) -> Iterator[int]:
+    for index, word in enumerate(report.words):
+        if any(word.start < end and start < word.end for start, end in assertion.words):
+            yield index
+
+
+def _inside(findings: Sequence[Finding], report: Report) -> np.ndarray:
+    """bool, the pixels of all pictures one after another: whether they lie in a finding's box."""
+    inside = [np.zeros((place.height, place.width), bool) for place in report.placements]
+    for finding in findings:
+        x0, y0, x1, y1 = finding.box
+        inside[finding.picture][y0:y1, x0:x1] = True
+    return np.concatenate([picture.ravel() for picture in inside])
+
+
+def _score(studies: Sequence[Study], texts: Sequence[str], looks: _Looks | None = None) -> Scores:
+    bootstrap = Bootstrap(len(studies))
+    readings = {text: read_findings(text) for text in set(texts)}
+    read = [readings[text] for text in texts]
+    truth = np.array([[n in {f.name for f in s.findings} for n in FINDINGS] for s in studies])
+    called = np.array([[n in {a.name for a in found} for n in FINDINGS] for found in read])
+    findings = bootstrap.findings(FINDINGS, truth, called)
+    sides = np.array([_places_right(s, r, "side") for s, r in zip(studies, read, strict=True)])
+    zones = np.array([_places_right(s, r, "zone") for s, r in zip(studies, read, strict=True)])
+    normal = ~truth.any(axis=1)
+    scores = Scores(
+        finding_precision=findings.precision,
+        finding_recall=findings.recall,
+        finding_f1=findings.f1,
+        side_accuracy=bootstrap.ratio(sides[:, 0], sides[:, 1]),
+        zone_accuracy=bootstrap.ratio(zones[:, 0], zones[:, 1]),
+        normal_recall=bootstrap.ratio(normal & ~called.any(axis=1), normal),
+        distinct_reports=exact(len(readings), len(texts)),
+    )
+    return scores if looks is None else _with_looks(scores, looks, bootstrap)
+
+
+def _places_right(
+    study: Study, found: Sequence[Assertion], what: Literal["side", "zone"]
+) -> tuple[int, int]:
+    """(right, all) true positives that have a side or zone: exactly the true ones named."""
+    right = total = 0
+    for name in {assertion.name for assertion in found}:
+        of_name = [finding for finding in study.findings if finding.name == name]
+        there = {getattr(finding, what) for finding in of_name} - {None}
+        if there:
+            said: set[str | None] = set()
+            for assertion in found:
+                if assertion.name == name:
+                    said |= assertion.sides if what == "side" else {assertion.zone}
+            total += 1
+            right += said - {None} == there
+    return right, total
+
+
+def _with_looks(scores: Scores, looks: _Looks, bootstrap: Bootstrap) -> Scores:
+    columns = range(len(FINDINGS))
+    return replace(
+        scores,
+        pointing_game=bootstrap.ratio(looks.hits.sum(axis=1), looks.words.sum(axis=1)),
+        cnr=bootstrap.ratio(looks.contrasts.sum(axis=1), looks.contrasted.sum(axis=1)),
+        finding_pointing_game={
+            FINDINGS[k]: bootstrap.ratio(looks.hits[:, k], looks.words[:, k]) for k in columns
+        },
+        finding_cnr={
+            FINDINGS[k]: bootstrap.ratio(looks.contrasts[:, k], looks.contrasted[:, k])
+            for k in columns
+        },
+    )
+
+
+def write_json(evaluation: Evaluation, path: Path) -> None:
+    """Write every score as {"value", "low", "high", "n"} under stable names, floors under "floors".
+
+    A score that could not be measured, as a floor's pointing game, has null values and n 0.
+    """
+    answer = {
+        "model": {"name": evaluation.model, "sha256": evaluation.sha256},
+        "data_sha256": evaluation.data_sha256,
+        "split": evaluation.split,
+        "studies": evaluation.studies,
+        **asdict(evaluation.scores),
+        "floors": {
+            "constant": asdict(evaluation.constant),
+            "retrieval": asdict(evaluation.retrieval),
+        },
+        "constant_report": evaluation.constant_report,
+    }
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(answer, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def report_table(evaluation: Evaluation) -> str:
+    """The scores with their intervals, the floors beside them, one line a score."""
+    columns = (evaluation.scores, evaluation.constant, evaluation.retrieval)
+    lines = [
+        f"{evaluation.model} on {evaluation.studies} studies of split {evaluation.split!r}",
+        f"{'score':<42}{'value [95 %]':<22}{'n':>6}  {'constant':>9} {'retrieval':>9}",
+    ]
+    for name in (f.name for f in fields(Scores)):
+        of_columns = [getattr(scores, name) for scores in columns]
+        if isinstance(of_columns[0], Score):
+            lines.append(_line(name, of_columns))
+            continue
+        for key in of_columns[0]:
+            lines.append(_line(f"{name}.{key}", [c.get(key, ABSENT) for c in of_columns]))
+    return "\n".join(lines)
+
+
+def _line(name: str, scores: Sequence[Score]) -> str:
+    own, *floors = scores
+    # Counts have no decimals, and no interval.
+    digits = 0 if name == "distinct_reports" else 3
+    text = _number(own.value, digits)
+    if own.low != own.high or digits:
+        text += f" [{_number(own.low, digits)}, {_number(own.high, digits)}]"
+    beside = " ".join(f"{_number(floor.value, digits):>9}" for floor in floors)
+    return f"{name:<42}{text:<22}{own.n:>6}  {beside}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,93 @@
+"""What a stopped run needs to go on exactly: one safetensors file, replaced whole or not at all.
+
+No pickles: a file of tensors and a JSON text in its header.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from model.errors import CheckpointError
+
+__all__ = ["Progress", "load_snapshot", "save_snapshot"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands."""
+
+    step: int
+    """Steps done."""
+    seconds: float
+    """Of training so far, over all its sessions."""
+    settings: dict[str, Any]
+    """What must be the same for the run to go on."""
+
+
+def save_snapshot(
+    path: Path, modules: nn.ModuleDict, optimizer: Optimizer, progress: Progress
+) -> None:
+    """Write everything a run needs to go on, the state of torch's random generators included."""
+    tensors = {f"modules.{name}": value for name, value in modules.state_dict().items()}
+    for name, parameter in modules.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    temporary = path.with_suffix(".part")
+    whole = {name: value.detach().contiguous().clone() for name, value in tensors.items()}
+    save_file(whole, temporary, metadata={"progress": json.dumps(vars(progress))})
+    temporary.replace(path)
+
+
+def load_snapshot(
+    path: Path, modules: nn.ModuleDict, optimizer: Optimizer, settings: dict[str, Any]
+) -> Progress:
+    """Put everything back in place; returns where the run stood.
+
+    Raises:
+        CheckpointError: not a snapshot, or one of a run with other settings.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            progress = Progress(**json.loads((file.metadata() or {})["progress"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name!r} is not a run to go on with ({error!r}): remove it to start anew"
+        ) from error
+    _require_same(path, progress.settings, settings)
+    modules.load_state_dict(_under(tensors, "modules."))
+    for name, parameter in modules.named_parameters():
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            if (value := tensors.get(f"optimizer.{key}.{name}")) is not None:
+                # Adam counts steps in float32, on the parameter's device where it is fused.
+                optimizer.state[parameter][key] = value.to(parameter.device)
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return progress
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _require_same(path: Path, saved: dict[str, Any], settings: dict[str, Any]) -> None:
+    # Through JSON and back, or a tuple would differ from the list it became.
+    settings = json.loads(json.dumps(settings))
+    if saved == settings:
+        return
+    changed = sorted(k for k in saved.keys() | settings.keys() if saved.get(k) != settings.get(k))
+    raise CheckpointError(
+        f"{path.name!r} belongs to a run with another {', '.join(changed)}: choose another "
+        "output, or remove the file to start anew"
+    )

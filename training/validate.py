@@ -1,0 +1,100 @@
+"""How well a model under training does on studies it has not seen, with the true text forced.
+
+Quick numbers to steer by; training/evaluate.py has the ones to report.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data_prep.study import FINDINGS
+from model.network import ReportModel
+from training.data import Batch, Batches
+from training.losses import DenseHead, guided, token_loss
+
+__all__ = ["area_under_curve", "average_precision", "pointing", "validate"]
+
+
+@torch.no_grad()
+def validate(
+    model: ReportModel, head: DenseHead, batches: Batches, device: torch.device
+) -> dict[str, float]:
+    """Scores over all studies of the split, in order, not augmented.
+
+    Returns:
+        "loss": mean cross-entropy a token. "pointing": share of finding words whose map is
+        largest on a patch the finding covers. "precision" and "auc": mean over findings of the
+        dense head's average precision and area under the curve; "precision/<finding>" each.
+        What the split cannot tell (a finding that never occurs) is left out.
+    """
+    was_training = model.training
+    model.eval()
+    losses, tokens, hits, words, scores, truth = 0.0, 0, 0, 0, [], []
+    for batch in _in_order(batches):
+        batch = batch.to(device)
+        memory = model.encode(batch.model_pictures())
+        output = model(
+            decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=memory, output_attentions=True
+        )
+        labels = batch.tokens[:, 1:]
+        count = int((labels != batches.split.pad).sum())
+        losses += count * float(token_loss(output.logits, labels, batches.split.pad, 0.0))
+        tokens += count
+        hit, asked = pointing(guided(output.cross_attentions), batch.mentions, batch.coverage)
+        hits, words = hits + hit, words + asked
+        scores.append(head(memory.last_hidden_state).logsumexp(1).cpu())
+        truth.append(batch.present().cpu())
+    model.train(was_training)
+    result = {"loss": losses / tokens}
+    if words:
+        result["pointing"] = hits / words
+    return result | _presence(torch.cat(scores).numpy(), torch.cat(truth).numpy())
+
+
+def _in_order(batches: Batches) -> Iterator[Batch]:
+    studies = len(batches.split)
+    for start in range(0, studies, batches.batch):
+        yield batches.make(range(start, min(start + batches.batch, studies)), step=0)
+
+
+def pointing(attention: Tensor, mentions: Tensor, coverage: Tensor) -> tuple[int, int]:
+    """(tokens whose map is largest on a patch of their finding, tokens that speak of one).
+
+    Args:
+        attention: (layers, batch, heads, tokens, patches).
+        mentions: float (batch, tokens, findings); coverage: (batch, findings, patches).
+    """
+    union = mentions @ coverage
+    spoken = union.amax(-1) > 0
+    largest = attention.float().mean(dim=(0, 2)).argmax(-1, keepdim=True)
+    hit = union.gather(-1, largest).squeeze(-1) > 0
+    return int(hit[spoken].sum()), int(spoken.sum())
+
+
+def _presence(scores: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
+    precisions, areas = {}, []
+    for k, name in enumerate(FINDINGS):
+        present = truth[:, k] > 0
+        if present.any() and not present.all():
+            precisions[f"precision/{name}"] = average_precision(scores[:, k], present)
+            areas.append(area_under_curve(scores[:, k], present))
+    if not areas:
+        return {}
+    mean = float(np.mean(list(precisions.values())))
+    return {"precision": mean, "auc": float(np.mean(areas)), **precisions}
+
+
+def average_precision(scores: NDArray[np.float32], present: NDArray[np.bool_]) -> float:
+    """Mean, over the present, of the precision at their rank; at least one must be present."""
+    ranked = present[np.argsort(-scores, kind="stable")]
+    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
+    return float(precision[ranked].mean())
+
+
+def area_under_curve(scores: NDArray[np.float32], present: NDArray[np.bool_]) -> float:
+    """Chance that a present one scores above an absent one, ties counted half (Mann-Whitney)."""
+    positive, negative = scores[present][:, None], scores[~present][None, :]
+    return float((positive > negative).mean() + 0.5 * (positive == negative).mean())
