@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from app.grouping import Source, find_files, read_source
+from app.grouping import Source, find_files, read_source, relative_name
 from app.results import Record, Results, Unused
 from app.writers import answer, section_text, sheet
 from model.errors import ConfigError, DataError, ImageError, NotARadiograph, UnsupportedImage
@@ -84,12 +84,12 @@ def run_batch(
     """
     if out.resolve() == source.resolve():
         raise ConfigError("the output folder is the input folder: name another with -o")
-    paths = list(find_files(source, without=out))
-    if not paths:
+    paths, unlisted = find_files(source, without=out)
+    if not paths and not unlisted:
         raise DataError(f"no file is below the input folder {str(source)!r}")
     results = Results(out)
     with results.opened(generator.identity, redo):
-        outcome = Outcome()
+        outcome = Outcome(unread=[_unlisted(error, source) for error in unlisted])
         studies = _grouped(paths, source, outcome)
         names = {s.sha256: s.name for study in studies for s in reversed(study.sources)}
         records = []
@@ -103,6 +103,11 @@ def run_batch(
     return outcome
 
 
+def _unlisted(error: OSError, folder: Path) -> Unread:
+    name = relative_name(Path(error.filename), folder)
+    return Unread(name, "failed", f"the folder cannot be listed: {error.strerror}")
+
+
 def _grouped(paths: Sequence[Path], folder: Path, outcome: Outcome) -> list[_Study]:
     """Studies in the order of their first file; copies of one file in a study count once."""
     studies: dict[str, _Study] = {}
@@ -110,8 +115,8 @@ def _grouped(paths: Sequence[Path], folder: Path, outcome: Outcome) -> list[_Stu
         try:
             source = read_source(path, folder)
         except OSError as error:
-            name = f"./{path.relative_to(folder).as_posix()}"
-            outcome.unread.append(Unread(name, "failed", f"cannot be opened: {error.strerror}"))
+            reason = f"cannot be opened: {error.strerror}"
+            outcome.unread.append(Unread(relative_name(path, folder), "failed", reason))
             continue
         study = studies.setdefault(source.study, _Study(source.study, []))
         if source.sha256 not in study.sha256:

@@ -1,5 +1,6 @@
 """The command `crossray`. Each command imports what it needs when it runs, so --help is quick."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,14 +70,14 @@ def report(
     probability is known; the least sure are listed.
     """
     from app.writers import answer, sheet, word_overlays
-    from model.decoding import DecodingOptions
+    from model.decoding import GREEDY, DecodingOptions
     from model.isolation import read_image_isolated
     from model.report import ReportGenerator
 
     radiographs = [read_image_isolated(_existing(path)) for path in files]
     generator = ReportGenerator.load(model)
-    strategy = "beam" if beams > 1 else "greedy"
-    written = generator(radiographs, DecodingOptions(strategy=strategy, beams=beams))
+    options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
+    written = generator(radiographs, options)
     if heatmaps is not None:
         pictures = [("000_report.png", sheet(written, radiographs))]
         _write_files(heatmaps, [*pictures, *word_overlays(written, radiographs)])
@@ -178,9 +179,10 @@ def train(
     """Train a model on a prepared folder. A run that was interrupted goes on where it stopped."""
     from training.train import run
 
-    overrides = dict(_key_and_value(setting) for setting in settings or [])
+    overrides = [_key_and_value(setting) for setting in settings or []]
     given = {"data": data, "output": output}
-    overrides |= {key: str(folder) for key, folder in given.items() if folder is not None}
+    # In quotes: an override is TOML, and a folder may be called 123.
+    overrides += [f"{k}={json.dumps(str(v))}" for k, v in given.items() if v is not None]
     run(config, overrides)
 
 
@@ -226,11 +228,11 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _key_and_value(setting: str) -> tuple[str, str]:
-    key, equals, value = setting.partition("=")
+def _key_and_value(setting: str) -> str:
+    key, equals, _ = setting.partition("=")
     if not (key and equals):
         raise typer.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--set")
-    return key, value
+    return setting
 
 
 def _write_files(folder: Path, files: list[tuple[str, bytes]]) -> None:

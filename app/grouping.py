@@ -6,8 +6,8 @@ only ever hashed: they may be `../../etc/x`, and they identify a patient.
 
 import hashlib
 import os
+import warnings
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from model.errors import DataError
 
-__all__ = ["Source", "find_files", "read_source"]
+__all__ = ["Source", "find_files", "read_source", "relative_name"]
 
 HEAD_BYTES = 2**20
 """How far into a file its StudyInstanceUID is looked for, also once inflated: a hostile header can
@@ -44,23 +44,29 @@ class Source:
     """Hash that the files of one study share; fit for a folder's name."""
 
 
-def find_files(folder: Path, without: Path | None = None) -> Iterator[Path]:
+def find_files(folder: Path, without: Path | None = None) -> tuple[list[Path], list[OSError]]:
     """Every regular file below a folder in a settled order; links to folders are not followed.
 
     Args:
         without: a folder that is left out, with all below it.
 
+    Returns:
+        The files, and for each folder that may not be listed the error that says so.
+
     Raises:
-        DataError: no such folder, or a part of it that may not be listed.
+        DataError: no such folder.
     """
     if not folder.is_dir():
         what = "is a file: give it to `crossray report`" if folder.exists() else "is not there"
         raise DataError(f"the input folder {str(folder)!r} {what}")
     hidden = without.resolve() if without is not None else None
-    for root, folders, files in os.walk(folder, onerror=_refuse):
+    found: list[Path] = []
+    unlisted: list[OSError] = []
+    for root, folders, files in os.walk(folder, onerror=unlisted.append):
         here = Path(root)
         folders[:] = sorted(name for name in folders if (here / name).resolve() != hidden)
-        yield from (path for name in sorted(files) if (path := here / name).is_file())
+        found += (path for name in sorted(files) if _is_regular(path := here / name))
+    return found, unlisted
 
 
 def read_source(path: Path, folder: Path) -> Source:
@@ -78,14 +84,22 @@ def read_source(path: Path, folder: Path) -> Source:
     identity = f"file {digest.hexdigest()}" if uid is None else f"study {uid}"
     return Source(
         path=path,
-        name=f"./{path.relative_to(folder).as_posix()}",
+        name=relative_name(path, folder),
         sha256=digest.hexdigest(),
         study=hashlib.sha256(identity.encode()).hexdigest()[:KEY_LETTERS],
     )
 
 
-def _refuse(error: OSError) -> None:
-    raise DataError(f"a folder cannot be listed: {error.strerror}: {str(error.filename)!r}")
+def relative_name(path: Path, folder: Path) -> str:
+    """How a file is called in summaries: never beginning with what a spreadsheet would run."""
+    return f"./{path.relative_to(folder).as_posix()}"
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return True  # opening it will say what is wrong
 
 
 def _study_uid(head: bytes) -> str | None:
@@ -94,7 +108,9 @@ def _study_uid(head: bytes) -> str | None:
     if head[start : start + 2] not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}:
         return None
     try:
-        value = _read_uid(BytesIO(head[start:]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom quotes the value that it finds odd
+            value = _read_uid(BytesIO(head[start:]))
     except Exception:
         # pydicom raises nearly anything on a corrupt header, RecursionError too. The file is then
         # a study of its own, and reading its picture tells what is wrong with it.

@@ -4,6 +4,7 @@ A plain uvicorn keeps a connection open for as long as one byte trickles in now 
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -103,6 +104,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: the address cannot be listened on.
     """
+    opened: socket.socket | None = None
     try:
         family, kind, number, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -111,6 +113,8 @@ def open_socket(host: str, port: int) -> socket.socket:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
     except OSError as error:
+        if opened is not None:
+            opened.close()
         raise ConfigError(
             f"cannot listen on {host} port {port} ({error.strerror}): choose another with --port "
             f"and --host, or {PREFIX}PORT and {PREFIX}HOST"
@@ -142,7 +146,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=30,
     )
-    Server(config, app, lambda: announce(address)).run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it, after it has ended well
+        Server(config, app, lambda: announce(address)).run(sockets=[listening])
     failure = app.state.service.failure
     if failure is not None:
         if isinstance(failure, CrossRayError):

@@ -37,6 +37,8 @@ __all__ = [
 PICTURE_SIDE = 1024
 """Longest side of a picture in an answer, in pixels."""
 PANEL_HEIGHT = 448
+PANEL_WIDTH = 896
+"""A wider picture is drawn lower: a strip of one row must not become a picture of gigabytes."""
 OPACITY = 0.65
 """How much of the picture a patch at the top of the scale hides."""
 COLOURS = cv2.COLORMAP_INFERNO
@@ -195,21 +197,26 @@ def _gray(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _panel(pixels: np.ndarray, placement: Letterbox, shares: np.ndarray, top: float) -> np.ndarray:
-    width = max(1, round(PANEL_HEIGHT * placement.width / placement.height))
-    small = Letterbox(PANEL_HEIGHT, width, placement.size)
+    scale = min(PANEL_HEIGHT / placement.height, PANEL_WIDTH / placement.width)
+    height = max(1, round(placement.height * scale))
+    width = max(1, round(placement.width * scale))
+    small = Letterbox(height, width, placement.size)
     _, _, covered_width, covered_height = small.extent()
     # A density in the panel's pixels, back to the share that a whole patch would hold.
     local = small.restore(shares) * (covered_width * covered_height / shares.size)
     level = (local / top).clip(0, 1)
     colour = cv2.applyColorMap(np.rint(level * 255).astype(np.uint8), COLOURS).astype(np.float32)
-    gray = _gray(pixels, PANEL_HEIGHT, width).astype(np.float32)[..., None]
+    gray = _gray(pixels, height, width).astype(np.float32)[..., None]
     opacity = OPACITY * level[..., None]
-    return np.rint(gray * (1 - opacity) + colour * opacity).astype(np.uint8)
+    panel = np.zeros((PANEL_HEIGHT, width, 3), np.uint8)
+    first = (PANEL_HEIGHT - height) // 2
+    panel[first : first + height] = np.rint(gray * (1 - opacity) + colour * opacity)
+    return panel
 
 
 def _colour_bar(top: float) -> np.ndarray:
     bar = np.zeros((PANEL_HEIGHT, BAR_WIDTH, 3), np.uint8)
-    first, last = 3 * LINE_HEIGHT, PANEL_HEIGHT - LINE_HEIGHT
+    first, last = 4 * LINE_HEIGHT, PANEL_HEIGHT - LINE_HEIGHT
     levels = np.linspace(255, 0, last - first).astype(np.uint8)
     bar[first:last, :16] = cv2.applyColorMap(levels[:, None], COLOURS)
     _write(bar, "share of the", 0, LINE_HEIGHT - 5)

@@ -140,7 +140,9 @@ def _config(content: bytes) -> ReportConfig:
         fields = json.loads(content)
         kind = fields.pop("model_type")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"config.json is no model's config ({error!r}); {_WAY_OUT}") from error
+        raise CheckpointError(
+            f"config.json is no model's config ({error!r}); {_WAY_OUT}"
+        ) from error
     if kind != ReportConfig.model_type:
         raise CheckpointError(
             f"config.json is of model_type {kind!r}, expected {ReportConfig.model_type!r}: "

@@ -1,5 +1,6 @@
 """The net's shape, kept in a checkpoint's config.json. Knows no weights."""
 
+from dataclasses import field
 from typing import Any
 
 from transformers import PretrainedConfig
@@ -51,7 +52,7 @@ class ReportConfig(PretrainedConfig):
     name: str = "crossray"
     notice: str = ""
     encoder: str = "vit_tiny_patch16_224"
-    encoder_arguments: dict[str, Any] | None = None
+    encoder_arguments: dict[str, Any] = field(default_factory=dict)
     stem: str | None = None
     stem_stride: int = 16
     image_size: int = 224
@@ -71,7 +72,6 @@ class ReportConfig(PretrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        self.encoder_arguments = dict(self.encoder_arguments or {})
         self.decoder_start_token_id = self.bos_token_id
         if self.width % self.heads:
             raise ConfigError(f"heads must divide width, got {self.heads} and {self.width}")

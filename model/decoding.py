@@ -279,5 +279,45 @@ class _Beams:
         self.scores, best = (ranked + ends * _NEVER).topk(self.beams)
         parents, tokens = parents.gather(1, best), tokens.gather(1, best)
         self.texts = _continue(self.texts, parents, tokens, position)
-        rows = parents + torch.arange(studies, device=rows_device(parents))[:, None] * self.beams
+        rows = parents + torch.arange(studies, device=logits.device)[:, None] * self.beams
         return tokens.flatten(), rows.flatten()
+
+    def _finish(
+        self, ranked: Tensor, parents: Tensor, tokens: Tensor, ends: Tensor, position: int
+    ) -> None:
+        """Keep the best `beams` of the texts finished before and those that end here.
+
+        All (studies, 2 * beams), best first; only the first `beams` may finish.
+        """
+        ends = ends.clone()
+        ends[:, self.beams :] = False
+        allowed = ends & self.improvable[:, None]
+        scores = ranked / (position + 1) ** self.length_penalty + ~allowed * _NEVER
+        scores = torch.cat((self.ended_scores, scores), dim=1)
+        texts = torch.cat((self.ended_texts, _continue(self.texts, parents, tokens, position)), 1)
+        ended = torch.cat((self.ended, ends), dim=1)
+        self.ended_scores, best = scores.topk(self.beams)
+        self.ended_texts = texts.gather(1, best[:, :, None].expand(-1, -1, self.limit))
+        self.ended = ended.gather(1, best)
+
+    def settled(self, tokens: int) -> Tensor:
+        """Which studies have their final text, bool (studies,), after so many tokens."""
+        reachable = self.scores[:, :1] / tokens**self.length_penalty
+        worst = self.ended_scores.amin(dim=1, keepdim=True)
+        self.improvable &= (reachable > worst.where(self.ended, _NEVER)).any(dim=1)
+        return ~self.improvable
+
+    def best(self, studies: Tensor) -> Tensor:
+        """The best finished text of some studies, (studies, limit)."""
+        return self.ended_texts[studies, 0]
+
+    def keep(self, studies: Tensor) -> None:
+        for name in ("texts", "scores", "ended_texts", "ended_scores", "ended", "improvable"):
+            setattr(self, name, getattr(self, name)[studies])
+
+
+def _continue(texts: Tensor, parents: Tensor, tokens: Tensor, position: int) -> Tensor:
+    """Each parent's text with one token more, (studies, parents, limit)."""
+    longer = texts.gather(1, parents[:, :, None].expand(-1, -1, texts.shape[2]))
+    longer[:, :, position] = tokens
+    return longer

@@ -11,6 +11,7 @@ message quotes a value that might hold one. Imports pydicom, so it is imported o
 
 import logging
 import re
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset, dcmread, uid
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
@@ -84,6 +86,9 @@ _DAMAGE = (
     RuntimeError,
     TypeError,
     ValueError,
+    BytesLengthException,
+    InvalidDicomError,
+    struct.error,
     zlib.error,
 )
 """What pydicom and the decoders raise on damaged files; RecursionError is a RuntimeError."""

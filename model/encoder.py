@@ -1,6 +1,7 @@
 """A vision transformer of timm, by name: a picture -> its patches' features."""
 
 from functools import partial
+from typing import Any
 
 import timm
 from timm.layers import HybridEmbed
@@ -22,21 +23,23 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ReportConfig) -> None:
         super().__init__()
-        self.trunk = _trunk(config)
-        self.width: int = self.trunk.num_features
+        trunk = _trunk(config)
+        self.trunk = trunk
+        self.width: int = trunk.num_features
         size = (config.image_size, config.image_size)
-        self.grid: tuple[int, int] = tuple(self.trunk.patch_embed.dynamic_feat_size(size))
+        self.grid: tuple[int, int] = trunk.patch_embed.dynamic_feat_size(size)
 
     def forward(self, pictures: Tensor) -> Tensor:
         # Class and register tokens lie nowhere on the picture: a map must not count them.
         return self.trunk.forward_features(pictures)[:, self.trunk.num_prefix_tokens :]
 
 
-def _trunk(config: ReportConfig) -> nn.Module:
+def _trunk(config: ReportConfig) -> Any:
     """The timm transformer, its patches cut by a convolutional stem where there is one."""
-    arguments = {"global_pool": "", **config.encoder_arguments}
+    arguments: dict[str, Any] = {"global_pool": "", **config.encoder_arguments}
     if config.stem is not None:
-        arguments = {"patch_size": 1, **arguments, "embed_layer": _stem(config)}
+        patches = _stem(config.stem, config.stem_stride, config.image_size)
+        arguments = {"patch_size": 1, **arguments, "embed_layer": patches}
     _known(config.encoder)
     try:
         return timm.create_model(
@@ -59,20 +62,19 @@ def _known(name: str) -> None:
         raise ConfigError(f"{name!r} is no model of timm {timm.__version__}: see timm.list_models")
 
 
-def _stem(config: ReportConfig) -> partial:
+def _stem(name: str, stride: int, image_size: int) -> partial:
     """The patch embedding: a convolutional network up to the stride asked for."""
-    _known(config.stem)
-    make = partial(timm.create_model, config.stem, features_only=True, in_chans=1)
+    _known(name)
+    make: Any = partial(timm.create_model, name, features_only=True, in_chans=1)
     strides = make().feature_info.reduction()
-    if config.stem_stride not in strides:
+    if stride not in strides:
         raise ConfigError(
-            f"stem {config.stem!r} has no feature map of stride {config.stem_stride}: "
-            f"stem_stride can be one of {strides}"
+            f"stem {name!r} has no feature map of stride {stride}: stem_stride can be one of "
+            f"{strides}"
         )
-    side = config.image_size // config.stem_stride
     return partial(
         HybridEmbed,
-        backbone=make(out_indices=(strides.index(config.stem_stride),)),
-        feature_size=side,  # given, or HybridEmbed measures it with a forward pass
-        feature_ratio=config.stem_stride,
+        backbone=make(out_indices=(strides.index(stride),)),
+        feature_size=image_size // stride,  # given, or HybridEmbed measures it by a forward pass
+        feature_ratio=stride,
     )

@@ -19,7 +19,7 @@ from model.errors import ImageTooLarge, NotARadiograph, UndecodableImage, Unsupp
 __all__ = ["Radiograph", "ReadLimits", "load_file", "read_image"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Radiograph:
     pixels: np.ndarray
     """float32 (height, width) in [0, 1], bone white: the stored rows and columns, nothing cut."""

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import Signals
@@ -72,7 +72,8 @@ def read_image_isolated(
 
 def _exchange(file: int, limits: IsolationLimits) -> Radiograph | None:
     """The answer about one file, or None where nobody is left to give one."""
-    os.lseek(file, 0, os.SEEK_SET)
+    with suppress(OSError):  # a pipe has no start; the child says what is wrong with it
+        os.lseek(file, 0, os.SEEK_SET)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:

@@ -8,61 +8,21 @@ text, or how tokens are chosen.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 from transformers import GenerationMixin, PreTrainedModel
-from transformers import initialization as init
-from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import Seq2SeqLMOutput
-from transformers.utils import ModelOutput
 
 from model.config import ReportConfig
 from model.encoder import Encoder
 from model.errors import DataError
+from model.memory import Memory, TokenCache
 
 __all__ = ["Memory", "ReportConfig", "ReportModel", "attend"]
-
-
-@dataclass
-class Memory(ModelOutput):
-    """What the decoder reads of a batch of studies. The pictures' patches follow one another.
-
-    Attributes:
-        last_hidden_state: the encoder's features, (batch, patches, encoder width).
-        cross_keys_layers: (batch, layers, heads, patches, head_dim).
-        cross_values_layers: (batch, layers, heads, patches, head_dim).
-        patch_mask: (batch, patches), True where a study has the patch; studies with fewer
-            pictures than the batch's longest end in False.
-    """
-
-    # ModelOutput allows one required field only; all four are always there.
-    last_hidden_state: Tensor
-    cross_keys_layers: Tensor = None  # type: ignore[assignment]
-    cross_values_layers: Tensor = None  # type: ignore[assignment]
-    patch_mask: Tensor = None  # type: ignore[assignment]
-
-    def studies(self, rows: Tensor) -> "Memory":
-        """The memory of some studies only, rows (studies,) of long or bool."""
-        return Memory(**{name: field[rows] for name, field in self.items()})
-
-
-class TokenCache(Protocol):
-    """Self-attention's keys and values of the tokens before, one entry per layer.
-
-    Both transformers' caches and the one in decoding.py are this.
-    """
-
-    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """Append (batch, heads, tokens, head_dim) to a layer; returns all it holds then."""
-        ...
-
-    def get_seq_length(self) -> int:
-        """Tokens held."""
-        ...
 
 
 def attend(
@@ -148,18 +108,18 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, cache: TokenCache | None, layer: int) -> Tensor:
         """(rows, tokens, width) -> the same shape; tokens follow those in the cache."""
-        queries, keys, values = (
-            _split(part, self.heads) for part in self.query_key_value(hidden).chunk(3, dim=-1)
-        )
+        # As if three projections of `heads` each, in one multiplication.
+        projected = _split(self.query_key_value(hidden), 3 * self.heads)
+        queries, keys, values = projected.split(self.heads, dim=1)
         tokens = queries.shape[2]
         if cache is not None:
             keys, values = cache.update(keys, values, layer)
         past = keys.shape[2] - tokens
         mask = None
         if tokens > 1 and past:
-            mask = torch.ones(
-                tokens, past + tokens, dtype=torch.bool, device=hidden.device
-            ).tril(past)
+            mask = torch.ones(tokens, past + tokens, dtype=torch.bool, device=hidden.device).tril(
+                past
+            )
         mixed = F.scaled_dot_product_attention(
             queries, keys, values, mask, is_causal=tokens > 1 and not past
         )
@@ -214,15 +174,31 @@ class DecoderLayer(nn.Module):
 class Decoder(nn.Module):
     """Tokens -> scores of the next token, by layers that look at the patches."""
 
+    layers: list[DecoderLayer]
+
     def __init__(self, config: ReportConfig, memory_width: int) -> None:
         super().__init__()
         self.tokens = nn.Embedding(config.vocab_size, config.width)
         self.positions = nn.Embedding(config.max_tokens, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.layers = nn.ModuleList(
+        self.layers = nn.ModuleList(  # type: ignore[assignment]
             DecoderLayer(config, memory_width, index) for index in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width)
+        self._draw_weights()
+
+    def _draw_weights(self) -> None:
+        """Truncated normal of 0.02, smaller where a branch ends so that their sum stays small.
+
+        Done here, not in transformers' _init_weights, which a model made from a config never calls.
+        """
+        branches = math.sqrt(3 * len(self.layers))
+        for name, part in self.named_modules():
+            if isinstance(part, nn.Linear | nn.Embedding):
+                std = 0.02 / branches if name.endswith("output") else 0.02
+                nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
+            if isinstance(part, nn.Linear):
+                nn.init.zeros_(part.bias)
 
     def forward(
         self,
@@ -268,6 +244,7 @@ class Decoder(nn.Module):
 class ReportModel(PreTrainedModel, GenerationMixin):
     """Radiographs -> the scores of a report's tokens, and where each token looked."""
 
+    config: ReportConfig
     config_class = ReportConfig
     main_input_name = "pictures"
     base_model_prefix = ""
@@ -279,24 +256,14 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Truncated normal of 0.02, smaller where a branch ends so that their sum stays small.
+        """Nothing that is drawn: decoder and timm draw their own weights when they are made.
 
-        The encoder's modules were initialised by timm. What timm computes and does not store
-        (rotary tables) is computed again: from_pretrained leaves it empty.
+        What timm computes and does not store (rotary tables) is computed again: from_pretrained
+        leaves it empty.
         """
-        if hasattr(module, "init_non_persistent_buffers"):
-            module.init_non_persistent_buffers()
-        if isinstance(module, Decoder):
-            branches = math.sqrt(3 * len(module.layers))
-            for name, part in module.named_modules():
-                if isinstance(part, nn.LayerNorm):
-                    init.ones_(part.weight)
-                    init.zeros_(part.bias)
-                elif isinstance(part, nn.Linear | nn.Embedding):
-                    std = 0.02 / branches if name.endswith("output") else 0.02
-                    init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
-                if isinstance(part, nn.Linear):
-                    init.zeros_(part.bias)
+        restore = getattr(module, "init_non_persistent_buffers", None)
+        if restore is not None:
+            restore()
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -316,10 +283,8 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         """
         size = self.config.image_size
         if pictures.ndim != 5 or pictures.shape[2:] != (1, size, size):
-            raise DataError(
-                f"pictures must be (batch, pictures, 1, {size}, {size}), got "
-                f"{tuple(pictures.shape)}: Letterbox makes them"
-            )
+            wanted = f"(batch, pictures, 1, {size}, {size})"
+            raise DataError(f"pictures must be {wanted}, got {tuple(pictures.shape)}")
         batch, count = pictures.shape[:2]
         if picture_mask is None:
             features = self.encoder(pictures.flatten(0, 1)).unflatten(0, (batch, count))
@@ -352,7 +317,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         picture_mask: Tensor | None = None,
         encoder_outputs: Memory | None = None,
         labels: Tensor | None = None,
-        past_key_values: Cache | None = None,
+        past_key_values: EncoderDecoderCache | None = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = True,
@@ -381,9 +346,8 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             memory = self.encode(pictures, picture_mask)
         if use_cache and past_key_values is None:
             past_key_values = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        cache = past_key_values
-        if isinstance(cache, EncoderDecoderCache):
-            cache = cache.self_attention_cache  # the memory is the cross-attention cache
+        # The memory is the cross-attention cache: of transformers' two only one is used.
+        cache = None if past_key_values is None else past_key_values.self_attention_cache
         logits, attentions = self.decoder(
             decoder_input_ids,
             memory.cross_keys_layers.unbind(1),
@@ -407,7 +371,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100)
 
     @torch.no_grad()
-    def generate(
+    def generate(  # type: ignore[override]
         self,
         inputs: Tensor | None = None,
         *,
@@ -426,12 +390,14 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         if not {"max_length", "max_new_tokens", "generation_config"} & kwargs.keys():
             kwargs["max_new_tokens"] = self.config.max_tokens
         # generate repeats the memory per beam in place: it gets a copy of the outer shell.
-        return super().generate(encoder_outputs=Memory(**encoder_outputs), **kwargs)
+        memory = Memory(**encoder_outputs)
+        return super().generate(encoder_outputs=memory, **kwargs)  # type: ignore[misc]
 
 
 def _split(hidden: Tensor, heads: int) -> Tensor:
     """(batch, tokens, width) -> (batch, heads, tokens, head_dim)."""
-    return hidden.unflatten(-1, (heads, -1)).transpose(1, 2)
+    batch, tokens, width = hidden.shape
+    return hidden.view(batch, tokens, heads, width // heads).transpose(1, 2)
 
 
 def _merge(hidden: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from material import NOTICE, PATIENT, REPORT
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
@@ -20,23 +21,6 @@ from model.checkpoint import save_checkpoint
 from model.config import ReportConfig
 from model.network import ReportModel
 from model.report import ReportGenerator
-
-REPORT = (
-    "Findings: The heart is normal in size. The lungs are clear. There is no pleural effusion. "
-    "Impression: No acute cardiopulmonary abnormality."
-)
-"""What the tiny model has learnt to say of every picture."""
-NOTICE = "Research software, not for diagnosis. A tiny model for tests."
-PATIENT = {
-    "PatientName": "Zanzibar^Quillfeather",
-    "PatientID": "MRN-77310429",
-    "PatientBirthDate": "19431107",
-    "StudyDate": "20240229",
-    "AccessionNumber": "ACC5550123",
-    "InstitutionName": "Saint Mungo",
-    "StudyInstanceUID": "1.2.826.0.1.3680043.8.498.4242",
-}
-"""What must come out nowhere."""
 
 torch.set_num_threads(1)
 

@@ -88,7 +88,7 @@ class LossConfig:
 
     label_smoothing: float = 0.0
     guidance: float = 0.3
-    """Minus the log of the attention that falls inside the finding a token speaks of."""
+    """How far the attention of a token is from the area of the finding it speaks of."""
     dense: float = 2.0
     """Which findings lie on which patch, read from the encoder by a head used in training only."""
     presence: float = 0.5

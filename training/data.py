@@ -5,7 +5,9 @@ a pixel: 50 kB a picture at 224 pixels, 2 GB for 40,000. What findings cover is 
 size, 25 kB for each picture that has any. Worker processes share both with their parent.
 """
 
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,14 +124,16 @@ def load_split(
     pictures = np.empty((len(studies), size, size), np.uint8)
     areas: list[NDArray[np.uint16]] = []
     samples = []
-    for row, study in enumerate(tqdm(studies, f"reading {split}", unit=" studies", leave=False)):
-        picture = _only_picture(study)
-        pictures[row] = _square(_read(folder / picture.path, picture, np.uint8), size)
-        sample = _sample(study, tokenizer, max_tokens)
-        if study.findings:
-            sample = replace(sample, area=len(areas))
-            areas.append(_areas(folder, study, picture, size))
-        samples.append(sample)
+    bar = tqdm(studies, f"reading {split}", unit=" studies", leave=False, mininterval=2)
+    with _one_thread():
+        for row, study in enumerate(bar):
+            picture = _only_picture(study)
+            pictures[row] = _square(_read(folder / picture.path, picture, np.uint8), size)
+            sample = _sample(study, tokenizer, max_tokens)
+            if study.findings:
+                sample = replace(sample, area=len(areas))
+                areas.append(_areas(folder, study, picture, size))
+            samples.append(sample)
     stacked = np.stack(areas) if areas else np.zeros((0, size // 2, size // 2), np.uint16)
     return Split(pictures, stacked, tuple(samples), grid, _special(tokenizer, "<pad>"))
 
@@ -139,6 +143,17 @@ def _special(tokenizer: Tokenizer, name: str) -> int:
     if number is None:
         raise DataError(f"the tokenizer has no {name}: make it with `crossray prepare`")
     return number
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small pictures one by one: threads that wait for each other cost more than they do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _only_picture(study: Study) -> Picture:
@@ -226,8 +241,7 @@ def _shrink(areas: NDArray[np.uint16], size: int) -> NDArray[np.uint16]:
     )
     square = np.zeros((size, size), np.uint16)
     square[round(top) : round(bottom), round(left) : round(right)] = inner
-    fours = square.reshape(size // 2, 2, size // 2, 2)
-    return np.bitwise_or.reduce(fours, axis=(1, 3))
+    return square[::2, ::2] | square[1::2, ::2] | square[::2, 1::2] | square[1::2, 1::2]
 
 
 class Batches(Dataset[Batch]):
@@ -328,5 +342,8 @@ def stream(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
 
 
 def _start_worker(number: int) -> None:
+    # The parent's handlers came along: the parent decides when a worker ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -5,7 +5,7 @@ there; the words that name a true finding have their maps held against its boxes
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.study import FINDINGS, Finding, Study, manifest_hash, read_studies
-from model.decoding import DecodingOptions
+from model.decoding import GREEDY, DecodingOptions
 from model.errors import DataError
 from model.image import read_image
 from model.report import Report, ReportGenerator
@@ -22,7 +22,16 @@ from training.floors import best_constant, nearest, thumbnail, train_studies
 from training.reader import Assertion, read_findings
 from training.scores import Bootstrap, Score, contrast, exact, points_inside
 
-__all__ = ["Evaluation", "Scores", "evaluate", "report_table", "run_evaluation", "write_json"]
+__all__ = [
+    "Evaluation",
+    "Looks",
+    "Scores",
+    "evaluate",
+    "report_table",
+    "run_evaluation",
+    "score_texts",
+    "write_json",
+]
 
 ABSENT = Score(None, None, None, 0)
 
@@ -94,26 +103,28 @@ def evaluate(
     limit: int | None = None,
     batch_size: int = 16,
     progress: bool = True,
-    options: DecodingOptions = DecodingOptions(),
+    options: DecodingOptions = GREEDY,
 ) -> Evaluation:
     """Generate a report for every study of a split and score them.
 
     Args:
         data: prepared folder whose studies have findings with boxes.
-        split: one of SPLITS; None takes "test", or every study where there is no test split.
-        train: prepared folder for the floors; None takes the train split of `data`.
+        split: one of SPLITS, or "all". None takes "test", but "all" where there is no test split or
+            `train` names another folder, for then nothing in `data` was trained on.
+        train: prepared folder whose train split the floors are chosen from; None takes `data`.
         limit: only the first studies.
 
     Raises:
-        DataError: no such study, or no train studies for the floors.
+        DataError: no such study, no truth, or no train studies for the floors.
     """
-    studies, split = _chosen(data, split, limit)
     train_folder = train or data
+    same = train_folder.resolve() == data.resolve()
+    studies, split = _chosen(data, split or (None if same else "all"), limit)
     # Before the slow part, so that a missing train split is told at once.
-    known = train_studies(train_folder, studies if train_folder == data else ())
+    known = train_studies(train_folder, studies if same else ())
     texts: list[str] = []
     thumbnails: list[np.ndarray] = []
-    looks = _Looks(len(studies))
+    looks = Looks(len(studies))
     with tqdm(total=len(studies), unit="study", disable=not progress) as bar:
         for first in range(0, len(studies), batch_size):
             batch = studies[first : first + batch_size]
@@ -130,26 +141,30 @@ def evaluate(
         data_sha256=manifest_hash(data),
         split=split,
         studies=len(studies),
-        scores=_score(studies, texts, looks),
-        constant=_score(studies, [constant] * len(studies)),
-        retrieval=_score(studies, nearest(train_folder, known, thumbnails)),
+        scores=score_texts(studies, texts, looks),
+        constant=score_texts(studies, [constant] * len(studies)),
+        retrieval=score_texts(studies, nearest(train_folder, known, thumbnails)),
         constant_report=constant,
     )
 
 
 def _chosen(data: Path, split: str | None, limit: int | None) -> tuple[list[Study], str]:
-    studies = list(read_studies(data, split))
-    if split is None:
-        tests = [study for study in studies if study.split == "test"]
-        studies, split = (tests, "test") if tests else (studies, "all")
-    if not studies:
-        raise DataError(f"no studies of split {split!r} in {str(data)!r}: prepare some")
     if limit is not None and limit < 1:
         raise DataError(f"a limit of {limit} leaves no study to evaluate: give at least 1")
+    every = list(read_studies(data))
+    if not any(study.findings for study in every):
+        raise DataError(
+            f"no study in {str(data)!r} has findings: scores need the truth, as the phantom has it"
+        )
+    if split is None:
+        split = "test" if any(study.split == "test" for study in every) else "all"
+    studies = [study for study in every if split in ("all", study.split)]
+    if not studies:
+        raise DataError(f"no studies of split {split!r} in {str(data)!r}: prepare some")
     return studies[:limit], split
 
 
-class _Looks:
+class Looks:
     """Where the words that name true findings looked, summed per study and finding."""
 
     def __init__(self, studies: int) -> None:
@@ -158,6 +173,7 @@ class _Looks:
         self.contrasts, self.contrasted = np.zeros(shape), np.zeros(shape)
 
     def add(self, row: int, study: Study, report: Report) -> None:
+        """Hold the report of study number `row` against its boxes."""
         for name, word, inside in _named_words(study, report):
             column = FINDINGS.index(name)
             maps = zip(report.placements, report.words[word].heatmap, strict=True)
@@ -203,26 +219,34 @@ def _inside(findings: Sequence[Finding], report: Report) -> np.ndarray:
     return np.concatenate([picture.ravel() for picture in inside])
 
 
-def _score(studies: Sequence[Study], texts: Sequence[str], looks: _Looks | None = None) -> Scores:
+def score_texts(
+    studies: Sequence[Study], texts: Sequence[str], looks: Looks | None = None
+) -> Scores:
     bootstrap = Bootstrap(len(studies))
     readings = {text: read_findings(text) for text in set(texts)}
     read = [readings[text] for text in texts]
-    truth = np.array([[n in {f.name for f in s.findings} for n in FINDINGS] for s in studies])
-    called = np.array([[n in {a.name for a in found} for n in FINDINGS] for found in read])
+    truth = _named(study.findings for study in studies)
+    called = _named(read)
     findings = bootstrap.findings(FINDINGS, truth, called)
     sides = np.array([_places_right(s, r, "side") for s, r in zip(studies, read, strict=True)])
     zones = np.array([_places_right(s, r, "zone") for s, r in zip(studies, read, strict=True)])
-    normal = ~truth.any(axis=1)
+    normal = np.logical_not(truth.any(axis=1))
     scores = Scores(
         finding_precision=findings.precision,
         finding_recall=findings.recall,
         finding_f1=findings.f1,
         side_accuracy=bootstrap.ratio(sides[:, 0], sides[:, 1]),
         zone_accuracy=bootstrap.ratio(zones[:, 0], zones[:, 1]),
-        normal_recall=bootstrap.ratio(normal & ~called.any(axis=1), normal),
+        normal_recall=bootstrap.ratio(normal & np.logical_not(called.any(axis=1)), normal),
         distinct_reports=exact(len(readings), len(texts)),
     )
     return scores if looks is None else _with_looks(scores, looks, bootstrap)
+
+
+def _named(named: Iterable[Sequence[Finding | Assertion]]) -> np.ndarray:
+    """bool (studies, findings): which findings each study's list names."""
+    names = ({each.name for each in of_study} for of_study in named)
+    return np.array([[name in of_study for name in FINDINGS] for of_study in names])
 
 
 def _places_right(
@@ -243,7 +267,7 @@ def _places_right(
     return right, total
 
 
-def _with_looks(scores: Scores, looks: _Looks, bootstrap: Bootstrap) -> Scores:
+def _with_looks(scores: Scores, looks: Looks, bootstrap: Bootstrap) -> Scores:
     columns = range(len(FINDINGS))
     return replace(
         scores,

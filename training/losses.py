@@ -5,15 +5,20 @@ chose. So the findings a label speaks of are compared with the attention of the 
 input is the token before it.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
+
+from model.heatmap import SKIPPED_SHARE
 
 __all__ = [
     "DenseHead",
     "dense_loss",
     "dense_targets",
     "guidance_loss",
+    "guided",
     "inside",
     "presence_loss",
     "token_loss",
@@ -44,8 +49,20 @@ def inside(coverage: Tensor) -> Tensor:
     return (2 * coverage / fullest.clamp(min=1e-6)).clamp(max=1)
 
 
+def guided(attentions: Sequence[Tensor]) -> Tensor:
+    """The model's cross_attentions -> (layers, batch, heads, tokens, patches) of the late layers.
+
+    The ones heatmaps are made of: guiding others would not move what is shown.
+    """
+    return torch.stack(tuple(attentions[int(len(attentions) * SKIPPED_SHARE) :]))
+
+
 def guidance_loss(attention: Tensor, mentions: Tensor, coverage: Tensor) -> Tensor:
-    """Minus the log of the attention mass inside the findings each token speaks of.
+    """How far each finding token's heatmap is from the findings it speaks of.
+
+    The Kullback-Leibler divergence of the heatmap from the findings' area, spread over patches as
+    they cover them: not only must the mass fall inside, it must cover what is there, and a lesion
+    that lies across two patches draws mass to both, so that the map's centre is the lesion's.
 
     Args:
         attention: the guided layers' cross-attention, (layers, batch, heads, tokens, patches),
@@ -56,13 +73,14 @@ def guidance_loss(attention: Tensor, mentions: Tensor, coverage: Tensor) -> Tens
     Returns:
         Scalar, the mean over tokens that speak of a finding still in the picture; 0 if none does.
     """
-    target = (mentions @ inside(coverage)).clamp(max=1)  # union, (batch, tokens, patches)
-    spoken = target.amax(-1) > 0
+    area = mentions @ coverage  # (batch, tokens, patches)
+    total = area.sum(-1, keepdim=True)
+    spoken = total[..., 0] > 0
     if not spoken.any():
         return attention.new_zeros(())
-    heatmaps = attention.float().mean(dim=(0, 2))
-    mass = (heatmaps * target).sum(-1)[spoken]
-    return -mass.clamp(min=1e-8).log().mean()
+    target = (area / total.clamp(min=1e-8))[spoken]
+    heatmaps = attention.float().mean(dim=(0, 2))[spoken]
+    return F.kl_div(heatmaps.clamp(min=1e-8).log(), target, reduction="batchmean")
 
 
 class DenseHead(nn.Module):

@@ -27,6 +27,8 @@ class Progress:
     """Steps done."""
     seconds: float
     """Of training so far, over all its sessions."""
+    scores: list[dict[str, float]]
+    """Of every validation, oldest first."""
     settings: dict[str, Any]
     """What must be the same for the run to go on."""
 
@@ -69,8 +71,10 @@ def load_snapshot(
     for name, parameter in modules.named_parameters():
         for key in ("step", "exp_avg", "exp_avg_sq"):
             if (value := tensors.get(f"optimizer.{key}.{name}")) is not None:
-                # Adam counts steps in float32, on the parameter's device where it is fused.
-                optimizer.state[parameter][key] = value.to(parameter.device)
+                # In the parameter's own memory layout: fused AdamW walks both in one go.
+                like = parameter if value.shape == parameter.shape else value
+                kept = torch.empty_like(like, dtype=value.dtype, device=parameter.device)
+                optimizer.state[parameter][key] = kept.copy_(value).detach()
     torch.set_rng_state(tensors["random.cpu"])
     if torch.cuda.is_available() and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"])

@@ -107,7 +107,8 @@ function evenSteps(points, count) {
     while (place < points.length - 2 && lengths[place + 1] < wanted) place++;
     const t = (wanted - lengths[place]) / (lengths[place + 1] - lengths[place]);
     const [from, to] = [points[place], points[place + 1]];
-    return [0, 1, 2].map((k) => from[k] + t * (to[k] - from[k]));
+    const axis = (/** @type {number} */ k) => from[k] + t * (to[k] - from[k]);
+    return [axis(0), axis(1), axis(2)];
   });
 }
 

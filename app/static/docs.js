@@ -102,7 +102,7 @@ function request(operation, schemas) {
 function describe(path, method, operation, schemas) {
   const answers = Object.entries(operation.responses).map(([status, answer]) => {
     const [media, content] = Object.entries(answer.content ?? {})[0] ?? ["", {}];
-    return [status, answer.description, element("span", {}, kind(content.schema), ` ${media}`)];
+    return [status, element("span", {}, kind(content.schema), ` ${media}`), answer.description];
   });
   return element("section", { "aria-labelledby": operation.operationId },
     element("h2", { id: operation.operationId },
@@ -111,7 +111,7 @@ function describe(path, method, operation, schemas) {
     ...(operation.description ? [element("p", {}, operation.description)] : []),
     ...request(operation, schemas),
     element("h3", {}, "Answers"),
-    table(["Status", "When", "Body"], answers));
+    table(["Status", "Body", "When"], answers));
 }
 
 /** @param {Json} description */

@@ -87,17 +87,28 @@ export function placeInWords(at, picture, name) {
   return `${down} ${across} of ${name}`;
 }
 
+/** Multiples of an even spread below which the scale of all words never ends: looking everywhere is faint. */
+const LEAST_TOP = 8;
+
 /**
- * The top of the colour scale: high enough that nine words in ten stay under it, so that one extreme
- * patch does not turn every other word's map dark. What lies above is drawn in the top colour.
+ * The top of the colour scale of all words: high enough that nine in ten stay under it, so that one
+ * extreme patch does not turn every other word's map dark. What lies above is drawn in the top colour.
  *
  * @param {Float32Array[]} maps
  * @returns {number} a round share of attention, in (0, 1]
  */
-export function scaleTop(maps) {
+export function topOfAll(maps) {
   const peaks = maps.map((map) => map.reduce((a, b) => Math.max(a, b), 0)).sort((a, b) => a - b);
   const chosen = peaks[Math.ceil(peaks.length * 0.9) - 1] ?? 0;
-  return Math.min(1, roundUp(chosen));
+  return Math.min(1, roundUp(Math.max(chosen, LEAST_TOP / (maps[0]?.length ?? LEAST_TOP))));
+}
+
+/**
+ * @param {Float32Array} map
+ * @returns {number} the top of a scale stretched to one map, in (0, 1]
+ */
+export function topOfOne(map) {
+  return Math.min(1, roundUp(map.reduce((a, b) => Math.max(a, b), 0)));
 }
 
 /**

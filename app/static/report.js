@@ -48,7 +48,8 @@ export class ReportView {
     const { container } = this;
     container.addEventListener("pointerover", (event) => {
       if (event.pointerType === "touch") return; // a finger's tap pins; it cannot hover
-      this.show(this.indexOf(event.target));
+      const index = this.indexOf(event.target);
+      if (index !== null) this.show(index); // between two words the last one stays
     });
     container.addEventListener("pointerleave", () => this.show(null));
     container.addEventListener("focusin", (event) => this.focused(event));

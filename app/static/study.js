@@ -4,7 +4,7 @@
 import { COLOUR_MAPS, colourTable } from "./colormaps.js";
 import { connectGestures } from "./gestures.js";
 import {
-  average, decode, ofPicture, painted, peak, placeInWords, scaleTop, shareAt, sharePerPicture,
+  average, decode, ofPicture, painted, peak, placeInWords, shareAt, sharePerPicture, topOfAll, topOfOne,
 } from "./heatmap.js";
 import { drawLegend, percent, times } from "./legend.js";
 import { PictureTabs, viewName } from "./pictures.js";
@@ -44,6 +44,7 @@ export class StudyView {
     this.tabs = new PictureTabs(element("pictures"), (index) => this.selectPicture(index));
     this.report = new ReportView(element("words"), (choice) => this.showChoice(choice));
     this.connectView();
+    keepOpenWhereWide(element("settings"));
     this.connectHeatmap();
     element("sentence").addEventListener("click", () => {
       if (this.shownMap) this.report.pinSentence();
@@ -58,7 +59,7 @@ export class StudyView {
     );
     this.answer = answer;
     this.maps = answer.words.map(decode);
-    this.studyTop = scaleTop(this.maps);
+    this.studyTop = topOfAll(this.maps);
     this.tabs.render(answer.images, this.radiographs);
     element("plain-text").textContent = answer.text;
     this.report.render(answer);
@@ -164,8 +165,9 @@ export class StudyView {
     const perWord = /** @type {HTMLSelectElement} */ (element("scale-mode")).value === "word";
     const opacity = Number(input("opacity").value) / 100;
     const smooth = input("smooth").checked;
-    const top = perWord && this.shownMap ? scaleTop([this.shownMap]) : this.studyTop;
+    const top = perWord && this.shownMap ? topOfOne(this.shownMap) : this.studyTop;
     element("opacity-value").textContent = `${input("opacity").value}\u202f%`;
+    input("opacity").setAttribute("aria-valuetext", `${input("opacity").value} percent`);
     this.viewer.opacity = opacity;
     this.viewer.smooth = smooth;
     const patches = this.shownMap && ofPicture(this.shownMap, this.answer.images, this.picture);
@@ -221,8 +223,20 @@ function factsOf(map, answer, probabilities) {
   return [
     [probabilities.length === 1 ? "Probability" : "Mean probability", percent(mean)],
     ["Most attention", placeInWords(best, answer.images[best.picture], name)],
-    ["There", `${percent(best.share)} on one patch, ${times(best.share, map.length)}`],
+    ["On that patch", `${percent(best.share)} (${times(best.share, map.length)})`],
   ];
+}
+
+/**
+ * The settings stand open beside the report, and fold away where they would push it off the screen.
+ *
+ * @param {HTMLDetailsElement} details
+ */
+function keepOpenWhereWide(details) {
+  const wide = matchMedia("(min-width: 861px)");
+  const adapt = () => (details.open = wide.matches);
+  wide.addEventListener("change", adapt);
+  adapt();
 }
 
 /**

@@ -16,7 +16,7 @@
 const SMALLEST_ZOOM = 0.5;
 const LARGEST_ZOOM = 24;
 const MARGIN = 10; // CSS pixels kept free around the fitted picture
-const FULL = Object.freeze({ width: 255, level: 127.5 });
+const FULL = { width: 255, level: 127.5 };
 
 export class Viewer {
   /**

@@ -1,0 +1,444 @@
+"""The API: what is answered, how every error is told, and what a stranger cannot do."""
+
+import base64
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+from material import NOTICE, REPORT
+
+from app.main import create_app
+from app.middleware import SECURITY_HEADERS
+from app.problems import PROBLEMS, kind_of
+from app.schemas import ReportAnswer
+from app.server import open_socket, protocol
+from app.settings import Settings, load_settings
+from model import errors
+from model.errors import ConfigError
+from model.report import ReportGenerator
+
+DOCS = Path(__file__).parents[1] / "docs" / "api.md"
+
+
+@pytest.fixture(scope="module")
+def client(tiny_generator: ReportGenerator) -> Iterator[TestClient]:
+    settings = Settings(max_request_bytes=2**20, max_files=3)
+    with TestClient(create_app(settings, tiny_generator)) as client:
+        yield client
+
+
+def post(client: TestClient, *files: bytes, query: str = "") -> object:
+    parts = [("files", ("a file", content)) for content in files]
+    return client.post(f"/v1/reports{query}", files=parts)
+
+
+def assert_problem(response: object, status: int, name: str) -> dict:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert set(problem) == {"type", "title", "status", "detail", "instance"}
+    assert problem["type"] == f"/problems/{name}"
+    assert problem["status"] == status
+    assert problem["title"] and problem["detail"]
+    assert problem["instance"] == f"urn:uuid:{response.headers['x-request-id']}"
+    return problem
+
+
+def test_a_study_of_two_views_gets_one_report(
+    client: TestClient, make_dicom: Callable, make_png: Callable
+) -> None:
+    response = post(client, make_dicom(), make_png(height=100, width=100))
+    assert response.status_code == 201
+    assert response.headers["cache-control"] == "no-store"
+    answer = ReportAnswer.model_validate(response.json())
+    assert answer.text == REPORT
+    assert [section.name for section in answer.sections] == ["findings", "impression"]
+    for part in [*answer.sections, *answer.words]:
+        assert answer.text[part.start : part.end] == part.text
+    assert [(i.width, i.height, i.view) for i in answer.images] == [
+        (64, 80, "PA"),
+        (100, 100, None),
+    ]
+    assert answer.model.name == "crossray-tiny" and len(answer.model.sha256) == 64
+    assert answer.notice == NOTICE
+
+
+def test_heatmaps_are_shares_that_sum_to_one(client: TestClient, make_png: Callable) -> None:
+    answer = post(client, make_png(), make_png(1)).json()
+    first = answer["images"][0]
+    assert answer["words"]
+    for word in answer["words"]:
+        data = np.frombuffer(base64.b64decode(word["heatmap"]["data"]), np.uint8)
+        assert data.size == 2 * first["rows"] * first["columns"]
+        assert data.sum() * word["heatmap"]["scale"] == pytest.approx(1, abs=0.02)
+
+
+def test_the_extent_covers_the_picture(client: TestClient, make_png: Callable) -> None:
+    [image] = post(client, make_png(height=80, width=40)).json()["images"]
+    extent = image["extent"]
+    assert extent["width"] == pytest.approx(80) and extent["height"] == pytest.approx(80)
+    assert extent["left"] == pytest.approx(-20) and extent["top"] == pytest.approx(0)
+
+
+def test_pixels_come_only_when_asked_for(client: TestClient, make_png: Callable) -> None:
+    file = make_png(height=1500, width=600)
+    [without] = post(client, file).json()["images"]
+    [image] = post(client, file, query="?pixels=true").json()["images"]
+    assert without["png"] is None
+    picture = cv2.imdecode(
+        np.frombuffer(base64.b64decode(image["png"]), np.uint8), cv2.IMREAD_UNCHANGED
+    )
+    assert picture.dtype == np.uint8
+    assert picture.shape == (1024, 410)
+
+
+def test_the_same_study_gets_the_same_answer(client: TestClient, make_dicom: Callable) -> None:
+    assert post(client, make_dicom()).content == post(client, make_dicom()).content
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "name"),
+    [
+        (b"<!doctype html><title>Log in</title>", 415, "not-an-image"),
+        (b"", 415, "not-an-image"),
+        (b"\x89PNG\r\n\x1a\n broken off", 422, "undecodable"),
+    ],
+)
+def test_what_is_no_image_is_refused(
+    client: TestClient, content: bytes, status: int, name: str
+) -> None:
+    problem = assert_problem(post(client, content), status, name)
+    assert "file 1" in problem["detail"]
+
+
+def test_a_truncated_dicom_is_undecodable(client: TestClient, make_dicom: Callable) -> None:
+    assert_problem(post(client, make_dicom()[:-4000]), 422, "undecodable")
+
+
+def test_a_ct_is_not_a_radiograph(client: TestClient, make_dicom: Callable) -> None:
+    ct = make_dicom(Modality="CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2")
+    problem = assert_problem(post(client, make_dicom(), ct), 422, "not-a-radiograph")
+    assert "file 2" in problem["detail"]
+
+
+def test_sixty_megapixels_are_too_large(client: TestClient) -> None:
+    _, png = cv2.imencode(".png", np.zeros((7746, 7746), np.uint8))
+    assert png.nbytes < 2**20
+    assert_problem(post(client, png.tobytes()), 413, "too-large")
+
+
+def test_a_body_over_the_limit_is_refused(client: TestClient) -> None:
+    assert_problem(post(client, bytes(2**20 + 1)), 413, "too-large")
+
+
+def test_a_body_over_the_limit_is_refused_without_its_length(client: TestClient) -> None:
+    """In chunks nothing announces the length, so it is counted as it comes."""
+    sent = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal sent
+        yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="x"\r\n\r\n'
+        for _ in range(64):
+            sent += 1
+            yield bytes(2**16)
+
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    response = client.post("/v1/reports", content=chunks(), headers=kind)
+    assert_problem(response, 413, "too-large")
+
+
+def test_too_many_files_are_refused(client: TestClient, make_png: Callable) -> None:
+    assert_problem(post(client, *[make_png()] * 4), 413, "too-many-files")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "name"),
+    [
+        ({}, 422, "invalid-request"),
+        ({"data": {"files": "Zanzibar^Quillfeather"}}, 422, "invalid-request"),
+        ({"json": {"files": []}}, 422, "invalid-request"),
+        (
+            {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}},
+            400,
+            "bad-request",
+        ),
+    ],
+)
+def test_a_request_without_files_is_not_valid(
+    client: TestClient, arguments: dict, status: int, name: str
+) -> None:
+    response = client.post("/v1/reports", **arguments)
+    assert_problem(response, status, name)
+    assert "Quillfeather" not in response.text
+
+
+def test_a_wrong_query_is_not_valid(client: TestClient, make_png: Callable) -> None:
+    response = post(client, make_png(), query="?pixels=perhaps")
+    assert_problem(response, 422, "invalid-request")
+    assert "perhaps" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "name"),
+    [
+        ("GET", "/nothing/here", 404, "not-found"),
+        ("GET", "/v1/nothing", 404, "not-found"),
+        ("POST", "/nothing", 404, "not-found"),
+        ("GET", "/../pyproject.toml", 404, "not-found"),
+        ("GET", "/%2e%2e/settings.py", 404, "not-found"),
+        ("GET", "/v1/reports", 405, "method-not-allowed"),
+        ("POST", "/livez", 405, "method-not-allowed"),
+        ("DELETE", "/docs.js", 405, "method-not-allowed"),
+    ],
+)
+def test_what_is_not_there_is_told_as_a_problem(
+    client: TestClient, method: str, path: str, status: int, name: str
+) -> None:
+    response = client.request(method, path)
+    assert_problem(response, status, name)
+    assert ("allow" in response.headers) == (status == 405)
+
+
+def test_every_image_error_has_its_answer() -> None:
+    for name in errors.__all__:
+        cls = getattr(errors, name)
+        if issubclass(cls, errors.ImageError) and cls is not errors.ImageError:
+            assert kind_of(cls("")).status in {413, 415, 422}
+
+
+def test_a_fault_of_ours_says_nothing_of_itself(make_png: Callable) -> None:
+    """A service whose loaded model is no model at all fails inside, and keeps it to itself."""
+    app = create_app(Settings(), generator=object())  # type: ignore[arg-type]
+    response = post(TestClient(app), make_png())
+    problem = assert_problem(response, 500, "internal")
+    assert "object" not in json.dumps(problem)
+
+
+def test_the_queue_is_bounded(tiny_generator: ReportGenerator, make_png: Callable) -> None:
+    app = create_app(Settings(queue=1), tiny_generator)
+    with ExitStack() as stack:
+        client = stack.enter_context(TestClient(app))
+        for _ in range(2):
+            stack.enter_context(app.state.service.place())
+        response = post(client, make_png())
+        assert_problem(response, 503, "busy")
+        assert int(response.headers["retry-after"]) > 0
+        assert client.get("/livez").status_code == 200
+        stack.pop_all().close()
+    with TestClient(app) as client:
+        assert post(client, make_png()).status_code == 201
+
+
+def test_the_process_is_alive_while_studies_wait(
+    tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    app = create_app(Settings(), tiny_generator)
+    service = app.state.service
+    answers = []
+    with TestClient(app) as client:
+        with service._turn:
+            waiting = [
+                threading.Thread(target=lambda: answers.append(post(client, make_png())))
+                for _ in range(4)
+            ]
+            for thread in waiting:
+                thread.start()
+            assert client.get("/livez").json() == {"status": "alive"}
+            assert client.get("/docs.css").status_code == 200
+        for thread in waiting:
+            thread.join()
+    assert [answer.status_code for answer in answers] == [201] * 4
+
+
+def test_not_ready_until_the_model_is_loaded(tiny_checkpoint: Path, make_png: Callable) -> None:
+    app = create_app(Settings(model=tiny_checkpoint))
+    client = TestClient(app)  # its start-up, which loads, has not run
+    assert client.get("/livez").status_code == 200
+    for response in (client.get("/readyz"), client.get("/v1/model"), post(client, make_png())):
+        assert_problem(response, 503, "not-ready")
+    app.state.service.load()
+    assert client.get("/readyz").json() == {"status": "ready"}
+    assert client.get("/v1/model").json()["name"] == "crossray-tiny"
+
+
+def test_start_up_loads_the_model(tiny_checkpoint: Path) -> None:
+    app = create_app(Settings(model=tiny_checkpoint))
+    with TestClient(app):
+        pass
+    assert app.state.service.failure is None
+    assert app.state.service.describe().notice == NOTICE
+
+
+def test_headers_keep_the_page_safe(client: TestClient) -> None:
+    for path in ("/", "/docs", "/docs.js", "/livez", "/nothing"):
+        response = client.get(path)
+        for name, value in SECURITY_HEADERS.items():
+            assert response.headers[name] == value
+        assert len(response.headers["x-request-id"]) == 36
+
+
+def test_metrics_count_by_route_not_by_path(client: TestClient, make_png: Callable) -> None:
+    post(client, make_png())
+    post(client, b"nothing known")
+    client.get("/nothing/Quillfeather")
+    text = client.get("/metrics").text
+    assert 'crossray_requests_total{method="POST",route="/v1/reports",status="201"}' in text
+    assert 'crossray_decode_failures_total{type="not-an-image"}' in text
+    assert 'route="none",status="404"' in text
+    assert "crossray_generate_seconds_count" in text
+    assert "Quillfeather" not in text
+
+
+def test_each_application_counts_for_itself(tiny_generator: ReportGenerator) -> None:
+    one, other = (TestClient(create_app(Settings(), tiny_generator)) for _ in range(2))
+    one.get("/livez")
+    assert 'route="/livez"' in one.get("/metrics").text
+    assert 'route="/livez"' not in other.get("/metrics").text
+
+
+def test_openapi_tells_of_every_problem(client: TestClient) -> None:
+    description = client.get("/openapi.json").json()
+    operation = description["paths"]["/v1/reports"]["post"]
+    assert set(operation["responses"]) == {"201", "400", "413", "415", "422", "500", "503"}
+    for status in ("413", "415", "422", "503"):
+        content = operation["responses"][status]["content"]["application/problem+json"]
+        assert content["schema"]["$ref"].endswith("/Problem")
+    assert "HTTPValidationError" not in json.dumps(description)
+
+
+def test_the_docs_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    for path in ("/docs", "/docs.js", "/docs.css"):
+        text = client.get(path).text.replace("http://127.0.0.1", "")
+        assert "://" not in text and "innerHTML" not in text
+
+
+def test_docs_list_every_setting_and_problem() -> None:
+    text = DOCS.read_text("utf-8")
+    for name, field in Settings.model_fields.items():
+        [line] = [
+            row for row in text.splitlines() if row.startswith(f"| `CROSSRAY_{name.upper()}`")
+        ]
+        assert field.default is None or f"`{field.default}`" in line
+    for kind in PROBLEMS.values():
+        assert f"`{kind.type}`" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CROSSRAY_PORT", "eighty"),
+        ("CROSSRAY_PORT", "70000"),
+        ("CROSSRAY_QUEUE", "-1"),
+        ("CROSSRAY_MODEL", "/no/such/folder"),
+        ("CROSSRAY_DEVICE", "gpu"),
+        ("CROSSRAY_PROT", "8000"),
+    ],
+)
+def test_wrong_settings_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=name):
+        load_settings()
+
+
+def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSRAY_PORT", "9000")
+    monkeypatch.setenv("CROSSRAY_HOST", "::1")
+    settings = load_settings(port=9001, host=None)
+    assert (settings.port, settings.host) == (9001, "::1")
+
+
+def test_a_taken_address_is_told(tiny_generator: ReportGenerator) -> None:
+    with open_socket("127.0.0.1", 0) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port}"):
+            open_socket("127.0.0.1", port)
+
+
+@contextmanager
+def serving(generator: ReportGenerator, seconds: float, **settings: int) -> Iterator[tuple]:
+    """The address of a real server whose requests must arrive within so many seconds."""
+    listening = open_socket("127.0.0.1", 0)
+    app = create_app(Settings(**settings), generator)
+    server = uvicorn.Server(uvicorn.Config(app, http=protocol(seconds), ws="none", log_config=None))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield listening.getsockname()
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def served(tiny_generator: ReportGenerator) -> Iterator[tuple[str, int]]:
+    with serving(tiny_generator, seconds=0.3) as address:
+        yield address
+
+
+MULTIPART = b"Content-Type: multipart/form-data; boundary=b\r\n"
+UPLOAD = b"POST /v1/reports HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n"
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /livez HT", UPLOAD])
+def test_a_trickling_request_is_cut_off(served: tuple[str, int], start: bytes) -> None:
+    """Were the deadline moved by each byte, the connection would outlive all of these."""
+    with socket.create_connection(served, timeout=30) as connection:
+        connection.sendall(start)
+        with pytest.raises(ConnectionError):
+            for _ in range(2000):
+                connection.sendall(b"x")
+                time.sleep(0.01)
+
+
+def test_a_whole_request_is_answered_and_the_next_too(served: tuple[str, int]) -> None:
+    with socket.create_connection(served, timeout=30) as connection:
+        for _ in range(3):
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b'{"status":"alive"}'):
+                answer += connection.recv(4096)
+            time.sleep(0.2)  # longer in all than the deadline of one
+
+
+def test_what_is_not_http_gets_a_problem(served: tuple[str, int]) -> None:
+    with socket.create_connection(served, timeout=30) as connection:
+        connection.sendall(b"\x16\x03\x01 not HTTP\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert b"400 Bad Request" in answer and b"/problems/bad-request" in answer
+
+
+def test_a_body_too_large_is_refused_before_it_is_sent(tiny_generator: ReportGenerator) -> None:
+    with (
+        serving(tiny_generator, seconds=60) as address,
+        socket.create_connection(address, timeout=30) as connection,
+    ):
+        connection.sendall(UPLOAD.replace(b"99999", b"999999999999"))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_uploads_on_their_way_are_bounded(
+    tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    with serving(tiny_generator, seconds=60, max_uploads=1) as address:
+        with (
+            socket.create_connection(address, timeout=30) as slow,
+            socket.create_connection(address, timeout=30) as other,
+        ):
+            # The server asks for the body once it has begun to wait for it.
+            slow.sendall(UPLOAD[:-2] + MULTIPART + b"Expect: 100-continue\r\n\r\n")
+            assert slow.recv(4096).startswith(b"HTTP/1.1 100 ")
+            other.sendall(UPLOAD)
+            answer = other.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after" in answer.lower()

@@ -1,0 +1,135 @@
+"""The rooms import one way, say what they offer, and document every error."""
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model import errors
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("app", "training", "data_prep", "model")
+SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in SOURCES}
+NAMED = {name: path for name, path in MODULES.items() if not name.endswith("__init__")}
+
+ALLOWED = {
+    "model": {"model"},
+    "data_prep": {"data_prep", "model"},
+    "training": {"training", "data_prep", "model"},
+    "app": {"app", "model"},
+}
+"""Which rooms each room may import when it is itself imported."""
+
+
+def imports(tree: ast.AST, later: bool) -> Iterator[str]:
+    """Dotted names a module imports; `later`: also those inside functions."""
+    for node in ast.walk(tree) if later else at_import(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+            # "from model import errors" names a module too
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """What runs when the module is imported: no function bodies, no TYPE_CHECKING blocks."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from at_import(node)
+
+
+def reached(module: str, seen: set[str] | None = None) -> set[str]:
+    """Every dotted name that importing a module imports, through our own modules."""
+    seen = set() if seen is None else seen
+    for name in imports(ast.parse(MODULES[module].read_text("utf-8")), later=False):
+        if name not in seen:
+            seen.add(name)
+            if name in MODULES:
+                reached(name, seen)
+    return seen
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_rooms_import_one_way(module) -> None:
+    room = module.split(".")[0]
+    tree = ast.parse(MODULES[module].read_text("utf-8"))
+    found = {name.split(".")[0] for name in imports(tree, later=module != "app.cli")}
+    assert found & set(ROOMS) <= ALLOWED[room]
+
+
+def test_training_takes_only_the_manifest_from_data_prep() -> None:
+    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "training").rglob("*.py")]
+    modules = {name for tree in trees for name in imports(tree, later=True) if name in MODULES}
+    allowed = {"data_prep.study", "data_prep.tokenizer"}
+    assert {name for name in modules if name.startswith("data_prep")} <= allowed
+
+
+NEVER_BY_MODEL = {"pydicom", "albumentations", "fastapi", "typer", "uvicorn", "tensorboard"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [name for name in MODULES if name.split(".")[0] == "model" and "dicom" not in name],
+)
+def test_model_imports_where_only_torch_timm_and_transformers_are(module) -> None:
+    """A machine with a GPU often has no more. What reads DICOM imports pydicom where it reads."""
+    if module in ("model.codecs", "model.display", "model.reading_process"):
+        pytest.skip("part of reading DICOM")
+    assert not {name.split(".")[0] for name in reached(module)} & NEVER_BY_MODEL
+
+
+@pytest.mark.parametrize("module", NAMED)
+def test_all_says_what_a_module_offers(module) -> None:
+    tree = ast.parse(NAMED[module].read_text("utf-8"))
+    names = [
+        node.targets[0].id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    ]
+    assert "__all__" in names, "a module says what it offers"
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in NAMED if name not in ("app.__main__", "model.reading_process")]
+)
+def test_all_names_what_is_there_and_is_sorted(module) -> None:
+    loaded = importlib.import_module(module)
+    assert all(hasattr(loaded, name) for name in loaded.__all__)
+    assert len(set(loaded.__all__)) == len(loaded.__all__)
+
+
+def test_every_error_is_in_the_tree_and_documented() -> None:
+    classes = [getattr(errors, name) for name in errors.__all__]
+    found = {
+        thing
+        for thing in vars(errors).values()
+        if isinstance(thing, type) and issubclass(thing, Exception)
+    }
+    assert set(classes) == found
+    lines = (errors.__doc__ or "").splitlines()
+    depths = {}
+    for line in lines:
+        word = line.lstrip("\u2502\u251c\u2514\u2500 ").split(" ")[0]
+        depths.setdefault(word, (len(line) - len(line.lstrip("\u2502\u251c\u2514\u2500 "))) // 4)
+    for error in classes:
+        assert error.__doc__
+        assert (
+            depths.get(error.__name__)
+            == len(error.__mro__) - errors.CrossRayError.__mro__.__len__()
+        )
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_library_code_is_short_and_documented(module) -> None:
+    source = MODULES[module].read_text("utf-8")
+    assert ast.get_docstring(ast.parse(source)), "a module says what it does"
+    assert source.count("\n") < 400, "a file of 400 lines has two subjects"

@@ -1,0 +1,357 @@
+"""The batch: every study once, no bad file in the way of the others, nothing half-written."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from material import PATIENT, REPORT
+
+from app.batch import Outcome, run_batch
+from app.grouping import read_source
+from app.results import Results
+from app.schemas import ReportAnswer
+from model.checkpoint import ModelIdentity
+from model.errors import ConfigError, CrossRayError, DataError
+from model.report import ReportGenerator
+
+ROOT = Path(__file__).parents[1]
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "summary.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def put(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, make_dicom: Callable, make_png: Callable) -> Path:
+    """Two views of one study, a picture, and everything a real folder has beside them."""
+    ct = {"Modality": "CT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}
+    files = {
+        "one/frontal": make_dicom(),
+        "two/deep/down/other view.dcm": make_dicom(np.full((50, 70), 900), ViewPosition="AP"),
+        "picture.png": make_png(),
+        "notes.txt": b"read me",
+        "page.dcm": b"<html>log in</html>",
+        "broken.dcm": make_dicom(StudyInstanceUID="1.2.3")[:-99],
+        "ct.dcm": make_dicom(StudyInstanceUID="1.2.4", **ct),
+        "side.dcm": make_dicom(StudyInstanceUID="1.2.5", ViewPosition="LL"),
+        "=cmd": b"",
+    }
+    return put(tmp_path / "in", files)
+
+
+def test_a_real_folder(mixed: Path, tmp_path: Path, tiny_generator: ReportGenerator) -> None:
+    out = tmp_path / "out"
+    outcome = run_batch(tiny_generator, mixed, out, batch_size=2)
+    assert (outcome.done, outcome.kept) == (2, 0)
+    assert {file.name: file.status for file in outcome.unread} == {
+        "./notes.txt": "skipped",
+        "./page.dcm": "failed",
+        "./broken.dcm": "failed",
+        "./ct.dcm": "skipped",
+        "./side.dcm": "skipped",
+        "./=cmd": "skipped",
+    }
+    assert all(file.reason for file in outcome.unread)
+    done = [row for row in rows(out) if row["status"] == "done"]
+    assert [(row["sources"], row["pictures"]) for row in done] == [
+        ("./picture.png", "1"),
+        ("./one/frontal\n./two/deep/down/other view.dcm", "2"),
+    ]
+    for row in done:
+        assert f"{row['findings']} {row['impression']}".split()[-1] == "abnormality."
+        assert row["model"] == tiny_generator.identity.sha256
+        folder = out / "studies" / row["study"]
+        answer = ReportAnswer.model_validate_json((folder / "report.json").read_text())
+        assert answer.text == REPORT and len(answer.images) == int(row["pictures"])
+        assert cv2.imread(str(folder / "heatmaps.png")) is not None
+    assert len(rows(out)) == 8
+
+
+def test_names_tell_nothing(mixed: Path, tmp_path: Path, tiny_generator: ReportGenerator) -> None:
+    out = tmp_path / "out"
+    run_batch(tiny_generator, mixed, out)
+    for name, content in contents(out).items():
+        for secret in PATIENT.values():
+            assert secret not in name and secret.encode() not in content
+
+
+def test_the_second_run_does_nothing(
+    mixed: Path, tmp_path: Path, tiny_generator: ReportGenerator
+) -> None:
+    out = tmp_path / "out"
+    first = run_batch(tiny_generator, mixed, out)
+    before = {name: (out / name).stat().st_ino for name in contents(out) if "studies" in name}
+    summary = rows(out)
+    second = run_batch(tiny_generator, mixed, out)
+    assert (second.done, second.kept) == (0, first.done)
+    assert second.unread == first.unread
+    assert rows(out) == summary
+    assert {name: (out / name).stat().st_ino for name in before} == before
+
+
+def test_what_is_missing_is_done(
+    mixed: Path, tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    out = tmp_path / "out"
+    run_batch(tiny_generator, mixed, out)
+    put(mixed, {"new.png": make_png(5), "broken.dcm": make_png(6)})
+    outcome = run_batch(tiny_generator, mixed, out)
+    assert (outcome.done, outcome.kept) == (2, 2)
+    assert [file.name for file in outcome.unread if file.status == "failed"] == ["./page.dcm"]
+
+
+def test_a_new_view_has_its_study_done_again(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_dicom: Callable
+) -> None:
+    source, out = put(tmp_path / "in", {"a": make_dicom()}), tmp_path / "out"
+    run_batch(tiny_generator, source, out)
+    put(source, {"b": make_dicom(np.full((40, 40), 7))})
+    assert run_batch(tiny_generator, source, out).done == 1
+    [row] = rows(out)
+    assert row["pictures"] == "2"
+
+
+def test_copies_of_a_file_count_once(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_dicom: Callable
+) -> None:
+    source = put(tmp_path / "in", {"a": make_dicom(), "copy": make_dicom()})
+    run_batch(tiny_generator, source, tmp_path / "out")
+    [row] = rows(tmp_path / "out")
+    assert row["pictures"] == "1"
+
+
+def test_a_bad_view_leaves_the_others_of_its_study(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_dicom: Callable
+) -> None:
+    source = put(tmp_path / "in", {"a.dcm": make_dicom()[:-99], "b.dcm": make_dicom()})
+    outcome = run_batch(tiny_generator, source, tmp_path / "out")
+    assert outcome.done == 1 and outcome.failed
+    done, failed = rows(tmp_path / "out")
+    assert (done["sources"], failed["sources"]) == ("./b.dcm", "./a.dcm")
+    assert done["study"] == failed["study"]
+
+
+def test_a_lateral_beside_a_frontal_is_read(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_dicom: Callable
+) -> None:
+    views = {"a": make_dicom(), "b": make_dicom(ViewPosition="LL")}
+    outcome = run_batch(tiny_generator, put(tmp_path / "in", views), tmp_path / "out")
+    assert outcome == Outcome(done=1)
+
+
+def test_batched_is_one_by_one(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    source = put(tmp_path / "in", {f"{n}.png": make_png(n, 60 + n) for n in range(5)})
+    for size in (1, 3):
+        run_batch(tiny_generator, source, tmp_path / f"out{size}", batch_size=size)
+    one, three = (contents(tmp_path / f"out{size}") for size in (1, 3))
+    texts = [
+        {name: json.loads(data)["text"] for name, data in files.items() if "report" in name}
+        for files in (one, three)
+    ]
+    assert len(texts[0]) == 5 and texts[0] == texts[1]
+
+
+def test_a_folder_that_cannot_be_listed_stops_nothing(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    """Its path is too long for the system, which holds for every user, root too."""
+    source = put(tmp_path / "in", {"a.png": make_png()})
+    here = os.open(source, os.O_RDONLY)
+    for _ in range(22):
+        os.mkdir("d" * 200, dir_fd=here)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    outcome = run_batch(tiny_generator, source, tmp_path / "out")
+    assert outcome.done == 1
+    [unread] = outcome.unread
+    assert unread.status == "failed" and "listed" in unread.reason
+
+
+@pytest.mark.parametrize("where", ["records", "studies"])
+def test_a_lost_file_is_made_again(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable, where: str
+) -> None:
+    source, out = put(tmp_path / "in", {"a.png": make_png()}), tmp_path / "out"
+    run_batch(tiny_generator, source, out)
+    whole = contents(out)
+    name = "*.json" if where == "records" else "report.json"
+    [path] = (out / where).rglob(name)
+    path.unlink()
+    assert run_batch(tiny_generator, source, out).done == 1
+    assert contents(out) == whole
+
+
+def test_another_model_needs_another_folder(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    source, out = put(tmp_path / "in", {"a.png": make_png()}), tmp_path / "out"
+    run_batch(tiny_generator, source, out)
+    whole = contents(out)
+    known = json.loads((out / "batch.json").read_text())
+    known["model"]["sha256"] = "0" * 64
+    (out / "batch.json").write_text(json.dumps(known))
+    with pytest.raises(ConfigError, match="--redo"):
+        run_batch(tiny_generator, source, out)
+    assert run_batch(tiny_generator, source, out, redo=True).done == 1
+    assert contents(out) == whole
+
+
+def test_wrong_folders_are_refused(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    source = put(tmp_path / "in", {"a.png": make_png()})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no file"):
+        run_batch(tiny_generator, tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(DataError, match="not there"):
+        run_batch(tiny_generator, tmp_path / "absent", tmp_path / "out")
+    with pytest.raises(DataError, match="crossray report"):
+        run_batch(tiny_generator, source / "a.png", tmp_path / "out")
+    with pytest.raises(ConfigError, match="input folder"):
+        run_batch(tiny_generator, source, source)
+    other = put(tmp_path / "other", {"summary.csv": b"precious"})
+    with pytest.raises(ConfigError, match="other things"):
+        run_batch(tiny_generator, source, other)
+    assert contents(other) == {"summary.csv": b"precious"}
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_output_may_lie_in_the_input(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    source = put(tmp_path / "in", {"a.png": make_png()})
+    for expected in (Outcome(done=1), Outcome(kept=1)):
+        assert run_batch(tiny_generator, source, source / "out") == expected
+
+
+def test_two_batches_do_not_share_a_folder(tmp_path: Path) -> None:
+    model = ModelIdentity("some", "0" * 64)
+    with (
+        Results(tmp_path / "out").opened(model, redo=False),
+        pytest.raises(ConfigError, match="another batch"),
+        Results(tmp_path / "out").opened(model, redo=False),
+    ):
+        pass
+
+
+def test_a_full_disk_is_told_and_costs_nothing_finished(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    """A folder in a file's place stands for whatever the system may refuse."""
+    source, out = put(tmp_path / "in", {"a.png": make_png()}), tmp_path / "out"
+    run_batch(tiny_generator, source, out)
+    put(source, {"b.png": make_png(1)})
+    key = read_source(source / "b.png", source).study
+    blocked = out / "records" / f"{key}.json"
+    blocked.mkdir()
+    with pytest.raises(CrossRayError, match="run the same command again"):
+        run_batch(tiny_generator, source, out)
+    blocked.rmdir()
+    assert run_batch(tiny_generator, source, out) == Outcome(done=1, kept=1)
+
+
+def test_killed_at_any_moment_and_run_again(
+    tmp_path: Path, tiny_generator: ReportGenerator, tiny_checkpoint: Path, make_png: Callable
+) -> None:
+    source = put(tmp_path / "in", {f"{n}.png": make_png(n) for n in range(12)})
+    out = tmp_path / "out"
+    code = "from app.cli import main; main()"
+    command = [sys.executable, "-c", code, "batch", str(source), "-o", str(out), "--batch-size=1"]
+    with subprocess.Popen(
+        [*command, "--model", str(tiny_checkpoint)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        while process.poll() is None and len(list(out.glob("records/*.json"))) < 3:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    finished = {path.stem: path.stat().st_mtime_ns for path in out.glob("records/*.json")}
+    assert len(finished) >= 3
+    outcome = run_batch(tiny_generator, source, out)
+    assert (outcome.done, outcome.kept) == (12 - len(finished), len(finished))
+    assert (
+        finished.items()
+        <= {path.stem: path.stat().st_mtime_ns for path in out.glob("records/*.json")}.items()
+    )
+    assert not list(out.rglob(".partial-*"))
+    run_batch(tiny_generator, source, tmp_path / "whole")
+    assert set(contents(out)) == set(contents(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("uid", ["../../etc/x", "1.2.3", "a name"])
+def test_a_study_is_known_by_a_hash(tmp_path: Path, make_dicom: Callable, uid: str) -> None:
+    padded = uid.ljust(12, "\0").encode()
+    odd = make_dicom(StudyInstanceUID="9.9.9.9.9.99").replace(b"9.9.9.9.9.99", padded)
+    put(tmp_path, {"a": odd, "b": odd + b"more", "c": make_dicom()})
+    key = read_source(tmp_path / "a", tmp_path).study
+    assert len(key) == 16 and set(key) <= set("0123456789abcdef")
+    assert key == read_source(tmp_path / "b", tmp_path).study
+    assert key != read_source(tmp_path / "c", tmp_path).study
+
+
+@pytest.mark.parametrize("cut", [0, 132])
+def test_files_with_and_without_preamble_are_of_one_study(
+    tmp_path: Path, make_dicom: Callable, cut: int
+) -> None:
+    put(tmp_path, {"a": make_dicom(), "b": make_dicom(Modality="DX")[cut:]})
+    assert (
+        read_source(tmp_path / "a", tmp_path).study == read_source(tmp_path / "b", tmp_path).study
+    )
+
+
+def test_a_bomb_is_grouped_without_being_inflated(tmp_path: Path) -> None:
+    """A gigabyte of zeros in a megabyte: reading its study stops after the first megabyte."""
+    import tracemalloc
+    import zlib
+
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.filewriter import write_file_meta_info
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    meta.MediaStorageSOPClassUID = meta.MediaStorageSOPInstanceUID = "1.2.3"
+    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    element = b"\x08\x00\x08\x00OB\0\0\xff\xff\xff\x3f"
+    zeros = bytes(2**20)
+    bomb = compressor.compress(element) + b"".join(compressor.compress(zeros) for _ in range(300))
+    path = tmp_path / "bomb"
+    with path.open("wb") as file:
+        file.write(bytes(128) + b"DICM")
+        write_file_meta_info(file, meta)
+        file.write(bomb + compressor.flush())
+    tracemalloc.start()
+    source = read_source(path, tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(source.study) == 16
+    assert peak < 16 * 2**20

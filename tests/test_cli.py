@@ -1,0 +1,218 @@
+"""The command `crossray`: what it prints, writes and refuses."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+from fastapi.testclient import TestClient
+from material import NOTICE, REPORT
+
+from app import cli
+from app.main import create_app
+from app.settings import Settings
+from model.report import ReportGenerator
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ["report", "batch", "serve", "prepare", "prepare phantom", "train", "evaluate"]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable:
+    """`run("report", path...)` -> (exit status, standard output, standard error)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["crossray", *map(str, arguments)])
+        # The process's log would stay configured for the other tests.
+        monkeypatch.setattr("app.logs.configure_logging", lambda: None)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def picture(tmp_path: Path, make_dicom: Callable) -> Path:
+    path = tmp_path / "frontal.dcm"
+    path.write_bytes(make_dicom())
+    return path
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_explains_itself(run: Callable, command: str) -> None:
+    status, out, _ = run(*command.split(), "--help")
+    assert status == 0
+    assert "Usage:" in out and len(out) > 200
+
+
+def test_help_does_not_load_the_model() -> None:
+    code = (
+        "import sys; sys.argv = ['crossray', '--help']\n"
+        "from app.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'fastapi', 'cv2', 'pydicom'} & set(sys.modules), 'heavy'"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_report_for_the_terminal(run: Callable, picture: Path, tiny_checkpoint: Path) -> None:
+    status, out, err = run("report", picture, "--model", tiny_checkpoint)
+    assert (status, err) == (0, "")
+    words = " ".join(out.split())
+    assert "Findings The heart is normal in size." in words
+    assert "Impression No acute cardiopulmonary abnormality." in words
+    assert NOTICE in words
+
+
+def test_the_json_is_the_apis_answer(
+    run: Callable,
+    picture: Path,
+    tmp_path: Path,
+    tiny_checkpoint: Path,
+    tiny_generator: ReportGenerator,
+    make_png: Callable,
+) -> None:
+    other = tmp_path / "lateral.png"
+    other.write_bytes(make_png())
+    status, out, _ = run("report", picture, other, "--json", "--model", tiny_checkpoint)
+    parts = [("files", ("x", path.read_bytes())) for path in (picture, other)]
+    client = TestClient(create_app(Settings(), tiny_generator))
+    assert status == 0
+    assert json.loads(out) == client.post("/v1/reports", files=parts).json()
+
+
+def test_heatmaps_are_one_overlay_a_word(
+    run: Callable, picture: Path, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    maps = tmp_path / "new" / "maps"
+    status, _, _ = run("report", picture, "--heatmaps", maps, "--model", tiny_checkpoint)
+    assert status == 0
+    names = sorted(path.name for path in maps.iterdir())
+    assert names[0] == "000_report.png" and names[3] == "003_heart.png"
+    assert len(names) == len(REPORT.split()) + 1
+    assert all(cv2.imread(str(maps / name)) is not None for name in names)
+
+
+def test_beams_change_how_not_what_of_a_sure_model(
+    run: Callable, picture: Path, tiny_checkpoint: Path
+) -> None:
+    outputs = [
+        run("report", picture, "--json", "--beams", beams, "--model", tiny_checkpoint)
+        for beams in (1, 3)
+    ]
+    assert [json.loads(out)["text"] for _, out, _ in outputs] == [REPORT, REPORT]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("page.dcm", b"<html>log in</html>", "HTML"),
+        ("broken.png", b"\x89PNG\r\n\x1a\n broken off", "PNG"),
+        ("absent.dcm", None, "absent.dcm"),
+    ],
+)
+def test_a_bad_file_is_one_line(
+    run: Callable,
+    tmp_path: Path,
+    tiny_checkpoint: Path,
+    name: str,
+    content: bytes | None,
+    reason: str,
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    status, out, err = run("report", tmp_path / name, "--model", tiny_checkpoint)
+    assert (status, out) == (2, "")
+    [line] = err.splitlines()
+    assert line.startswith("crossray: error: ") and reason in line
+
+
+def test_a_wrong_checkpoint_is_one_line(run: Callable, picture: Path, tmp_path: Path) -> None:
+    status, _, err = run("report", picture, "--model", tmp_path)
+    assert status == 2
+    assert len(err.splitlines()) == 1 and "SHA256SUMS" in err
+
+
+def test_a_batch_lists_what_failed_and_ends_with_3(
+    run: Callable, tmp_path: Path, tiny_checkpoint: Path, make_dicom: Callable
+) -> None:
+    source, out_folder = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    (source / "a.dcm").write_bytes(make_dicom())
+    (source / "b.txt").write_bytes(b"text")
+    arguments = ("batch", source, "-o", out_folder, "--model", tiny_checkpoint)
+    status, _, err = run(*arguments)
+    assert status == 0
+    assert "skipped  ./b.txt: " in err and "1 studies reported" in err
+    (source / "c.dcm").write_bytes(make_dicom(StudyInstanceUID="1.2.3")[:-99])
+    status, _, err = run(*arguments)
+    assert status == 3
+    assert "FAILED   ./c.dcm: " in err and "1 were there already" in err
+
+
+def test_an_empty_folder_is_an_error(run: Callable, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    (tmp_path / "in").mkdir()
+    arguments = ("batch", tmp_path / "in", "-o", tmp_path / "out", "--model", tiny_checkpoint)
+    status, _, err = run(*arguments)
+    assert status == 2 and err.startswith("crossray: error: no file")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report",),
+        ("batch", "in"),
+        ("serve", "--port", "70000"),
+        ("train", "c.toml", "--set", "nonsense"),
+        ("prepare", "phantom", "out"),
+    ],
+)
+def test_wrong_usage_says_so(run: Callable, arguments: tuple[str, ...]) -> None:
+    status, _, err = run(*arguments)
+    assert status == 2 and "Usage:" in err
+
+
+def test_serving_with_a_wrong_model_ends(run: Callable, tmp_path: Path) -> None:
+    status, _, err = run("serve", "--port", 0, "--model", tmp_path)
+    assert status == 2
+    assert "crossray: error: " in err and "SHA256SUMS" in err
+
+
+def test_serving_says_where_and_answers(tiny_checkpoint: Path, picture: Path) -> None:
+    command = [sys.executable, "-c", "from app.cli import main; main()", "serve", "--port", "0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [*command, "--model", str(tiny_checkpoint)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            lines = (line for line in process.stderr if "page is at" in line)
+            address = next(lines).split("page is at ")[1].split(",")[0]
+            while process.poll() is None:
+                try:
+                    with urllib.request.urlopen(f"{address}readyz") as answer:
+                        assert json.load(answer) == {"status": "ready"}
+                        break
+                except urllib.error.HTTPError as error:
+                    assert error.code == 503
+                    error.close()
+                    time.sleep(0.05)
+        finally:
+            process.terminate()
+            process.stderr.read()
+        assert process.wait() in {0, -15}

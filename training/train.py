@@ -1,0 +1,353 @@
+"""The training loop: a prepared folder and settings in, a checkpoint folder out.
+
+A run may be stopped at any time (SIGINT, SIGTERM, power): the same command goes on where the last
+snapshot was, with the same batches and the same random numbers as if it had never stopped.
+"""
+
+import logging
+import math
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import cv2
+import torch
+from timm.layers import resample_abs_pos_embed
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from data_prep.study import FINDINGS
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.config import ReportConfig
+from model.errors import ConfigError, DataError
+from model.network import ReportModel
+from training.config import TrainConfig, load_config
+from training.data import Batch, Batches, load_split, stream
+from training.losses import (
+    DenseHead,
+    dense_loss,
+    dense_targets,
+    guidance_loss,
+    guided,
+    presence_loss,
+    token_loss,
+)
+from training.record import card, data_record, training_record
+from training.snapshot import Progress, load_snapshot, save_snapshot
+from training.validate import validate
+
+__all__ = ["Outcome", "Training", "run"]
+
+log = logging.getLogger(__name__)
+
+MAY_CHANGE = ("data", "output", "initial", "device", "threads", "workers", "validate_every",
+              "validate_studies", "save_every")  # fmt: skip
+"""Settings that may differ between the sessions of one run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session of training ended."""
+
+    step: int
+    finished: bool
+    """False where a signal stopped it; the same command goes on."""
+    checkpoint: Path
+    scores: dict[str, float]
+    """The last validation's."""
+
+
+def run(config_path: Path, overrides: Sequence[str] = ()) -> Outcome:
+    """Train as the settings say, or go on with a run that was stopped.
+
+    Args:
+        config_path: TOML, see TrainConfig.
+        overrides: "key=value", each over the file's.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: settings, prepared folder or what lies in the
+            output folder that cannot work; says which.
+    """
+    config = load_config(config_path, overrides)
+    cv2.setNumThreads(1)  # before the workers are forked: OpenCV's threads do not survive that
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    training = Training(config)
+    with _signals() as stopped:
+        return training.run(stopped)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that receives SIGINT and SIGTERM instead of their ending the process."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Training:
+    """One run: everything that changes from step to step, and how to put it away."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.device = _device(config.device)
+        self.folder = Path(config.output)
+        self.data = data_record(Path(config.data))
+        torch.manual_seed(config.seed)
+        self.model, self.tokenizer = _model(config)
+        self.head = DenseHead(self.model.encoder.width, len(FINDINGS))
+        self.modules = nn.ModuleDict({"model": self.model, "head": self.head})
+        self.modules.to(self.device).to(memory_format=torch.channels_last)  # faster convolutions
+        self.optimizer = _optimizer(self.modules, config)
+        self.train_batches = self._batches("train", config.train_studies)
+        self.validate_batches = self._batches("validate", config.validate_studies)
+        self.step, self.seconds = 0, 0.0
+        self.scores: list[dict[str, float]] = []
+        self._resume()
+
+    def _batches(self, split: str, limit: int) -> Batches:
+        config = self.config
+        loaded = load_split(
+            Path(config.data),
+            split,
+            self.tokenizer,
+            size=config.model.image_size,
+            grid=self.model.grid,
+            max_tokens=config.model.max_tokens,
+            limit=limit,
+        )
+        augment = config.augmentation if config.augment and split == "train" else None
+        return Batches(loaded, config.batch, config.seed, augment)
+
+    @property
+    def snapshot(self) -> Path:
+        return self.folder / "resume.safetensors"
+
+    def _settings(self) -> dict[str, Any]:
+        """What a run that goes on must have in common with the one that was stopped."""
+        settings = {k: v for k, v in asdict(self.config).items() if k not in MAY_CHANGE}
+        return {**settings, "manifest_sha256": self.data["manifest_sha256"]}
+
+    def _resume(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.snapshot.is_file():
+            there = load_snapshot(self.snapshot, self.modules, self.optimizer, self._settings())
+            self.step, self.seconds, self.scores = there.step, there.seconds, there.scores
+            log.info("going on at step %d", self.step)
+
+    def save(self) -> None:
+        """Put away all that is needed to go on from here."""
+        progress = Progress(self.step, self.seconds, self.scores, self._settings())
+        save_snapshot(self.snapshot, self.modules, self.optimizer, progress)
+
+    def run(self, stopped: Sequence[int]) -> Outcome:
+        """Train to the last step, or until `stopped` holds a signal."""
+        board, losses = _board(self.folder / "tensorboard"), {}
+        recent: deque[tuple[float, int]] = deque(maxlen=50)
+        bar = tqdm(total=self.config.steps, initial=self.step, unit="step", mininterval=2)
+        with bar, board:
+            for losses in self.steps():
+                bar.update()
+                recent.append((time.perf_counter(), self.step))
+                self._tell(bar, board, losses, recent)
+                last = self.step == self.config.steps
+                if self.step % self.config.validate_every == 0 or last:
+                    self._validate(board, losses)
+                    recent.clear()
+                if self.step % self.config.save_every == 0 or last or stopped:
+                    self.save()
+                if stopped:
+                    log.info("stopped at step %d; the same command goes on", self.step)
+                    break
+        scores = self.scores[-1] if self.scores else {}
+        finished = self.step == self.config.steps
+        return Outcome(self.step, finished, self.folder / "checkpoint", scores)
+
+    def steps(self) -> Iterator[dict[str, float]]:
+        """The remaining steps, each yielding its losses once it is done."""
+        self.modules.train()
+        remaining = range(self.step, self.config.steps)
+        began = time.perf_counter()
+        for batch in stream(self.train_batches, remaining, self.config.workers):
+            losses = self._step(batch.to(self.device))
+            self.step += 1
+            now = time.perf_counter()
+            self.seconds, began = self.seconds + now - began, now
+            yield losses
+
+    def _step(self, batch: Batch) -> dict[str, float]:
+        rate = self.config.optimizer.learning_rate * _schedule(self.step, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with self._autocast():
+            losses = self._losses(batch)
+        total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            raise ConfigError(
+                f"the loss is {total.item()} at step {self.step}: lower learning_rate"
+            )
+        total.backward()
+        clip = self.config.optimizer.clip
+        norm = nn.utils.clip_grad_norm_(self.modules.parameters(), clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        values = {name: loss.item() for name, loss in losses.items()}
+        return {**values, "gradient": norm.item(), "learning_rate": rate}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Each loss times its weight; those turned off are not computed."""
+        weights = self.config.losses
+        memory = self.model.encode(batch.model_pictures())
+        output = self.model(
+            decoder_input_ids=batch.tokens[:, :-1],
+            encoder_outputs=memory,
+            output_attentions=weights.guidance > 0,
+        )
+        labels, pad = batch.tokens[:, 1:], self.train_batches.split.pad
+        losses = {"tokens": token_loss(output.logits, labels, pad, weights.label_smoothing)}
+        if weights.guidance:
+            attention = guided(output.cross_attentions)
+            losses["guidance"] = weights.guidance * guidance_loss(
+                attention, batch.mentions, batch.coverage
+            )
+        if weights.dense or weights.presence:
+            seen = self.head(memory.last_hidden_state)
+            targets = dense_targets(batch.coverage, batch.kinds, len(FINDINGS))
+            losses["dense"] = weights.dense * dense_loss(seen, targets)
+            losses["presence"] = weights.presence * presence_loss(seen, batch.present())
+        return losses
+
+    def _autocast(self) -> AbstractContextManager:
+        if self.config.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _tell(
+        self, bar: tqdm, board: Any, losses: dict[str, float], recent: deque[tuple[float, int]]
+    ) -> None:
+        (since, first), (now, step) = recent[0], recent[-1]
+        rate = (step - first) * self.config.batch / (now - since) if now > since else 0.0
+        shown = {name: f"{value:.3f}" for name, value in losses.items() if name in LOSSES}
+        bar.set_postfix({**shown, "images/s": f"{rate:.1f}"}, refresh=False)
+        if self.step % 10 == 0:
+            for name, value in {**losses, "images_per_second": rate}.items():
+                board.add_scalar(f"train/{name}", value, self.step)
+
+    def _validate(self, board: Any, losses: dict[str, float]) -> None:
+        with self._autocast():
+            scores = validate(self.model, self.head, self.validate_batches, self.device)
+        for name, value in scores.items():
+            board.add_scalar(f"validate/{name}", value, self.step)
+        brief = ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if "/" not in k)
+        log.info("step %d: %s", self.step, brief)
+        self.scores.append({"step": float(self.step), **scores})
+        self.export(losses)
+
+    def export(self, losses: dict[str, float]) -> None:
+        """Write the checkpoint folder, as it stands."""
+        record = training_record(
+            self.config,
+            self.data,
+            step=self.step,
+            seconds=self.seconds,
+            losses=losses,
+            scores=self.scores,
+        )
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        text = card(self.config, record, parameters)
+        save_checkpoint(self.folder / "checkpoint", self.model, self.tokenizer, record, text)
+
+
+LOSSES = ("tokens", "guidance", "dense", "presence")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device = {name!r} is none that torch knows: 'auto', 'cpu'") from error
+
+
+def _model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
+    """A new model, with the prepared folder's tokenizer or all of an earlier checkpoint's."""
+    if config.initial is None:
+        path = Path(config.data) / "tokenizer.json"
+        if not path.is_file():
+            raise DataError(
+                f"no tokenizer.json in {config.data!r}: make it with `crossray prepare`"
+            )
+        tokenizer = Tokenizer.from_file(str(path))
+        return ReportModel(_shape(config, tokenizer)), tokenizer
+    earlier, tokenizer, _ = load_checkpoint(Path(config.initial))
+    model = ReportModel(_shape(config, tokenizer))
+    weights = earlier.state_dict()
+    place = "encoder.trunk.pos_embed"
+    if place in weights and earlier.grid != model.grid:  # pictures of another size
+        prefix = earlier.encoder.trunk.num_prefix_tokens
+        weights[place] = resample_abs_pos_embed(
+            weights[place], list(model.grid), list(earlier.grid), prefix
+        )
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"the weights of initial = {config.initial!r} do not fit these [model] settings: give "
+            "the settings it was trained with (image_size may differ)"
+        ) from error
+    return model, tokenizer
+
+
+def _shape(config: TrainConfig, tokenizer: Tokenizer) -> ReportConfig:
+    return ReportConfig(
+        **asdict(config.model),
+        vocab_size=tokenizer.get_vocab_size(),
+        attention_guidance=config.losses.guidance,
+    )
+
+
+def _optimizer(modules: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """Weight decay on matrices and kernels only."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in modules.named_parameters():
+        embeds = name.endswith(("pos_embed", "tokens.weight", "positions.weight"))
+        (free if parameter.ndim < 2 or embeds else decayed).append(parameter)
+    settings = config.optimizer
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    betas = (settings.beta1, settings.beta2)
+    return torch.optim.AdamW(groups, settings.learning_rate, betas=betas, fused=True)
+
+
+def _schedule(step: int, config: TrainConfig) -> float:
+    """Share of the learning rate: up in a line, down to nothing in a cosine."""
+    warm_up = config.optimizer.warm_up
+    if step < warm_up:
+        return (step + 1) / warm_up
+    done = (step - warm_up) / max(1, config.steps - warm_up)
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _board(folder: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter  # not on every machine that trains
+
+    return SummaryWriter(folder)
