@@ -132,12 +132,14 @@ def serve(
     Everything else is set by CROSSRAY_ environment variables, which docs/api.md lists. There is no
     log-in: before listening on any other address than 127.0.0.1, put a proxy with one in front.
     """
+    from app.logs import configure_logging
     from app.server import serve as run_server
     from app.settings import load_settings
 
     def announce(address: str) -> None:
         typer.echo(f"CrossRay's page is at {address}, its API at {address}docs", err=True)
 
+    configure_logging()
     run_server(load_settings(host=host, port=port, model=model), announce)
 
 
@@ -196,7 +198,9 @@ def evaluate(
     train_data: Annotated[
         Path | None,
         typer.Option(
-            "--train", metavar="DIR", help="Prepared folder the floors are taken from; DATA if not."
+            "--train",
+            metavar="DIR",
+            help="Prepared folder whose train split the floors are taken from; DATA if not given.",
         ),
     ] = None,
     limit: Annotated[
@@ -214,7 +218,7 @@ def main() -> None:
     """Run the command; an error raised on purpose is one line and exit status 2."""
     from app.logs import configure_logging
 
-    configure_logging()
+    configure_logging(as_json=False)
     try:
         app()
     except CrossRayError as error:

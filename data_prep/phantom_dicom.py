@@ -56,7 +56,8 @@ def write_dx(
 
     Args:
         path: where to; an existing file is replaced.
-        pixels: float32 (height, width) in [0, 1], bone white.
+        pixels: float32 (height, width) in [0, 1], bone white; 32 pixels a side at least, for
+            JPEG 2000.
         view: "PA" or "AP".
         rng: draws what varies.
         study_uid: the Study Instance UID, from which the others follow; drawn where it is None.
@@ -87,7 +88,7 @@ def _add_patient_and_study(ds: Dataset, study: str, rng: np.random.Generator) ->
     ds.SOPInstanceUID = _derived_uid(study, "instance")
     ds.StudyDate = ds.AcquisitionDate = ds.ContentDate = "20200101"
     ds.StudyTime = ds.AcquisitionTime = ds.ContentTime = f"{int(rng.integers(8, 18)):02d}0000"
-    ds.StudyID = ds.AccessionNumber = ds.ReferringPhysicianName = ""
+    ds.StudyID, ds.AccessionNumber, ds.ReferringPhysicianName = "1", "", ""
     ds.SeriesNumber = ds.InstanceNumber = 1
     ds.Modality = "DX"
     ds.PresentationIntentType = "FOR PRESENTATION"
@@ -108,8 +109,9 @@ def _add_equipment(ds: Dataset, height: int, rng: np.random.Generator) -> None:
 
 def _add_positioning(ds: Dataset, view: str) -> None:
     ds.BodyPartExamined = "CHEST"
-    ds.AnatomicRegionSequence = [_coded("51185008", "Chest")]
+    ds.AnatomicRegionSequence = [_coded("816094009", "Chest")]
     ds.ImageLaterality = "U"
+    ds.PositionerType = "COLUMN"
     ds.ViewPosition = view
     ds.ViewCodeSequence = [_coded(*_VIEW_CODES[view])]
     ds.ViewCodeSequence[0].ViewModifierCodeSequence = []

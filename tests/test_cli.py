@@ -30,7 +30,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["crossray", *map(str, arguments)])
         # The process's log would stay configured for the other tests.
-        monkeypatch.setattr("app.logs.configure_logging", lambda: None)
+        monkeypatch.setattr("app.logs.configure_logging", lambda **_: None)
         with pytest.raises(SystemExit) as ended:
             cli.main()
         captured = capsys.readouterr()

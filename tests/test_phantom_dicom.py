@@ -66,7 +66,7 @@ def test_black_and_white_pictures_survive(tmp_path):
     for value in (0, 1):
         for seed in range(12):
             path = tmp_path / f"{seed}.dcm"
-            flat = np.full((40, 30), value, np.float32)
+            flat = np.full((40, 36), value, np.float32)
             write_dx(path, flat, "PA", np.random.default_rng(seed))
             assert np.abs(read_image(path).pixels - value).max() <= TOLERANCE
 

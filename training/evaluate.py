@@ -84,12 +84,18 @@ def run_evaluation(
 ) -> str:
     """Evaluate a checkpoint folder, write its JSON where asked, return the table to print.
 
+    Of the folder the checkpoint was trained on only the test split is evaluated, of any other one
+    every study.
+
     Raises:
         CheckpointError: the checkpoint cannot be loaded.
         DataError: see `evaluate`.
     """
     generator = ReportGenerator.load(model_dir, device=device)
-    evaluation = evaluate(generator, data, train=train, limit=limit)
+    record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
+    trained_on = record.get("data", {}).get("manifest_sha256")
+    split = "test" if trained_on == manifest_hash(data) else "all"
+    evaluation = evaluate(generator, data, split, train=train, limit=limit)
     if json_file is not None:
         write_json(evaluation, json_file)
     return report_table(evaluation)
@@ -98,7 +104,7 @@ def run_evaluation(
 def evaluate(
     generator: ReportGenerator,
     data: Path,
-    split: str | None = None,
+    split: str = "test",
     train: Path | None = None,
     limit: int | None = None,
     batch_size: int = 16,
@@ -109,19 +115,19 @@ def evaluate(
 
     Args:
         data: prepared folder whose studies have findings with boxes.
-        split: one of SPLITS, or "all". None takes "test", but "all" where there is no test split or
-            `train` names another folder, for then nothing in `data` was trained on.
-        train: prepared folder whose train split the floors are chosen from; None takes `data`.
+        split: one of SPLITS, or "all".
+        train: prepared folder whose train split the floors are chosen from. None takes that of
+            `data`; where that is evaluated itself, the floors come from the evaluated studies:
+            the report that suits them best, and the nearest other one's.
         limit: only the first studies.
 
     Raises:
         DataError: no such study, no truth, or no train studies for the floors.
     """
-    train_folder = train or data
-    same = train_folder.resolve() == data.resolve()
-    studies, split = _chosen(data, split or (None if same else "all"), limit)
+    studies = _chosen(data, split, limit)
+    train_folder, itself = train or data, train is None and split in ("all", "train")
     # Before the slow part, so that a missing train split is told at once.
-    known = train_studies(train_folder, studies if same else ())
+    known = studies if itself else train_studies(train_folder)
     texts: list[str] = []
     thumbnails: list[np.ndarray] = []
     looks = Looks(len(studies))
@@ -143,12 +149,12 @@ def evaluate(
         studies=len(studies),
         scores=score_texts(studies, texts, looks),
         constant=score_texts(studies, [constant] * len(studies)),
-        retrieval=score_texts(studies, nearest(train_folder, known, thumbnails)),
+        retrieval=score_texts(studies, nearest(train_folder, known, thumbnails, itself)),
         constant_report=constant,
     )
 
 
-def _chosen(data: Path, split: str | None, limit: int | None) -> tuple[list[Study], str]:
+def _chosen(data: Path, split: str, limit: int | None) -> list[Study]:
     if limit is not None and limit < 1:
         raise DataError(f"a limit of {limit} leaves no study to evaluate: give at least 1")
     every = list(read_studies(data))
@@ -156,12 +162,10 @@ def _chosen(data: Path, split: str | None, limit: int | None) -> tuple[list[Stud
         raise DataError(
             f"no study in {str(data)!r} has findings: scores need the truth, as the phantom has it"
         )
-    if split is None:
-        split = "test" if any(study.split == "test" for study in every) else "all"
     studies = [study for study in every if split in ("all", study.split)]
     if not studies:
         raise DataError(f"no studies of split {split!r} in {str(data)!r}: prepare some")
-    return studies[:limit], split
+    return studies[:limit]
 
 
 class Looks:

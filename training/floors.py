@@ -20,18 +20,17 @@ MOST_STUDIES = 5000
 """Train studies that the floors are chosen from, evenly spaced; more would only cost time."""
 
 
-def train_studies(folder: Path, evaluated: Sequence[Study]) -> list[Study]:
-    """At most MOST_STUDIES studies of the train split, none of them among the evaluated.
+def train_studies(folder: Path) -> list[Study]:
+    """At most MOST_STUDIES studies of the train split.
 
     Raises:
         DataError: there are none.
     """
-    taken = {study.id for study in evaluated}
-    studies = [study for study in read_studies(folder, "train") if study.id not in taken]
+    studies = list(read_studies(folder, "train"))
     if not studies:
         raise DataError(
-            f"no train studies in {str(folder)!r} beside those evaluated: the floors need some, "
-            "so name the folder the model was trained on with --train"
+            f"no train studies in {str(folder)!r}: the floors need some, so name the folder the "
+            "model was trained on with --train"
         )
     step = -(-len(studies) // MOST_STUDIES)
     return studies[::step]
@@ -59,13 +58,23 @@ def thumbnail(radiograph: Radiograph) -> np.ndarray:
     return ((small - small.mean()) / small.std().clamp_min(1e-6)).numpy()
 
 
-def nearest(folder: Path, train: Sequence[Study], thumbnails: Sequence[np.ndarray]) -> list[str]:
+def nearest(
+    folder: Path, train: Sequence[Study], thumbnails: Sequence[np.ndarray], itself: bool = False
+) -> list[str]:
     """For every thumbnail the report of the train study whose first picture is the nearest.
 
     Args:
         folder: the prepared folder that holds the train studies' pictures.
         thumbnails: (1024,) each, of the evaluated studies' first pictures.
+        itself: these are the train studies, in their order; each takes the nearest other one.
+
+    Raises:
+        DataError: `itself` with one study, which has no other.
     """
+    if itself and len(train) < 2:
+        raise DataError("one study alone has no nearest other: evaluate more, or give --train")
     known = np.stack([thumbnail(read_image(folder / study.pictures[0].path)) for study in train])
     distances = torch.cdist(torch.from_numpy(np.stack(thumbnails)), torch.from_numpy(known))
+    if itself:
+        distances.fill_diagonal_(torch.inf)
     return [train[int(k)].report for k in distances.argmin(dim=1)]
