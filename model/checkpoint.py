@@ -180,7 +180,7 @@ def _model(config: ReportConfig, content: bytes) -> ReportModel:
     try:
         model = ReportModel(config)
         model.load_state_dict(safetensors.torch.load(content))
-    except ConfigError as error:
+    except (ConfigError, TypeError, ValueError) as error:
         raise CheckpointError(f"config.json cannot work: {error}; {_WAY_OUT}") from error
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(

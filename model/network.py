@@ -117,9 +117,8 @@ class SelfAttention(nn.Module):
         past = keys.shape[2] - tokens
         mask = None
         if tokens > 1 and past:
-            mask = torch.ones(tokens, past + tokens, dtype=torch.bool, device=hidden.device).tril(
-                past
-            )
+            everything = torch.ones(tokens, past + tokens, dtype=torch.bool, device=hidden.device)
+            mask = everything.tril(past)
         mixed = F.scaled_dot_product_attention(
             queries, keys, values, mask, is_causal=tokens > 1 and not past
         )
@@ -227,10 +226,8 @@ class Decoder(nn.Module):
         past = cache.get_seq_length() if cache is not None else 0
         end = past + tokens.shape[1]
         if end > self.positions.num_embeddings:
-            raise DataError(
-                f"{end} tokens are more than this model's {self.positions.num_embeddings}: "
-                "shorten the text, or train with a larger max_tokens"
-            )
+            limit = self.positions.num_embeddings
+            raise DataError(f"{end} tokens are more than max_tokens {limit}: shorten the text")
         hidden = self.dropout(self.tokens(tokens) + self.positions.weight[past:end])
         attentions: list[Tensor] = []
         for layer, keys, values in zip(self.layers, cross_keys, cross_values, strict=True):
@@ -247,7 +244,6 @@ class ReportModel(PreTrainedModel, GenerationMixin):
     config: ReportConfig
     config_class = ReportConfig
     main_input_name = "pictures"
-    base_model_prefix = ""
 
     def __init__(self, config: ReportConfig) -> None:
         super().__init__(config)
@@ -337,13 +333,11 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             given; cross_attentions, per layer (rows, heads, tokens, patches), if asked for:
             row i is the look that chose the token after decoder_input_ids[i].
         """
-        if decoder_input_ids is None:
-            raise DataError("decoder_input_ids is missing: pass bos and the tokens so far")
         memory = encoder_outputs
-        if memory is None:
-            if pictures is None:
-                raise DataError("pass pictures, or encoder_outputs from encode()")
+        if memory is None and pictures is not None:
             memory = self.encode(pictures, picture_mask)
+        if memory is None or decoder_input_ids is None:
+            raise DataError("pass decoder_input_ids, and pictures or encode()'s encoder_outputs")
         if use_cache and past_key_values is None:
             past_key_values = EncoderDecoderCache(DynamicCache(), DynamicCache())
         # The memory is the cross-attention cache: of transformers' two only one is used.

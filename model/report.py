@@ -23,7 +23,7 @@ from model.heatmap import Word, words
 from model.image import Radiograph
 from model.network import Memory, ReportModel
 
-__all__ = ["NOTICE", "Report", "ReportGenerator", "Section", "sections"]
+__all__ = ["EMBEDDED", "NOTICE", "Report", "ReportGenerator", "Section", "sections"]
 
 NOTICE = (
     "Research software, not for diagnosis. The embedded model was trained on simulated "
@@ -31,7 +31,8 @@ NOTICE = (
 )
 """Of the embedded model. Another checkpoint brings its own: ReportGenerator.notice."""
 
-_EMBEDDED = Path(__file__).parent / "default"
+EMBEDDED = Path(__file__).parent / "default"
+"""The checkpoint that comes with the package."""
 _HEADING = re.compile(r"\b(findings|impression)\s*:", re.IGNORECASE)
 
 
@@ -77,7 +78,7 @@ class ReportGenerator:
             CheckpointError: the folder is incomplete, altered or of another kind.
             ConfigError: torch cannot use the device here.
         """
-        model, tokenizer, identity = load_checkpoint(directory or _EMBEDDED)
+        model, tokenizer, identity = load_checkpoint(directory or EMBEDDED)
         try:
             model.to(torch.device(device))  # type: ignore[arg-type]
         except (RuntimeError, AssertionError) as error:

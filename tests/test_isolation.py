@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -208,7 +207,7 @@ def test_flipped_bits_give_a_radiograph_or_a_typed_error():
     random = np.random.default_rng(11)
     for syntax in (uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGExtended12Bit, uid.RLELossless):
         file = radiograph_file(syntax)
-        for _ in range(20):
+        for _ in range(12):
             damaged = bytearray(file)
             for position in random.integers(128, len(file), 3):
                 damaged[position] ^= 1 << random.integers(8)
@@ -228,7 +227,7 @@ sys.path.insert(0, {str(ROOT / "tests")!r})
 from test_isolation import radiograph_file, helper
 from model.isolation import read_image_isolated
 from model.errors import ImageError
-for cut in range(200, 1500, 100):
+for cut in range(200, 1500, 200):
     try:
         read_image_isolated(radiograph_file()[:cut])
     except ImageError:
@@ -245,7 +244,6 @@ print(helper() if sys.platform == "linux" else 0)
 def test_the_helper_is_small_and_alone():
     maps = Path(f"/proc/{helper()}/maps").read_text()
     assert "libtorch" not in maps
-    assert threading.active_count() >= 1
     status = Path(f"/proc/{helper()}/status").read_text()
     assert "Threads:\t1\n" in status
 

@@ -1,6 +1,7 @@
 """Training learns from the picture, looks where it is told, and goes on as if never stopped."""
 
 import json
+import multiprocessing
 import os
 import signal
 import threading
@@ -68,7 +69,7 @@ def config(settings: Path, *overrides: str) -> TrainConfig:
 
 
 def test_the_right_pictures_explain_the_reports_better_than_others_do(settings: Path) -> None:
-    training = Training(config(settings, "steps=120", "batch=16", "augment=false"))
+    training = Training(config(settings, "steps=90", "batch=16", "augment=false"))
     losses = list(training.steps())
     assert losses[-1]["tokens"] < losses[0]["tokens"] / 4
     training.model.eval()
@@ -96,7 +97,7 @@ def test_guidance_makes_the_decoder_look_at_the_finding(settings: Path) -> None:
     scores = {}
     for weight in ("0.0", "0.3"):
         asked = (f"losses.guidance={weight}", f"output={settings.parent / weight}")
-        training = Training(config(settings, "steps=60", "batch=16", "augment=false", *asked))
+        training = Training(config(settings, "steps=45", "batch=16", "augment=false", *asked))
         list(training.steps())
         training.model.eval()
         batch = training.validate_batches.make(range(10), step=0)
@@ -134,11 +135,13 @@ def test_a_run_goes_on_only_with_its_own_settings(settings: Path) -> None:
 
 def test_sigterm_stops_between_steps_and_the_same_command_finishes(settings: Path) -> None:
     snapshot = settings.parent / "run" / "resume.safetensors"
-    overrides = ["steps=100000", "save_every=1"]
+    overrides = ["steps=100000", "save_every=1", "workers=1"]
 
     def terminate() -> None:
         while not snapshot.is_file():  # written only once the handler is in place
             time.sleep(0.01)
+        for worker in multiprocessing.active_children():  # a whole group may be signalled
+            os.kill(worker.pid or 0, signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=terminate)
@@ -247,6 +250,7 @@ def test_ranking_scores_agree_with_their_definitions() -> None:
         ("steps=true", "'steps' = True: expected int"),
         ("model.stem=3", r"'model\.stem' = 3: expected str"),
         ("steps=0", "steps = 0: it starts at 1"),
+        ("optimizer.decay_steps=2", r"optimizer\.decay_steps = 2"),
         ("precision=float16", "precision = 'float16'"),
         ("steps", "key=value"),
         ("steps.many=1", "'steps' is not a table"),
@@ -278,9 +282,19 @@ def test_overrides_win_and_keep_their_types(settings: Path) -> None:
     assert made.model.layers == 2
 
 
-def test_the_shipped_settings_are_read() -> None:
-    path = Path(__file__).parents[1] / "training" / "configs" / "phantom.toml"
-    made = load_config(path)
+def test_the_learning_rate_rises_in_a_line_and_falls_to_nothing(settings: Path) -> None:
+    asked = ("steps=12", "optimizer.decay_steps=20", "optimizer.learning_rate=0.01")
+    rates = [step["learning_rate"] for step in Training(config(settings, *asked)).steps()]
+    assert rates[:5] == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rates[-1] > 0.005  # another run goes on from here
+    whole = Training(config(settings, "steps=12", f"output={settings.parent / 'whole'}"))
+    assert list(whole.steps())[-1]["learning_rate"] < 0.0002
+
+
+@pytest.mark.parametrize("name", ["phantom-small.toml", "phantom.toml"])
+def test_the_shipped_settings_are_read(name: str) -> None:
+    made = load_config(Path(__file__).parents[1] / "training" / "configs" / name)
     assert made.augment
     assert made.losses.guidance > 0
     assert "never seen a real patient" in made.model.notice

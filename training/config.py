@@ -74,12 +74,24 @@ class OptimizerConfig:
     learning_rate: float = 1e-3
     warm_up: int = 300
     """Steps."""
+    decay_steps: int = 0
+    """Step at which the cosine reaches zero; 0 is the last. A run on small pictures that another
+    goes on from stops on the way down."""
     weight_decay: float = 0.05
     """Of matrices only: not of norms, biases, embeddings."""
     beta1: float = 0.9
     beta2: float = 0.98
     clip: float = 1.0
     """Largest norm of the gradient."""
+
+    def __post_init__(self) -> None:
+        if self.warm_up < 0:
+            raise ConfigError(f"optimizer.warm_up = {self.warm_up}: it may not be negative")
+        if self.decay_steps and self.decay_steps <= self.warm_up:
+            raise ConfigError(
+                f"optimizer.decay_steps = {self.decay_steps}: it must come after the "
+                f"{self.warm_up} steps of warm_up, or be 0"
+            )
 
 
 @dataclass(frozen=True)

@@ -342,8 +342,8 @@ def stream(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
 
 
 def _start_worker(number: int) -> None:
-    # The parent's handlers came along: the parent decides when a worker ends.
+    # A signal to the whole group is for the parent, which finishes its step and then ends this.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -58,6 +58,7 @@ def address(tiny_generator) -> Iterator[str]:
 # Module scope: playwright's event loop, while it lives, forbids other tests their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    sync_api.expect.set_options(timeout=60_000)  # a busy machine is late, not wrong
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium

@@ -39,6 +39,22 @@ def test_the_keyboard_alone_is_enough(page) -> None:
     expect(page.locator("#zoom")).to_have_text("100\u202f%")
 
 
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (1280, 800)])
+def test_the_focused_word_is_never_covered(open_page, width: int, height: int) -> None:
+    page = open_page(width=width, height=height)
+    show(page, known({}))
+    word(page, 0).focus()
+    for key in ("Home", "End", "Home", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+        assert page.evaluate(
+            """() => {
+                const word = document.activeElement, box = word.getBoundingClientRect();
+                return word === document.elementFromPoint(
+                    box.left + box.width / 2, box.top + box.height / 2);
+            }"""
+        ), key
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_every_control_has_a_name(open_page, width: int) -> None:
     page = open_page(width=width)

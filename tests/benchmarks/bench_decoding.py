@@ -1,0 +1,93 @@
+"""Decoding beside transformers' generate on the same memory, and what the maps cost on top.
+
+The embedded model where it is there, else an untrained one of its shape, on one core. Each pair
+is timed in turns, and the fastest of its rounds counts, in seconds of this process's own time.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from model.checkpoint import load_checkpoint
+from model.decoding import GREEDY, DecodingOptions, decode
+from model.heatmap import looks
+from model.network import Memory, ReportConfig, ReportModel
+from model.report import EMBEDDED
+
+ROUNDS = 5
+BATCH = 8
+BEAM = DecodingOptions("beam", beams=3)
+
+
+def untrained() -> ReportModel:
+    torch.manual_seed(0)
+    config = ReportConfig(
+        encoder_arguments={"depth": 4, "embed_dim": 192, "num_heads": 3, "class_token": False},
+        stem="regnetx_002",
+        image_size=256,
+    )
+    return ReportModel(config).eval()
+
+
+def seconds(*calls: Callable[[], object]) -> list[float]:
+    """The fastest round of each call, the calls taking turns."""
+    best = [float("inf")] * len(calls)
+    for _ in range(ROUNDS):
+        for place, call in enumerate(calls):
+            start = time.process_time()
+            call()
+            best[place] = min(best[place], time.process_time() - start)
+    return best
+
+
+def uncached(model: ReportModel, memory: Memory) -> Callable[[], object]:
+    return lambda: model.generate(encoder_outputs=memory, do_sample=False, use_cache=False)
+
+
+def generated(model: ReportModel, memory: Memory, beams: int) -> Callable[[], object]:
+    return lambda: model.generate(encoder_outputs=memory, do_sample=False, num_beams=beams)
+
+
+def say(what: str, fast: float, slow: float) -> None:
+    sys.stdout.write(f"{what:52s} {fast * 1e3:8.1f} ms  {slow * 1e3:8.1f} ms  {slow / fast:5.2f}\n")
+
+
+@torch.inference_mode()
+def main() -> None:
+    torch.set_num_threads(1)
+    model = load_checkpoint(EMBEDDED)[0] if EMBEDDED.is_dir() else untrained()
+    size = model.config.image_size
+    pictures = torch.rand(BATCH, 1, 1, size, size, generator=torch.Generator().manual_seed(0))
+    memory = model.encode(pictures * 2 - 1)
+    single = [memory.studies(torch.tensor([study])) for study in range(BATCH)]
+    one = single[0]
+    texts = decode(model, memory)
+    sys.stdout.write(f"{model.config.name}, tokens {[len(text) for text in texts]}\n")
+    sys.stdout.write(f"{'':52s} {'this':>11s}  {'other':>11s}  ratio\n")
+    for beams, options in ((1, GREEDY), (BEAM.beams, BEAM)):
+        for studies, read in ((1, one), (BATCH, memory)):
+            own, theirs = seconds(
+                lambda read=read, options=options: decode(model, read, options),
+                generated(model, read, beams),
+            )
+            say(f"{options.strategy}, batch {studies}: decode, generate", own, theirs)
+    say("batch 1: cached, uncached", *seconds(generated(model, one, 1), uncached(model, one)))
+    together, alone = seconds(
+        lambda: decode(model, memory), lambda: [decode(model, each) for each in single]
+    )
+    say(f"{BATCH} studies: one batch, one by one", together, alone)
+    encoding, writing, maps = seconds(
+        lambda: model.encode(pictures),
+        lambda: decode(model, memory),
+        lambda: looks(model, memory, texts),
+    )
+    sys.stdout.write(
+        f"batch {BATCH}: encoding {encoding * 1e3:.0f} ms, writing {writing * 1e3:.0f} ms, maps "
+        f"{maps * 1e3:.0f} ms: {maps / writing:.0%} of writing\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
