@@ -132,7 +132,9 @@ def build(patient: Patient, canvas: Canvas, rng: np.random.Generator) -> Anatomy
     solid = _mediastinum(patient, canvas, rng)
     solid += canvas.slab(heart, 0.55 * patient.depth, 3.2 + 4 * patient.cardiothoracic)
     air = LUNG_AIR * np.clip(np.minimum(thickness, 0.86 * soft) - solid, 0, None)
-    vessels = sum(_vessels(patient, canvas, side, rng) * lungs[side] for side in SIGNS)
+    vessels = canvas.empty()
+    for side in SIGNS:
+        vessels += _vessels(patient, canvas, side, rng) * lungs[side]
     airway = _airway(patient, canvas)
     anatomy = Anatomy(
         canvas=canvas,

@@ -1,6 +1,7 @@
 """A square detector measured in centimetres, and the shapes that are drawn on it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,8 +9,11 @@ from numpy.typing import NDArray
 
 __all__ = ["Canvas", "Plane", "spline"]
 
-Plane = NDArray[np.float32]
+Plane = NDArray[Any]
 """float32 (size, size): one number a pixel, mostly centimetres of something along the ray."""
+
+Point = Sequence[float] | NDArray
+"""(x, y) in cm."""
 
 FRACTION_BITS = 4
 """OpenCV draws at sixteenths of a pixel, so that anatomy moves smoothly with its parameters."""
@@ -73,7 +77,7 @@ class Canvas:
         rim = 1 - np.clip(reach, 0, 1)
         return (depth * np.sqrt(1 - rim * rim) * cover).astype(np.float32)
 
-    def ellipsoid(self, centre: Sequence[float], radii: Sequence[float], depth: float) -> Plane:
+    def ellipsoid(self, centre: Point, radii: Point, depth: float) -> Plane:
         """Chord in cm through an ellipsoid with half axes `radii` in the plane, `depth` deep."""
         u = (self.x - centre[0]) / radii[0]
         v = (self.y - centre[1]) / radii[1]

@@ -1,1 +1,1 @@
-"""What a report generator is: bytes in, words with heatmaps out. Knows no web and no training loop."""
+"""What a report generator is: bytes in, words with heatmaps out. Knows no web, no training loop."""

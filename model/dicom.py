@@ -143,6 +143,8 @@ def _damage(error: BaseException) -> str:
 def _dataset(data: bytes, limits: ReadLimits) -> tuple[Dataset, uid.UID]:
     """The elements named above, and the transfer syntax."""
     meta, start = _file_meta(data)
+    if meta.get("MediaStorageSOPClassUID") == uid.MediaStorageDirectoryStorage:
+        raise NotARadiograph("a DICOMDIR, the table of contents of a disc: it holds no picture")
     syntax = meta.get("TransferSyntaxUID")
     if syntax == uid.DeflatedExplicitVRLittleEndian:
         inflated = BytesIO(_inflated(data[start:], limits.max_bytes))
@@ -190,8 +192,7 @@ def _check_kind(ds: Dataset) -> None:
     if int(ds.get("NumberOfFrames") or 1) > 1:
         raise NotARadiograph(f"{int(ds.NumberOfFrames)} frames: a single one is needed")
     if "PixelData" not in ds:
-        if "Rows" not in ds:
-            raise NotARadiograph("a DICOM object without a picture, or cut short before it")
+        # What says it is something else did not come this far: a broken radiograph, then.
         raise UndecodableImage("no (7FE0,0010) Pixel Data: the file is cut short or holds none")
     photometric = _code(ds, "PhotometricInterpretation")
     if ds.get("SamplesPerPixel", 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):

@@ -4,7 +4,8 @@ from functools import partial
 from typing import Any
 
 import timm
-from timm.layers import HybridEmbed
+import torch
+from timm.layers import HybridEmbed, build_sincos2d_pos_embed
 from torch import Tensor, nn
 
 from model.config import ReportConfig
@@ -12,11 +13,18 @@ from model.errors import ConfigError
 
 __all__ = ["Encoder"]
 
+PLACE_WIDTH = 64
+LONGEST_WAVE = 100.0
+"""In patches, over 2 pi: the code's slowest part tells all rows of a picture apart."""
+
 
 class Encoder(nn.Module):
     """Pictures (pictures, 1, size, size) in [-1, 1] -> patches (pictures, patches, width).
 
-    Where a patch lies is in its features: the transformer's own position embedding says so.
+    Each patch also says where it lies: a sine-cosine code of its row and column is projected and
+    added to its features (as DETR does, Carion et al. 2020). The transformer's own position
+    embedding is not enough: a chest is nearly its own mirror image, and words for the right side
+    and the left were at chance until the code was there.
     """
 
     main_input_name = "pictures"
@@ -28,10 +36,19 @@ class Encoder(nn.Module):
         self.width: int = trunk.num_features
         size = (config.image_size, config.image_size)
         self.grid: tuple[int, int] = trunk.patch_embed.dynamic_feat_size(size)
+        self.place = nn.Linear(PLACE_WIDTH, self.width, bias=False)
+        nn.init.zeros_(self.place.weight)
 
     def forward(self, pictures: Tensor) -> Tensor:
         # Class and register tokens lie nowhere on the picture: a map must not count them.
-        return self.trunk.forward_features(pictures)[:, self.trunk.num_prefix_tokens :]
+        patches = self.trunk.forward_features(pictures)[:, self.trunk.num_prefix_tokens :]
+        return patches + self.place(self._places(patches.device))
+
+    def _places(self, device: torch.device) -> Tensor:
+        """(patches, PLACE_WIDTH). Made anew each time: a buffer that is not stored is a trap."""
+        return build_sincos2d_pos_embed(
+            list(self.grid), PLACE_WIDTH, temperature=LONGEST_WAVE, device=device
+        )
 
 
 def _trunk(config: ReportConfig) -> Any:

@@ -180,7 +180,14 @@ def test_an_object_without_pixels_is_named():
     with pytest.raises(UndecodableImage, match=r"no \(7FE0,0010\) Pixel Data"):
         read_image(written(ds, uid.ExplicitVRLittleEndian))
     del ds.Rows
-    with pytest.raises(NotARadiograph, match="without a picture"):
+    with pytest.raises(UndecodableImage, match="cut short"):
+        read_image(written(ds, uid.ExplicitVRLittleEndian))
+
+
+def test_the_table_of_contents_of_a_disc_is_named():
+    ds = dataset(STEPS, SOPClassUID=uid.MediaStorageDirectoryStorage)
+    del ds.PixelData, ds.Modality
+    with pytest.raises(NotARadiograph, match="DICOMDIR"):
         read_image(written(ds, uid.ExplicitVRLittleEndian))
 
 

@@ -1,4 +1,4 @@
-"""The samples that ship are phantoms of a seed the embedded model never saw, and can be made again."""
+"""The samples are phantoms of a seed the embedded model never saw, and can be made again."""
 
 import json
 from pathlib import Path

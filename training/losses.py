@@ -26,7 +26,8 @@ __all__ = [
 
 SPARSE = -6.0
 """Where the dense head starts: findings are rare on any one patch, as log-odds."""
-POSITIVE_WEIGHT = 4.0
+AREA = 16.0
+"""Patches that a finding counts as, however many it covers: a nodule is worth a whole lung."""
 
 
 def token_loss(logits: Tensor, labels: Tensor, pad: int, label_smoothing: float) -> Tensor:
@@ -120,12 +121,12 @@ def dense_targets(coverage: Tensor, names: Tensor, count: int) -> Tensor:
 
 
 def dense_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of (batch, patches, findings), positives weighted up.
+    """Binary cross-entropy of (batch, patches, findings), each finding's positives as of one size.
 
     The mean over patches of the sum over findings: a nodule is one patch in two thousand, and a
     mean over all of them would be lost beside the tokens.
     """
-    weight = torch.full((logits.shape[-1],), POSITIVE_WEIGHT, device=logits.device)
+    weight = AREA / targets.sum(1, keepdim=True).clamp(min=1)
     losses = F.binary_cross_entropy_with_logits(
         logits, targets, pos_weight=weight, reduction="none"
     )

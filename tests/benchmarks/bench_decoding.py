@@ -16,7 +16,7 @@ from model.heatmap import looks
 from model.network import Memory, ReportConfig, ReportModel
 from model.report import EMBEDDED
 
-ROUNDS = 5
+ROUNDS = 3
 BATCH = 8
 BEAM = DecodingOptions("beam", beams=3)
 

@@ -1,0 +1,48 @@
+"""The documents hold: links lead somewhere, and every command they show is one that there is."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer.main
+
+from app.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += [*sorted((ROOT / "docs").glob("*.md")), ROOT / "model" / "default" / "README.md"]
+COMMAND = re.compile(r"^\s*(?:\$ )?crossray (.+)$", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def shown():
+    for page in PAGES:
+        for line in COMMAND.findall(page.read_text("utf-8")):
+            yield pytest.param(line, id=f"{page.stem}: {line[:40]}")
+
+
+@pytest.mark.parametrize("line", list(shown()))
+def test_a_command_shown_is_one_there_is(line):
+    words = shlex.split(re.split(r"\s{2,}|\s#|\s[|>&]", line)[0], comments=True)
+    command: click.Command = typer.main.get_command(app)
+    while isinstance(command, click.Group) or hasattr(command, "commands"):
+        assert words and words[0] in command.commands, words
+        command = command.commands[words.pop(0)]
+    known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    used = {word.strip("[]").split("=")[0] for word in words if word.lstrip("[").startswith("-")}
+    assert used <= known, f"{sorted(used - known)} of {line!r}"
+
+
+def test_make_targets_shown_are_there():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for page in PAGES:
+        for target in re.findall(r"^\s+make (\w+)", page.read_text("utf-8"), re.MULTILINE):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
