@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.errors import ConfigError
 from training.config import AugmentConfig
 
 __all__ = ["Augmentation"]
@@ -22,7 +23,12 @@ class Augmentation:
     def __init__(self, config: AugmentConfig) -> None:
         # Read at its import, when it would otherwise ask the network for a newer version.
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-        import albumentations
+        try:
+            import albumentations
+        except ImportError as error:
+            raise ConfigError(
+                "augment = true needs albumentations: install the extra `train`, or set it to false"
+            ) from error
 
         self._compose: Any = albumentations.Compose(_transforms(albumentations, config), seed=0)
 

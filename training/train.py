@@ -361,6 +361,8 @@ def _schedule(step: int, config: TrainConfig) -> float:
 
 
 def _board(folder: Path) -> Any:
-    from torch.utils.tensorboard import SummaryWriter  # not on every machine that trains
-
+    try:  # not on every machine that trains
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError("tensorboard is missing: install the extra `train`") from error
     return SummaryWriter(folder)
