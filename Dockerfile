@@ -26,6 +26,6 @@ WORKDIR /
 ENV CROSSRAY_HOST=0.0.0.0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/readyz' % os.environ.get('CROSSRAY_PORT', '8000'), timeout=4)"]
 ENTRYPOINT ["crossray"]
 CMD ["serve"]

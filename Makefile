@@ -15,19 +15,19 @@ run: install
 
 install: .venv/.installed
 
-test: .venv/.installed-dev
+test: .venv/.installed
 	$(BIN)/python -m pytest
 
-check: .venv/.installed-dev
+check: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: .venv/.installed-dev
+format: .venv/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.installed-dev
+bench: .venv/.installed
 	$(BIN)/python tests/benchmarks/bench_decoding.py
 
 clean:
@@ -35,12 +35,8 @@ clean:
 
 .venv/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'CrossRay needs Python 3.11 or newer')"
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "on Debian and Ubuntu, install python3-venv"; exit 1; }
 
 .venv/.installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train]'
-	touch $@
-
-.venv/.installed-dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	touch $@ .venv/.installed
+	touch $@

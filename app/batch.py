@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from app.grouping import Source, find_files, read_source, relative_name
 from app.results import Record, Results, Unused
+from app.views import LATERAL, MAX_PICTURES, is_lateral
 from app.writers import answer, section_text, sheet
 from model.errors import ConfigError, DataError, ImageError, NotARadiograph, UnsupportedImage
 from model.image import Radiograph
@@ -23,7 +24,7 @@ __all__ = ["Outcome", "Unread", "run_batch"]
 log = logging.getLogger("crossray.batch")
 
 IMAGE_ENDINGS = {".dcm", ".dicom", ".png", ".jpg", ".jpeg"}
-LATERAL_ONLY = "lateral view, and the study has no frontal one: the model reads frontal views"
+TOO_MANY = f"not read: a report is made from at most {MAX_PICTURES} pictures of one study"
 DECODERS = 2
 
 
@@ -163,17 +164,22 @@ def _decoded(studies: Sequence[_Study], ahead: int) -> Iterator[_Study]:
 
 def _decode(study: _Study) -> _Study:
     for source in study.sources:
+        if len(study.radiographs) == MAX_PICTURES:
+            study.unused.append(Unused(source.sha256, "skipped", TOO_MANY))
+            continue
         try:
-            study.radiographs.append(read_image_isolated(source.path))
+            radiograph = read_image_isolated(source.path)
         except ImageError as error:
             study.unused.append(Unused(source.sha256, _status(source, error), str(error)))
         except Exception as error:
-            # One half of the batch's broad catch: a fault of ours must not cost the other studies.
+            # The batch's broad catch, here and twice below: a fault of ours must not cost the
+            # other studies.
             study.unused.append(_fault(source, error))
-    if study.radiographs and all(r.view == "LATERAL" for r in study.radiographs):
-        read = {source.sha256 for source in study.sources} - {f.sha256 for f in study.unused}
-        study.unused += [Unused(sha256, "skipped", LATERAL_ONLY) for sha256 in sorted(read)]
-        study.radiographs.clear()
+        else:
+            if is_lateral(radiograph):
+                study.unused.append(Unused(source.sha256, "skipped", LATERAL))
+            else:
+                study.radiographs.append(radiograph)
     return study
 
 
@@ -183,6 +189,12 @@ def _status(source: Source, error: ImageError) -> str:
         return "skipped"
     stray = isinstance(error, UnsupportedImage)
     return "skipped" if stray and source.path.suffix.lower() not in IMAGE_ENDINGS else "failed"
+
+
+def _give_up(study: _Study, error: Exception) -> None:
+    """List every file that the report would have been made from as failed."""
+    listed = {file.sha256 for file in study.unused}
+    study.unused += [_fault(s, error) for s in study.sources if s.sha256 not in listed]
 
 
 def _fault(source: Source, error: Exception) -> Unused:
@@ -198,12 +210,9 @@ def _reports(generator: ReportGenerator, studies: Sequence[_Study]) -> dict[str,
         reports = generator.reports([study.radiographs for study in studies])
         return {study.key: report for study, report in zip(studies, reports, strict=True)}
     except Exception as error:
-        # The other half of the batch's broad catch.
         if len(studies) > 1:
             return {key: r for study in studies for key, r in _reports(generator, [study]).items()}
-        [study] = studies
-        used = {f.sha256 for f in study.unused}
-        study.unused += [_fault(s, error) for s in study.sources if s.sha256 not in used]
+        _give_up(studies[0], error)
         return {}
 
 
@@ -211,11 +220,15 @@ def _finish(
     generator: ReportGenerator, results: Results, study: _Study, report: Report | None
 ) -> Record:
     """Write one study's files and record, and let go of its pixels."""
-    files = {}
+    files: dict[str, bytes] = {}
     if report is not None:
-        told = answer(report, generator.notice)
-        files["report.json"] = told.model_dump_json(indent=1).encode()
-        files["heatmaps.png"] = sheet(report, study.radiographs)
+        try:
+            told = answer(report, generator.notice)
+            drawn = sheet(report, study.radiographs)
+            files = {"report.json": told.model_dump_json(indent=1).encode(), "heatmaps.png": drawn}
+        except Exception as error:
+            _give_up(study, error)
+            report = None
     record = Record(
         study=study.key,
         sha256=study.sha256,

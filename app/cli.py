@@ -47,7 +47,9 @@ ModelOption = Annotated[
 def report(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="DICOM, PNG or JPEG; views of one study."),
+        typer.Argument(
+            metavar="FILE...", help="DICOM, PNG or JPEG; frontal pictures of one study."
+        ),
     ],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the API's answer instead of text.")
@@ -66,21 +68,27 @@ def report(
 ) -> None:
     """Write a draft report for one study.
 
-    Several FILEs are views of the same study and give one report. For each word the model's
-    probability is known; the least sure are listed.
+    Several FILEs are pictures of the same study and give one report. The model reads frontal
+    views: a lateral one is refused. For each word the model's probability is known; the least sure
+    are listed.
     """
+    from app.views import frontal
     from app.writers import answer, sheet, word_overlays
     from model.decoding import GREEDY, DecodingOptions
     from model.isolation import read_image_isolated
     from model.report import ReportGenerator
 
-    radiographs = [read_image_isolated(_existing(path)) for path in files]
+    if heatmaps is not None:
+        _refuse_earlier_overlays(heatmaps)
+    radiographs = [frontal(read_image_isolated(_existing(path))) for path in files]
     generator = ReportGenerator.load(model)
     options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
     written = generator(radiographs, options)
     if heatmaps is not None:
         pictures = [("000_report.png", sheet(written, radiographs))]
-        _write_files(heatmaps, [*pictures, *word_overlays(written, radiographs)])
+        pictures += word_overlays(written, radiographs)
+        _write_files(heatmaps, pictures)
+        typer.echo(f"{len(pictures)} overlays written to {heatmaps}", err=True)
     if as_json:
         typer.echo(answer(written, generator.notice).model_dump_json())
     else:
@@ -149,7 +157,7 @@ def prepare_phantom(
     studies: Annotated[int, typer.Option(min=1, help="How many studies.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same studies.")],
     size: Annotated[
-        int, typer.Option(min=64, max=4096, help="Longest side of a picture in pixels.")
+        int, typer.Option(min=64, max=2048, help="Longest side of a picture in pixels.")
     ] = 256,
     dicom: Annotated[
         bool, typer.Option("--dicom", help="Write the pictures as DX DICOM files too.")
@@ -161,7 +169,8 @@ def prepare_phantom(
     """Make simulated chest radiographs with exact truth, and their reports."""
     from data_prep.prepare import prepare_phantom as make
 
-    make(out, studies=studies, seed=seed, size=size, dicom=dicom, workers=workers)
+    digest = make(out, studies=studies, seed=seed, size=size, dicom=dicom, workers=workers)
+    typer.echo(f"{studies} studies in {out}, SHA-256 of the manifest {digest}")
 
 
 @app.command()
@@ -185,7 +194,11 @@ def train(
     given = {"data": data, "output": output}
     # In quotes: an override is TOML, and a folder may be called 123.
     overrides += [f"{k}={json.dumps(str(v))}" for k, v in given.items() if v is not None]
-    run(config, overrides)
+    outcome = run(config, overrides)
+    if not outcome.finished:
+        typer.echo(f"Stopped at step {outcome.step}; the same command goes on.")
+    if outcome.checkpoint.is_dir():
+        typer.echo(f"Checkpoint in {outcome.checkpoint}")
 
 
 @app.command()
@@ -226,7 +239,17 @@ def main() -> None:
         sys.exit(EXIT_ERROR)
 
 
+def _refuse_earlier_overlays(folder: Path) -> None:
+    """Overlays of two reports in one folder could not be told apart."""
+    if any(folder.glob("[0-9][0-9][0-9]_*.png")):
+        raise CrossRayError(
+            f"the folder {str(folder)!r} holds overlays of an earlier report: name another"
+        )
+
+
 def _existing(path: Path) -> Path:
+    if path.is_dir():
+        raise CrossRayError(f"{str(path)!r} is a folder: `crossray batch` reads folders")
     if not path.is_file():
         raise CrossRayError(f"there is no file {str(path)!r}: name a DICOM, PNG or JPEG file")
     return path

@@ -18,7 +18,6 @@ from app.problems import TooManyFiles, add_problem_handlers, documented
 from app.schemas import ModelDescription, ReportAnswer, Status
 from app.service import Service
 from app.settings import Settings
-from app.writers import answer
 from model.report import ReportGenerator
 
 __all__ = ["STATIC", "create_app"]
@@ -36,7 +35,7 @@ ServiceHere = Annotated[Service, Depends(_service)]
 def _uploads(
     files: Annotated[
         list[UploadFile],
-        File(description="the views of one study: DICOM, PNG or JPEG files, one or more"),
+        File(description="the frontal pictures of one study: DICOM, PNG or JPEG, one or more"),
     ],
     service: ServiceHere,
 ) -> list[UploadFile]:
@@ -62,12 +61,9 @@ health = APIRouter(tags=["health"])
     summary="Write a draft report for one study",
 )
 def create_report(files: Uploads, service: ServiceHere, pixels: WithPixels = False) -> ReportAnswer:
-    """All files together are the views of one study. Nothing of them is kept."""
-    generator = service.generator
+    """All files together are the frontal pictures of one study. Nothing of them is kept."""
     with service.place():
-        radiographs = service.read([upload.file for upload in files])
-        report = service.write(radiographs)
-    return answer(report, generator.notice, radiographs if pixels else None)
+        return service.report([upload.file for upload in files], pixels)
 
 
 @reports.get("/model", responses=documented(503), summary="The model reports are written by")

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.problems import INTERNAL, Busy, RequestTooLarge, kind_of, problem_response
 from model.errors import CrossRayError
 
-__all__ = ["SECURITY_HEADERS", "BodyLimit", "Border", "Metrics"]
+__all__ = ["SECURITY_HEADERS", "BodyLimit", "Border", "Metrics", "add_headers"]
 
 log = logging.getLogger("crossray.service")
 
@@ -103,7 +103,7 @@ class Border:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = status or message["status"]
-                _add_headers(scope, MutableHeaders(raw=message["headers"]))
+                add_headers(scope, MutableHeaders(raw=message["headers"]))
             await send(message)
 
         try:
@@ -138,7 +138,8 @@ class Border:
         log.info("request", extra=fields)
 
 
-def _add_headers(scope: Scope, headers: MutableHeaders) -> None:
+def add_headers(scope: Scope, headers: MutableHeaders) -> None:
+    """Give an answer the request's id and the headers that every answer has."""
     for name, value in SECURITY_HEADERS.items():
         headers[name] = value
     headers["X-Request-ID"] = scope["crossray.request"]

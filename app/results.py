@@ -112,20 +112,25 @@ class Results:
         """Put a study's files and its record in place, whole or not at all.
 
         Raises:
-            CrossRayError: the disk is full or the folder may not be written.
+            CrossRayError: the disk is full or the folder may not be written. What was there
+                before stays.
         """
         with _writing(f"study {record.study}"):
             final = self._studies / record.study
             partial = self._studies / f"{PARTIAL}{record.study}"
-            (self._records / f"{record.study}.json").unlink(missing_ok=True)
-            shutil.rmtree(final, ignore_errors=True)
+            earlier = self._studies / f"{PARTIAL}earlier-{record.study}"
             if files:
                 partial.mkdir()
                 for name, content in files.items():
                     _write_file(partial / name, content)
                 _sync(partial)
+            (self._records / f"{record.study}.json").unlink(missing_ok=True)
+            if final.exists():
+                final.rename(earlier)
+            if files:
                 partial.rename(final)
-                _sync(self._studies)
+            _sync(self._studies)
+            shutil.rmtree(earlier, ignore_errors=True)
             self._replace(self._records / f"{record.study}.json", _json(asdict(record)))
 
     def write_summary(self, rows: Iterable[Mapping[str, object]]) -> None:
@@ -143,8 +148,8 @@ class Results:
             raise ConfigError(f"the output {str(self.folder)!r} is a file: name a folder")
         known = self.folder / "batch.json"
         if self.folder.is_dir() and not known.is_file():
-            others = [path.name for path in self.folder.iterdir() if path.name != ".lock"]
-            if others:
+            names = [path.name for path in self.folder.iterdir()]
+            if any(name != ".lock" and not name.startswith(PARTIAL) for name in names):
                 raise ConfigError(
                     f"the output folder {str(self.folder)!r} holds other things: name a new or "
                     "empty folder, or one that a batch has begun"
@@ -162,11 +167,12 @@ class Results:
                 )
             if redo:
                 shutil.rmtree(self._records, ignore_errors=True)
+        # Before the folders: they, without it, would be a stranger's to the next run.
+        self._replace(known, _json({"format": 1, "model": asdict(model)}))
         for folder in (self._studies, self._records):
             folder.mkdir(exist_ok=True)
         for left in self._studies.glob(f"{PARTIAL}*"):
             shutil.rmtree(left)
-        self._replace(known, _json({"format": 1, "model": asdict(model)}))
 
     def _replace(self, path: Path, content: bytes) -> None:
         partial = path.with_name(f"{PARTIAL}{path.name}")

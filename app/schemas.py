@@ -33,7 +33,8 @@ class HeatmapAnswer(Answer):
     scale: float = Field(description="a patch's share of the word's attention is its byte x scale")
     data: str = Field(
         description="base64 of one unsigned byte per patch: images x rows x columns, row-major. "
-        "The shares of all patches of all images sum to 1 up to rounding."
+        "Each is the byte nearest to the share, so it is off by at most half a scale, and the sum "
+        "over all patches of all images differs from 1 by at most half a scale a patch."
     )
 
 

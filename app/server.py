@@ -5,18 +5,20 @@ A plain uvicorn keeps a connection open for as long as one byte trickles in now 
 
 import asyncio
 import contextlib
-import json
 import logging
 import socket
+import uuid
 from collections.abc import Callable
 
 import h11
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.main import create_app
-from app.problems import MEDIA_TYPE, STATUSES
+from app.middleware import add_headers
+from app.problems import STATUSES, problem_response
 from app.settings import PREFIX, Settings
 from model.errors import ConfigError, CrossRayError
 
@@ -52,14 +54,16 @@ def protocol(receive_seconds: float) -> type[H11Protocol]:
 
         def send_400_response(self, msg: str) -> None:
             self._stop_clock()
-            kind = STATUSES[400]
-            problem = {"type": kind.type, "title": kind.title, "status": 400, "detail": msg}
-            body = json.dumps(problem).encode()
-            headers = [("content-type", MEDIA_TYPE), ("connection", "close")]
-            headers.append(("content-length", str(len(body))))
+            # What is no HTTP reaches no application, so app.middleware cannot do this.
+            scope: Scope = {"crossray.request": str(uuid.uuid4())}
+            answer = problem_response(scope, STATUSES[400], msg)
+            add_headers(scope, answer.headers)
+            fields = {"request": scope["crossray.request"], "problem": scope["crossray.problem"]}
+            log.info("request", extra={**fields, "status": 400})
+            headers = [*answer.raw_headers, (b"connection", b"close")]
             events: list[h11.Event] = [
                 h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-                h11.Data(data=body),
+                h11.Data(data=bytes(answer.body)),
                 h11.EndOfMessage(),
             ]
             for event in events:

@@ -1,4 +1,8 @@
-"""What the service does between a request and its answer: a bounded queue, one study at a time."""
+"""What the service does between a request and its answer: a bounded queue, one study at a time.
+
+A study's pixels are 144 MB a picture, so it is decoded when its turn has come and not while it
+waits: only one study's are ever in memory.
+"""
 
 import logging
 import threading
@@ -11,19 +15,18 @@ import torch
 
 from app.middleware import Metrics
 from app.problems import Busy, NotReady, kind_of
-from app.schemas import ModelDescription
+from app.schemas import ModelDescription, ReportAnswer
 from app.settings import Settings
+from app.views import frontal
+from app.writers import answer
 from model.errors import ImageError
 from model.image import Radiograph
 from model.isolation import read_image_isolated
-from model.report import Report, ReportGenerator
+from model.report import ReportGenerator
 
 __all__ = ["Service"]
 
 log = logging.getLogger("crossray.service")
-
-DECODERS = 2
-"""Pictures decoded at once: each may take `decode_bytes` of memory, so their number is small."""
 
 
 class Service:
@@ -36,7 +39,6 @@ class Service:
         """Why the model could not be loaded."""
         self._generator = generator
         self._places = threading.BoundedSemaphore(settings.queue + 1)
-        self._decoders = threading.BoundedSemaphore(DECODERS)
         self._turn = threading.Lock()
 
     def load(self) -> None:
@@ -94,23 +96,30 @@ class Service:
         finally:
             self._places.release()
 
-    def read(self, files: Sequence[BinaryIO]) -> list[Radiograph]:
-        """Each file's pixels, decoded in a child process with limits.
+    def report(self, files: Sequence[BinaryIO], pixels: bool) -> ReportAnswer:
+        """One study read, reported on and put into the answer's words, when its turn comes.
+
+        Args:
+            pixels: fill `images[].png`.
 
         Raises:
-            ImageError: of the first file that is no radiograph, saying which it is.
+            NotReady: the model is not loaded yet.
+            ImageError: of the first file that is no frontal radiograph, saying which it is.
         """
+        generator = self.generator
+        with self._turn:
+            radiographs = self._read(files)
+            with self.metrics.generate_seconds.time():
+                written = generator(radiographs)
+            return answer(written, generator.notice, radiographs if pixels else None)
+
+    def _read(self, files: Sequence[BinaryIO]) -> list[Radiograph]:
         return [self._read_one(file, place) for place, file in enumerate(files, 1)]
 
     def _read_one(self, file: BinaryIO, place: int) -> Radiograph:
         try:
-            with self._decoders, self.metrics.decode_seconds.time():
-                return read_image_isolated(file.read(), self.settings.isolation)
+            with self.metrics.decode_seconds.time():
+                return frontal(read_image_isolated(file.read(), self.settings.isolation))
         except ImageError as error:
             self.metrics.decode_failures.labels(kind_of(error).name).inc()
             raise type(error)(f"file {place}: {error}") from error
-
-    def write(self, radiographs: Sequence[Radiograph]) -> Report:
-        """The report of one study; the model writes one at a time."""
-        with self._turn, self.metrics.generate_seconds.time():
-            return self.generator(radiographs)

@@ -92,7 +92,8 @@ def answer(
 def encode_heatmap(heatmap: np.ndarray) -> HeatmapAnswer:
     """float (pictures, rows, columns), shares of attention -> one unsigned byte a patch."""
     scale = float(heatmap.max()) / 255
-    # Rounding to even bytes keeps the sum within half a step a patch of what it was.
+    # The nearest byte keeps the order of the patches. The sum of a map with one high peak and
+    # shares below half a step elsewhere is then less than 1: docs/api.md says by how much.
     data = np.zeros(heatmap.shape) if scale == 0 else np.rint(heatmap / scale)
     return HeatmapAnswer(
         scale=scale, data=base64.b64encode(data.astype(np.uint8).tobytes()).decode()

@@ -115,9 +115,7 @@ def read_studies(folder: Path, split: str | None = None) -> Iterator[Study]:
     Raises:
         DataError: no manifest there, or a line that is not a study.
     """
-    path = folder / "studies.jsonl"
-    if not path.is_file():
-        raise DataError(f"no studies.jsonl in {str(folder)!r}: make it with `crossray prepare`")
+    path = _manifest(folder)
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -149,6 +147,17 @@ def parse_study(line: str) -> Study:
 
 
 def manifest_hash(folder: Path) -> str:
-    """SHA-256 of studies.jsonl, the identity of a prepared folder."""
-    with (folder / "studies.jsonl").open("rb") as manifest:
+    """SHA-256 of studies.jsonl, the identity of a prepared folder.
+
+    Raises:
+        DataError: no manifest there.
+    """
+    with _manifest(folder).open("rb") as manifest:
         return hashlib.file_digest(manifest, "sha256").hexdigest()
+
+
+def _manifest(folder: Path) -> Path:
+    path = folder / "studies.jsonl"
+    if not path.is_file():
+        raise DataError(f"no studies.jsonl in {str(folder)!r}: make it with `crossray prepare`")
+    return path

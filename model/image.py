@@ -61,13 +61,16 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
 
     Raises:
         UnsupportedImage: not DICOM, PNG or JPEG.
-        UndecodableImage: one of them, but unreadable, cut short, damaged or contradicting itself.
+        UndecodableImage: one of them, but unreadable, cut short, damaged or contradicting itself;
+            or empty.
         NotARadiograph: another modality, colour, several frames.
         ImageTooLarge: more bytes or pixels than the limits allow.
     """
     data = source if isinstance(source, bytes) else load_file(source, limits)
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(len(data), limits)
+    if not data:
+        raise UndecodableImage("an empty file: it was not copied whole, so fetch it again")
     # A DICOM preamble may hold anything, even another format's signature.
     if data[128:132] != b"DICM":
         if data.startswith(PNG):
@@ -145,8 +148,6 @@ _SIGNATURES = (
 
 def _kind(data: bytes) -> str:
     """What the bytes are, in words, without quoting them."""
-    if not data:
-        return "an empty file"
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for signature, kind in _SIGNATURES:
         if data.startswith(signature) or head.startswith(signature):

@@ -2,11 +2,17 @@
 
 import base64
 import json
+import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from email import message_from_bytes
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -21,12 +27,15 @@ from app.middleware import SECURITY_HEADERS
 from app.problems import PROBLEMS, kind_of
 from app.schemas import ReportAnswer
 from app.server import open_socket, protocol
+from app.service import Service
 from app.settings import Settings, load_settings
 from model import errors
 from model.errors import ConfigError
+from model.report import NOTICE as EMBEDDED_NOTICE
 from model.report import ReportGenerator
 
-DOCS = Path(__file__).parents[1] / "docs" / "api.md"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs" / "api.md"
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +118,7 @@ def test_the_same_study_gets_the_same_answer(client: TestClient, make_dicom: Cal
     ("content", "status", "name"),
     [
         (b"<!doctype html><title>Log in</title>", 415, "not-an-image"),
-        (b"", 415, "not-an-image"),
+        (b"", 422, "undecodable"),
         (b"\x89PNG\r\n\x1a\n broken off", 422, "undecodable"),
     ],
 )
@@ -128,6 +137,14 @@ def test_a_ct_is_not_a_radiograph(client: TestClient, make_dicom: Callable) -> N
     ct = make_dicom(Modality="CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2")
     problem = assert_problem(post(client, make_dicom(), ct), 422, "not-a-radiograph")
     assert "file 2" in problem["detail"]
+
+
+def test_a_lateral_view_is_refused_and_not_dropped(
+    client: TestClient, make_dicom: Callable
+) -> None:
+    response = post(client, make_dicom(), make_dicom(ViewPosition="LL"))
+    problem = assert_problem(response, 422, "not-a-radiograph")
+    assert "file 2: lateral" in problem["detail"]
 
 
 def test_sixty_megapixels_are_too_large(client: TestClient) -> None:
@@ -257,6 +274,25 @@ def test_the_process_is_alive_while_studies_wait(
         for thread in waiting:
             thread.join()
     assert [answer.status_code for answer in answers] == [201] * 4
+
+
+def test_a_study_that_waits_is_not_decoded(tiny_generator: ReportGenerator) -> None:
+    """Its pixels would be memory; what is wrong with it is found when its turn has come."""
+    service = Service(Settings(), tiny_generator)
+    files, ended = [BytesIO(b"no image")], []
+
+    def report() -> None:
+        with pytest.raises(errors.UnsupportedImage):
+            service.report(files, pixels=False)
+        ended.append(True)
+
+    with service._turn:
+        waiting = threading.Thread(target=report)
+        waiting.start()
+        waiting.join(0.3)
+        assert files[0].tell() == 0 and not ended
+    waiting.join()
+    assert files[0].tell() > 0 and ended
 
 
 def test_not_ready_until_the_model_is_loaded(tiny_checkpoint: Path, make_png: Callable) -> None:
@@ -416,7 +452,39 @@ def test_what_is_not_http_gets_a_problem(served: tuple[str, int]) -> None:
     with socket.create_connection(served, timeout=30) as connection:
         connection.sendall(b"\x16\x03\x01 not HTTP\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
-    assert b"400 Bad Request" in answer and b"/problems/bad-request" in answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request")
+    headers = message_from_bytes(head.split(b"\r\n", 1)[1])
+    problem = json.loads(body)
+    assert problem["type"] == "/problems/bad-request"
+    assert problem["instance"] == f"urn:uuid:{headers['X-Request-ID']}"
+    assert headers["Content-Type"] == "application/problem+json"
+    for name, value in SECURITY_HEADERS.items():
+        assert headers[name] == value
+
+
+def test_the_page_says_what_the_model_is_before_the_model_does(client: TestClient) -> None:
+    [told] = re.findall(r'id="notice"[^>]*>([^<]+)<', client.get("/").text)
+    assert told == EMBEDDED_NOTICE
+
+
+def test_the_container_asks_at_the_port_it_was_told(served: tuple[str, int]) -> None:
+    [line] = re.findall(r"^ +CMD (\[.+\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    command = [sys.executable, *json.loads(line)[1:]]
+    for port, status in ((served[1], 0), (1, 1)):
+        environment = os.environ | {"CROSSRAY_PORT": str(port)}
+        assert subprocess.run(command, env=environment, capture_output=True).returncode == status
+
+
+def test_the_containers_uploads_fit_into_its_temporary_folder() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    uploads, size = (
+        int(re.search(rf'CROSSRAY_{name}: "(\d+)"', text)[1])
+        for name in ("MAX_UPLOADS", "MAX_REQUEST_BYTES")
+    )
+    [room] = re.findall(r"/tmp:size=(\d+)m", text)
+    Settings(max_uploads=uploads, max_request_bytes=size)
+    assert uploads * size < int(room) * 2**20
 
 
 def test_a_body_too_large_is_refused_before_it_is_sent(tiny_generator: ReportGenerator) -> None:

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,13 +16,16 @@ import numpy as np
 import pytest
 from material import PATIENT, REPORT
 
-from app.batch import Outcome, run_batch
+from app.batch import Outcome, Unread, run_batch
 from app.grouping import read_source
-from app.results import Results
+from app.results import Record, Results
 from app.schemas import ReportAnswer
+from app.settings import Settings
+from app.views import LATERAL, MAX_PICTURES
 from model.checkpoint import ModelIdentity
 from model.errors import ConfigError, CrossRayError, DataError
-from model.report import ReportGenerator
+from model.image import Radiograph
+from model.report import Report, ReportGenerator
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,7 +79,7 @@ def test_a_real_folder(mixed: Path, tmp_path: Path, tiny_generator: ReportGenera
         "./broken.dcm": "failed",
         "./ct.dcm": "skipped",
         "./side.dcm": "skipped",
-        "./=cmd": "skipped",
+        "./=cmd": "failed",
     }
     assert all(file.reason for file in outcome.unread)
     done = [row for row in rows(out) if row["status"] == "done"]
@@ -123,7 +127,8 @@ def test_what_is_missing_is_done(
     put(mixed, {"new.png": make_png(5), "broken.dcm": make_png(6)})
     outcome = run_batch(tiny_generator, mixed, out)
     assert (outcome.done, outcome.kept) == (2, 2)
-    assert [file.name for file in outcome.unread if file.status == "failed"] == ["./page.dcm"]
+    failed = [file.name for file in outcome.unread if file.status == "failed"]
+    assert failed == ["./=cmd", "./page.dcm"]
 
 
 def test_a_new_view_has_its_study_done_again(
@@ -157,12 +162,55 @@ def test_a_bad_view_leaves_the_others_of_its_study(
     assert done["study"] == failed["study"]
 
 
-def test_a_lateral_beside_a_frontal_is_read(
+def test_a_lateral_beside_a_frontal_is_skipped(
     tmp_path: Path, tiny_generator: ReportGenerator, make_dicom: Callable
 ) -> None:
-    views = {"a": make_dicom(), "b": make_dicom(ViewPosition="LL")}
-    outcome = run_batch(tiny_generator, put(tmp_path / "in", views), tmp_path / "out")
-    assert outcome == Outcome(done=1)
+    out = tmp_path / "out"
+    views = {"a": make_dicom(ViewPosition="LL"), "b": make_dicom()}
+    outcome = run_batch(tiny_generator, put(tmp_path / "in", views), out)
+    assert outcome == Outcome(done=1, unread=[Unread("./a", "skipped", LATERAL)])
+    [done] = [row for row in rows(out) if row["status"] == "done"]
+    assert (done["sources"], done["pictures"]) == ("./b", "1")
+
+
+def test_a_study_has_no_more_pictures_than_the_api_takes(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_dicom: Callable
+) -> None:
+    """What is beyond is not even decoded: the last one, broken, does not fail."""
+    files = {f"{n}.dcm": make_dicom(np.full((40, 40), n)) for n in range(MAX_PICTURES + 1)}
+    files["9.dcm"] = make_dicom()[:-99]
+    outcome = run_batch(tiny_generator, put(tmp_path / "in", files), tmp_path / "out")
+    assert Settings.model_fields["max_files"].default == MAX_PICTURES
+    assert [(file.name, file.status) for file in outcome.unread] == [
+        ("./8.dcm", "skipped"),
+        ("./9.dcm", "skipped"),
+    ]
+    assert all(str(MAX_PICTURES) in file.reason for file in outcome.unread)
+    assert rows(tmp_path / "out")[0]["pictures"] == str(MAX_PICTURES)
+
+
+class Mapless(ReportGenerator):
+    """Does not say where pictures of 40 rows lie, so that their maps cannot be drawn."""
+
+    def reports(self, studies: Sequence[Sequence[Radiograph]], *options: object) -> list[Report]:
+        written = super().reports(studies)
+        return [
+            replace(report, placements=()) if report.placements[0].height == 40 else report
+            for report in written
+        ]
+
+
+def test_a_fault_in_drawing_costs_its_own_study_only(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    files = {"0.png": make_png(0, 40), "1.png": make_png(1)}
+    source, out = put(tmp_path / "in", files), tmp_path / "out"
+    faulty = Mapless(tiny_generator.model, tiny_generator.tokenizer, tiny_generator.identity)
+    outcome = run_batch(faulty, source, out)
+    assert outcome.done == 1
+    assert [(file.name, file.status) for file in outcome.unread] == [("./0.png", "failed")]
+    assert [row["status"] for row in rows(out)] == ["done", "failed"]
+    assert run_batch(tiny_generator, source, out) == Outcome(done=1, kept=1)
 
 
 def test_batched_is_one_by_one(
@@ -278,6 +326,42 @@ def test_a_full_disk_is_told_and_costs_nothing_finished(
         run_batch(tiny_generator, source, out)
     blocked.rmdir()
     assert run_batch(tiny_generator, source, out) == Outcome(done=1, kept=1)
+
+
+def test_a_finished_report_stays_until_its_successor_is_whole(tmp_path: Path) -> None:
+    """A name longer than the system allows stands for whatever it may refuse."""
+    out, model = tmp_path / "out", ModelIdentity("some", "0" * 64)
+    results, first = Results(out), Record("key", ("a",), pictures=1)
+    with results.opened(model, redo=False):
+        results.write(first, {"report.json": b"first"})
+        with pytest.raises(CrossRayError, match="run the same command again"):
+            results.write(Record("key", ("b",)), {"report.json": b"second", "x" * 300: b""})
+        assert (out / "studies" / "key" / "report.json").read_bytes() == b"first"
+        assert results.finished("key", ("a",)) == first
+    with results.opened(model, redo=False):
+        results.write(Record("key", ("b",), pictures=1), {"report.json": b"second"})
+    assert not list(out.rglob(".partial-*"))
+    assert (out / "studies" / "key" / "report.json").read_bytes() == b"second"
+
+
+def test_a_batch_killed_at_its_very_start_can_go_on(tmp_path: Path) -> None:
+    """batch.json is the first thing made: whatever else is there, it is; half of it is no more."""
+    out, model = tmp_path / "out", ModelIdentity("some", "0" * 64)
+    out.mkdir()
+    (out / ".lock").touch()
+    (out / ".partial-batch.json").write_bytes(b"{")
+    (out / "studies").mkdir()
+    with pytest.raises(ConfigError, match="other things"), Results(out).opened(model, redo=False):
+        pass
+    (out / "studies").rmdir()
+    with Results(out).opened(model, redo=False):
+        made = {name: (out / name).stat().st_ctime_ns for name in ("studies", "records")}
+        first = (out / "batch.json").stat().st_mtime_ns
+    assert first <= min(made.values())
+    for name in made:
+        (out / name).rmdir()
+        with Results(out).opened(model, redo=False):
+            assert (out / name).is_dir()
 
 
 def test_killed_at_any_moment_and_run_again(

@@ -13,13 +13,32 @@ import cv2
 import pytest
 from fastapi.testclient import TestClient
 from material import NOTICE, REPORT
+from prepared_folder import SIZE, write_prepared
 
 from app import cli
 from app.main import create_app
 from app.settings import Settings
+from data_prep.prepare import LARGEST, SMALLEST
+from model.checkpoint import load_checkpoint
 from model.report import ReportGenerator
 
 ROOT = Path(__file__).parents[1]
+TRAINING = f"""
+steps = 1
+batch = 4
+workers = 0
+precision = "float32"
+validate_studies = 2
+
+[model]
+encoder = "vit_tiny_patch16_224"
+encoder_arguments = {{ depth = 1, embed_dim = 48, num_heads = 3, patch_size = 8 }}
+image_size = {SIZE}
+width = 48
+layers = 1
+heads = 3
+max_tokens = 40
+"""
 COMMANDS = ["report", "batch", "serve", "prepare", "prepare phantom", "train", "evaluate"]
 
 
@@ -115,11 +134,66 @@ def test_beams_change_how_not_what_of_a_sure_model(
     assert [json.loads(out)["text"] for _, out, _ in outputs] == [REPORT, REPORT]
 
 
+def test_overlays_of_two_reports_do_not_mix(
+    run: Callable, picture: Path, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    maps = tmp_path / "maps"
+    arguments = ("report", picture, "--heatmaps", maps, "--model", tiny_checkpoint)
+    status, _, err = run(*arguments)
+    assert status == 0 and f"{len(list(maps.iterdir()))} overlays" in err
+    before = {path.name: path.stat().st_mtime_ns for path in maps.iterdir()}
+    status, out, err = run(*arguments[:-1], tmp_path / "never loaded")
+    assert (status, out) == (2, "") and "an earlier report" in err
+    assert {path.name: path.stat().st_mtime_ns for path in maps.iterdir()} == before
+
+
+def test_a_folder_is_the_batchs_matter(run: Callable, tmp_path: Path) -> None:
+    status, _, err = run("report", tmp_path)
+    assert status == 2 and "crossray batch" in err
+
+
+def test_a_lateral_view_is_refused(
+    run: Callable, picture: Path, tmp_path: Path, tiny_checkpoint: Path, make_dicom: Callable
+) -> None:
+    lateral = tmp_path / "side.dcm"
+    lateral.write_bytes(make_dicom(ViewPosition="LL"))
+    status, out, err = run("report", picture, lateral, "--model", tiny_checkpoint)
+    assert (status, out) == (2, "") and "lateral" in err
+
+
+@pytest.mark.parametrize(("size", "bound"), [(SMALLEST - 1, SMALLEST), (LARGEST + 1, LARGEST)])
+def test_a_size_that_cannot_be_drawn_is_wrong_usage(
+    run: Callable, tmp_path: Path, size: int, bound: int
+) -> None:
+    arguments = ("--studies", 1, "--seed", 1, "--size", size)
+    status, _, err = run("prepare", "phantom", tmp_path / "made", *arguments)
+    assert status == 2 and "Usage:" in err
+    assert f"equal to {bound}" in err
+
+
+def test_preparing_says_what_was_made(run: Callable, tmp_path: Path) -> None:
+    arguments = ("--studies", 20, "--seed", 1, "--size", 64, "--workers", 1)
+    status, out, _ = run("prepare", "phantom", tmp_path / "made", *arguments)
+    known = json.loads((tmp_path / "made" / "prepared.json").read_text())
+    assert status == 0
+    assert str(tmp_path / "made") in out and known["manifest_sha256"] in out
+
+
+def test_training_says_where_the_checkpoint_is(run: Callable, tmp_path: Path) -> None:
+    data = write_prepared(tmp_path / "data", studies=8)
+    (tmp_path / "run.toml").write_text(TRAINING)
+    output = tmp_path / "run"
+    status, out, _ = run("train", tmp_path / "run.toml", "--data", data, "--output", output)
+    assert status == 0
+    assert load_checkpoint(Path(out.split("Checkpoint in ")[1].strip()))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
         ("page.dcm", b"<html>log in</html>", "HTML"),
         ("broken.png", b"\x89PNG\r\n\x1a\n broken off", "PNG"),
+        ("empty.dcm", b"", "an empty file"),
         ("absent.dcm", None, "absent.dcm"),
     ],
 )

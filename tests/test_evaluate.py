@@ -35,6 +35,7 @@ from training.evaluate import (
     write_json,
 )
 from training.floors import best_constant, nearest, thumbnail
+from training.record import saw
 
 SIZE = 64
 NAMES = [
@@ -115,11 +116,23 @@ def test_it_is_measured_on_the_test_split_only(folder: Path, evaluation: Evaluat
 def test_of_the_trained_folder_only_the_test_split_is_evaluated(
     folder: Path, tiny_generator: ReportGenerator, tmp_path: Path
 ) -> None:
-    for trained_on, studies in ((manifest_hash(folder), 12), ("0" * 64, 30)):
-        record = {"data": {"manifest_sha256": trained_on}}
+    trained = {"data": {"manifest_sha256": manifest_hash(folder)}}
+    other = {"data": {"manifest_sha256": "0" * 64}}
+    for record, studies in ((trained, 12), ({**other, "initial": trained}, 12), (other, 30)):
         save_checkpoint(tmp_path, tiny_generator.model, tiny_generator.tokenizer, record, "")
         run_evaluation(tmp_path, folder, tmp_path / "s.json")
         assert json.loads((tmp_path / "s.json").read_text())["studies"] == studies
+
+
+def test_phantoms_of_the_trained_seed_were_seen_however_many_they_are(
+    folder: Path, tmp_path: Path
+) -> None:
+    write_studies(tmp_path, read_studies(folder, "test"))
+    trained = {"data": {"source": "phantom", "seed": 1, "studies": 9, "manifest_sha256": "0" * 64}}
+    for seed, seen in ((1, True), (2, False)):
+        made = {"source": "phantom", "seed": seed, "studies": 12}
+        (tmp_path / "prepared.json").write_text(json.dumps(made))
+        assert saw(trained, tmp_path) == seen
 
 
 def test_without_a_train_split_the_nearest_is_another_study(

@@ -120,7 +120,6 @@ def test_real_colour_is_refused(suffix):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "an empty file"),
         (b"<!DOCTYPE html><html><body>Sign in</body></html>", "an HTML page"),
         (b"\n  <HTML><title>SECRET</title>" + bytes(400), "an HTML page"),
         (b"%PDF-1.7 SECRET", "a PDF"),
@@ -134,6 +133,11 @@ def test_other_files_are_named_and_not_quoted(data, message):
     with pytest.raises(UnsupportedImage, match=message) as caught:
         read_image(data)
     assert "SECRET" not in str(caught.value)
+
+
+def test_an_empty_file_is_a_bad_one_and_not_a_stray():
+    with pytest.raises(UndecodableImage, match="an empty file"):
+        read_image(b"")
 
 
 def test_a_picture_too_large_is_refused_by_its_header():

@@ -46,6 +46,16 @@ def test_a_heatmap_survives_its_bytes(shape: tuple[int, ...]) -> None:
     assert np.allclose(data.reshape(shape) * told.scale, heatmap, atol=told.scale / 2 + 1e-9)
 
 
+def test_the_sum_is_off_by_no_more_than_half_a_step_a_patch() -> None:
+    """One peak and the rest spread thinly is the worst: the rest rounds to nothing."""
+    heatmap = np.full((1, 16, 16), 0.2 / 255)
+    heatmap[0, 3, 3] = 0.8
+    told = encode_heatmap(heatmap)
+    data = np.frombuffer(base64.b64decode(told.data), np.uint8)
+    assert data[3 * 16 + 3] * told.scale == pytest.approx(0.8)
+    assert 0 < 1 - data.sum() * told.scale <= told.scale / 2 * data.size
+
+
 def test_an_empty_heatmap_is_zero() -> None:
     told = encode_heatmap(np.zeros((1, 2, 2)))
     assert told.scale == 0 and base64.b64decode(told.data) == bytes(4)

@@ -326,6 +326,9 @@ def _coverage(
 
 def stream(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
     """The batches of these steps in order, made ahead by worker processes."""
+    if workers:
+        # In the parent: OpenCV's threads do not survive a fork, and telling the child hangs it.
+        cv2.setNumThreads(1)
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -345,5 +348,4 @@ def _start_worker(number: int) -> None:
     # A signal to the whole group is for the parent, which finishes its step and then ends this.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    cv2.setNumThreads(1)
     torch.set_num_threads(1)

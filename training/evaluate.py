@@ -20,6 +20,7 @@ from model.image import read_image
 from model.report import Report, ReportGenerator
 from training.floors import best_constant, nearest, thumbnail, train_studies
 from training.reader import Assertion, read_findings
+from training.record import saw
 from training.scores import Bootstrap, Score, contrast, exact, points_inside
 
 __all__ = [
@@ -72,6 +73,8 @@ class Evaluation:
     retrieval: Scores
     """Floor: the report of the nearest train picture. It has no maps."""
     constant_report: str
+    floors_from: str
+    """Where the floors' reports were taken from."""
 
 
 def run_evaluation(
@@ -84,17 +87,18 @@ def run_evaluation(
 ) -> str:
     """Evaluate a checkpoint folder, write its JSON where asked, return the table to print.
 
-    Of the folder the checkpoint was trained on only the test split is evaluated, of any other one
-    every study.
+    Of a folder the checkpoint may have been trained on only the test split is evaluated, of any
+    other one every study.
 
     Raises:
         CheckpointError: the checkpoint cannot be loaded.
         DataError: see `evaluate`.
     """
+    if json_file is not None and not json_file.parent.is_dir():
+        raise DataError(f"no folder {str(json_file.parent)!r} to write {json_file.name!r} in")
     generator = ReportGenerator.load(model_dir, device=device)
     record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
-    trained_on = record.get("data", {}).get("manifest_sha256")
-    split = "test" if trained_on == manifest_hash(data) else "all"
+    split = "test" if saw(record, data) else "all"
     evaluation = evaluate(generator, data, split, train=train, limit=limit)
     if json_file is not None:
         write_json(evaluation, json_file)
@@ -151,6 +155,7 @@ def evaluate(
         constant=score_texts(studies, [constant] * len(studies)),
         retrieval=score_texts(studies, nearest(train_folder, known, thumbnails, itself)),
         constant_report=constant,
+        floors_from="the other evaluated studies" if itself else f"{len(known)} train studies",
     )
 
 
@@ -303,6 +308,7 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
             "retrieval": asdict(evaluation.retrieval),
         },
         "constant_report": evaluation.constant_report,
+        "floors_from": evaluation.floors_from,
     }
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(json.dumps(answer, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -323,6 +329,7 @@ def report_table(evaluation: Evaluation) -> str:
             continue
         for key in of_columns[0]:
             lines.append(_line(f"{name}.{key}", [c.get(key, ABSENT) for c in of_columns]))
+    lines.append(f"constant and retrieval: reports of {evaluation.floors_from}")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from data_prep.study import manifest_hash
 from training.config import TrainConfig
 
-__all__ = ["card", "data_record", "training_record"]
+__all__ = ["card", "data_record", "initial_record", "saw", "training_record"]
 
 LIBRARIES = ("crossray", "torch", "timm", "transformers", "tokenizers", "numpy")
 
@@ -23,10 +23,39 @@ def data_record(folder: Path) -> dict[str, Any]:
     return {**made, "manifest_sha256": manifest_hash(folder)}
 
 
+def saw(record: dict[str, Any], folder: Path) -> bool:
+    """Whether studies of this prepared folder may be among those a checkpoint was trained on.
+
+    A phantom follows from its seed and index: folders of one seed share studies, however many
+    they hold.
+
+    Args:
+        record: the checkpoint's training.json.
+    """
+    there = data_record(folder)
+    while record:
+        data = record.get("data") or {}
+        if data.get("manifest_sha256") == there["manifest_sha256"]:
+            return True
+        if there.get("source") and all(data.get(k) == there[k] for k in ("source", "seed")):
+            return True
+        record = record.get("initial") or {}
+    return False
+
+
+def initial_record(folder: str | None) -> dict[str, Any] | None:
+    """training.json of the checkpoint a run starts from: its history goes on in the new one."""
+    if folder is None:
+        return None
+    return json.loads((Path(folder) / "training.json").read_text(encoding="utf-8"))
+
+
 def training_record(
     config: TrainConfig,
     data: dict[str, Any],
+    initial: dict[str, Any] | None,
     *,
+    command: str,
     step: int,
     seconds: float,
     losses: dict[str, float],
@@ -35,14 +64,19 @@ def training_record(
     """training.json.
 
     Args:
+        data: data_record of the prepared folder.
+        initial: training.json of the checkpoint it started from.
+        command: what was typed.
         step: steps done; fewer than config.steps while the run goes on.
         seconds: of training, over all sessions of the run.
         losses: the last step's.
         scores: every validation's, oldest first, with "step".
     """
     return {
+        "command": command,
         "settings": asdict(config),
         "data": data,
+        "initial": initial,
         "step": step,
         "studies_seen": step * config.batch,
         "seconds": round(seconds, 1),
@@ -68,7 +102,8 @@ def card(config: TrainConfig, record: dict[str, Any], parameters: int) -> str:
         minutes=round(record["seconds"] / 60),
         seed=config.seed,
         guidance=config.losses.guidance,
-        commands=_commands(config, record["data"]),
+        commands="\n".join(dict.fromkeys(_commands(record))),
+        before=_before(record["initial"]),
         scores="\n".join(lines) or "| none yet | |",
     )
 
@@ -84,17 +119,29 @@ def _data(data: dict[str, Any]) -> str:
     return f"A prepared folder whose manifest has the SHA-256 `{digest}`."
 
 
-def _commands(config: TrainConfig, data: dict[str, Any]) -> str:
-    lines = []
+def _commands(record: dict[str, Any] | None) -> list[str]:
+    """What to type to do it again, the runs it started from first."""
+    if not record or "command" not in record:
+        return []  # weights from elsewhere
+    data, prepare = record["data"], []
     if data.get("source") == "phantom":
-        lines.append(
-            f"crossray prepare phantom {Path(config.data).name} "
-            f"--studies {data['studies']} --seed {data['seed']}"
-        )
-    lines.append("crossray train SETTINGS.toml   # with the settings that training.json holds")
-    if config.initial is not None:
-        lines.append(f"# which began with the weights of another run: {Path(config.initial).name}")
-    return "\n".join(lines)
+        prepare = [
+            f"crossray prepare phantom {record['settings']['data']} --studies {data['studies']} "
+            f"--seed {data['seed']} --size {data['size']}"
+        ]
+    return [*_commands(record["initial"]), *prepare, record["command"]]
+
+
+def _before(initial: dict[str, Any] | None) -> str:
+    if initial is None:
+        return ""
+    if "settings" not in initial:
+        return " It started from weights trained elsewhere."
+    size = initial["settings"]["model"]["image_size"]
+    return (
+        f" It started from the weights of a run of {initial['step']} steps on pictures of {size} "
+        f"pixels.{_before(initial.get('initial'))}"
+    )
 
 
 CARD = """\
@@ -121,10 +168,10 @@ it be used, in the care of a patient. A map shows where the decoder looked, not 
 
 ## Training
 
-{step} steps of {batch} studies in {minutes} minutes, seed {seed}. The decoder's cross-attention was
-guided by where the findings are (weight {guidance}), and a head that is no longer here taught the
-encoder which patch shows which finding. `training.json` holds every setting, the versions of
-the libraries and every validation. Commands:
+{step} steps of {batch} studies in {minutes} minutes, seed {seed}.{before}
+The decoder's cross-attention was guided by where the findings are (weight {guidance}), and a head
+that is no longer here taught the encoder which patch shows which finding. `training.json` holds
+every setting, the versions of the libraries and every validation. Commands:
 
 ```
 {commands}

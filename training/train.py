@@ -6,6 +6,7 @@ snapshot was, with the same batches and the same random numbers as if it had nev
 
 import logging
 import math
+import shlex
 import signal
 import time
 from collections import deque
@@ -16,7 +17,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import cv2
 import torch
 from timm.layers import resample_abs_pos_embed
 from tokenizers import Tokenizer
@@ -39,7 +39,7 @@ from training.losses import (
     presence_loss,
     token_loss,
 )
-from training.record import card, data_record, training_record
+from training.record import card, data_record, initial_record, training_record
 from training.snapshot import Progress, load_snapshot, save_snapshot
 from training.validate import validate
 
@@ -76,10 +76,10 @@ def run(config_path: Path, overrides: Sequence[str] = ()) -> Outcome:
             output folder that cannot work; says which.
     """
     config = load_config(config_path, overrides)
-    cv2.setNumThreads(1)  # before the workers are forked: OpenCV's threads do not survive that
     if config.threads:
         torch.set_num_threads(config.threads)
-    training = Training(config)
+    changes = "".join(f" --set {shlex.quote(override)}" for override in overrides)
+    training = Training(config, f"crossray train {config_path.as_posix()}{changes}")
     with _signals() as stopped:
         return training.run(stopped)
 
@@ -103,13 +103,16 @@ def _signals() -> Iterator[list[int]]:
 class Training:
     """One run: everything that changes from step to step, and how to put it away."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, command: str = "crossray train") -> None:
         self.config = config
+        self.command = command
+        """What was typed, for the record."""
         self.device = _device(config.device)
         self.folder = Path(config.output)
         self.data = data_record(Path(config.data))
         torch.manual_seed(config.seed)
         self.model, self.tokenizer = _model(config)
+        self.initial = initial_record(config.initial)
         self.head = DenseHead(self.model.encoder.width, len(FINDINGS))
         self.modules = nn.ModuleDict({"model": self.model, "head": self.head})
         self.modules.to(self.device).to(memory_format=torch.channels_last)  # faster convolutions
@@ -265,6 +268,8 @@ class Training:
         record = training_record(
             self.config,
             self.data,
+            self.initial,
+            command=self.command,
             step=self.step,
             seconds=self.seconds,
             losses=losses,
@@ -297,6 +302,11 @@ def _model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
             )
         tokenizer = Tokenizer.from_file(str(path))
         return ReportModel(_shape(config, tokenizer)), tokenizer
+    if not Path(config.initial).is_dir():
+        raise ConfigError(
+            f"no checkpoint at initial = {config.initial!r}: run the training it comes from first, "
+            "or name another"
+        )
     earlier, tokenizer, _ = load_checkpoint(Path(config.initial))
     model = ReportModel(_shape(config, tokenizer))
     weights = earlier.state_dict()
@@ -317,10 +327,7 @@ def _model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
 
 
 def _plain_attention(model: nn.Module) -> None:
-    """Written-out attention in timm's blocks: torch's fused one goes back slowly on a CPU.
-
-    A tenth more pictures a second at 196 patches.
-    """
+    """Written-out attention in timm's blocks: torch's fused one goes back slowly on a CPU."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             vars(module)["fused_attn"] = False
