@@ -17,7 +17,10 @@ from data_prep.canvas import Plane, spline
 __all__ = ["PATHOLOGIES", "Mask", "add_ribs"]
 
 Mask = NDArray[np.bool_]
-Pathology = Callable[[Anatomy, str | None, str | None, str | None, np.random.Generator], Mask]
+Pathology = Callable[..., Mask]
+Said = str | None
+"""A severity, side or zone, None for what has none."""
+Rng = np.random.Generator
 
 ZONE_SPANS = {"upper": (0.10, 0.31), "mid": (0.40, 0.60), "lower": (0.71, 0.90)}
 """Where a finding's centre may lie, as a share of the lung's height (see Patient.zone)."""
@@ -52,7 +55,7 @@ def _place(
     return float(canvas.x[0, columns[pick]]), float(canvas.y[rows[pick], 0])
 
 
-def opacity(a: Anatomy, severity, side, zone, rng) -> Mask:
+def opacity(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> Mask:
     """Airspace consolidation: merged, ragged clouds of filled alveoli."""
     grade = _grade(severity)
     x, y = _place(a, side, zone, rng, 1.2)
@@ -68,7 +71,7 @@ def opacity(a: Anatomy, severity, side, zone, rng) -> Mask:
     return _fill(a, tissue.astype(np.float32))
 
 
-def pleural_effusion(a: Anatomy, severity, side, zone, rng) -> Mask:
+def pleural_effusion(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Mask:
     """Free fluid: a meniscus that climbs towards the chest wall and hides the diaphragm."""
     p, sign = a.patient, SIGNS[side]
     depth = (rng.uniform(2.8, 4.2), rng.uniform(5.5, 8.5), rng.uniform(10, 15))[_grade(severity)]
@@ -79,7 +82,7 @@ def pleural_effusion(a: Anatomy, severity, side, zone, rng) -> Mask:
     return _fill(a, (below**0.7 * a.lungs[side] * 16).astype(np.float32), 0.2) & (below > 0.15)
 
 
-def pneumothorax(a: Anatomy, severity, side, zone, rng) -> Mask:
+def pneumothorax(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Mask:
     """Air between lung and chest wall: a rim without vessels, and the pleural line."""
     p, sign = a.patient, SIGNS[side]
     gap = (rng.uniform(1.5, 2.1), rng.uniform(2.5, 3.6), rng.uniform(4.2, 6.0))[_grade(severity)]
@@ -102,12 +105,12 @@ def pneumothorax(a: Anatomy, severity, side, zone, rng) -> Mask:
     return mask
 
 
-def cardiomegaly(a: Anatomy, severity, side, zone, rng) -> Mask:
+def cardiomegaly(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -> Mask:
     """The patient was drawn with a large heart; its silhouette is the mask."""
     return a.heart > 0.5
 
 
-def edema(a: Anatomy, severity, side, zone, rng) -> Mask:
+def edema(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -> Mask:
     """Hazy wings around both hila, with thick vessels and septal lines at the bases."""
     p, grade = a.patient, _grade(severity)
     haze, lines = a.canvas.empty(), []
@@ -129,7 +132,7 @@ def edema(a: Anatomy, severity, side, zone, rng) -> Mask:
     return _fill(a, ((2.4, 3.9, 6.0)[grade] * haze * texture).astype(np.float32), 0.35)
 
 
-def atelectasis(a: Anatomy, severity, side, zone, rng) -> Mask:
+def atelectasis(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> Mask:
     """Plates of airless lung: one to three bands, nearly level."""
     grade = _grade(severity)
     x, y = _place(a, side, zone, rng, 1.0)
@@ -145,7 +148,7 @@ def atelectasis(a: Anatomy, severity, side, zone, rng) -> Mask:
     return _fill(a, plate * rng.uniform(4.6, 6.2))
 
 
-def nodule(a: Anatomy, severity, side, zone, rng) -> Mask:
+def nodule(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> Mask:
     """A round lesion, 1.1 to 6 cm across, slightly lobed."""
     radius = (rng.uniform(0.6, 0.9), rng.uniform(1.0, 1.4), rng.uniform(1.7, 2.8))[_grade(severity)]
     x, y = _place(a, side, zone, rng, radius + 0.4)
@@ -156,7 +159,7 @@ def nodule(a: Anatomy, severity, side, zone, rng) -> Mask:
     return _fill(a, (chord * 1.35 * a.lungs[side]).astype(np.float32), 0.2)
 
 
-def rib_fracture(a: Anatomy, severity, side, zone, rng) -> Mask:
+def rib_fracture(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> Mask:
     """One to three neighbouring ribs broken at the same place along them, ends out of line."""
     p = a.patient
     ribs = a.ribs[side]
@@ -185,14 +188,14 @@ def rib_fracture(a: Anatomy, severity, side, zone, rng) -> Mask:
     return mask
 
 
-def hyperinflation(a: Anatomy, severity, side, zone, rng) -> Mask:
+def hyperinflation(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -> Mask:
     """The patient was drawn with long lungs and flat domes; the lungs themselves are the mask."""
     a.air *= 1.05
     a.vessels *= 0.7
     return (a.lungs["right"] + a.lungs["left"]) > 0.5
 
 
-def hiatal_hernia(a: Anatomy, severity, side, zone, rng) -> Mask:
+def hiatal_hernia(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -> Mask:
     """Stomach behind the heart: a round shadow with air above a level of fluid."""
     p = a.patient
     radii = np.array([rng.uniform(2.6, 4.0), rng.uniform(2.3, 3.4)])
@@ -207,7 +210,7 @@ def hiatal_hernia(a: Anatomy, severity, side, zone, rng) -> Mask:
     return pouch > 0.8
 
 
-def endotracheal_tube(a: Anatomy, severity, side, zone, rng) -> Mask:
+def endotracheal_tube(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -> Mask:
     p = a.patient
     bend = 0.35 + _shift(p, 1)
     tip = p.carina - rng.uniform(2.0, 5.0)
@@ -219,7 +222,7 @@ def endotracheal_tube(a: Anatomy, severity, side, zone, rng) -> Mask:
     return a.canvas.strokes([path], 1.4) > 0.5
 
 
-def central_line(a: Anatomy, severity, side, zone, rng) -> Mask:
+def central_line(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Mask:
     """A catheter through the internal jugular vein with its tip in the superior vena cava."""
     p, sign = a.patient, SIGNS[side]
     cava = -2.1 + _shift(p, 2)
@@ -234,7 +237,7 @@ def central_line(a: Anatomy, severity, side, zone, rng) -> Mask:
     return a.canvas.strokes([path], 1.0) > 0.5
 
 
-def pacemaker(a: Anatomy, severity, side, zone, rng) -> Mask:
+def pacemaker(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Mask:
     """A generator below the clavicle, leads to the right heart; the mask is the can."""
     p, sign = a.patient, SIGNS[side]
     centre = np.array(

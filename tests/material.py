@@ -1,5 +1,7 @@
 """What the tests' tiny model says, and what their files hold of a patient."""
 
+from pathlib import Path
+
 REPORT = (
     "Findings: The heart is normal in size. The lungs are clear. There is no pleural effusion. "
     "Impression: No acute cardiopulmonary abnormality."
@@ -16,3 +18,12 @@ PATIENT = {
     "StudyInstanceUID": "1.2.826.0.1.3680043.8.498.4242",
 }
 """What must come out nowhere."""
+
+
+def put(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write files, by their path below the folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from material import PATIENT, REPORT
+from material import PATIENT, REPORT, put
 
 from app.batch import Outcome, Unread, run_batch
 from app.grouping import read_source
@@ -33,14 +33,6 @@ ROOT = Path(__file__).parents[1]
 def rows(out: Path) -> list[dict[str, str]]:
     with (out / "summary.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def put(folder: Path, files: dict[str, bytes]) -> Path:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return folder
 
 
 def contents(out: Path) -> dict[str, bytes]:

@@ -4,16 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from material import put
 
 from app.grouping import read_source
-
-
-def put(folder: Path, files: dict[str, bytes]) -> Path:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return folder
 
 
 @pytest.mark.parametrize("uid", ["../../etc/x", "1.2.3", "a name"])
