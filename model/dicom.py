@@ -38,7 +38,6 @@ _ELEMENTS = (
     "SOPClassUID",
     "Modality",
     "ViewPosition",
-    "StudyInstanceUID",
     "NumberOfFrames",
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -74,7 +73,6 @@ _RADIOGRAPHY_CLASSES = {
     uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
 }
 _VIEWS = {"PA": "PA", "AP": "AP", "LL": "LATERAL", "RL": "LATERAL", "LATERAL": "LATERAL"}
-_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)
 _DAMAGE = (
     ArithmeticError,
     AssertionError,
@@ -108,7 +106,7 @@ def read_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
         _check_kind(ds)
         codes = stored_codes(ds, syntax, limits)
         pixels = display(codes, _grayscale(ds, syntax))
-        return Radiograph(pixels, view=_VIEWS.get(_code(ds, "ViewPosition")), study=_study(ds))
+        return Radiograph(pixels, view=_VIEWS.get(_code(ds, "ViewPosition")))
 
 
 def _silence_pydicom() -> None:
@@ -208,12 +206,6 @@ def _code(ds: Dataset, keyword: str) -> str:
         value = value[0] if value else None
     text = str(value or "").strip().upper()
     return text if re.fullmatch(r"[A-Z0-9_ ]{0,16}", text) else "?"
-
-
-def _study(ds: Dataset) -> str | None:
-    """The Study Instance UID, or None where it is absent or is no UID ("../../etc/x")."""
-    value = str(ds.get("StudyInstanceUID") or "")
-    return value if len(value) <= 64 and _UID.fullmatch(value) else None
 
 
 def _grayscale(ds: Dataset, syntax: uid.UID) -> Grayscale:

@@ -5,7 +5,7 @@ file comes, pydicom is imported, so that a process which only reads stays small.
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
@@ -25,9 +25,6 @@ class Radiograph:
     """float32 (height, width) in [0, 1], bone white: the stored rows and columns, nothing cut."""
     view: str | None
     """"PA", "AP", "LATERAL" or None where the file does not say."""
-    study: str | None = field(default=None, repr=False)
-    """The Study Instance UID where it is a valid one. It identifies a patient: group by it, and
-    neither show it nor build a path from it."""
 
 
 @dataclass(frozen=True)

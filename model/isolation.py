@@ -104,10 +104,10 @@ def _answer(answer: dict, descriptors: list[int], limits: IsolationLimits) -> Ra
             raise _limit_hit(f"{limits.cpu_seconds} seconds of processor time")
         case {"signal": number}:
             raise UndecodableImage(f"the file crashed its decoder ({Signals(number).name})")
-        case {"shape": [height, width], "view": view, "study": study} if descriptors:
+        case {"shape": [height, width], "view": view} if descriptors:
             pixels = np.empty((height, width), np.float32)
             if os.preadv(descriptors[0], [pixels.data], 0) == pixels.nbytes:
-                return Radiograph(pixels, view, study)
+                return Radiograph(pixels, view)
     raise UndecodableImage("the process that read the file gave no whole answer")
 
 

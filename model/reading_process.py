@@ -2,7 +2,7 @@
 
 Runs alone, without threads and without torch. Over the control socket come requests: the limits
 as JSON, with two descriptors, the socket to answer on and the file. An answer is one line of JSON:
-from the child {"shape", "view", "study"} with the pixels' descriptor, or {"error", "message"}; from
+from the child {"shape", "view"} with the pixels' descriptor, or {"error", "message"}; from
 this process, once the child is gone, {"signal"} or {"exit"}. Only the first line of them counts.
 """
 
@@ -119,7 +119,7 @@ def _read(file: int) -> tuple[dict, list[int]]:
     except MemoryError:
         return _error(ImageTooLarge("decoding needs more memory than the limit allows")), []
     shape = radiograph.pixels.shape
-    return {"shape": shape, "view": radiograph.view, "study": radiograph.study}, [descriptor]
+    return {"shape": shape, "view": radiograph.view}, [descriptor]
 
 
 def _error(error: ImageError) -> dict:

@@ -52,7 +52,6 @@ def test_every_lossless_encoding_gives_the_same_pixels(syntax, bits, signed, inv
     assert radiograph.pixels.dtype == np.float32
     assert np.abs(radiograph.pixels - quantised(bits)).max() < 1e-6
     assert radiograph.view == "PA"
-    assert radiograph.study == STUDY
 
 
 @pytest.mark.parametrize("inverted", [False, True])
@@ -125,19 +124,18 @@ def test_views(position, view):
 
 
 @pytest.mark.parametrize("study", ["../../etc/x", "1.2..3", "1.02", "1." * 40 + "1", "", None])
-def test_a_study_uid_that_is_none_is_left_out(study):
-    file = encoded(dataset(STEPS))
-    assert read_image(file).study == STUDY
+def test_a_study_uid_that_is_none_costs_nothing(study):
+    expected = read_image(encoded(dataset(STEPS))).pixels
     ds = dataset(STEPS, StudyInstanceUID=None)
     if study is not None:
         ds[0x0020000D] = DataElement(
             0x0020000D, "UI", study, validation_mode=config.IGNORE, already_converted=True
         )
-    assert read_image(encoded(ds)).study is None
+    assert np.array_equal(read_image(encoded(ds)).pixels, expected)
 
 
 def test_study_uids_are_not_shown():
-    assert STUDY not in repr(read_image(encoded(dataset(STEPS))))
+    assert STUDY not in str(vars(read_image(encoded(dataset(STEPS)))))
 
 
 @pytest.mark.parametrize("modality", ["CR", "DX", "RG", "DR", "OT", None])
