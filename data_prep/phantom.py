@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from data_prep.anatomy import LUNG_AIR, Anatomy, Patient, build, sample_patient
 from data_prep.canvas import Canvas, Plane
+from data_prep.cover import Box, cover, elsewhere
 from data_prep.pathology import PATHOLOGIES, add_ribs
 from data_prep.phantom_report import write_report
 from data_prep.study import FINDINGS, Finding, Phrase
@@ -47,6 +48,8 @@ HEART = {
     "moderate": (0.60, 0.65),
     "severe": (0.66, 0.74),
 }
+HIDDEN = 0.7
+"""Share of a finding that lies under a cover when it counts as not to be seen."""
 BOX_MARGIN = {"nodule": 0.5}
 """Centimetres added around a mask: a reader's box does not cut through the lesion's rim."""
 ZONED = {"opacity", "atelectasis", "nodule", "rib_fracture"}
@@ -76,8 +79,13 @@ class _Plan:
     zone: str | None
 
 
-def make_phantom(seed: int, index: int, size: int = 256) -> Phantom:
-    """The phantom study `index` of `seed`, `size` pixels on each side."""
+def make_phantom(seed: int, index: int, size: int = 256, covered: float = 0.0) -> Phantom:
+    """The phantom study `index` of `seed`, `size` pixels on each side.
+
+    Args:
+        covered: chance that a gray rectangle lies over part of the picture. In half of those with
+            findings it hides one, of which the report then says nothing; else it hides none.
+    """
     rng = np.random.default_rng([seed, index])
     plans = _plan(rng) if rng.random() < 0.5 else []
     names = {plan.name for plan in plans}
@@ -93,11 +101,63 @@ def make_phantom(seed: int, index: int, size: int = 256) -> Phantom:
     findings, mask = _apply(anatomy, plans, rng)
     add_ribs(anatomy, rng)
     pixels = _expose(anatomy, rng)
+    hidden: frozenset[str] = frozenset()
+    # A generator of its own: a study without a cover is the same whatever `covered` is.
+    chance = np.random.default_rng([seed, index, 2])
+    if chance.random() < covered:
+        box = _cover_box(findings, size, chance)
+        pixels = cover(pixels, [box] if box else [])
+        findings, hidden = _hide(findings, mask, box)
     low = patient.lung_height < 18.0
     report, phrases = write_report(
-        findings, rng, patient.view, low_inspiration=low, degenerative_spine=patient.degenerative
+        findings,
+        rng,
+        patient.view,
+        low_inspiration=low,
+        degenerative_spine=patient.degenerative,
+        hidden=hidden,
     )
     return Phantom(pixels, mask, patient.view, tuple(findings), report, phrases)
+
+
+def _cover_box(findings: list[Finding], size: int, rng: np.random.Generator) -> Box | None:
+    """Over a finding and a little more, or elsewhere; None where there is no room elsewhere."""
+    boxes = [finding.box for finding in findings]
+    if boxes and rng.random() < 0.5:
+        x0, y0, x1, y1 = boxes[int(rng.integers(len(boxes)))]
+        wider = rng.integers(0, round(0.05 * size) + 1, 4).tolist()
+        return (
+            max(0, x0 - wider[0]),
+            max(0, y0 - wider[1]),
+            min(size, x1 + wider[2]),
+            min(size, y1 + wider[3]),
+        )
+    width, height = rng.integers(round(0.04 * size), round(0.5 * size), 2).tolist()
+    return elsewhere((0, 0, width, height), boxes, (size, size), rng)
+
+
+def _hide(
+    findings: list[Finding], mask: NDArray[np.uint16], box: Box | None
+) -> tuple[list[Finding], frozenset[str]]:
+    """(findings that can still be seen, names of the others), by how much of each is covered.
+
+    Takes what is hidden out of `mask`.
+    """
+    if box is None:
+        return findings, frozenset()
+    under = np.zeros(mask.shape, bool)
+    under[box[1] : box[3], box[0] : box[2]] = True
+    seen, hidden = [], set()
+    for finding in findings:
+        x0, y0, x1, y1 = finding.box
+        bit = np.uint16(1 << FINDINGS.index(finding.name))
+        shown = mask[y0:y1, x0:x1] & bit > 0
+        if under[y0:y1, x0:x1][shown].mean() < HIDDEN:
+            seen.append(finding)
+        else:
+            mask[y0:y1, x0:x1] &= ~bit
+            hidden.add(finding.name)
+    return seen, frozenset(hidden)
 
 
 def _plan(rng: np.random.Generator) -> list[_Plan]:

@@ -98,6 +98,7 @@ def write_report(
     view: str = "PA",
     low_inspiration: bool = False,
     degenerative_spine: bool = False,
+    hidden: frozenset[str] = frozenset(),
 ) -> tuple[str, tuple[Phrase, ...]]:
     """Write "Findings: ... Impression: ..." for one phantom; the same rng state, the same text.
 
@@ -106,6 +107,7 @@ def write_report(
         view: "PA" or "AP"; the projection may be named.
         low_inspiration: low lung volumes may be mentioned.
         degenerative_spine: degenerative changes may be mentioned.
+        hidden: findings that cannot be judged: they are neither asserted nor denied.
 
     Returns:
         The text (at most about 110 words) and its phrases in order: [start, end) characters that
@@ -121,7 +123,7 @@ def write_report(
         raise DataError(f"unknown view {view!r}: expected 'PA' or 'AP'")
     groups = sorted(_groups(findings), key=lambda group: URGENCY.index(group.name))
     for detail in ("full", "plain", "brief"):
-        text = _compose(groups, rng, view, low_inspiration, degenerative_spine, detail)
+        text = _compose(groups, rng, view, low_inspiration, degenerative_spine, detail, hidden)
         if len(text.text.split()) <= MAX_WORDS:
             break
     return text.text, tuple(text.spans)
@@ -134,10 +136,11 @@ def _compose(
     low_inspiration: bool,
     degenerative_spine: bool,
     detail: str,
+    hidden: frozenset[str],
 ) -> _Text:
     """Write once; detail "plain" leaves out what need not be said, "brief" also shortens the
     impression."""
-    names = {group.name for group in groups}
+    names = {group.name for group in groups} | hidden
     extras = detail == "full"
     text = _Text("Findings:")
     if extras and rng.random() < 0.12:

@@ -36,6 +36,7 @@ class _Job:
     seed: int
     size: int
     dicom: bool
+    covered: float
 
 
 def prepare_phantom(
@@ -44,13 +45,15 @@ def prepare_phantom(
     seed: int,
     size: int = 256,
     dicom: bool = False,
+    covered: float = 0.0,
     workers: int | None = None,
     progress: bool = True,
 ) -> str:
     """Make `studies` phantom studies in `out`; returns the SHA-256 of the manifest.
 
     Of every 20 studies 18 are for training, one to validate and one to test. With `dicom` each
-    picture is also written as a DX DICOM file under dicom/.
+    picture is also written as a DX DICOM file under dicom/. `covered` is the chance that a gray
+    rectangle lies over part of a picture (see make_phantom).
 
     Raises:
         ConfigError: a number out of range.
@@ -62,11 +65,20 @@ def prepare_phantom(
         raise ConfigError(f"seed must not be negative, got {seed}")
     if not SMALLEST <= size <= LARGEST:
         raise ConfigError(f"size must be {SMALLEST} to {LARGEST} pixels, got {size}")
-    asked = {"source": "phantom", "studies": studies, "seed": seed, "size": size, "dicom": dicom}
+    if not 0 <= covered <= 1:
+        raise ConfigError(f"covered is a chance in [0, 1], got {covered}")
+    asked = {
+        "source": "phantom",
+        "studies": studies,
+        "seed": seed,
+        "size": size,
+        "dicom": dicom,
+        "covered": covered,
+    }
     _claim(out, asked)
     ranges = [range(first, min(first + PART, studies)) for first in range(0, studies, PART)]
     missing = [part for part in ranges if not _part_path(out, part).is_file()]
-    _make_parts(_Job(out, seed, size, dicom), missing, studies, workers, progress)
+    _make_parts(_Job(out, seed, size, dicom, covered), missing, studies, workers, progress)
     digest = write_studies(out, _parts(out, ranges))
     train_tokenizer(s.report for s in _parts(out, ranges) if s.split == "train").save(
         str(out / "tokenizer.json")
@@ -133,7 +145,7 @@ def _make_part(job: _Job, part: range) -> None:
 
 
 def _write_study(job: _Job, index: int) -> Study:
-    phantom = make_phantom(job.seed, index, job.size)
+    phantom = make_phantom(job.seed, index, job.size, job.covered)
     name = f"{index:07d}"
     picture = f"images/{name}.png"
     _write_png(job.out / picture, np.round(phantom.pixels * 255).astype(np.uint8))

@@ -31,11 +31,21 @@ class ReportConfig(PretrainedConfig):
         stem: name of a timm convolutional network whose feature map of stride `stem_stride`
             becomes the tokens, or None for the transformer's own patches. Learns sooner from
             scratch (Xiao et al. 2021, Early Convolutions Help Transformers See Better).
+        fine_stride: stride of an earlier feature map of the stem, by which the transformer's
+            patches are cut finer before the decoder reads them; None leaves them at stem_stride.
         image_size: side of the square pictures, in pixels.
         width, layers, heads, mlp_ratio, dropout: of the decoder; heads must divide width.
         max_tokens: longest report in tokens, its end token counted and its start token not.
         attention_guidance: weight of the phrase boxes in the loss the weights were trained
             with; recorded only.
+        temperature: what logits are divided by where a probability is told (not where tokens are
+            chosen), fitted on studies the weights were not trained on.
+        grounded_share: the share of a word's attention on the pictures from which it has a map;
+            the rest fell on the sink.
+        ask_scale, ask_offset: the chance that what is asked for is there is
+            sigmoid(ask_scale * evidence + ask_offset) (Platt 1999).
+        familiar_distance: a picture whose features lie farther than this from those of the
+            phantoms or radiographs fitted on is told to be unfamiliar; 0 where nothing was fitted.
 
     Raises:
         ConfigError: values that cannot work together.
@@ -55,6 +65,7 @@ class ReportConfig(PretrainedConfig):
     encoder_arguments: dict[str, Any] = field(default_factory=dict)
     stem: str | None = None
     stem_stride: int = 16
+    fine_stride: int | None = None
     image_size: int = 224
     vocab_size: int = 1000
     width: int = 192
@@ -68,6 +79,11 @@ class ReportConfig(PretrainedConfig):
     eos_token_id: int = 2
     decoder_start_token_id: int = 1
     attention_guidance: float = 0.0
+    temperature: float = 1.0
+    grounded_share: float = 0.5
+    ask_scale: float = 1.0
+    ask_offset: float = 0.0
+    familiar_distance: float = 0.0
     is_encoder_decoder: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -80,6 +96,17 @@ class ReportConfig(PretrainedConfig):
                 f"image_size must be a multiple of stem_stride, got {self.image_size} and "
                 f"{self.stem_stride}"
             )
+        if self.fine_stride and (not self.stem or self.stem_stride % self.fine_stride):
+            raise ConfigError(
+                f"fine_stride {self.fine_stride} needs a stem whose stem_stride, "
+                f"{self.stem_stride}, is a multiple of it"
+            )
+        if not self.temperature > 0:
+            raise ConfigError(f"temperature must be above 0, got {self.temperature}")
+        if not 0 <= self.grounded_share <= 1:
+            raise ConfigError(f"grounded_share must be in [0, 1], got {self.grounded_share}")
+        if not self.familiar_distance >= 0:
+            raise ConfigError(f"familiar_distance must be 0 or above, got {self.familiar_distance}")
         if refused := _REFUSED_ARGUMENTS & self.encoder_arguments.keys():
             raise ConfigError(
                 f"encoder_arguments may not hold {sorted(refused)}: image_size sets the size, "

@@ -105,18 +105,17 @@ class _Step:
         self.decoder: Decoder = model.decoder
         self.cross_keys = [keys.contiguous() for keys in memory.cross_keys_layers.unbind(1)]
         self.cross_values = [values.contiguous() for values in memory.cross_values_layers.unbind(1)]
-        mask = memory.patch_mask
-        self.patch_mask = None if bool(mask.all()) else mask
+        self.bias = memory.bias(model.grid)
         self.beams = beams
         self.tokens = 0
-        rows = mask.shape[0] * beams
+        rows = memory.patch_mask.shape[0] * beams
         shape = (2, config.layers, rows, config.heads, limit, config.width // config.heads)
         self.held = memory.cross_keys_layers.new_empty(shape)
 
     def __call__(self, chosen: Tensor) -> Tensor:
         """The last token of each row (rows,) -> logits of the next (rows, vocabulary)."""
         logits, _ = self.decoder(
-            chosen[:, None], self.cross_keys, self.cross_values, self.patch_mask, self
+            chosen[:, None], self.cross_keys, self.cross_values, self.bias, self
         )
         self.tokens += 1
         return logits[:, 0].float()
@@ -143,8 +142,8 @@ class _Step:
         self.held = self.held.index_select(2, rows.flatten())
         self.cross_keys = [keys[studies] for keys in self.cross_keys]
         self.cross_values = [values[studies] for values in self.cross_values]
-        if self.patch_mask is not None:
-            self.patch_mask = self.patch_mask[studies]
+        if self.bias is not None:
+            self.bias = self.bias[studies]
 
 
 def _worth_leaving(finished: Tensor) -> bool:

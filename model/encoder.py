@@ -5,8 +5,10 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import HybridEmbed, build_sincos2d_pos_embed
+from timm.layers import build_sincos2d_pos_embed
+from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
 from model.config import ReportConfig
 from model.errors import ConfigError
@@ -16,6 +18,8 @@ __all__ = ["Encoder"]
 PLACE_WIDTH = 64
 LONGEST_WAVE = 100.0
 """In patches, over 2 pi: the code's slowest part tells all rows of a picture apart."""
+FINE_WIDTH = 96
+FINE_BLOCKS = 2
 
 
 class Encoder(nn.Module):
@@ -31,40 +35,90 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ReportConfig) -> None:
         super().__init__()
-        trunk = _trunk(config)
-        self.trunk = trunk
-        self.width: int = trunk.num_features
-        size = (config.image_size, config.image_size)
-        self.grid: tuple[int, int] = trunk.patch_embed.dynamic_feat_size(size)
+        self.stem = _stem(config)
+        self.trunk = _trunk(config, self.stem)
+        self.width: int = self.trunk.num_features
+        coarse = self.trunk.patch_embed.grid_size
+        self.coarse_grid: tuple[int, int] = coarse
         self.place = nn.Linear(PLACE_WIDTH, self.width, bias=False)
         nn.init.zeros_(self.place.weight)
+        self.fine: FineGrid | None = None
+        self.grid: tuple[int, int] = coarse
+        if self.stem is not None and config.fine_stride is not None:
+            finer = config.stem_stride // config.fine_stride
+            self.grid = (coarse[0] * finer, coarse[1] * finer)
+            self.fine = FineGrid(self.stem.feature_info.channels()[0], self.width)
 
     def forward(self, pictures: Tensor) -> Tensor:
+        features = [pictures] if self.stem is None else self.stem(pictures)
         # Class and register tokens lie nowhere on the picture: a map must not count them.
-        patches = self.trunk.forward_features(pictures)[:, self.trunk.num_prefix_tokens :]
-        return patches + self.place(self._places(patches.device))
+        patches = self.trunk.forward_features(features[-1])[:, self.trunk.num_prefix_tokens :]
+        patches = patches + self.place(self._places(patches.device))
+        if self.fine is None:
+            return patches
+        return self.fine(patches.transpose(1, 2).unflatten(2, self.coarse_grid), features[0])
 
     def _places(self, device: torch.device) -> Tensor:
         """(patches, PLACE_WIDTH). Made anew each time: a buffer that is not stored is a trap."""
         return build_sincos2d_pos_embed(
-            list(self.grid), PLACE_WIDTH, temperature=LONGEST_WAVE, device=device
+            list(self.coarse_grid), PLACE_WIDTH, temperature=LONGEST_WAVE, device=device
         )
 
 
-def _trunk(config: ReportConfig) -> Any:
-    """The timm transformer, its patches cut by a convolutional stem where there is one."""
+class FineGrid(nn.Module):
+    """The transformer's patches, cut finer with what the stem saw at a smaller stride.
+
+    As a feature pyramid does (Lin et al. 2017): the coarse map, which knows the whole picture, is
+    enlarged and meets the finer one, which knows where edges are; convolutions mix the two. A
+    nodule of eight pixels is lost among patches of sixteen, and its heatmap with it.
+    """
+
+    def __init__(self, fine_width: int, width: int) -> None:
+        super().__init__()
+        self.lateral = nn.Conv2d(fine_width, FINE_WIDTH, 1)
+        self.reduce = nn.Conv2d(width, FINE_WIDTH, 1, bias=False)
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(FINE_WIDTH) for _ in range(FINE_BLOCKS)))
+        self.norm = nn.LayerNorm(FINE_WIDTH)
+        self.expand = nn.Linear(FINE_WIDTH, width)
+        nn.init.zeros_(self.expand.weight)
+        nn.init.zeros_(self.expand.bias)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Coarse (pictures, width, rows, columns), the finer map -> (pictures, patches, width)."""
+        size = fine.shape[-2:]
+        mixed = self.lateral(fine) + F.interpolate(self.reduce(coarse), size=size, mode="bilinear")
+        detail = self.expand(self.norm(self.blocks(mixed).flatten(2).transpose(1, 2)))
+        return F.interpolate(coarse, size=size, mode="bilinear").flatten(2).transpose(1, 2) + detail
+
+
+def _stem(config: ReportConfig) -> Any:
+    """The convolutional network whose maps of stem_stride, and of fine_stride before it, count."""
+    if config.stem is None:
+        return None
+    _known(config.stem)
+    make: Any = partial(timm.create_model, config.stem, features_only=True, in_chans=1)
+    strides = make().feature_info.reduction()
+    wanted = [config.fine_stride, config.stem_stride]
+    if any(stride not in strides for stride in wanted if stride is not None):
+        raise ConfigError(
+            f"stem {config.stem!r} has no feature map of stride {config.stem_stride} or "
+            f"{config.fine_stride}: stem_stride and fine_stride can be of {strides}"
+        )
+    places = sorted({strides.index(stride) for stride in wanted if stride is not None})
+    return make(out_indices=tuple(places))
+
+
+def _trunk(config: ReportConfig, stem: Any) -> Any:
+    """The timm transformer, of the picture or, where there is a stem, of its last map."""
+    size, channels = config.image_size, 1
     arguments: dict[str, Any] = {"global_pool": "", **config.encoder_arguments}
-    if config.stem is not None:
-        patches = _stem(config.stem, config.stem_stride, config.image_size)
-        arguments = {"patch_size": 1, **arguments, "embed_layer": patches}
+    if stem is not None:
+        size, channels = size // config.stem_stride, stem.feature_info.channels()[-1]
+        arguments = {"patch_size": 1, **arguments}
     _known(config.encoder)
     try:
         return timm.create_model(
-            config.encoder,
-            img_size=config.image_size,
-            in_chans=1,
-            num_classes=0,
-            **arguments,
+            config.encoder, img_size=size, in_chans=channels, num_classes=0, **arguments
         )
     except (RuntimeError, TypeError, AssertionError) as error:
         raise ConfigError(
@@ -77,21 +131,3 @@ def _known(name: str) -> None:
     # A name like "hf-hub:..." would make timm fetch what it names.
     if not timm.is_model(name):
         raise ConfigError(f"{name!r} is no model of timm {timm.__version__}: see timm.list_models")
-
-
-def _stem(name: str, stride: int, image_size: int) -> partial:
-    """The patch embedding: a convolutional network up to the stride asked for."""
-    _known(name)
-    make: Any = partial(timm.create_model, name, features_only=True, in_chans=1)
-    strides = make().feature_info.reduction()
-    if stride not in strides:
-        raise ConfigError(
-            f"stem {name!r} has no feature map of stride {stride}: stem_stride can be one of "
-            f"{strides}"
-        )
-    return partial(
-        HybridEmbed,
-        backbone=make(out_indices=(strides.index(stride),)),
-        feature_size=image_size // stride,  # given, or HybridEmbed measures it by a forward pass
-        feature_ratio=stride,
-    )

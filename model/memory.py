@@ -1,8 +1,10 @@
 """What the decoder reads while it writes: a study's patches, and the tokens so far."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from transformers.utils import ModelOutput
 
@@ -11,13 +13,18 @@ __all__ = ["Memory", "TokenCache"]
 
 @dataclass
 class Memory(ModelOutput):
-    """What the decoder reads of a batch of studies. The pictures' patches follow one another.
+    """What the decoder reads of a batch of studies.
+
+    First comes the sink, a place that is on no picture: softmax must put a token's attention
+    somewhere, and what a function word does not need would otherwise fall on some patch and look
+    like a finding (Xiao et al. 2024, Efficient Streaming Language Models with Attention Sinks;
+    here the sink is learned). The pictures' patches follow one another.
 
     Attributes:
-        last_hidden_state: the encoder's features, (batch, patches, encoder width).
-        cross_keys_layers: (batch, layers, heads, patches, head_dim).
-        cross_values_layers: (batch, layers, heads, patches, head_dim).
-        patch_mask: (batch, patches), True where a study has the patch; studies with fewer
+        last_hidden_state: the encoder's features, (batch, 1 + patches, encoder width).
+        cross_keys_layers: (batch, layers, heads, 1 + patches, head_dim).
+        cross_values_layers: (batch, layers, heads, 1 + patches, head_dim).
+        patch_mask: (batch, 1 + patches), True where a study has the patch; studies with fewer
             pictures than the batch's longest end in False.
     """
 
@@ -27,8 +34,35 @@ class Memory(ModelOutput):
     cross_values_layers: Tensor = None  # type: ignore[assignment]
     patch_mask: Tensor = None  # type: ignore[assignment]
 
-    def studies(self, rows: Tensor) -> "Memory":
-        """The memory of some studies only, rows (studies,) of long or bool."""
+    def bias(self, grid: tuple[int, int]) -> Tensor | None:
+        """What is added to every comparison with the patches, (batch, 1 + patches), or None for 0.
+
+        Minus infinity for patches that are not there. The sink counts once for every picture, so
+        that a picture read twice takes no more from it than a picture read once.
+
+        Args:
+            grid: (rows, columns) of patches on one picture.
+        """
+        a_picture = grid[0] * grid[1]
+        if self.patch_mask.shape[1] <= 1 + a_picture and bool(self.patch_mask.all()):
+            return None
+        pictures = self.patch_mask[:, 1:].sum(1) / a_picture
+        bias = torch.zeros_like(self.patch_mask, dtype=torch.float32)
+        bias.masked_fill_(~self.patch_mask, -math.inf)
+        bias[:, 0] = pictures.clamp(min=1).log()
+        return bias
+
+    def without_pictures(self) -> "Memory":
+        """The same studies with nothing to look at but the sink: what the text alone suggests."""
+        return Memory(
+            last_hidden_state=self.last_hidden_state[:, :1],
+            cross_keys_layers=self.cross_keys_layers[:, :, :, :1],
+            cross_values_layers=self.cross_values_layers[:, :, :, :1],
+            patch_mask=self.patch_mask[:, :1],
+        )
+
+    def studies(self, rows: Tensor | slice) -> "Memory":
+        """The memory of some studies only, rows (studies,) of long or bool, or uncopied a slice."""
         return Memory(**{name: field[rows] for name, field in self.items()})
 
 

@@ -1,7 +1,6 @@
 """A timm vision transformer and a decoder that reads its patches by cross-attention.
 
-Where to read first: `attend` is softmax(Q K^T / sqrt(d)) V, and `CrossAttention` says who asks
-(queries: the tokens written so far) and who answers (keys and values: the patches).
+Where to read first: attention.py, whose `attend` is softmax(Q K^T / sqrt(d)) V.
 
 Axes always come in the order (batch, layers, heads, tokens, patches). Knows nothing of files,
 text, or how tokens are chosen.
@@ -17,112 +16,13 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
+from model.attention import CrossAttention, SelfAttention
 from model.config import ReportConfig
 from model.encoder import Encoder
 from model.errors import DataError
 from model.memory import Memory, TokenCache
 
-__all__ = ["Memory", "ReportConfig", "ReportModel", "attend"]
-
-
-def attend(
-    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, Attention Is All You Need).
-
-    Every query is compared with every key; the softmax turns one query's comparisons into
-    shares that sum to 1; the answer is the values, mixed by those shares.
-
-    Args:
-        queries: what each token is looking for, (batch, heads, tokens, head_dim).
-        keys: what each patch has to offer, (batch, heads, patches, head_dim).
-        values: what a token receives from the patch, (batch, heads, patches, head_dim).
-        mask: True where a token may look, broadcastable to (batch, heads, tokens, patches).
-
-    Returns:
-        The answers (batch, heads, tokens, head_dim) and the attention, float32
-        (batch, heads, tokens, patches): each row sums to 1.
-    """
-    scores = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
-    attention = torch.softmax(scores, dim=-1, dtype=torch.float32)
-    return attention.to(values.dtype) @ values, attention
-
-
-class CrossAttention(nn.Module):
-    """Tokens ask, patches answer: where on the picture the decoder looks for its next token."""
-
-    def __init__(self, config: ReportConfig, memory_width: int) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.query = nn.Linear(config.width, config.width)
-        self.key = nn.Linear(memory_width, config.width)
-        self.value = nn.Linear(memory_width, config.width)
-        self.output = nn.Linear(config.width, config.width)
-
-    def project(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, patches, memory width) -> keys and values (batch, heads, patches, head_dim)."""
-        return _split(self.key(patches), self.heads), _split(self.value(patches), self.heads)
-
-    def forward(
-        self,
-        hidden: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        patch_mask: Tensor | None,
-        need_attention: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        """One look at the picture per token.
-
-        Args:
-            hidden: (rows, tokens, width). Rows are studies, or studies x beams: the beams of
-                a study then ask as if they were further tokens, so that keys and values
-                need not be repeated for them.
-            keys, values: (studies, heads, patches, head_dim).
-            patch_mask: bool, (studies, patches), or None where every patch is there.
-
-        Returns:
-            (rows, tokens, width) and, if asked for, attention (rows, heads, tokens, patches).
-        """
-        rows, tokens, width = hidden.shape
-        studies = keys.shape[0]
-        queries = _split(self.query(hidden).view(studies, -1, width), self.heads)
-        mask = None if patch_mask is None else patch_mask[:, None, None, :]
-        if not need_attention:
-            mixed = F.scaled_dot_product_attention(queries, keys, values, mask)
-            return self.output(_merge(mixed).view(rows, tokens, width)), None
-        mixed, attention = attend(queries, keys, values, mask)
-        attention = attention.unflatten(2, (rows // studies, tokens)).transpose(1, 2).flatten(0, 1)
-        return self.output(_merge(mixed).view(rows, tokens, width)), attention
-
-
-class SelfAttention(nn.Module):
-    """Tokens ask the tokens before them, and themselves."""
-
-    def __init__(self, config: ReportConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.query_key_value = nn.Linear(config.width, 3 * config.width)
-        self.output = nn.Linear(config.width, config.width)
-
-    def forward(self, hidden: Tensor, cache: TokenCache | None, layer: int) -> Tensor:
-        """(rows, tokens, width) -> the same shape; tokens follow those in the cache."""
-        # As if three projections of `heads` each, in one multiplication.
-        projected = _split(self.query_key_value(hidden), 3 * self.heads)
-        queries, keys, values = projected.split(self.heads, dim=1)
-        tokens = queries.shape[2]
-        if cache is not None:
-            keys, values = cache.update(keys, values, layer)
-        past = keys.shape[2] - tokens
-        mask = None
-        if tokens > 1 and past:
-            everything = torch.ones(tokens, past + tokens, dtype=torch.bool, device=hidden.device)
-            mask = everything.tril(past)
-        mixed = F.scaled_dot_product_attention(
-            queries, keys, values, mask, is_causal=tokens > 1 and not past
-        )
-        return self.output(_merge(mixed))
+__all__ = ["Decoder", "Memory", "ReportConfig", "ReportModel"]
 
 
 class MLP(nn.Module):
@@ -157,14 +57,14 @@ class DecoderLayer(nn.Module):
         hidden: Tensor,
         keys: Tensor,
         values: Tensor,
-        patch_mask: Tensor | None,
+        bias: Tensor | None,
         cache: TokenCache | None,
         need_attention: bool,
     ) -> tuple[Tensor, Tensor | None]:
         read = self.self_attention(self.self_norm(hidden), cache, self.index)
         hidden = hidden + self.dropout(read)
         seen, attention = self.cross_attention(
-            self.cross_norm(hidden), keys, values, patch_mask, need_attention
+            self.cross_norm(hidden), keys, values, bias, need_attention
         )
         hidden = hidden + self.dropout(seen)
         return hidden + self.dropout(self.mlp(self.mlp_norm(hidden))), attention
@@ -204,9 +104,10 @@ class Decoder(nn.Module):
         tokens: Tensor,
         cross_keys: tuple[Tensor, ...],
         cross_values: tuple[Tensor, ...],
-        patch_mask: Tensor | None,
+        bias: Tensor | None,
         cache: TokenCache | None = None,
         need_attention: bool = False,
+        first_attention: int = 0,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Scores of what follows each token.
 
@@ -214,7 +115,9 @@ class Decoder(nn.Module):
             tokens: ids, (rows, tokens); they follow those in the cache.
             cross_keys, cross_values: per layer (studies, heads, patches, head_dim); rows are
                 studies, or studies x beams.
-            patch_mask: bool, (studies, patches), or None where every patch is there.
+            bias: the memory's, (studies, 1 + patches), or None.
+            need_attention: also return it, of the layers from `first_attention` on; the explicit
+                softmax costs more than the fused one.
 
         Returns:
             logits (rows, tokens, vocabulary) and, if asked for, per layer the attention
@@ -231,7 +134,8 @@ class Decoder(nn.Module):
         hidden = self.dropout(self.tokens(tokens) + self.positions.weight[past:end])
         attentions: list[Tensor] = []
         for layer, keys, values in zip(self.layers, cross_keys, cross_values, strict=True):
-            hidden, attention = layer(hidden, keys, values, patch_mask, cache, need_attention)
+            explicit = need_attention and layer.index >= first_attention
+            hidden, attention = layer(hidden, keys, values, bias, cache, explicit)
             if attention is not None:
                 attentions.append(attention)
         # Input and output embeddings are one matrix (Press and Wolf 2017).
@@ -244,19 +148,32 @@ class ReportModel(PreTrainedModel, GenerationMixin):
     config: ReportConfig
     config_class = ReportConfig
     main_input_name = "pictures"
+    feature_mean: Tensor
+    feature_precision: Tensor
 
     def __init__(self, config: ReportConfig) -> None:
         super().__init__(config)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, self.encoder.width)
+        # One more place to look than the patches: a token that needs none of them looks here.
+        self.sink = nn.Parameter(torch.zeros(self.encoder.width))
+        # Of the pictures' mean patches (familiarity.py); all zero where nothing was fitted.
+        width = self.encoder.width
+        self.register_buffer("feature_mean", torch.zeros(width))
+        self.register_buffer("feature_precision", torch.zeros(width, width))
+        self.register_load_state_dict_pre_hook(_as_not_fitted)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing that is drawn: decoder and timm draw their own weights when they are made.
 
-        What timm computes and does not store (rotary tables) is computed again: from_pretrained
-        leaves it empty.
+        What timm computes and does not store (rotary tables) is computed again, and what is not
+        fitted yet is zero: from_pretrained leaves both empty.
         """
+        if module is self:
+            for fitted in (self.feature_mean, self.feature_precision):
+                # Passes over what was loaded: transformers marks it and replaces this function.
+                nn.init.zeros_(fitted)
         restore = getattr(module, "init_non_persistent_buffers", None)
         if restore is not None:
             restore()
@@ -293,7 +210,11 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             features = present.new_zeros(batch, count, *present.shape[1:])
             features[picture_mask] = present
         patch_mask = picture_mask.repeat_interleave(features.shape[2], dim=1)
-        return self._memory(features.flatten(1, 2), patch_mask)
+        sink = self.sink.to(features.dtype).expand(batch, 1, -1)
+        return self._memory(
+            torch.cat((sink, features.flatten(1, 2)), dim=1),
+            torch.cat((patch_mask.new_ones(batch, 1), patch_mask), dim=1),
+        )
 
     def _memory(self, patches: Tensor, patch_mask: Tensor) -> Memory:
         looks = [layer.cross_attention for layer in self.decoder.layers]
@@ -346,7 +267,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             decoder_input_ids,
             memory.cross_keys_layers.unbind(1),
             memory.cross_values_layers.unbind(1),
-            memory.patch_mask,
+            memory.bias(self.grid),
             cache,
             bool(output_attentions),
         )
@@ -388,12 +309,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         return super().generate(encoder_outputs=memory, **kwargs)  # type: ignore[misc]
 
 
-def _split(hidden: Tensor, heads: int) -> Tensor:
-    """(batch, tokens, width) -> (batch, heads, tokens, head_dim)."""
-    batch, tokens, width = hidden.shape
-    return hidden.view(batch, tokens, heads, width // heads).transpose(1, 2)
-
-
-def _merge(hidden: Tensor) -> Tensor:
-    """(batch, heads, tokens, head_dim) -> (batch, tokens, width)."""
-    return hidden.transpose(1, 2).flatten(2)
+def _as_not_fitted(model: ReportModel, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Weights as training writes them may lack what is fitted afterwards: then it stays zero."""
+    for name in ("feature_mean", "feature_precision"):
+        state.setdefault(prefix + name, torch.zeros_like(getattr(model, name)))

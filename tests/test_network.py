@@ -7,8 +7,9 @@ import torch
 from tiny import tiny_config, tiny_model, tiny_pictures
 from torch.testing import assert_close
 
+from model.attention import attend
 from model.errors import ConfigError, DataError
-from model.network import ReportConfig, ReportModel, attend
+from model.network import ReportConfig, ReportModel
 
 TOKENS = torch.tensor([[1, 5, 6, 7], [1, 8, 3, 11]])
 PAIR = torch.tensor([[1, 5, 6, 7]])
@@ -33,15 +34,28 @@ def test_attention_asked_for_changes_no_score() -> None:
     assert_close(fused.logits, explicit.logits, atol=1e-5, rtol=1e-5)
 
 
-def test_attention_sums_to_one_over_present_patches_only() -> None:
+def test_attention_sums_to_one_over_the_sink_and_present_patches() -> None:
     model = tiny_model(1)
     memory = model.encode(tiny_pictures(0, 2, 2), torch.tensor([[True, True], [True, False]]))
     output = model(TOKENS, encoder_outputs=memory, output_attentions=True)
     assert len(output.cross_attentions) == model.config.layers
     for attention in output.cross_attentions:
-        assert attention.shape == (2, 2, 4, 32)
+        assert attention.shape == (2, 2, 4, 1 + 32)
         assert_close(attention.sum(-1), torch.ones(2, 2, 4))
-        assert (attention[1, :, :, 16:] == 0).all()
+        assert (attention[1, :, :, 17:] == 0).all()
+        assert (attention[:, :, :, :17] > 0).all()
+
+
+def test_without_pictures_no_picture_matters() -> None:
+    """And the sink gets it all: what is left is what the text alone suggests."""
+    model = tiny_model(1)
+    blind = [model.encode(tiny_pictures(seed, 2)).without_pictures() for seed in (0, 1)]
+    outputs = [model(TOKENS, encoder_outputs=memory, output_attentions=True) for memory in blind]
+    assert torch.equal(outputs[0].logits, outputs[1].logits)
+    assert all((attention == 1).all() for attention in outputs[0].cross_attentions)
+    masked = model.encode(tiny_pictures(0, 2))
+    masked.patch_mask[:, 1:] = False  # as training leaves out a study's picture
+    assert_close(model(TOKENS, encoder_outputs=masked).logits, outputs[0].logits)
 
 
 def test_a_token_is_scored_without_those_after_it() -> None:
@@ -58,7 +72,11 @@ def test_the_same_picture_twice_reads_as_once() -> None:
     model = tiny_model(3)
     once = tiny_pictures(4, 1)
     twice = once.repeat(1, 2, 1, 1, 1)
-    assert_close(model(PAIR, twice).logits, model(PAIR, once).logits, atol=1e-5, rtol=1e-5)
+    read = [model(PAIR, pictures, output_attentions=True) for pictures in (once, twice)]
+    assert_close(read[1].logits, read[0].logits, atol=1e-5, rtol=1e-5)
+    for alone, double in zip(read[0].cross_attentions, read[1].cross_attentions, strict=True):
+        assert_close(double[..., 0], alone[..., 0])
+        assert_close(double[..., 1:17] + double[..., 17:], alone[..., 1:])
 
 
 def test_a_study_reads_the_same_in_a_batch_with_more_pictures() -> None:
@@ -129,37 +147,57 @@ STEM = {
     "stem": "test_resnet",
     "stem_stride": 8,
 }
+FINE = {**STEM, "fine_stride": 4}
 ROTARY = {
     "encoder": "vit_small_patch16_dinov3",
     "encoder_arguments": {"depth": 1, "embed_dim": 32, "num_heads": 2, "patch_size": 8},
 }
 
 
-@pytest.mark.parametrize("shape", [{}, STEM, ROTARY], ids=["class token", "stem", "rotary"])
-def test_any_encoder_gives_patches_only_and_comes_back(shape, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("shape", "grid"),
+    [({}, (4, 4)), (STEM, (4, 4)), (FINE, (8, 8)), (ROTARY, (4, 4))],
+    ids=["class token", "stem", "fine", "rotary"],
+)
+def test_any_encoder_gives_patches_only_and_comes_back(shape, grid, tmp_path) -> None:
     model = tiny_model(0, **shape)
     model.save_pretrained(tmp_path)
     again = ReportModel.from_pretrained(tmp_path).eval()
     pictures = tiny_pictures(0, 2)
-    assert model.grid == (4, 4)
-    assert model.encode(pictures).last_hidden_state.shape == (2, 16, 32)
+    assert model.grid == grid
+    assert model.encode(pictures).last_hidden_state.shape == (2, 1 + grid[0] * grid[1], 32)
     assert again.config.encoder_arguments == model.config.encoder_arguments
     assert torch.equal(again(TOKENS, pictures).logits, model(TOKENS, pictures).logits)
 
 
-def test_patches_follow_the_pictures_rows() -> None:
-    model = tiny_model(0, **STEM)
-    black = torch.full((1, 1, 1, 32, 32), -1.0)
+@pytest.mark.parametrize(("shape", "place"), [(STEM, (2, 0)), (FINE, (5, 1))])
+def test_patches_follow_the_pictures_rows(shape, place) -> None:
+    encoder = tiny_model(0, **shape).encoder
+    torch.nn.init.normal_(encoder.fine.expand.weight) if encoder.fine else None
+    black = torch.full((1, 1, 32, 32), -1.0)
     bright = black.clone()
     bright[..., 20:22, 4:6] = 1.0
-    before, after = (model.encoder.trunk.patch_embed(p.flatten(0, 1)) for p in (black, bright))
-    place = int((after - before).square().sum(-1).argmax())
-    assert divmod(place, 4) == (2, 0)
+    with torch.no_grad():
+        before, after = (encoder(picture)[0] for picture in (black, bright))
+    brightest = int((after - before).square().sum(-1).argmax())
+    assert divmod(brightest, encoder.grid[1]) == place
+
+
+def test_a_finer_grid_begins_as_the_coarse_one_enlarged() -> None:
+    """So that a model trained without it can go on with it."""
+    fine, coarse = tiny_model(0, **FINE).encoder, tiny_model(0, **STEM).encoder
+    fine.load_state_dict(coarse.state_dict(), strict=False)
+    picture = tiny_pictures(0, 1)[0]
+    with torch.no_grad():
+        patches = coarse(picture).transpose(1, 2).unflatten(2, (4, 4))
+        enlarged = torch.nn.functional.interpolate(patches, size=(8, 8), mode="bilinear")
+        assert_close(fine(picture), enlarged.flatten(2).transpose(1, 2))
 
 
 def test_another_size_gives_another_grid() -> None:
     assert tiny_model(0, image_size=48).grid == (6, 6)
     assert tiny_model(0, **{**STEM, "image_size": 64}).grid == (8, 8)
+    assert tiny_model(0, **{**FINE, "image_size": 64}).grid == (16, 16)
 
 
 def test_memory_of_generate_is_left_alone() -> None:

@@ -21,7 +21,9 @@ from training.losses import (
     guidance_loss,
     guided,
     inside,
+    looked_for,
     presence_loss,
+    sink_loss,
     token_loss,
 )
 from training.train import Training, run
@@ -41,7 +43,7 @@ encoder = "vit_tiny_patch16_224"
 encoder_arguments = {{ depth = 1, embed_dim = 48, num_heads = 3, patch_size = 8 }}
 image_size = {SIZE}
 width = 48
-layers = 2
+layers = 3
 heads = 3
 dropout = 0.1
 max_tokens = 40
@@ -106,7 +108,8 @@ def test_guidance_makes_the_decoder_look_at_the_finding(settings: Path) -> None:
                 batch.tokens[:, :-1], pictures=batch.model_pictures(), output_attentions=True
             )
         attention = guided(output.cross_attentions)
-        scores[weight] = float(guidance_loss(attention, batch.mentions, batch.coverage))
+        area = looked_for(batch.coverage, training.model.grid)
+        scores[weight] = float(guidance_loss(attention, batch.mentions, area))
         assert training.model.config.attention_guidance == float(weight)
     assert scores["0.3"] < scores["0.0"] / 2
 
@@ -184,13 +187,13 @@ def test_larger_pictures_can_start_from_the_weights_of_smaller_ones(
     assert larger.model.grid == (16, 16)
     assert torch.isfinite(torch.tensor([step["tokens"] for step in larger.steps()])).all()
     with pytest.raises(ConfigError, match="do not fit"):
-        Training(config(settings, *overrides, "model.layers=3"))
+        Training(config(settings, *overrides, "model.layers=4"))
 
 
 def test_guidance_reads_the_row_that_chose_the_token() -> None:
     """labels[1] speaks of patch 2. Row 1 chose it, whatever rows 0 and 2 look at."""
-    attention = torch.full((1, 1, 1, 3, 4), 0.0)
-    attention[..., 0, 0] = attention[..., 1, 2] = attention[..., 2, 3] = 1.0
+    attention = torch.full((1, 1, 1, 3, 1 + 4), 0.0)
+    attention[..., 0, 1] = attention[..., 1, 3] = attention[..., 2, 4] = 1.0
     mentions = torch.tensor([[[0.0], [1.0], [0.0]]])
     coverage = torch.tensor([[[0.0, 0.0, 0.5, 0.0]]])
     assert guidance_loss(attention, mentions, coverage) == pytest.approx(0.0, abs=1e-6)
@@ -200,17 +203,33 @@ def test_guidance_reads_the_row_that_chose_the_token() -> None:
     assert pointing(late, mentions, coverage) == (0, 1)
 
 
+def test_what_falls_on_the_sink_is_missing_from_the_finding_and_right_for_other_words() -> None:
+    attention = torch.tensor([0.5, 0.25, 0.25, 0.0, 0.0]).expand(2, 1, 3, 2, 5)
+    mentions = torch.tensor([[[1.0], [0.0]]])
+    area = torch.tensor([[[1.0, 1.0, 0.0, 0.0]]])
+    half = torch.tensor(0.5).log().neg().item()
+    assert guidance_loss(attention, mentions, area) == pytest.approx(half)
+    assert sink_loss(attention, ~mentions.any(-1)) == pytest.approx(half)
+    assert sink_loss(attention, torch.zeros(1, 2, dtype=torch.bool)) == 0
+
+
+def test_a_map_should_cover_the_finding_and_less_strongly_its_box() -> None:
+    diagonal = torch.diag(torch.tensor([0.4, 0.4, 0.0])).flatten()[None, None]
+    wanted = looked_for(diagonal, (3, 3))[0, 0].reshape(3, 3)
+    assert wanted.tolist() == [[1.5, 0.5, 0.0], [0.5, 1.5, 0.0], [0.0, 0.0, 0.0]]
+
+
 def test_the_guided_layers_are_the_late_ones() -> None:
     layers = tuple(torch.full((1, 1, 1, 1), float(i)) for i in range(3))
     assert guided(layers).flatten().tolist() == [1.0, 2.0]
 
 
 def test_a_finding_out_of_the_picture_guides_nothing() -> None:
-    attention = torch.full((2, 1, 3, 2, 4), 0.25)
+    attention = torch.full((2, 1, 3, 2, 1 + 4), 0.2)
     mentions = torch.ones(1, 2, 1)
     assert guidance_loss(attention, mentions, torch.zeros(1, 1, 4)) == 0
     seen = guidance_loss(attention, mentions, torch.tensor([[[0.0, 0.0, 0.1, 0.0]]]))
-    assert seen == pytest.approx(-torch.tensor(0.25).log().item())
+    assert seen == pytest.approx(-torch.tensor(0.2).log().item())
 
 
 def test_thin_findings_are_wholly_inside_the_patches_they_cross() -> None:

@@ -33,6 +33,7 @@ class ModelConfig:
     encoder_arguments: dict[str, Any] = field(default_factory=dict)
     stem: str | None = None
     stem_stride: int = 16
+    fine_stride: int | None = None
     image_size: int = 224
     width: int = 192
     layers: int = 3
@@ -101,6 +102,8 @@ class LossConfig:
     label_smoothing: float = 0.0
     guidance: float = 0.3
     """How far the attention of a token is from the area of the finding it speaks of."""
+    sink: float = 0.1
+    """How much a token that speaks of no finding looks at the picture."""
     dense: float = 2.0
     """Which findings lie on which patch, read from the encoder by a head used in training only."""
     presence: float = 0.5
@@ -138,6 +141,9 @@ class TrainConfig:
     workers: int = 1
     """Processes that make batches; 0 makes them in the training process."""
     augment: bool = True
+    blind: float = 0.1
+    """Share of studies whose text is read without the picture: the decoder then learns what the
+    text alone suggests, which is what a word's evidence is measured against."""
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -150,6 +156,8 @@ class TrainConfig:
         for name in ("threads", "workers", "train_studies", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} = {getattr(self, name)}: it may not be negative")
+        if not 0 <= self.blind < 1:
+            raise ConfigError(f"blind = {self.blind}: it is a share, from 0 to less than 1")
         if self.precision not in ("bf16", "float32"):
             raise ConfigError(f"precision = {self.precision!r}: choose 'bf16' or 'float32'")
 

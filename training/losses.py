@@ -20,14 +20,19 @@ __all__ = [
     "guidance_loss",
     "guided",
     "inside",
+    "looked_for",
     "presence_loss",
+    "sink_loss",
     "token_loss",
 ]
 
 SPARSE = -6.0
 """Where the dense head starts: findings are rare on any one patch, as log-odds."""
-AREA = 16.0
-"""Patches that a finding counts as, however many it covers: a nodule is worth a whole lung."""
+AREA = 0.08
+"""Share of the patches that a finding counts as, however many it covers: a nodule is worth a whole
+lung."""
+AROUND = 0.5
+"""Weight of the rectangle around a finding beside the finding itself."""
 
 
 def token_loss(logits: Tensor, labels: Tensor, pad: int, label_smoothing: float) -> Tensor:
@@ -50,6 +55,18 @@ def inside(coverage: Tensor) -> Tensor:
     return (2 * coverage / fullest.clamp(min=1e-6)).clamp(max=1)
 
 
+def looked_for(coverage: Tensor, grid: tuple[int, int]) -> Tensor:
+    """What a heatmap should cover of each finding: (batch, findings, patches), at most 1 + AROUND.
+
+    The finding itself, and less strongly the rectangle around it: that is what a reader's box
+    holds, and what maps are held against where no outline is known (a line crosses its box from
+    corner to corner and fills a third of it).
+    """
+    shape = inside(coverage).unflatten(-1, grid)
+    rectangle = shape.amax(-1, keepdim=True) * shape.amax(-2, keepdim=True)
+    return (shape + AROUND * rectangle).flatten(-2)
+
+
 def guided(attentions: Sequence[Tensor]) -> Tensor:
     """The model's cross_attentions -> (layers, batch, heads, tokens, patches) of the late layers.
 
@@ -58,7 +75,7 @@ def guided(attentions: Sequence[Tensor]) -> Tensor:
     return torch.stack(tuple(attentions[int(len(attentions) * SKIPPED_SHARE) :]))
 
 
-def guidance_loss(attention: Tensor, mentions: Tensor, coverage: Tensor) -> Tensor:
+def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:
     """How far each finding token's heatmap is from the findings it speaks of.
 
     The Kullback-Leibler divergence of the heatmap from the findings' area, spread over patches as
@@ -66,22 +83,39 @@ def guidance_loss(attention: Tensor, mentions: Tensor, coverage: Tensor) -> Tens
     that lies across two patches draws mass to both, so that the map's centre is the lesion's.
 
     Args:
-        attention: the guided layers' cross-attention, (layers, batch, heads, tokens, patches),
-            each row summing to 1. Averaged over layers and heads before the log, as a heatmap is.
+        attention: the guided layers' cross-attention, (layers, batch, heads, tokens, 1 + patches),
+            each row summing to 1, the sink first: what falls there is missing from the area.
+            Averaged over layers and heads before the log, as a heatmap is.
         mentions: float (batch, tokens, findings), 1 where labels[t] speaks of the finding.
-        coverage: (batch, findings, patches), share of each patch covered.
+        area: (batch, findings, patches), see `looked_for`.
 
     Returns:
         Scalar, the mean over tokens that speak of a finding still in the picture; 0 if none does.
     """
-    area = mentions @ coverage  # (batch, tokens, patches)
-    total = area.sum(-1, keepdim=True)
+    wanted = mentions @ area  # (batch, tokens, patches)
+    total = wanted.sum(-1, keepdim=True)
     spoken = total[..., 0] > 0
     if not spoken.any():
         return attention.new_zeros(())
-    target = (area / total.clamp(min=1e-8))[spoken]
-    heatmaps = attention.float().mean(dim=(0, 2))[spoken]
+    target = (wanted / total.clamp(min=1e-8))[spoken]
+    heatmaps = attention.float().mean(dim=(0, 2))[spoken][:, 1:]
     return F.kl_div(heatmaps.clamp(min=1e-8).log(), target, reduction="batchmean")
+
+
+def sink_loss(attention: Tensor, free: Tensor) -> Tensor:
+    """How much the tokens that speak of no finding look at the picture rather than at the sink.
+
+    Minus the log of the sink's share, averaged over layers and heads as a heatmap is. Only the
+    guided layers are asked: the first ones look where they must to decide what to say.
+
+    Args:
+        attention: as for `guidance_loss`.
+        free: bool (batch, tokens), True where labels[t] speaks of no finding and is no padding.
+    """
+    if not free.any():
+        return attention.new_zeros(())
+    share = attention[..., 0].float().mean(dim=(0, 2))[free]
+    return -share.clamp(min=1e-8).log().mean()
 
 
 class DenseHead(nn.Module):
@@ -126,7 +160,7 @@ def dense_loss(logits: Tensor, targets: Tensor) -> Tensor:
     The mean over patches of the sum over findings: a nodule is one patch in two thousand, and a
     mean over all of them would be lost beside the tokens.
     """
-    weight = AREA / targets.sum(1, keepdim=True).clamp(min=1)
+    weight = AREA * targets.shape[1] / targets.sum(1, keepdim=True).clamp(min=1)
     losses = F.binary_cross_entropy_with_logits(
         logits, targets, pos_weight=weight, reduction="none"
     )

@@ -36,7 +36,9 @@ from training.losses import (
     dense_targets,
     guidance_loss,
     guided,
+    looked_for,
     presence_loss,
+    sink_loss,
     token_loss,
 )
 from training.record import card, data_record, initial_record, training_record
@@ -218,20 +220,25 @@ class Training:
         """Each loss times its weight; those turned off are not computed."""
         weights = self.config.losses
         memory = self.model.encode(batch.model_pictures())
+        blind = torch.rand(len(batch.tokens), device=self.device) < self.config.blind
+        memory.patch_mask[blind, 1:] = False
         output = self.model(
             decoder_input_ids=batch.tokens[:, :-1],
             encoder_outputs=memory,
-            output_attentions=weights.guidance > 0,
+            output_attentions=weights.guidance > 0 or weights.sink > 0,
         )
         labels, pad = batch.tokens[:, 1:], self.train_batches.split.pad
         losses = {"tokens": token_loss(output.logits, labels, pad, weights.label_smoothing)}
+        mentions = batch.mentions * ~blind[:, None, None]
         if weights.guidance:
-            attention = guided(output.cross_attentions)
-            losses["guidance"] = weights.guidance * guidance_loss(
-                attention, batch.mentions, batch.coverage
-            )
+            area = looked_for(batch.coverage, self.model.grid)
+            loss = guidance_loss(guided(output.cross_attentions), mentions, area)
+            losses["guidance"] = weights.guidance * loss
+        if weights.sink:
+            free = (labels != pad) & ~batch.mentions.any(-1) & ~blind[:, None]
+            losses["sink"] = weights.sink * sink_loss(guided(output.cross_attentions), free)
         if weights.dense or weights.presence:
-            seen = self.head(memory.last_hidden_state)
+            seen = self.head(memory.last_hidden_state[:, 1:])
             targets = dense_targets(batch.coverage, batch.kinds, len(FINDINGS))
             losses["dense"] = weights.dense * dense_loss(seen, targets)
             losses["presence"] = weights.presence * presence_loss(seen, batch.present())
@@ -280,7 +287,7 @@ class Training:
         save_checkpoint(self.folder / "checkpoint", self.model, self.tokenizer, record, text)
 
 
-LOSSES = ("tokens", "guidance", "dense", "presence")
+LOSSES = ("tokens", "guidance", "sink", "dense", "presence")
 
 
 def _device(name: str) -> torch.device:
@@ -311,11 +318,10 @@ def _model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
     model = ReportModel(_shape(config, tokenizer))
     weights = earlier.state_dict()
     place = "encoder.trunk.pos_embed"
-    if place in weights and earlier.grid != model.grid:  # pictures of another size
+    grids = list(model.encoder.coarse_grid), list(earlier.encoder.coarse_grid)
+    if place in weights and grids[0] != grids[1]:  # pictures of another size
         prefix = earlier.encoder.trunk.num_prefix_tokens
-        weights[place] = resample_abs_pos_embed(
-            weights[place], list(model.grid), list(earlier.grid), prefix
-        )
+        weights[place] = resample_abs_pos_embed(weights[place], *grids, prefix)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

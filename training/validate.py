@@ -26,13 +26,15 @@ def validate(
 
     Returns:
         "loss": mean cross-entropy a token. "pointing": share of finding words whose map is
-        largest on a patch the finding covers. "precision" and "auc": mean over findings of the
-        dense head's average precision and area under the curve; "precision/<finding>" each.
+        largest on a patch the finding covers. "sink": share of attention that the other words
+        leave on the sink. "precision" and "auc": mean over findings of the dense head's average
+        precision and area under the curve; "precision/<finding>" each.
         What the split cannot tell (a finding that never occurs) is left out.
     """
     was_training = model.training
     model.eval()
     losses, tokens, hits, words, scores, truth = 0.0, 0, 0, 0, [], []
+    at_rest, unspoken = 0.0, 0
     for batch in _in_order(batches):
         batch = batch.to(device)
         memory = model.encode(batch.model_pictures())
@@ -43,12 +45,16 @@ def validate(
         count = int((labels != batches.split.pad).sum())
         losses += count * float(token_loss(output.logits, labels, batches.split.pad, 0.0))
         tokens += count
-        hit, asked = pointing(guided(output.cross_attentions), batch.mentions, batch.coverage)
+        attention = guided(output.cross_attentions)
+        hit, asked = pointing(attention, batch.mentions, batch.coverage)
         hits, words = hits + hit, words + asked
-        scores.append(head(memory.last_hidden_state).logsumexp(1).cpu())
+        free = (labels != batches.split.pad) & ~batch.mentions.any(-1)
+        at_rest += float(attention[..., 0].float().mean(dim=(0, 2))[free].sum())
+        unspoken += int(free.sum())
+        scores.append(head(memory.last_hidden_state[:, 1:]).logsumexp(1).cpu())
         truth.append(batch.present().cpu())
     model.train(was_training)
-    result = {"loss": losses / tokens}
+    result = {"loss": losses / tokens, "sink": at_rest / max(1, unspoken)}
     if words:
         result["pointing"] = hits / words
     return result | _presence(torch.cat(scores).numpy(), torch.cat(truth).numpy())
@@ -64,12 +70,12 @@ def pointing(attention: Tensor, mentions: Tensor, coverage: Tensor) -> tuple[int
     """(tokens whose map is largest on a patch of their finding, tokens that speak of one).
 
     Args:
-        attention: (layers, batch, heads, tokens, patches).
+        attention: (layers, batch, heads, tokens, 1 + patches), the sink first.
         mentions: float (batch, tokens, findings); coverage: (batch, findings, patches).
     """
     union = mentions @ coverage
     spoken = union.amax(-1) > 0
-    largest = attention.float().mean(dim=(0, 2)).argmax(-1, keepdim=True)
+    largest = attention[..., 1:].float().mean(dim=(0, 2)).argmax(-1, keepdim=True)
     hit = union.gather(-1, largest).squeeze(-1) > 0
     return int(hit[spoken].sum()), int(spoken.sum())
 
