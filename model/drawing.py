@@ -1,0 +1,53 @@
+"""Maps drawn over pictures: the colours, the letters and the sheets, for whoever shows them.
+
+Images are uint8 (height, width, 3), blue, green, red.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+__all__ = ["LINE_HEIGHT", "blend", "colours", "tiled", "write"]
+
+LINE_HEIGHT = 20
+OPACITY = 0.65
+"""How much of the picture a patch at the top of the scale hides."""
+COLOURS = cv2.COLORMAP_INFERNO
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT_SCALE = 0.45
+WHITE = (235, 235, 235)
+MARGIN = 8
+
+
+def blend(shades: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """A map over a picture; where it is 0 the picture is as it was.
+
+    Args:
+        shades: uint8 (height, width), the picture.
+        level: float (height, width), the map on its scale, in [0, 1].
+    """
+    colour = colours(np.rint(level * 255).astype(np.uint8)).astype(np.float32)
+    opacity = OPACITY * level[..., None]
+    gray = shades.astype(np.float32)[..., None]
+    return np.rint(gray * (1 - opacity) + colour * opacity).astype(np.uint8)
+
+
+def colours(levels: np.ndarray) -> np.ndarray:
+    """uint8 (height, width) on the scale -> its colours."""
+    return cv2.applyColorMap(levels, COLOURS)
+
+
+def write(image: np.ndarray, text: str, x: int, y: int) -> None:
+    """A line of ASCII into an image, its base line beginning at (x, y)."""
+    cv2.putText(image, text, (x, y), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
+
+
+def tiled(tiles: Sequence[np.ndarray], across: int) -> np.ndarray:
+    """Images of one height in rows of `across`, with margins."""
+    width = max(tile.shape[1] for tile in tiles)
+    padded = [np.pad(t, ((0, MARGIN), (0, width - t.shape[1]), (0, 0))) for t in tiles]
+    across = min(across, len(padded))
+    padded += [np.zeros_like(padded[0])] * (-len(padded) % across)
+    rows = [np.hstack(padded[i : i + across]) for i in range(0, len(padded), across)]
+    return np.vstack(rows)
