@@ -44,6 +44,8 @@ class ReportConfig(PretrainedConfig):
             the rest fell on the sink.
         ask_scale, ask_offset: the chance that what is asked for is there is
             sigmoid(ask_scale * evidence + ask_offset) (Platt 1999).
+        finding_scale, finding_offset: the same for what the report itself asserts, of the evidence
+            of its clause.
         familiar_distance: a picture whose features lie farther than this from those of the
             phantoms or radiographs fitted on is told to be unfamiliar; 0 where nothing was fitted.
 
@@ -83,6 +85,8 @@ class ReportConfig(PretrainedConfig):
     grounded_share: float = 0.5
     ask_scale: float = 1.0
     ask_offset: float = 0.0
+    finding_scale: float = 1.0
+    finding_offset: float = 0.0
     familiar_distance: float = 0.0
     is_encoder_decoder: bool = True
 

@@ -7,7 +7,8 @@ CrossRayError
 │   ├── NotARadiograph      a good picture of the wrong kind (CT, colour photograph, cine loop)
 │   └── ImageTooLarge       more bytes, pixels, memory or time than the limits allow
 ├── CheckpointError         a checkpoint folder that is incomplete, altered or of another kind
-├── DataError               a prepared folder or manifest that does not say what it must
+├── DataError               a prepared folder, study or question that does not say what it must
+│   └── RefusedError        a picture that no report should be written on
 └── ConfigError             a setting with a value that cannot work
 
 Each message quotes the offending value and says the way out. Messages never hold patient data.
@@ -21,6 +22,7 @@ __all__ = [
     "ImageError",
     "ImageTooLarge",
     "NotARadiograph",
+    "RefusedError",
     "UndecodableImage",
     "UnsupportedImage",
 ]
@@ -55,7 +57,11 @@ class CheckpointError(CrossRayError):
 
 
 class DataError(CrossRayError):
-    """A prepared folder or manifest that does not say what it must."""
+    """A prepared folder, study or question that does not say what it must."""
+
+
+class RefusedError(DataError):
+    """A picture on which no report should be written: blank, or no chest radiograph."""
 
 
 class ConfigError(CrossRayError):

@@ -6,6 +6,8 @@ Out-of-Distribution Samples). It costs nothing: the decoder needs the same featu
 training/calibrate.py fits what is compared with.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -24,15 +26,14 @@ def picture_features(model: ReportModel, memory: Memory) -> Tensor:
     return patches.mean(dim=2).where(there, torch.nan)
 
 
-def distances(model: ReportModel, memory: Memory) -> Tensor:
-    """Mahalanobis distance of every picture, float32 (batch, pictures), 0 or more.
+def distances(model: ReportModel, features: Tensor) -> Tensor:
+    """Mahalanobis distance, 0 or more, of features (..., encoder width) -> (...).
 
-    NaN where a study has no such picture, 0 everywhere where nothing was fitted.
+    0 for all where nothing was fitted; NaN stays NaN.
     """
-    away = picture_features(model, memory) - model.feature_mean
-    squared = torch.einsum("bpi,ij,bpj->bp", away, model.feature_precision, away)
-    # Rounding may bring it below 0.
-    return squared.clamp(min=0).sqrt()
+    away = features - model.feature_mean
+    squared = ((away @ model.feature_precision) * away).sum(-1)
+    return squared.clamp(min=0).sqrt()  # rounding may bring it below 0
 
 
 def unfamiliar(model: ReportModel, memory: Memory) -> list[tuple[Concern | None, ...]]:
@@ -45,8 +46,8 @@ def unfamiliar(model: ReportModel, memory: Memory) -> list[tuple[Concern | None,
     """
     limit = model.config.familiar_distance
     told = []
-    for study in distances(model, memory).tolist():
-        there = [distance for distance in study if distance == distance]  # NaN: no such picture
+    for study in distances(model, picture_features(model, memory)).tolist():
+        there = [distance for distance in study if not math.isnan(distance)]
         told.append(tuple(_concern(d, limit) if 0 < limit < d else None for d in there))
     return told
 

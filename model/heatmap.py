@@ -1,26 +1,48 @@
-"""Where each word looked: one more pass over the finished text, whatever decoder wrote it.
+"""Where each word looked, and how much the picture had to do with it.
 
-The pass is teacher-forced: the decoder reads the whole text at once, and its cross-attention at
-each position is what it was while writing (held by a test). Knows no pixels and no files.
+The finished text is read back once, whatever decoder wrote it: teacher-forced, so that the
+cross-attention at each position is what it was while writing (held by a test). A second reading
+with no picture tells what the text alone would have suggested. Knows no pixels and no files.
 """
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
+from model.config import ReportConfig
 from model.network import Memory, ReportModel
 
-__all__ = ["SKIPPED_SHARE", "Look", "Word", "looks", "words"]
+__all__ = [
+    "SKIPPED_SHARE",
+    "WORD",
+    "Look",
+    "Span",
+    "State",
+    "Word",
+    "forced",
+    "gather",
+    "looks",
+    "mean_attention",
+    "spanned",
+    "token_places",
+    "words",
+]
 
 # Of the decoder's layers, the first third does not count: the map is the mean of the late ones.
 SKIPPED_SHARE = 1 / 3
 
 # Letters and digits, which a single hyphen or apostrophe may join. Punctuation is no word.
-_WORD = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
+WORD = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
+
+State = Literal["grounded", "not grounded"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +50,12 @@ class Look:
     """What one text's tokens looked at."""
 
     attention: np.ndarray
-    """float32 (tokens, patches), of all the study's pictures: each row sums to 1."""
+    """float32 (tokens, patches), of all the study's pictures: the share of a token's attention that
+    fell on each patch. A row sums to 1 less the share that fell on the sink."""
     log_probabilities: np.ndarray
-    """float32 (tokens,): of each token after those before it, at temperature 1."""
+    """float32 (tokens,): of each token after those before it, at config.temperature."""
+    prior_log_probabilities: np.ndarray
+    """float32 (tokens,): the same with nothing to look at, Memory.without_pictures."""
 
 
 @dataclass(frozen=True)
@@ -42,92 +67,218 @@ class Word:
     """Character after the last: text == report[start:end]."""
     probability: float
     """In (0, 1]: product of its tokens' probabilities, each given all the text before it, at
-    temperature 1 however the text was chosen."""
+    config.temperature however the text was chosen."""
+    evidence: float
+    """In nats: by how much the pictures raised its log-probability over that after the same text
+    with no picture. Near 0: the text alone suggests it. Below 0: the pictures speak against it."""
+    state: State
+    """"grounded" where the share of its attention on the pictures, heatmap.sum(), reaches
+    config.grounded_share: what it says has a place there."""
     heatmap: np.ndarray
-    """float32 (pictures, rows, columns), share of attention per patch: sums to 1 over all
-    pictures. The mean over its tokens, the heads and the late layers."""
+    """float32 (pictures, rows, columns), share of attention per patch: what is missing from 1 fell
+    on no picture. The mean over its tokens, the heads and the late layers."""
 
 
-@torch.inference_mode()
-def looks(model: ReportModel, memory: Memory, texts: list[list[int]]) -> list[Look]:
-    """What each token of finished texts looked at, in one pass over all texts.
+@dataclass(frozen=True)
+class Span:
+    """A phrase, a sentence, or what names a finding: some words together."""
+
+    text: str
+    start: int
+    """First character in the report's text."""
+    end: int
+    """Character after the last: text == report[start:end]."""
+    words: tuple[int, ...]
+    """Which of the report's words."""
+    probability: float
+    """In [0, 1]: product over its words."""
+    evidence: float
+    """In nats: sum over its words."""
+    state: State
+    """"grounded" where one of its words is."""
+    heatmap: np.ndarray
+    """float32 (pictures, rows, columns): the mean of its grounded words' maps; of all its words'
+    where none is grounded, and zeros where it has no word."""
+
+
+def looks(model: ReportModel, memory: Memory, texts: Sequence[list[int]]) -> list[Look]:
+    """What each token of finished texts looked at, and what it owes to the pictures.
 
     Args:
         memory: model.encode's, of the studies the texts were written for.
         texts: token ids per study, without bos (decode's).
     """
+    # On a processor one study at a time stays in its cache and needs no padding.
+    step = 1 if memory.patch_mask.device.type == "cpu" else max(1, len(texts))
+    found = []
+    for first in range(0, len(texts), step):
+        some = slice(first, first + step)
+        part = memory.studies(some)
+        attention, chosen = forced(model, part, texts[some])
+        _, prior = forced(model, part.without_pictures(), texts[some], maps=False)
+        for row, text in enumerate(texts[some]):
+            count = len(text)
+            present = int(part.patch_mask[row].sum())
+            found.append(
+                Look(
+                    attention[row, :count, 1:present].numpy(),
+                    chosen[row, :count].numpy(),
+                    prior[row, :count].numpy(),
+                )
+            )
+    return found
+
+
+@torch.inference_mode()
+def forced(
+    model: ReportModel, memory: Memory, texts: Sequence[list[int]], maps: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Read texts back as if they were being written, all at once.
+
+    Args:
+        memory: of as many studies as texts, or of fewer with several texts each, a study's texts
+            one after another.
+        maps: False: no attention is computed.
+
+    Returns:
+        The attention, float32 (texts, tokens, 1 + patches), [..., 0] the sink's, averaged over
+        heads and late layers (empty without `maps`), and each token's log-probability at
+        config.temperature, float32 (texts, tokens). Both on the CPU; rows are longer than their
+        texts where another is.
+    """
     config = model.config
     longest = max(map(len, texts))
-    device = memory.patch_mask.device
     tokens = torch.full((len(texts), longest), config.pad_token_id)
     for row, text in enumerate(texts):
         tokens[row, : len(text)] = torch.tensor(text, dtype=torch.long)
-    tokens = tokens.to(device)
+    tokens = tokens.to(memory.patch_mask.device)
     # The look that chose a token is the row of the position before it: bos chose the first.
     before = tokens.roll(1, dims=1)
     before[:, :1] = config.bos_token_id
-    output = model(before, encoder_outputs=memory, output_attentions=True)
-    chosen = output.logits.float().log_softmax(-1).gather(2, tokens[:, :, None])[:, :, 0]
-    attention, chosen = _late_mean(output.cross_attentions).cpu(), chosen.cpu()
-    present = memory.patch_mask.cpu()
-    return [
-        Look(
-            attention[row, : len(text), present[row]].numpy(),
-            chosen[row, : len(text)].numpy(),
-        )
-        for row, text in enumerate(texts)
-    ]
+    logits, attentions = model.decoder(
+        before,
+        memory.cross_keys_layers.unbind(1),
+        memory.cross_values_layers.unbind(1),
+        memory.bias(model.grid),
+        need_attention=maps,
+        first_attention=int(config.layers * SKIPPED_SHARE),
+    )
+    logits = logits.float() / config.temperature
+    chosen = -F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none")
+    return mean_attention(attentions).cpu(), chosen.view_as(tokens).cpu()
 
 
-def _late_mean(attentions: tuple[Tensor, ...]) -> Tensor:
-    """Per layer (batch, heads, tokens, patches) -> (batch, tokens, patches)."""
-    late = attentions[int(len(attentions) * SKIPPED_SHARE) :]
-    return torch.stack([layer.mean(dim=1) for layer in late]).mean(dim=0)
+def mean_attention(attentions: tuple[Tensor, ...]) -> Tensor:
+    """Of the late layers, each (texts, heads, tokens, patches) -> (texts, tokens, patches)."""
+    if not attentions:
+        return torch.empty(0)
+    total = attentions[0].sum(dim=1)
+    for layer in attentions[1:]:
+        total += layer.sum(dim=1)
+    return total / (len(attentions) * attentions[0].shape[1])
 
 
 def words(
-    model: ReportModel, memory: Memory, texts: list[list[int]], tokenizer: Tokenizer
+    model: ReportModel, memory: Memory, texts: Sequence[list[int]], tokenizer: Tokenizer
 ) -> list[list[Word]]:
     """The words of each study's text in reading order, with where each looked.
 
     Args: as for `looks`; character places are those in tokenizer.decode(text).
     """
-    rows, columns = model.grid
     return [
-        _gather(tokenizer, text, look, (-1, rows, columns))
+        gather(tokenizer, text, look, model.config, model.grid)
         for text, look in zip(texts, looks(model, memory, texts), strict=True)
     ]
 
 
-def _gather(
-    tokenizer: Tokenizer, tokens: list[int], look: Look, shape: tuple[int, int, int]
+def gather(
+    tokenizer: Tokenizer,
+    tokens: list[int],
+    look: Look,
+    config: ReportConfig,
+    grid: tuple[int, int],
 ) -> list[Word]:
+    """The words of one text, each with what its tokens looked at.
+
+    Args:
+        look: of these tokens.
+        grid: (rows, columns) of patches on one picture.
+    """
     text = tokenizer.decode(tokens)
-    starts, ends = _places(tokenizer, tokens)
-    gathered = []
-    for match in _WORD.finditer(text):
-        own = (starts < match.end()) & (ends > match.start())
-        heatmap = look.attention[own].mean(axis=0, dtype=np.float32)
-        gathered.append(
-            Word(
-                text=match.group(),
-                start=match.start(),
-                end=match.end(),
-                probability=float(np.exp(look.log_probabilities[own].sum())),
-                heatmap=(heatmap / heatmap.sum()).reshape(shape),
-            )
+    found = list(WORD.finditer(text))
+    if not found:
+        return []
+    starts, ends = token_places(tokenizer, tokens)
+    first = np.array([match.start() for match in found])[:, None]
+    after = np.array([match.end() for match in found])[:, None]
+    own = ((starts < after) & (ends > first)).astype(np.float32)  # (words, tokens)
+    maps = own / own.sum(axis=1, keepdims=True) @ look.attention
+    shares = maps.sum(axis=1)
+    logs = own @ look.log_probabilities.astype(np.float64)
+    gains = logs - own @ look.prior_log_probabilities.astype(np.float64)
+    return [
+        Word(
+            text=match.group(),
+            start=match.start(),
+            end=match.end(),
+            probability=math.exp(logs[row]),
+            evidence=float(gains[row]),
+            state="grounded" if shares[row] >= config.grounded_share else "not grounded",
+            heatmap=maps[row].reshape(-1, *grid),
         )
-    return gathered
+        for row, match in enumerate(found)
+    ]
 
 
-def _places(tokenizer: Tokenizer, tokens: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def spanned(
+    text: str,
+    start: int,
+    end: int,
+    told: Sequence[Word],
+    which: Sequence[int],
+    shape: tuple[int, ...],
+) -> Span:
+    """Some words of a text as one.
+
+    Args:
+        text: the whole report's.
+        told: all its words.
+        which: those that count, by their place in `told`.
+        shape: of a word's heatmap, for a span without words.
+    """
+    own = [told[place] for place in which]
+    grounded = [word for word in own if word.state == "grounded"]
+    maps = [word.heatmap for word in grounded or own]
+    return Span(
+        text=text[start:end],
+        start=start,
+        end=end,
+        words=tuple(which),
+        probability=math.prod(word.probability for word in own),
+        evidence=math.fsum(word.evidence for word in own),
+        state="grounded" if grounded else "not grounded",
+        heatmap=np.mean(maps, axis=0) if maps else np.zeros(shape, np.float32),
+    )
+
+
+def token_places(tokenizer: Tokenizer, tokens: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """First and one-past-last character of each token in the decoded text.
 
-    Read off the texts decoded so far, since encoding the text anew may cut it into other
-    tokens. A character of several bytes that is not complete yet decodes to U+FFFD; every token
-    that holds one of its bytes covers it.
+    Read off the tokens' own texts, since encoding the text anew may cut it into other tokens. A
+    character of several bytes that is not complete yet decodes to U+FFFD; every token that holds
+    one of its bytes covers it.
     """
-    prefixes = tokenizer.decode_batch([tokens[:end] for end in range(len(tokens) + 1)])
-    whole = [len(prefix.rstrip("\ufffd")) for prefix in prefixes]
-    begun = [end + (end < len(prefix)) for prefix, end in zip(prefixes, whole, strict=True)]
-    return np.array(whole[:-1]), np.array(begun[1:])
+    starts, ends = [], []
+    place = first = 0  # characters that are complete, and the token that follows them
+    whole = 0
+    for number in range(1, len(tokens) + 1):
+        starts.append(whole)
+        # Decoding goes on from the last place where no character was open: what stands before
+        # such a place does not change what follows.
+        piece = tokenizer.decode(tokens[first:number])
+        whole = place + len(piece.rstrip("\ufffd"))
+        is_open = whole < place + len(piece)
+        ends.append(whole + is_open)
+        if not is_open:
+            place, first = whole, number
+    return np.array(starts), np.array(ends)

@@ -152,7 +152,10 @@ class ReportModel(PreTrainedModel, GenerationMixin):
     feature_precision: Tensor
 
     def __init__(self, config: ReportConfig) -> None:
+        # transformers would take it for the temperature that generate samples at.
+        fitted, config.temperature = config.temperature, 1.0
         super().__init__(config)
+        config.temperature = fitted
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, self.encoder.width)
         # One more place to look than the patches: a token that needs none of them looks here.

@@ -12,18 +12,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from model.ask import Asked, ask
 from model.checkpoint import ModelIdentity, load_checkpoint
 from model.decoding import GREEDY, DecodingOptions, decode
-from model.errors import ConfigError, DataError
+from model.errors import ConfigError, DataError, RefusedError
+from model.familiarity import unfamiliar
+from model.findings import NamedFinding, inside, named_findings
+from model.gate import Concern, examine
 from model.geometry import Letterbox
-from model.heatmap import Word, words
+from model.heatmap import Span, Word, spanned, words
 from model.image import Radiograph
 from model.network import Memory, ReportModel
+from model.reader import sentences
+from model.review import Flag, review
 
-__all__ = ["EMBEDDED", "NOTICE", "Report", "ReportGenerator", "Section", "sections"]
+__all__ = [
+    "EMBEDDED",
+    "NOTICE",
+    "Answer",
+    "Report",
+    "ReportGenerator",
+    "Section",
+    "sections",
+]
 
 NOTICE = (
     "Research software, not for diagnosis. The embedded model was trained on simulated "
@@ -51,11 +66,74 @@ class Section:
 class Report:
     text: str
     sections: tuple[Section, ...]
+    sentences: tuple[Span, ...]
     words: tuple[Word, ...]
+    findings: tuple[NamedFinding, ...]
+    """What it asserts, in its order."""
+    review: tuple[Flag, ...]
+    """What to check first."""
+    grid: tuple[int, int]
+    """(rows, columns) of patches in every map."""
     placements: tuple[Letterbox, ...]
     """Per picture, how a word's map lies on its original pixels."""
     views: tuple[str | None, ...]
     """Per picture, "PA", "AP", "LATERAL" or None where unknown."""
+    concerns: tuple[tuple[Concern, ...], ...]
+    """Per picture, what speaks against a report on it."""
+    model: ModelIdentity
+
+    def span(self, start: int, end: int) -> Span:
+        """The words that share a character with [start, end) of the text, as one.
+
+        Raises:
+            DataError: a range that is not inside the text.
+        """
+        if not 0 <= start <= end <= len(self.text):
+            raise DataError(f"[{start}, {end}) is not inside a text of {len(self.text)} characters")
+        shape = (len(self.placements), *self.grid)
+        which = inside(self.words, start, end)
+        return spanned(self.text, start, end, self.words, which, shape)
+
+    def looked_at(
+        self, picture: int, box: tuple[float, float, float, float]
+    ) -> list[tuple[int, float]]:
+        """The grounded words, those first that looked most at a region.
+
+        Args:
+            picture: which of the study's pictures, from 0.
+            box: (x0, y0, x1, y1) in its original pixels, x1 and y1 exclusive.
+
+        Returns:
+            (place of the word, share of its attention inside the box, in [0, 1]).
+
+        Raises:
+            DataError: no such picture, or a box without area.
+        """
+        if not 0 <= picture < len(self.placements):
+            raise DataError(f"picture {picture} is not there: {len(self.placements)} are, from 0")
+        x0, y0, x1, y1 = box
+        if not (x0 < x1 and y0 < y1):
+            raise DataError(f"the box {box} has no area: give (x0, y0, x1, y1)")
+        placement = self.placements[picture]
+        left, top = placement.to_model(x0, y0)
+        right, bottom = placement.to_model(x1, y1)
+        across = _covered(left, right, self.grid[1], placement.size)
+        down = _covered(top, bottom, self.grid[0], placement.size)
+        shares = [
+            (place, float(down @ word.heatmap[picture] @ across))
+            for place, word in enumerate(self.words)
+            if word.state == "grounded"
+        ]
+        return sorted(shares, key=lambda share: share[1], reverse=True)
+
+
+@dataclass(frozen=True)
+class Answer(Asked):
+    """What a phrase is worth on one study, and the pictures it was asked of, as in Report."""
+
+    placements: tuple[Letterbox, ...]
+    views: tuple[str | None, ...]
+    concerns: tuple[tuple[Concern, ...], ...]
     model: ModelIdentity
 
 
@@ -93,32 +171,73 @@ class ReportGenerator:
         return self.model.config.notice or NOTICE
 
     def __call__(
-        self, images: Radiograph | Sequence[Radiograph], options: DecodingOptions = GREEDY
+        self,
+        images: Radiograph | Sequence[Radiograph],
+        options: DecodingOptions = GREEDY,
+        gate: bool = True,
     ) -> Report:
-        """The report of one study, of one or more pictures."""
+        """The report of one study, of one or more pictures; Args and Raises as for `reports`."""
         study = [images] if isinstance(images, Radiograph) else images
-        return self.reports([study], options)[0]
+        return self.reports([study], options, gate)[0]
 
     @torch.inference_mode()
     def reports(
-        self, studies: Sequence[Sequence[Radiograph]], options: DecodingOptions = GREEDY
+        self,
+        studies: Sequence[Sequence[Radiograph]],
+        options: DecodingOptions = GREEDY,
+        gate: bool = True,
     ) -> list[Report]:
         """The reports of several studies as one batch: the same as one by one, and faster.
 
+        Args:
+            gate: refuse pictures that no report should be written on. False: their reasons stand in
+                Report.concerns all the same.
+
         Raises:
+            RefusedError: a picture that the gate refuses, in any of the studies.
             DataError: a study without pictures.
             ConfigError: options the model cannot follow.
         """
         if not studies:
             return []
+        concerns = [_examined(row, study, gate) for row, study in enumerate(studies)]
         placements = [tuple(self._place(picture) for picture in study) for study in studies]
         memory = self._read(studies, placements)
         texts = decode(self.model, memory, options)
         told = words(self.model, memory, texts, self.tokenizer)
+        away = unfamiliar(self.model, memory)
+        parts = zip(studies, placements, concerns, away, texts, told, strict=True)
         return [
-            self._report(text, spoken, places, study)
-            for text, spoken, places, study in zip(texts, told, placements, studies, strict=True)
+            self._report(study, places, _joined(seen, strange), text, spoken)
+            for study, places, seen, strange, text, spoken in parts
         ]
+
+    @torch.inference_mode()
+    def ask(
+        self, images: Radiograph | Sequence[Radiograph], phrase: str, gate: bool = True
+    ) -> Answer:
+        """What a phrase is worth on one study, whether or not its report holds it.
+
+        Args:
+            phrase: such as "right pleural effusion" or "is there a fracture?".
+            gate: as for `reports`.
+
+        Raises:
+            RefusedError: a picture that the gate refuses.
+            DataError: no picture, or a phrase that cannot be asked.
+        """
+        study = [images] if isinstance(images, Radiograph) else images
+        concerns = _examined(0, study, gate)
+        placements = tuple(self._place(picture) for picture in study)
+        memory = self._read([study], [placements])
+        [found] = ask(self.model, memory, self.tokenizer, phrase)
+        return Answer(
+            **vars(found),
+            placements=placements,
+            views=tuple(picture.view for picture in study),
+            concerns=_joined(concerns, unfamiliar(self.model, memory)[0]),
+            model=self.identity,
+        )
 
     def _place(self, picture: Radiograph) -> Letterbox:
         height, width = picture.pixels.shape
@@ -135,8 +254,6 @@ class ReportGenerator:
         pictures = torch.zeros(len(studies), most, 1, size, size)
         mask = torch.zeros(len(studies), most, dtype=torch.bool)
         for row, (study, places) in enumerate(zip(studies, placements, strict=True)):
-            if not study:
-                raise DataError(f"study {row} has no picture: leave it out")
             for column, (picture, place) in enumerate(zip(study, places, strict=True)):
                 pictures[row, column] = place.apply(picture.pixels)
                 mask[row, column] = True
@@ -145,20 +262,68 @@ class ReportGenerator:
 
     def _report(
         self,
+        study: Sequence[Radiograph],
+        places: tuple[Letterbox, ...],
+        concerns: tuple[tuple[Concern, ...], ...],
         tokens: list[int],
         told: list[Word],
-        places: tuple[Letterbox, ...],
-        study: Sequence[Radiograph],
     ) -> Report:
         text = self.tokenizer.decode(tokens)
+        views = tuple(picture.view for picture in study)
+        shape = (len(study), *self.model.grid)
+        findings = named_findings(text, told, shape, self.model.config)
+        ended = tokens[-1] == self.model.config.eos_token_id
         return Report(
             text=text,
             sections=sections(text),
+            sentences=tuple(
+                spanned(text, start, end, told, inside(told, start, end), shape)
+                for start, end in sentences(text)
+            ),
             words=tuple(told),
+            findings=findings,
+            review=review(text, told, findings, views, ended),
+            grid=self.model.grid,
             placements=places,
-            views=tuple(picture.view for picture in study),
+            views=views,
+            concerns=concerns,
             model=self.identity,
         )
+
+
+def _examined(row: int, study: Sequence[Radiograph], gate: bool) -> tuple[tuple[Concern, ...], ...]:
+    """Per picture of study number `row` what the gate says.
+
+    Raises:
+        RefusedError: it refuses one, and `gate` is True.
+        DataError: there is none.
+    """
+    if not study:
+        raise DataError(f"study {row} has no picture: leave it out")
+    concerns = tuple(examine(picture.pixels) for picture in study)
+    for number, of_picture in enumerate(concerns, 1):
+        for concern in of_picture:
+            if gate and concern.refuses:
+                which = f"picture {number}: " if len(study) > 1 else ""
+                raise RefusedError(f"{which}{concern.message}")
+    return concerns
+
+
+def _joined(
+    seen: Sequence[tuple[Concern, ...]], strange: Sequence[Concern | None]
+) -> tuple[tuple[Concern, ...], ...]:
+    """The gate's concerns and, per picture, that of a picture unlike those trained on."""
+    return tuple(
+        of_picture if unlike is None else (*of_picture, unlike)
+        for of_picture, unlike in zip(seen, strange, strict=True)
+    )
+
+
+def _covered(start: float, stop: float, patches: int, size: int) -> np.ndarray:
+    """(patches,): the share of each patch, along one side of the square, in [start, stop)."""
+    edges = np.arange(patches + 1) * size / patches
+    inner = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
+    return inner.clip(0) * patches / size
 
 
 def sections(text: str) -> tuple[Section, ...]:

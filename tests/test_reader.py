@@ -12,7 +12,7 @@ from phantom_findings import random_findings
 
 from data_prep.phantom_report import write_report
 from data_prep.study import Finding
-from training.reader import Assertion, read_findings
+from model.reader import Assertion, read_findings
 
 # text -> "name side zone" of everything it asserts, "-" for none, "?" after what is doubted.
 SENTENCES: dict[str, set[str]] = {

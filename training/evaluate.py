@@ -1,11 +1,11 @@
 """A report generator and a prepared folder with truth -> scores with intervals, beside two floors.
 
-The generated text is read by rules (training/reader.py) and held against the findings that are
+The generated text is read by rules (model/reader.py) and held against the findings that are
 there; the words that name a true finding have their maps held against its boxes.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -17,9 +17,10 @@ from data_prep.study import FINDINGS, Finding, Study, manifest_hash, read_studie
 from model.decoding import GREEDY, DecodingOptions
 from model.errors import DataError
 from model.image import read_image
+from model.reader import Assertion, read_findings
 from model.report import Report, ReportGenerator
 from training.floors import best_constant, nearest, thumbnail, train_studies
-from training.reader import Assertion, read_findings
+from training.named_words import named_words
 from training.record import saw
 from training.scores import Bootstrap, Score, contrast, exact, points_inside
 
@@ -140,7 +141,9 @@ def evaluate(
             batch = studies[first : first + batch_size]
             pictures = [[read_image(data / p.path) for p in study.pictures] for study in batch]
             thumbnails += [thumbnail(of_study[0]) for of_study in pictures]
-            for study, report in zip(batch, generator.reports(pictures, options), strict=True):
+            for study, report in zip(
+                batch, generator.reports(pictures, options, gate=False), strict=True
+            ):
                 looks.add(len(texts), study, report)
                 texts.append(report.text)
             bar.update(len(batch))
@@ -183,9 +186,10 @@ class Looks:
 
     def add(self, row: int, study: Study, report: Report) -> None:
         """Hold the report of study number `row` against its boxes."""
-        for name, word, inside in _named_words(study, report):
-            column = FINDINGS.index(name)
-            maps = zip(report.placements, report.words[word].heatmap, strict=True)
+        for named in named_words(study, report.text, report.words):
+            column = FINDINGS.index(named.name)
+            inside = _inside(named.meant, report)
+            maps = zip(report.placements, report.words[named.word].heatmap, strict=True)
             heatmap = np.concatenate([place.restore(part).ravel() for place, part in maps])
             self.words[row, column] += 1
             self.hits[row, column] += points_inside(heatmap, inside)
@@ -193,30 +197,6 @@ class Looks:
             if not np.isnan(ratio):
                 self.contrasts[row, column] += ratio
                 self.contrasted[row, column] += 1
-
-
-def _named_words(study: Study, report: Report) -> Iterator[tuple[str, int, np.ndarray]]:
-    """(finding, word, bool pixels of all pictures in its boxes) of words naming true findings.
-
-    Where the word was said of one side, only that side's boxes count; a word said of the wrong side
-    has none and misses.
-    """
-    said: dict[tuple[str, int], set[str]] = {}
-    there = {finding.name for finding in study.findings}
-    for assertion in read_findings(report.text):
-        if assertion.name in there:
-            for word in _words_of(assertion, report):
-                said.setdefault((assertion.name, word), set()).update(assertion.sides)
-    for (name, word), sides in said.items():
-        of_name = [finding for finding in study.findings if finding.name == name]
-        meant = [f for f in of_name if not sides or f.side is None or f.side in sides]
-        yield name, word, _inside(meant, report)
-
-
-def _words_of(assertion: Assertion, report: Report) -> Iterator[int]:
-    for index, word in enumerate(report.words):
-        if any(word.start < end and start < word.end for start, end in assertion.words):
-            yield index
 
 
 def _inside(findings: Sequence[Finding], report: Report) -> np.ndarray:

@@ -11,7 +11,7 @@ from data_prep.study import Study, read_studies
 from model.errors import DataError
 from model.geometry import Letterbox
 from model.image import Radiograph, read_image
-from training.reader import read_findings
+from model.reader import read_findings
 
 __all__ = ["best_constant", "nearest", "thumbnail", "train_studies"]
 

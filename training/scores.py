@@ -46,6 +46,7 @@ class Bootstrap:
     def __init__(self, studies: int, resamples: int = 1000, seed: int = 0) -> None:
         if studies < 1:
             raise ValueError(f"{studies} studies: at least one is needed to resample")
+        self.studies = studies
         rng = np.random.default_rng(seed)
         shares = np.full(studies, 1 / studies)
         # Row 0 is the sample itself; row r counts how often each study is drawn in resample r.
@@ -56,6 +57,17 @@ class Bootstrap:
         """Sum of numerators over sum of denominators, (studies,) each: a share or a mean."""
         values = _divide(self._weights @ numerator, self._weights @ denominator)
         return _score(values, int(np.sum(denominator)))
+
+    def calibration_error(self, told: np.ndarray, right: np.ndarray, cases: np.ndarray) -> Score:
+        """Expected calibration error (Naeini et al. 2015; Guo et al. 2017).
+
+        The mean over cases of how far, in their bin, the mean told probability is from the share
+        that is right.
+
+        Args: (studies, bins) each: sum of told probabilities, how many are right, how many cases.
+        """
+        gaps = np.abs(self._weights @ told - self._weights @ right).sum(axis=1)
+        return _score(_divide(gaps, self._weights @ cases.sum(axis=1)), int(cases.sum()))
 
     def findings(
         self, names: Sequence[str], truth: np.ndarray, called: np.ndarray
@@ -105,14 +117,17 @@ def _score(values: np.ndarray, n: int) -> Score:
     return Score(float(values[0]), float(low), float(high), n)
 
 
-def points_inside(heatmap: np.ndarray, inside: np.ndarray) -> bool:
-    """Pointing game: whether the map's maximum lies inside.
+def points_inside(heatmap: np.ndarray, inside: np.ndarray) -> float:
+    """Pointing game: 1 where the map's maximum lies inside, else 0.
+
+    Where several places hold the maximum, the share of them that lie inside: a flat map is worth
+    what pointing anywhere is.
 
     Args:
         heatmap: float, any shape.
         inside: bool of the same shape.
     """
-    return bool(inside.flat[np.argmax(heatmap)])
+    return float(inside[heatmap == heatmap.max()].mean())
 
 
 def contrast(heatmap: np.ndarray, inside: np.ndarray) -> float:

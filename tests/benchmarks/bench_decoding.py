@@ -12,7 +12,7 @@ import torch
 
 from model.checkpoint import load_checkpoint
 from model.decoding import GREEDY, DecodingOptions, decode
-from model.heatmap import looks
+from model.heatmap import forced
 from model.network import Memory, ReportConfig, ReportModel
 from model.report import EMBEDDED
 
@@ -50,6 +50,14 @@ def generated(model: ReportModel, memory: Memory, beams: int) -> Callable[[], ob
     return lambda: model.generate(encoder_outputs=memory, do_sample=False, num_beams=beams)
 
 
+def read_back(
+    model: ReportModel, studies: list[Memory], texts: list[list[int]], maps: bool
+) -> None:
+    """What `looks` does of each: study by study, as on a processor."""
+    for study, text in zip(studies, texts, strict=True):
+        forced(model, study, [text], maps)
+
+
 def say(what: str, fast: float, slow: float) -> None:
     sys.stdout.write(f"{what:52s} {fast * 1e3:8.1f} ms  {slow * 1e3:8.1f} ms  {slow / fast:5.2f}\n")
 
@@ -78,15 +86,22 @@ def main() -> None:
         lambda: decode(model, memory), lambda: [decode(model, each) for each in single]
     )
     say(f"{BATCH} studies: one batch, one by one", together, alone)
-    encoding, writing, maps = seconds(
-        lambda: model.encode(pictures),
-        lambda: decode(model, memory),
-        lambda: looks(model, memory, texts),
-    )
-    sys.stdout.write(
-        f"batch {BATCH}: encoding {encoding * 1e3:.0f} ms, writing {writing * 1e3:.0f} ms, maps "
-        f"{maps * 1e3:.0f} ms: {maps / writing:.0%} of writing\n"
-    )
+    for name, some in (("batch 1", single[:1]), (f"batch {BATCH}", single)):
+        told = texts[: len(some)]
+        read = memory if len(some) > 1 else one
+        encoding, writing, maps, evidence = seconds(
+            lambda told=told: model.encode(pictures[: len(told)]),
+            lambda read=read: decode(model, read),
+            lambda some=some, told=told: read_back(model, some, told, maps=True),
+            lambda some=some, told=told: read_back(
+                model, [each.without_pictures() for each in some], told, maps=False
+            ),
+        )
+        sys.stdout.write(
+            f"{name}: encoding {encoding * 1e3:.0f} ms, writing {writing * 1e3:.0f} ms, maps and "
+            f"probabilities {maps * 1e3:.0f} ms ({maps / writing:.0%} of writing), evidence "
+            f"{evidence * 1e3:.0f} ms ({evidence / writing:.0%})\n"
+        )
 
 
 if __name__ == "__main__":

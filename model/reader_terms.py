@@ -11,6 +11,7 @@ __all__ = [
     "DOUBT",
     "EXPLANATION",
     "FUNCTION_WORDS",
+    "IN_PART",
     "NEGATION_AFTER",
     "NEGATION_BEFORE",
     "NEGATION_ENDS",
@@ -18,6 +19,8 @@ __all__ = [
     "NOT_A_PLACE",
     "NOT_EXCLUDED",
     "PLACES",
+    "PLAIN_DENIAL",
+    "PRIOR",
     "SENTENCE_ENDS",
     "SIDES",
     "SILENT_SECTIONS",
@@ -204,6 +207,14 @@ NEGATION_BEFORE = _any(
     r"\b(?:rather|less likely) than\b",
     r"\bto (?:identify|detect)\b|\b(?:in|for) (?:identifying|detecting)\b",
 )
+PLAIN_DENIAL = _any(r"\b(?:no|without)\b(?! longer)", r"\b(?:free|clear) of\b", r"\bnegative for\b")
+# Between "no" and a finding: only this kind of it is denied.
+IN_PART = _any(
+    r"\b(?:large|big|sizable|sizeable|moderate|significant|substantial|acute|displaced|new|other|"
+    r"additional|further|increas\w*|worsen\w*|tension|gross|overt|frank|superimposed|recurrent|"
+    r"residual|active|typical|suspicious|convincing|definit\w*|discrete|confluent|associated|"
+    r"overlying|adjacent|corresponding|underlying|enlarging|developing|lobar|focal)\b"
+)
 NEGATION_AFTER = _any(
     r"\b(?:is|are|was|were) (?:\w+ )?(?:not|no longer)(?: \w+)?"
     r" (?:seen|identified|present|visuali[sz]ed|demonstrated|evident|appreciated|noted|detected|"
@@ -270,4 +281,24 @@ NOT_A_PLACE = _any(
     r"\b(?:upper|lower|mid|middle) (?:limits?|abdom\w*|quadrants?|extremit\w*|SVC|trachea|thoracic"
     r" spine|cervical|esophag\w*|clavic\w*|mediastin\w*)",
     r"\bbase of the (?:neck|heart)",
+)
+# Words that make sense only beside an earlier picture.
+PRIOR = _any(
+    r"\b(?:compared?|comparison) (?:to|with)\b(?! the (?:right|left|opposite|contralateral)\b)",
+    r"\b(?:since|from|than|on|over) (?:the |an? )?(?:prior|previous|earlier|last|most recent)\b",
+    r"\b(?:prior|previous|earlier|comparison) "
+    r"(?:\w+ )?(?:exam\w*|stud(?:y|ies)|films?|radiographs?|x-?rays?|images?)\b",
+    r"\bpreviously (?:\w+ )?(?:seen|noted|described|identified|demonstrated|present)\b",
+    r"\b(?:unchanged|no longer)\b",
+    r"\binterval (?:\w+ )?(?:change|increase|decrease|improvement|worsening|development|resolution|"
+    r"progression|clearing|removal|placement|enlargement|growth|appearance)\w*\b",
+    r"\bno (?:\w+ )?(?:interval )?change\b",
+    r"\bstable\b",
+    r"\b(?:has|have) (?:\w+ )?(?:increased|decreased|improved|worsened|progressed|resolved|cleared|"
+    r"developed|enlarged|grown|been (?:removed|placed|repositioned|exchanged))\b",
+    r"\b(?:is|are|appears?) (?:slightly |mildly |significantly |markedly )?"
+    r"(?:improved|worsened|worse|better)\b",
+    r"\bnew(?:ly)? (?:since|from|compared|developed|appeared)\b|\b(?:is|are|appears?) new\b",
+    r"\bagain (?:seen|noted|demonstrated|identified|visuali[sz]ed)\b|\bredemonstrat\w+",
+    r"\bpersistent\b|\bpersists?\b",
 )

@@ -1,4 +1,4 @@
-"""A report's text -> the findings it asserts, by rules that know negation, doubt and place.
+"""A report's text -> the findings it asserts or denies, by rules: negation, doubt, place.
 
 Knows how radiologists write, nothing of what wrote the text. A sentence is the unit: findings are
 named, denied ones are dropped, and the words of place nearest to a finding are its own.
@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from training import reader_terms as terms
+from model import reader_terms as terms
 
-__all__ = ["Assertion", "read_findings"]
+__all__ = ["Assertion", "Denial", "read_denials", "read_findings", "sentences"]
 
 SIDED = frozenset(
     {
@@ -33,7 +33,7 @@ class Assertion:
     """One finding that the text says is there, at one place."""
 
     name: str
-    """One of FINDINGS."""
+    """Such as "pleural_effusion": the names in reader_terms.TERMS."""
     sides: frozenset[str]
     """The patient's "right", "left" or both; empty where none is said or none applies."""
     zone: str | None
@@ -45,6 +45,21 @@ class Assertion:
     """"definite" or "possible"."""
     words: tuple[tuple[int, int], ...]
     """[start, end) of the words of the term that name the finding: "heart", "enlarged"."""
+    clause: tuple[int, int]
+    """[start, end) of the part of its sentence that speaks of it."""
+
+
+@dataclass(frozen=True)
+class Denial:
+    """One finding that the text plainly says is not there: "no pleural effusion"."""
+
+    name: str
+    sides: frozenset[str]
+    """Where it is not; empty where that is everywhere."""
+    zone: str | None
+    start: int
+    end: int
+    """[start, end) characters of the term."""
 
 
 @dataclass(frozen=True)
@@ -69,25 +84,54 @@ def read_findings(text: str) -> tuple[Assertion, ...]:
     """
     return tuple(
         assertion
-        for start, sentence in _sentences(text)
+        for start, sentence in _telling(text)
         for assertion in _read_sentence(sentence, start)
     )
 
 
-def _sentences(text: str) -> Iterator[tuple[int, str]]:
+def read_denials(text: str) -> tuple[Denial, ...]:
+    """The findings that a chest report plainly denies, in the order of the text.
+
+    Fewer than what `read_findings` leaves out: a finding that is asked for, past, or denied only in
+    part ("no large effusion", "no acute fracture") is not among them.
+    """
+    return tuple(
+        denial for start, sentence in _telling(text) for denial in _plain_denials(sentence, start)
+    )
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """[start, end) of each sentence that has a word, without headings and the space around it."""
+    trimmed = []
+    for start, end, _ in _cut(text):
+        sentence = text[start:end]
+        if re.search(r"[^\W_]", sentence):
+            start += len(sentence) - len(sentence.lstrip())
+            trimmed.append((start, start + len(sentence.strip())))
+    return trimmed
+
+
+def _telling(text: str) -> Iterator[tuple[int, str]]:
     """Sentences with their offsets, without the sections that ask rather than answer."""
+    for start, end, silent in _cut(text):
+        if not silent:
+            yield start, text[start:end]
+
+
+def _cut(text: str) -> Iterator[tuple[int, int, bool]]:
+    """[start, end) of what stands between headings and sentence ends; True in a silent section."""
     silent = False
     start = 0
     for match in terms.SENTENCE_ENDS.finditer(text):
         heading = match["heading"]
-        sentence = text[start : match.start() if heading else match.end()]
-        if sentence.strip() and not silent:
-            yield start, sentence
+        end = match.start() if heading else match.end()
+        if text[start:end].strip():
+            yield start, end, silent
         start = match.end()
         if heading:
             silent = terms.SILENT_SECTIONS.search(heading) is not None
-    if text[start:].strip() and not silent:
-        yield start, text[start:]
+    if text[start:].strip():
+        yield start, len(text), silent
 
 
 def _read_sentence(sentence: str, offset: int) -> Iterator[Assertion]:
@@ -108,7 +152,20 @@ def _read_sentence(sentence: str, offset: int) -> Iterator[Assertion]:
                 end=offset + term.end,
                 certainty="possible" if doubt else "definite",
                 words=tuple(_naming_words(sentence, term, offset)),
+                clause=(offset + region[0], offset + region[1]),
             )
+
+
+def _plain_denials(sentence: str, offset: int) -> Iterator[Denial]:
+    found = _find_terms(sentence)
+    for trigger in terms.PLAIN_DENIAL.finditer(_mask(sentence, terms.CHANGE_NOT_ABSENCE)):
+        end = _reach(sentence, trigger.end())
+        for term, places in zip(found, _all_places(sentence, found), strict=True):
+            between = sentence[trigger.end() : term.start]
+            if not trigger.end() <= term.start < end or terms.IN_PART.search(between):
+                continue
+            for sides, zone in places or NOWHERE:
+                yield Denial(term.name, sides, zone, offset + term.start, offset + term.end)
 
 
 def _find_terms(sentence: str) -> list[_Term]:
