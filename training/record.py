@@ -37,7 +37,8 @@ def saw(record: dict[str, Any], folder: Path) -> bool:
         data = record.get("data") or {}
         if data.get("manifest_sha256") == there["manifest_sha256"]:
             return True
-        if there.get("source") and all(data.get(k) == there[k] for k in ("source", "seed")):
+        made = [there.get(k) for k in ("source", "seed")]
+        if None not in made and made == [data.get(k) for k in ("source", "seed")]:
             return True
         record = record.get("initial") or {}
     return False
@@ -102,6 +103,8 @@ def card(config: TrainConfig, record: dict[str, Any], parameters: int) -> str:
         minutes=round(record["seconds"] / 60),
         seed=config.seed,
         guidance=config.losses.guidance,
+        sink=config.losses.sink,
+        blind=f"{config.blind:.0%}",
         commands="\n".join(dict.fromkeys(_commands(record))),
         before=_before(record["initial"]),
         scores="\n".join(lines) or "| none yet | |",
@@ -111,9 +114,10 @@ def card(config: TrainConfig, record: dict[str, Any], parameters: int) -> str:
 def _data(data: dict[str, Any]) -> str:
     digest = data["manifest_sha256"]
     if data.get("source") == "phantom":
+        covered = f"a gray rectangle on {data['covered']:.0%} of them, " * bool(data.get("covered"))
         return (
             f"{data['studies']} simulated studies (phantoms) of seed {data['seed']}, "
-            f"{data['size']} pixels a side, made by this project. "
+            f"{data['size']} pixels a side, {covered}made by this project. "
             f"SHA-256 of the manifest: `{digest}`."
         )
     return f"A prepared folder whose manifest has the SHA-256 `{digest}`."
@@ -128,6 +132,7 @@ def _commands(record: dict[str, Any] | None) -> list[str]:
         prepare = [
             f"crossray prepare phantom {record['settings']['data']} --studies {data['studies']} "
             f"--seed {data['seed']} --size {data['size']}"
+            + (f" --covered {data['covered']}" if data.get("covered") else "")
         ]
     return [*_commands(record["initial"]), *prepare, record["command"]]
 
@@ -169,9 +174,10 @@ it be used, in the care of a patient. A map shows where the decoder looked, not 
 ## Training
 
 {step} steps of {batch} studies in {minutes} minutes, seed {seed}.{before}
-The decoder's cross-attention was guided by where the findings are (weight {guidance}), and a head
-that is no longer here taught the encoder which patch shows which finding. `training.json` holds
-every setting, the versions of the libraries and every validation. Commands:
+The decoder's cross-attention was guided by where the findings are (weight {guidance}) and, for
+words that speak of none, to the sink (weight {sink}); {blind} of the studies were read without
+the picture. A head that is no longer here taught the encoder which patch shows which finding.
+`training.json` holds every setting, the versions of the libraries and every validation. Commands:
 
 ```
 {commands}
@@ -180,8 +186,8 @@ every setting, the versions of the libraries and every validation. Commands:
 ## Scores on the validation split
 
 With the true text forced: loss a token, share of finding words whose map is largest on their
-finding, and how well the encoder tells which findings a picture has. `crossray evaluate` measures
-what the generated reports say.
+finding, share of the other words' attention that is on the sink, and how well the encoder tells
+which findings a picture has. `crossray evaluate` measures what the generated reports say.
 
 | | |
 |---|---|
