@@ -1,0 +1,172 @@
+"""Box files of public data sets, as they are downloaded -> which boxes a phrase speaks of.
+
+    NIH ChestX-ray14    BBox_List_2017.csv
+    MS-CXR              MS_CXR_Local_Alignment_*.csv, or the COCO JSON of version 0.1
+    VinDr-CXR           annotations_train.csv, annotations_test.csv
+
+Reads no pictures. Which of the layouts a file has is told by its columns.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from model.errors import DataError
+
+__all__ = ["Region", "read_boxes"]
+
+Row = Mapping[str, str]
+
+NIH_SIDE = 1024
+"""Boxes are in pixels of the released pictures, which are of this size."""
+NIH = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")
+"""The header's "Bbox [x,y,w,h]" is not in quotes, so it is four columns; empty ones follow."""
+MS_CXR = (
+    *("category_name", "label_text", "path", "x", "y", "w", "h"),
+    *("image_width", "image_height", "dicom_id"),
+)
+VINDR = ("image_id", "class_name", "x_min", "y_min", "x_max", "y_max")
+LAYOUTS = {"NIH": NIH, "MS-CXR": MS_CXR, "VinDr-CXR": VINDR}
+IN_WORDS = {"effusion": "pleural effusion", "infiltrate": "infiltration"}
+"""Where a label is not what a report would call it."""
+NOTHING = "no finding"
+
+
+@dataclass(frozen=True)
+class Region:
+    """What one phrase speaks of on one picture."""
+
+    picture: str
+    """The picture's file name without folders and ending."""
+    label: str
+    """The finding, as the file calls it."""
+    phrase: str
+    """What a report may say: MS-CXR's own words, else the finding's name in words."""
+    boxes: tuple[tuple[float, float, float, float], ...]
+    """(x0, y0, x1, y1) in pixels of the picture they were drawn on, all that have this phrase: of
+    VinDr-CXR those of all its readers."""
+    size: tuple[int, int] | None
+    """(width, height) of that picture; None where the file does not say."""
+
+
+@dataclass(frozen=True)
+class _Box:
+    picture: str
+    label: str
+    phrase: str
+    box: tuple[float, float, float, float]
+    size: tuple[int, int] | None
+
+
+def read_boxes(path: Path) -> list[Region]:
+    """The regions of a box file, in its order.
+
+    Raises:
+        DataError: no such file, columns of none of the layouts, a box that is none, no box at all.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no box file {str(path)!r}: name a CSV or JSON file")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name} cannot be read as text: {error}") from error
+    boxes = list(_of_json(path.name, text) if path.suffix == ".json" else _of_csv(path.name, text))
+    if not boxes:
+        raise DataError(f"{path.name} holds no box: there is nothing to hold a map against")
+    return _gathered(boxes)
+
+
+def _gathered(boxes: Iterable[_Box]) -> list[Region]:
+    groups: dict[tuple[str, str, str], list[_Box]] = {}
+    for box in boxes:
+        groups.setdefault((box.picture, box.label, box.phrase), []).append(box)
+    return [
+        Region(*key, tuple(each.box for each in group), group[0].size)
+        for key, group in groups.items()
+    ]
+
+
+def _of_csv(name: str, text: str) -> Iterator[_Box]:
+    rows = csv.reader(text.splitlines())
+    header = [column.strip() for column in next(rows, [])]
+    layout = next((kind for kind, names in LAYOUTS.items() if set(names) <= set(header)), None)
+    if layout is None:
+        wanted = "; ".join(f"{kind} {', '.join(names)}" for kind, names in LAYOUTS.items())
+        found = ", ".join(column for column in header if column)
+        raise DataError(f"{name} has the columns {found!r}, expected those of one of: {wanted}")
+    read = {"NIH": _nih, "MS-CXR": _ms_cxr, "VinDr-CXR": _vindr}[layout]
+    for number, values in enumerate(rows, 2):
+        row = dict(zip(header, (value.strip() for value in values), strict=False))
+        if not any(row.values()):
+            continue
+        try:
+            box = read(row)
+        except (KeyError, ValueError) as error:
+            raise DataError(f"{name} row {number} is no box of {layout}: {error!r}") from error
+        if box is not None:
+            yield box
+
+
+def _nih(row: Row) -> _Box:
+    box = _corners(*(float(row[column]) for column in NIH[2:]))
+    label = row["Finding Label"]
+    return _Box(_stem(row["Image Index"]), label, _words(label), box, (NIH_SIDE, NIH_SIDE))
+
+
+def _ms_cxr(row: Row) -> _Box:
+    box = _corners(*(float(row[column]) for column in ("x", "y", "w", "h")))
+    size = (int(float(row["image_width"])), int(float(row["image_height"])))
+    return _Box(row["dicom_id"], row["category_name"], row["label_text"], box, size)
+
+
+def _vindr(row: Row) -> _Box | None:
+    label = row["class_name"]
+    if label.lower() == NOTHING:
+        return None
+    x0, y0, x1, y1 = (float(row[column]) for column in VINDR[2:])
+    return _Box(row["image_id"], label, _words(label), _corners(x0, y0, x1 - x0, y1 - y0), None)
+
+
+def _of_json(name: str, text: str) -> Iterator[_Box]:
+    """MS-CXR in the manner of COCO, each annotation with its label_text."""
+    try:
+        content: dict[str, Any] = json.loads(text)
+        pictures = {picture["id"]: picture for picture in content["images"]}
+        categories = {category["id"]: category["name"] for category in content["categories"]}
+        annotations = list(content["annotations"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{name} is not MS-CXR's COCO JSON ({error!r}): it has images, categories and "
+            "annotations"
+        ) from error
+    for number, annotation in enumerate(annotations):
+        try:
+            picture = pictures[annotation["image_id"]]
+            yield _Box(
+                picture=_stem(picture["file_name"]),
+                label=categories[annotation["category_id"]],
+                phrase=annotation["label_text"],
+                box=_corners(*map(float, annotation["bbox"])),
+                size=(int(picture["width"]), int(picture["height"])),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{name} annotation {number} is no box: {error!r}") from error
+
+
+def _corners(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    if not (width > 0 and height > 0):
+        raise ValueError(f"a box of width {width:g} and height {height:g}")
+    return x, y, x + width, y + height
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
+def _words(label: str) -> str:
+    """ "Pleural_Thickening" -> "pleural thickening"."""
+    words = label.replace("_", " ").lower()
+    return IN_WORDS.get(words, words)
