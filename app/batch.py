@@ -10,11 +10,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from app.answers import answer, section_text
 from app.grouping import Source, find_files, read_source, relative_name
 from app.results import Record, Results, Unused
 from app.views import LATERAL, MAX_PICTURES, is_lateral
-from app.writers import answer, section_text, sheet
-from model.errors import ConfigError, DataError, ImageError, NotARadiograph, UnsupportedImage
+from app.writers import sheet
+from model.errors import (
+    ConfigError,
+    DataError,
+    ImageError,
+    NotARadiograph,
+    RefusedError,
+    UnsupportedImage,
+)
 from model.image import Radiograph
 from model.isolation import read_image_isolated
 from model.report import Report, ReportGenerator
@@ -47,6 +55,10 @@ class Outcome:
     """Studies reported in this run."""
     kept: int = 0
     """Studies an earlier run had finished."""
+    concerned: int = 0
+    """Of both, studies with a concern about a picture."""
+    flagged: int = 0
+    """Of both, studies with something to check first."""
     unread: list[Unread] = field(default_factory=list)
 
     @property
@@ -67,13 +79,19 @@ class _Study:
 
 
 def run_batch(
-    generator: ReportGenerator, source: Path, out: Path, batch_size: int = 4, redo: bool = False
+    generator: ReportGenerator,
+    source: Path,
+    out: Path,
+    batch_size: int = 4,
+    redo: bool = False,
+    gate: bool = True,
 ) -> Outcome:
     """Write a report for every study below a folder that has none yet.
 
     Args:
         batch_size: studies the model reads at once.
         redo: do again what is already there, and what another model wrote.
+        gate: refuse what the gate refuses; else its reasons are listed as concerns.
 
     Returns:
         What was done; OUT/summary.csv tells the same, file by file.
@@ -94,10 +112,12 @@ def run_batch(
         studies = _grouped(paths, source, outcome)
         names = {s.sha256: s.name for study in studies for s in reversed(study.sources)}
         records = []
-        for record, is_new in _records(generator, results, studies, batch_size):
+        for record, is_new in _records(generator, results, studies, batch_size, gate):
             records.append(record)
             outcome.done += is_new and record.pictures > 0
             outcome.kept += not is_new and record.pictures > 0
+            outcome.concerned += bool(record.concerns)
+            outcome.flagged += bool(record.review)
             outcome.unread += [Unread(names[f.sha256], f.status, f.reason) for f in record.unused]
         outcome.unread.sort(key=lambda file: file.name)
         results.write_summary(_rows(records, studies, outcome, generator.identity.sha256))
@@ -126,7 +146,11 @@ def _grouped(paths: Sequence[Path], folder: Path, outcome: Outcome) -> list[_Stu
 
 
 def _records(
-    generator: ReportGenerator, results: Results, studies: Sequence[_Study], batch_size: int
+    generator: ReportGenerator,
+    results: Results,
+    studies: Sequence[_Study],
+    batch_size: int,
+    gate: bool,
 ) -> Iterator[tuple[Record, bool]]:
     """Each study's record, and whether this run made it."""
     missing = []
@@ -138,7 +162,7 @@ def _records(
             yield record, False
     with tqdm(total=len(missing), desc="Reporting", unit="study") as bar:
         for batch in _batches(_decoded(missing, ahead=batch_size + DECODERS), batch_size):
-            reports = _reports(generator, [study for study in batch if study.radiographs])
+            reports = _reports(generator, [study for study in batch if study.radiographs], gate)
             for study in batch:
                 yield _finish(generator, results, study, reports.get(study.key)), True
                 bar.update()
@@ -194,7 +218,11 @@ def _status(source: Source, error: ImageError) -> str:
 def _give_up(study: _Study, error: Exception) -> None:
     """List every file that the report would have been made from as failed."""
     listed = {file.sha256 for file in study.unused}
-    study.unused += [_fault(s, error) for s in study.sources if s.sha256 not in listed]
+    left = [source for source in study.sources if source.sha256 not in listed]
+    if isinstance(error, RefusedError):
+        study.unused += [Unused(source.sha256, "failed", str(error)) for source in left]
+    else:
+        study.unused += [_fault(source, error) for source in left]
 
 
 def _fault(source: Source, error: Exception) -> Unused:
@@ -202,16 +230,19 @@ def _fault(source: Source, error: Exception) -> Unused:
     return Unused(source.sha256, "failed", f"CrossRay's own fault: {type(error).__name__}")
 
 
-def _reports(generator: ReportGenerator, studies: Sequence[_Study]) -> dict[str, Report]:
+def _reports(
+    generator: ReportGenerator, studies: Sequence[_Study], gate: bool
+) -> dict[str, Report]:
     """Reports by study key; where the batch fails as a whole, its studies are tried one by one."""
     if not studies:
         return {}
     try:
-        reports = generator.reports([study.radiographs for study in studies])
+        reports = generator.reports([study.radiographs for study in studies], gate=gate)
         return {study.key: report for study, report in zip(studies, reports, strict=True)}
     except Exception as error:
         if len(studies) > 1:
-            return {key: r for study in studies for key, r in _reports(generator, [study]).items()}
+            alone = (_reports(generator, [study], gate) for study in studies)
+            return {key: report for reports in alone for key, report in reports.items()}
         _give_up(studies[0], error)
         return {}
 
@@ -235,11 +266,25 @@ def _finish(
         pictures=len(study.radiographs) if report else 0,
         findings=section_text(report, "findings") if report else "",
         impression=section_text(report, "impression") if report else "",
+        concerns=_concerns(report) if report else (),
+        review=tuple(f"{flag.code}: {flag.message}" for flag in report.review) if report else (),
         unused=tuple(study.unused),
     )
     results.write(record, files)
     study.radiographs = []
     return record
+
+
+def _concerns(report: Report) -> tuple[str, ...]:
+    """Each concern with its code, and of several pictures with the picture's number."""
+    several = len(report.concerns) > 1
+    return tuple(
+        f"picture {number}, {concern.code}: {concern.message}"
+        if several
+        else f"{concern.code}: {concern.message}"
+        for number, concerns in enumerate(report.concerns, 1)
+        for concern in concerns
+    )
 
 
 def _rows(
@@ -260,6 +305,8 @@ def _rows(
             "pictures": record.pictures,
             "findings": record.findings,
             "impression": record.impression,
+            "concerns": "\n".join(record.concerns),
+            "review": "\n".join(record.review),
             "model": model,
         }
     for file in outcome.unread:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, File, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, File, Form, Query, Request, Response, UploadFile
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from app.middleware import BodyLimit, Border
 from app.problems import TooManyFiles, add_problem_handlers, documented
-from app.schemas import ModelDescription, ReportAnswer, Status
+from app.schemas import AskAnswer, ModelDescription, ReportAnswer, Status
 from app.service import Service
 from app.settings import Settings
 from model.report import ReportGenerator
@@ -23,6 +23,8 @@ from model.report import ReportGenerator
 __all__ = ["STATIC", "create_app"]
 
 STATIC = Path(__file__).parent / "static"
+MAX_PHRASE = 200
+"""Letters of a question; the decoder reads no more than a report's tokens."""
 
 
 def _service(request: Request) -> Service:
@@ -49,6 +51,20 @@ Uploads = Annotated[list[UploadFile], Depends(_uploads)]
 WithPixels = Annotated[
     bool, Query(description="fill images[].png, so that the pictures can be shown")
 ]
+WithGate = Annotated[
+    bool,
+    Query(
+        description="refuse what the gate refuses; false: its reasons stand in images[].concerns"
+    ),
+]
+Phrase = Annotated[
+    str,
+    Form(
+        min_length=1,
+        max_length=MAX_PHRASE,
+        description='a finding, or a question for one: "a fracture", "is there a fracture?"',
+    ),
+]
 
 reports = APIRouter(prefix="/v1", tags=["reports"])
 health = APIRouter(tags=["health"])
@@ -60,10 +76,30 @@ health = APIRouter(tags=["health"])
     responses=documented(400, 413, 415, 422, 500, 503),
     summary="Write a draft report for one study",
 )
-def create_report(files: Uploads, service: ServiceHere, pixels: WithPixels = False) -> ReportAnswer:
+def create_report(
+    files: Uploads, service: ServiceHere, pixels: WithPixels = False, gate: WithGate = True
+) -> ReportAnswer:
     """All files together are the frontal pictures of one study. Nothing of them is kept."""
     with service.place():
-        return service.report([upload.file for upload in files], pixels)
+        return service.report([upload.file for upload in files], pixels, gate)
+
+
+@reports.post(
+    "/questions",
+    status_code=201,
+    responses=documented(400, 413, 415, 422, 500, 503),
+    summary="Ask the pictures of one study for a phrase that its report need not hold",
+)
+def create_question(
+    files: Uploads,
+    phrase: Phrase,
+    service: ServiceHere,
+    pixels: WithPixels = False,
+    gate: WithGate = True,
+) -> AskAnswer:
+    """How probable the phrase is on these pictures, and where. Nothing is kept."""
+    with service.place():
+        return service.ask([upload.file for upload in files], phrase, pixels, gate)
 
 
 @reports.get("/model", responses=documented(503), summary="The model reports are written by")

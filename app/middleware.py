@@ -72,6 +72,12 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.ask_seconds = Histogram(
+            "crossray_ask_seconds",
+            "One study asked for a phrase",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self.studies = Gauge(
             "crossray_studies_in_hand", "Studies being read or waiting", registry=self.registry
         )

@@ -17,8 +17,10 @@ from starlette.types import Scope
 from app.schemas import Problem
 from model.errors import (
     CrossRayError,
+    DataError,
     ImageTooLarge,
     NotARadiograph,
+    RefusedError,
     UndecodableImage,
     UnsupportedImage,
 )
@@ -72,6 +74,8 @@ class Kind:
         return f"/problems/{self.name}"
 
 
+INVALID = Kind(422, "invalid-request", "The request is not valid")
+
 # The first entry whose class fits decides, so a class stands before its bases.
 PROBLEMS: dict[type[CrossRayError], Kind] = {
     RequestTooLarge: Kind(413, "too-large", "Too large"),
@@ -80,6 +84,8 @@ PROBLEMS: dict[type[CrossRayError], Kind] = {
     UnsupportedImage: Kind(415, "not-an-image", "Not a DICOM, PNG or JPEG file"),
     UndecodableImage: Kind(422, "undecodable", "The image cannot be decoded"),
     NotARadiograph: Kind(422, "not-a-radiograph", "Not a radiograph"),
+    RefusedError: Kind(422, "refused", "No report on this picture"),
+    DataError: INVALID,
     Busy: Kind(503, "busy", "Busy", retry_after=5),
     NotReady: Kind(503, "not-ready", "Not ready", retry_after=5),
 }
@@ -88,7 +94,7 @@ STATUSES = {
     400: Kind(400, "bad-request", "The request cannot be understood"),
     404: Kind(404, "not-found", "Not found"),
     405: Kind(405, "method-not-allowed", "Method not allowed"),
-    422: Kind(422, "invalid-request", "The request is not valid"),
+    422: INVALID,
 }
 INTERNAL = Kind(500, "internal", "Internal error")
 

@@ -25,7 +25,19 @@ from model.errors import ConfigError, CrossRayError
 
 __all__ = ["Record", "Results", "Unused"]
 
-COLUMNS = ("study", "status", "sources", "reason", "pictures", "findings", "impression", "model")
+COLUMNS = (
+    "study",
+    "status",
+    "sources",
+    "reason",
+    "pictures",
+    "findings",
+    "impression",
+    "concerns",
+    "review",
+    "model",
+)
+LISTS = ("sha256", "concerns", "review")
 PARTIAL = ".partial-"
 
 
@@ -50,6 +62,10 @@ class Record:
     """How many the report was made from; 0 where there is no report."""
     findings: str = ""
     impression: str = ""
+    concerns: tuple[str, ...] = ()
+    """What speaks against a report on its pictures, each "code: message"."""
+    review: tuple[str, ...] = ()
+    """What of the report is to be checked first, each "code: message"."""
     unused: tuple[Unused, ...] = ()
 
     @property
@@ -99,7 +115,8 @@ class Results:
         try:
             fields = json.loads(path.read_text("utf-8"))
             unused = tuple(Unused(**file) for file in fields.pop("unused"))
-            record = Record(**{**fields, "sha256": tuple(fields["sha256"]), "unused": unused})
+            lists = {name: tuple(fields[name]) for name in LISTS}
+            record = Record(**{**fields, **lists, "unused": unused})
         except (KeyError, TypeError, ValueError):
             return None  # not a record of this version: the study is done again
         if record.sha256 != sha256 or record.failed:

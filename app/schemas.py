@@ -5,7 +5,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "AskAnswer",
+    "ConcernAnswer",
     "ExtentAnswer",
+    "FindingAnswer",
+    "FlagAnswer",
     "HeatmapAnswer",
     "ImageAnswer",
     "ModelAnswer",
@@ -13,6 +17,7 @@ __all__ = [
     "Problem",
     "ReportAnswer",
     "SectionAnswer",
+    "SpanAnswer",
     "Status",
     "WordAnswer",
 ]
@@ -30,22 +35,79 @@ class SectionAnswer(Answer):
 
 
 class HeatmapAnswer(Answer):
-    scale: float = Field(description="a patch's share of the word's attention is its byte x scale")
+    scale: float = Field(description="a patch's share of the attention is its byte x scale")
     data: str = Field(
         description="base64 of one unsigned byte per patch: images x rows x columns, row-major. "
-        "Each is the byte nearest to the share, so it is off by at most half a scale, and the sum "
-        "over all patches of all images differs from 1 by at most half a scale a patch."
+        "Each is the byte nearest to the share, so it is off by at most half a scale."
     )
 
 
-class WordAnswer(Answer):
+class Grounded(Answer):
+    """What a word, a phrase, a sentence or a finding carries."""
+
+    probability: float = Field(
+        ge=0, le=1, description="calibrated; of a report's words the product"
+    )
+    evidence: float = Field(
+        description="in nats: by how much the pictures raised the log-probability over the same "
+        "text before it without them. exp(evidence) times as likely; near 0: the text alone "
+        "suggests it. Of several words the sum."
+    )
+    state: Literal["grounded", "not grounded"] = Field(
+        description="whether it has a place on the pictures"
+    )
+    attention: float = Field(
+        ge=0, le=1, description="share of the attention that fell on the pictures; it decides state"
+    )
+    heatmap: HeatmapAnswer | None = Field(description="null where it is not grounded")
+
+
+class WordAnswer(Grounded):
     text: str
     start: int = Field(description="first character in the report's text")
     end: int = Field(description="one past the last character")
-    probability: float = Field(
-        ge=0, le=1, description="of the word's tokens, given the text before them"
+
+
+class SpanAnswer(Grounded):
+    """Several words: a sentence, or what names a finding. Its map is the mean of the grounded."""
+
+    text: str
+    start: int = Field(description="first character in the report's text")
+    end: int = Field(description="one past the last character")
+    words: list[int] = Field(description="places of its words in the report's words")
+
+
+class FindingAnswer(SpanAnswer):
+    name: str = Field(description='such as "pleural_effusion"')
+    sides: list[str] = Field(
+        description='the patient\'s "left", "right" or both; empty where none is said'
     )
-    heatmap: HeatmapAnswer
+    zone: str | None = Field(description='"upper", "mid" or "lower" third; null where none is said')
+    certainty: str = Field(description='"definite" or "possible"')
+    chance: float = Field(
+        ge=0,
+        le=1,
+        description="calibrated, that it is there; probability is only that of this wording",
+    )
+    clause_evidence: float = Field(
+        description="in nats, of all words of the clause that speaks of it"
+    )
+
+
+class FlagAnswer(Answer):
+    """Something of the report that its reader should check first."""
+
+    code: str = Field(description="stable; docs/api.md lists them")
+    message: str
+    start: int = Field(description="first character in the report's text")
+    end: int = Field(description="one past the last character")
+
+
+class ConcernAnswer(Answer):
+    """What speaks against reporting on a picture."""
+
+    code: str = Field(description="stable; docs/api.md lists them")
+    message: str
 
 
 class ExtentAnswer(Answer):
@@ -67,6 +129,9 @@ class ImageAnswer(Answer):
     rows: int = Field(description="rows of patches")
     columns: int = Field(description="columns of patches")
     extent: ExtentAnswer
+    concerns: list[ConcernAnswer] = Field(
+        description="what speaks against a report on this picture; empty where nothing does"
+    )
     png: str | None = Field(
         default=None,
         description="base64 of an 8 bit gray PNG, bone white, longest side at most 1024; "
@@ -83,6 +148,20 @@ class ReportAnswer(Answer):
     text: str
     sections: list[SectionAnswer]
     words: list[WordAnswer]
+    sentences: list[SpanAnswer]
+    findings: list[FindingAnswer] = Field(description="what the report asserts, in its order")
+    review: list[FlagAnswer] = Field(description="what to check first; empty where nothing is odd")
+    images: list[ImageAnswer]
+    model: ModelAnswer
+    notice: str
+
+
+class AskAnswer(Grounded):
+    """What a phrase, which the report need not hold, is worth on the pictures of one study."""
+
+    phrase: str = Field(
+        description='without the form of a question: "fracture" of "is there a fracture?"'
+    )
     images: list[ImageAnswer]
     model: ModelAnswer
     notice: str

@@ -13,12 +13,12 @@ from typing import BinaryIO
 
 import torch
 
+from app.answers import answer, asked
 from app.middleware import Metrics
 from app.problems import Busy, NotReady, kind_of
-from app.schemas import ModelDescription, ReportAnswer
+from app.schemas import AskAnswer, ModelDescription, ReportAnswer
 from app.settings import Settings
 from app.views import frontal
-from app.writers import answer
 from model.errors import ImageError
 from model.image import Radiograph
 from model.isolation import read_image_isolated
@@ -96,22 +96,39 @@ class Service:
         finally:
             self._places.release()
 
-    def report(self, files: Sequence[BinaryIO], pixels: bool) -> ReportAnswer:
+    def report(self, files: Sequence[BinaryIO], pixels: bool, gate: bool = True) -> ReportAnswer:
         """One study read, reported on and put into the answer's words, when its turn comes.
 
         Args:
             pixels: fill `images[].png`.
+            gate: refuse what the gate refuses.
 
         Raises:
             NotReady: the model is not loaded yet.
             ImageError: of the first file that is no frontal radiograph, saying which it is.
+            RefusedError: the gate refuses a picture.
         """
         generator = self.generator
         with self._turn:
             radiographs = self._read(files)
             with self.metrics.generate_seconds.time():
-                written = generator(radiographs)
+                [written] = generator.reports([radiographs], gate=gate)
             return answer(written, generator.notice, radiographs if pixels else None)
+
+    def ask(
+        self, files: Sequence[BinaryIO], phrase: str, pixels: bool, gate: bool = True
+    ) -> AskAnswer:
+        """What a phrase is worth on one study; Args and Raises as for `report`, and:
+
+        Raises:
+            DataError: the phrase cannot be asked.
+        """
+        generator = self.generator
+        with self._turn:
+            radiographs = self._read(files)
+            with self.metrics.ask_seconds.time():
+                found = generator.ask(radiographs, phrase, gate=gate)
+            return asked(found, generator.notice, radiographs if pixels else None)
 
     def _read(self, files: Sequence[BinaryIO]) -> list[Radiograph]:
         return [self._read_one(file, place) for place, file in enumerate(files, 1)]

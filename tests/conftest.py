@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from material import NOTICE, PATIENT, REPORT
+from material import NOTICE, PATIENT, REPORT, chest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
@@ -78,7 +78,7 @@ def make_dicom() -> Callable[..., bytes]:
     """`make_dicom(pixels, Keyword=value...)`: a radiograph's DICOM file with a patient's data."""
 
     def make(pixels: np.ndarray | None = None, **elements: object) -> bytes:
-        stored = np.arange(80 * 64).reshape(80, 64) % 4096 if pixels is None else pixels
+        stored = chest().astype(int) * 16 if pixels is None else pixels
         ds = Dataset()
         ds.file_meta = FileMetaDataset()
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -108,10 +108,9 @@ def make_dicom() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def make_png() -> Callable[..., bytes]:
-    """`make_png(seed, height, width)`: an 8 bit gray picture."""
+    """`make_png(seed, height, width)`: an 8 bit gray picture of a chest."""
 
     def make(seed: int = 0, height: int = 80, width: int = 64) -> bytes:
-        noise = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
-        return cv2.imencode(".png", cv2.GaussianBlur(noise, (0, 0), 4))[1].tobytes()
+        return cv2.imencode(".png", chest(seed, height, width))[1].tobytes()
 
     return make

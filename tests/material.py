@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
+
+SAMPLE = Path(__file__).parents[1] / "app" / "static" / "samples" / "normal.png"
 REPORT = (
     "Findings: The heart is normal in size. The lungs are clear. There is no pleural effusion. "
     "Impression: No acute cardiopulmonary abnormality."
@@ -18,6 +22,14 @@ PATIENT = {
     "StudyInstanceUID": "1.2.826.0.1.3680043.8.498.4242",
 }
 """What must come out nowhere."""
+
+
+def chest(seed: int = 0, height: int = 80, width: int = 64) -> np.ndarray:
+    """uint8 (height, width): a chest that the gate lets pass, each seed another."""
+    sample = cv2.imread(str(SAMPLE), cv2.IMREAD_GRAYSCALE)
+    pixels = cv2.resize(sample, (width, height), interpolation=cv2.INTER_AREA).astype(float)
+    noise = np.random.default_rng(seed).normal(0, 4, pixels.shape)
+    return np.rint(pixels + noise).clip(0, 255).astype(np.uint8)
 
 
 def put(folder: Path, files: dict[str, bytes]) -> Path:

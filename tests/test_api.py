@@ -62,8 +62,9 @@ def test_a_study_of_two_views_gets_one_report(
     assert response.headers["cache-control"] == "no-store"
     answer = ReportAnswer.model_validate(response.json())
     assert answer.text == REPORT
+    assert len(answer.sentences) == 4
     assert [section.name for section in answer.sections] == ["findings", "impression"]
-    for part in [*answer.sections, *answer.words]:
+    for part in [*answer.sections, *answer.words, *answer.sentences, *answer.findings]:
         assert answer.text[part.start : part.end] == part.text
     assert [(i.width, i.height, i.view) for i in answer.images] == [
         (64, 80, "PA"),
@@ -71,16 +72,6 @@ def test_a_study_of_two_views_gets_one_report(
     ]
     assert answer.model.name == "crossray-tiny" and len(answer.model.sha256) == 64
     assert answer.notice == NOTICE
-
-
-def test_heatmaps_are_shares_that_sum_to_one(client: TestClient, make_png: Callable) -> None:
-    answer = post(client, make_png(), make_png(1)).json()
-    first = answer["images"][0]
-    assert answer["words"]
-    for word in answer["words"]:
-        data = np.frombuffer(base64.b64decode(word["heatmap"]["data"]), np.uint8)
-        assert data.size == 2 * first["rows"] * first["columns"]
-        assert data.sum() * word["heatmap"]["scale"] == pytest.approx(1, abs=0.02)
 
 
 def test_the_extent_covers_the_picture(client: TestClient, make_png: Callable) -> None:
@@ -335,11 +326,13 @@ def test_each_application_counts_for_itself(tiny_generator: ReportGenerator) -> 
 
 def test_openapi_tells_of_every_problem(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
-    operation = description["paths"]["/v1/reports"]["post"]
-    assert set(operation["responses"]) == {"201", "400", "413", "415", "422", "500", "503"}
-    for status in ("413", "415", "422", "503"):
-        content = operation["responses"][status]["content"]["application/problem+json"]
-        assert content["schema"]["$ref"].endswith("/Problem")
+    for path in ("/v1/reports", "/v1/questions"):
+        operation = description["paths"][path]["post"]
+        assert set(operation["responses"]) == {"201", "400", "413", "415", "422", "500", "503"}
+        for status in ("413", "415", "422", "503"):
+            content = operation["responses"][status]["content"]["application/problem+json"]
+            assert content["schema"]["$ref"].endswith("/Problem")
+        assert "/problems/refused" in operation["responses"]["422"]["description"]
     assert "HTTPValidationError" not in json.dumps(description)
 
 

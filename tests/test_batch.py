@@ -12,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
-from material import PATIENT, REPORT, put
+from material import PATIENT, REPORT, chest, put
 
 from app.batch import Outcome, Unread, run_batch
 from app.grouping import read_source
@@ -49,7 +48,7 @@ def mixed(tmp_path: Path, make_dicom: Callable, make_png: Callable) -> Path:
     ct = {"Modality": "CT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}
     files = {
         "one/frontal": make_dicom(),
-        "two/deep/down/other view.dcm": make_dicom(np.full((50, 70), 900), ViewPosition="AP"),
+        "two/deep/down/other view.dcm": make_dicom(chest(1, 50, 70), ViewPosition="AP"),
         "picture.png": make_png(),
         "notes.txt": b"read me",
         "page.dcm": b"<html>log in</html>",
@@ -128,7 +127,7 @@ def test_a_new_view_has_its_study_done_again(
 ) -> None:
     source, out = put(tmp_path / "in", {"a": make_dicom()}), tmp_path / "out"
     run_batch(tiny_generator, source, out)
-    put(source, {"b": make_dicom(np.full((40, 40), 7))})
+    put(source, {"b": make_dicom(chest(7, 40, 40))})
     assert run_batch(tiny_generator, source, out).done == 1
     [row] = rows(out)
     assert row["pictures"] == "2"
@@ -169,7 +168,7 @@ def test_a_study_has_no_more_pictures_than_the_api_takes(
     tmp_path: Path, tiny_generator: ReportGenerator, make_dicom: Callable
 ) -> None:
     """What is beyond is not even decoded: the last one, broken, does not fail."""
-    files = {f"{n}.dcm": make_dicom(np.full((40, 40), n)) for n in range(MAX_PICTURES + 1)}
+    files = {f"{n}.dcm": make_dicom(chest(n, 40, 40)) for n in range(MAX_PICTURES + 1)}
     files["9.dcm"] = make_dicom()[:-99]
     outcome = run_batch(tiny_generator, put(tmp_path / "in", files), tmp_path / "out")
     assert Settings.model_fields["max_files"].default == MAX_PICTURES
@@ -184,7 +183,9 @@ def test_a_study_has_no_more_pictures_than_the_api_takes(
 class Mapless(ReportGenerator):
     """Does not say where pictures of 40 rows lie, so that their maps cannot be drawn."""
 
-    def reports(self, studies: Sequence[Sequence[Radiograph]], *options: object) -> list[Report]:
+    def reports(
+        self, studies: Sequence[Sequence[Radiograph]], *options: object, **more: object
+    ) -> list[Report]:
         written = super().reports(studies)
         return [
             replace(report, placements=()) if report.placements[0].height == 40 else report

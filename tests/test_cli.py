@@ -39,7 +39,16 @@ layers = 1
 heads = 3
 max_tokens = 40
 """
-COMMANDS = ["report", "batch", "serve", "prepare", "prepare phantom", "train", "evaluate"]
+COMMANDS = [
+    "report",
+    "batch",
+    "serve",
+    "prepare",
+    "prepare phantom",
+    "train",
+    "evaluate",
+    "grounding",
+]
 
 
 @pytest.fixture

@@ -3,14 +3,23 @@
 
 /**
  * @typedef {{left: number, top: number, width: number, height: number}} Extent
- *   rectangle in original picture pixels which the whole grid of patches covers
+ *   rectangle in original picture pixels, such as the one which the whole grid of patches covers
+ * @typedef {{code: string, message: string}} Concern
  * @typedef {{width: number, height: number, view: string | null, rows: number, columns: number,
- *   extent: Extent, png: string | null}} Picture
- * @typedef {{text: string, start: number, end: number, probability: number,
- *   heatmap: {scale: number, data: string}}} Word
+ *   extent: Extent, concerns: Concern[], png: string | null}} Picture
+ * @typedef {{scale: number, data: string}} Heatmap
+ * @typedef {{probability: number, evidence: number, state: "grounded" | "not grounded",
+ *   attention: number, heatmap: Heatmap | null}} Carried
+ *   evidence in nats; attention: share of it that fell on the pictures; no map where not grounded
+ * @typedef {Carried & {text: string, start: number, end: number}} Word
+ * @typedef {Word & {words: number[]}} Span
+ * @typedef {Span & {name: string, sides: string[], zone: string | null, certainty: string,
+ *   chance: number}} Finding
+ * @typedef {{code: string, message: string, start: number, end: number}} Flag
  * @typedef {{name: string, text: string, start: number, end: number}} Section
- * @typedef {{text: string, sections: Section[], words: Word[], images: Picture[],
- *   model: {name: string, sha256: string}, notice: string}} Answer
+ * @typedef {{text: string, sections: Section[], words: Word[], sentences: Span[], findings: Finding[],
+ *   review: Flag[], images: Picture[], model: {name: string, sha256: string}, notice: string}} Answer
+ * @typedef {Carried & {phrase: string, images: Picture[]}} Asked
  * @typedef {{file: string, title: string}} Sample
  */
 
@@ -20,15 +29,17 @@ export class Problem extends Error {
    * @param {string} title
    * @param {string} detail
    * @param {string} advice
-   * @param {boolean} [passing] the same files may succeed later
+   * @param {{passing?: boolean, refused?: boolean}} [kind] passing: the same files may succeed later;
+   *   refused: the gate holds them back, and a reader may insist
    */
-  constructor(title, detail, advice, passing = false) {
+  constructor(title, detail, advice, { passing = false, refused = false } = {}) {
     super(`${title}: ${detail}`);
     this.name = "Problem";
     this.title = title;
     this.detail = detail;
     this.advice = advice;
     this.passing = passing;
+    this.refused = refused;
   }
 }
 
@@ -41,31 +52,72 @@ const ADVICE = {
   503: "The server is at work on other studies. Wait a moment, then try again.",
 };
 
+/** What the gate refused can be sent with other pictures only, or insisted on. */
+const REFUSED = "/problems/refused";
+
 /**
  * Send the views of one study and wait for the report.
  *
  * @param {File[]} files one or more views of the same study
  * @param {AbortSignal} signal aborting it rejects with an AbortError
+ * @param {boolean} [gate] false insists on pictures that the gate refuses
  * @returns {Promise<Answer>}
  * @throws {Problem} the service refused, could not be reached, or answered nonsense
  */
-export async function requestReport(files, signal) {
+export async function requestReport(files, signal, gate = true) {
+  return checked(await send(`v1/reports?pixels=true&gate=${gate}`, formOf(files), signal));
+}
+
+/**
+ * Ask the pictures of a study for a phrase.
+ *
+ * @param {File[]} files the study's, as for its report
+ * @param {string} phrase
+ * @param {AbortSignal} signal
+ * @param {boolean} [gate]
+ * @returns {Promise<Asked>}
+ * @throws {Problem}
+ */
+export async function requestAnswer(files, phrase, signal, gate = true) {
+  const form = formOf(files);
+  form.append("phrase", phrase);
+  const asked = await send(`v1/questions?gate=${gate}`, form, signal);
+  if (!Array.isArray(asked?.images)) throw unexpected("it holds no images");
+  checkMap(asked, patchesOf(asked.images));
+  return asked;
+}
+
+/**
+ * @param {File[]} files
+ * @returns {FormData}
+ */
+function formOf(files) {
   const form = new FormData();
   for (const file of files) form.append("files", file, file.name);
+  return form;
+}
+
+/**
+ * @param {string} address
+ * @param {FormData} form
+ * @param {AbortSignal} signal
+ * @returns {Promise<any>}
+ */
+async function send(address, form, signal) {
   let response;
   try {
-    response = await fetch("v1/reports?pixels=true", { method: "POST", body: form, signal });
+    response = await fetch(address, { method: "POST", body: form, signal });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new Problem(
       "The server did not answer",
-      "The connection failed before a report came back.",
+      "The connection failed before an answer came back.",
       "Check that CrossRay is still running and that the file can still be read, then try again.",
-      true,
+      { passing: true },
     );
   }
   if (!response.ok) throw await problemFrom(response);
-  return checked(await response.json());
+  return response.json();
 }
 
 /**
@@ -73,14 +125,18 @@ export async function requestReport(files, signal) {
  * @returns {Promise<Problem>}
  */
 async function problemFrom(response) {
-  /** @type {{title?: unknown, detail?: unknown}} */
+  /** @type {{type?: unknown, title?: unknown, detail?: unknown}} */
   let body = {};
   if ((response.headers.get("content-type") ?? "").includes("json")) {
     body = await response.json();
   }
   const title = typeof body.title === "string" ? body.title : `The server answered ${response.status}`;
   const detail = typeof body.detail === "string" ? body.detail : "It gave no further reason.";
-  return new Problem(title, detail, adviceFor(response), response.status === 429 || response.status >= 500);
+  const refused = body.type === REFUSED;
+  const advice = refused
+    ? "Choose another picture. If you know better, have the report written all the same."
+    : adviceFor(response);
+  return new Problem(title, detail, advice, { passing: response.status === 429 || response.status >= 500, refused });
 }
 
 /**
@@ -106,15 +162,31 @@ export function checked(answer) {
   const pictures = answer?.images;
   if (!Array.isArray(pictures) || pictures.length === 0) throw unexpected("it holds no images");
   if (!Array.isArray(answer.words)) throw unexpected("it holds no words");
-  const patches = pictures.reduce((sum, picture) => sum + picture.rows * picture.columns, 0);
-  for (const word of answer.words) {
-    const bytes = atob(word.heatmap.data).length;
-    if (bytes !== patches) {
-      throw unexpected(`a heatmap holds ${bytes} patches where the pictures have ${patches}`);
-    }
+  for (const list of ["sentences", "findings", "review"]) {
+    if (!Array.isArray(answer[list])) throw unexpected(`it holds no ${list}`);
   }
+  for (const word of answer.words) checkMap(word, patchesOf(pictures));
   if (pictures.some((picture) => !picture.png)) throw unexpected("a picture has no pixels");
   return inUtf16(answer);
+}
+
+/**
+ * @param {Picture[]} pictures
+ * @returns {number} of the whole study
+ */
+function patchesOf(pictures) {
+  return pictures.reduce((sum, picture) => sum + picture.rows * picture.columns, 0);
+}
+
+/**
+ * @param {Carried} carried
+ * @param {number} patches
+ */
+function checkMap({ heatmap }, patches) {
+  const bytes = heatmap ? atob(heatmap.data).length : patches;
+  if (bytes !== patches) {
+    throw unexpected(`a heatmap holds ${bytes} patches where the pictures have ${patches}`);
+  }
 }
 
 /**
@@ -128,7 +200,14 @@ function inUtf16(answer) {
   const units = [0];
   for (const character of answer.text) units.push(units[units.length - 1] + character.length);
   const moved = (/** @type {any} */ span) => ({ ...span, start: units[span.start], end: units[span.end] });
-  return { ...answer, words: answer.words.map(moved), sections: answer.sections.map(moved) };
+  return {
+    ...answer,
+    words: answer.words.map(moved),
+    sections: answer.sections.map(moved),
+    sentences: answer.sentences.map(moved),
+    findings: answer.findings.map(moved),
+    review: answer.review.map(moved),
+  };
 }
 
 /**

@@ -3,19 +3,32 @@
 
 /** @typedef {import("./viewer.js").Viewer} Viewer */
 /** @typedef {{x: number, y: number}} Point */
+/** @typedef {"window" | "pan" | "region"} Mode what a plain drag does */
+/**
+ * @typedef {object} Page what the gestures are for, in CSS pixels of the canvas
+ * @property {() => Mode} dragging
+ * @property {(at: Point | null) => void} pointed
+ * @property {(from: Point, to: Point) => void} drawn a rectangle, while it is being drawn
+ * @property {() => void} drawnOut it is as large as it will be
+ * @property {() => void} letGo no rectangle any more
+ * @property {(dx: number, dy: number, sizing: boolean) => void} nudged by a key, in steps
+ * @property {() => void} regionWanted
+ */
 
 /** Grey levels per CSS pixel of dragging. */
 const WINDOW_SPEED = 1;
 const KEY_STEP = 40; // CSS pixels that an arrow key moves the picture
 
+/** CSS pixels below which a drag draws no rectangle: a hand is never quite still. */
+const STILL = 4;
+
 /**
  * @param {Viewer} viewer
- * @param {{dragging: () => "window" | "pan", pointed: (at: Point | null) => void}} page
- *   what a plain drag does now; told where the pointer is, in CSS pixels of the canvas
+ * @param {Page} page
  */
 export function connectGestures(viewer, page) {
   connectPointers(viewer, page);
-  viewer.canvas.addEventListener("keydown", (event) => pressed(viewer, event));
+  viewer.canvas.addEventListener("keydown", (event) => pressed(viewer, page, event));
   viewer.canvas.addEventListener(
     "wheel",
     (event) => {
@@ -28,14 +41,18 @@ export function connectGestures(viewer, page) {
 
 /**
  * @param {Viewer} viewer
- * @param {{dragging: () => "window" | "pan", pointed: (at: Point | null) => void}} page
+ * @param {Page} page
  */
 function connectPointers(viewer, page) {
   const { canvas } = viewer;
   /** @type {Map<number, Point>} */
   const down = new Map();
+  /** @type {Point | null} where a rectangle was begun */
+  let corner = null;
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
+    const draws = page.dragging() === "region" || event.ctrlKey || event.metaKey;
+    corner = draws && down.size === 0 && event.button === 0 ? position(event) : null; // a second finger zooms
     down.set(event.pointerId, position(event));
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -44,11 +61,19 @@ function connectPointers(viewer, page) {
     const before = down.get(event.pointerId);
     if (!before) return;
     if (down.size === 2) pinched(viewer, down, event.pointerId, now);
+    else if (corner && !event.shiftKey) page.drawn(corner, now);
     else dragged(viewer, before, now, event.shiftKey || event.buttons === 4 ? "pan" : page.dragging());
     down.set(event.pointerId, now);
   });
   for (const ending of /** @type {const} */ (["pointerup", "pointercancel"])) {
-    canvas.addEventListener(ending, (event) => down.delete(event.pointerId));
+    canvas.addEventListener(ending, (event) => {
+      down.delete(event.pointerId);
+      if (!corner) return;
+      const end = position(event);
+      if (Math.max(Math.abs(end.x - corner.x), Math.abs(end.y - corner.y)) < STILL) page.letGo();
+      else page.drawnOut();
+      corner = null;
+    });
   }
   canvas.addEventListener("pointerleave", () => page.pointed(null));
 }
@@ -57,7 +82,7 @@ function connectPointers(viewer, page) {
  * @param {Viewer} viewer
  * @param {Point} before
  * @param {Point} now
- * @param {"window" | "pan"} action
+ * @param {Mode} action a rectangle is drawn elsewhere
  */
 function dragged(viewer, before, now, action) {
   const [dx, dy] = [now.x - before.x, now.y - before.y];
@@ -65,6 +90,7 @@ function dragged(viewer, before, now, action) {
     viewer.panBy(dx, dy);
     return;
   }
+  if (action !== "window") return;
   // To the right widens the window, up brightens, as on reading workstations.
   const { width, level } = viewer.window;
   viewer.setWindow(width + dx * WINDOW_SPEED, level + dy * WINDOW_SPEED);
@@ -87,17 +113,24 @@ function pinched(viewer, down, moving, now) {
 
 /**
  * @param {Viewer} viewer
+ * @param {Page} page
  * @param {KeyboardEvent} event
  */
-function pressed(viewer, event) {
+function pressed(viewer, page, event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const { width, level } = viewer.window;
+  const arrow = (/** @type {number} */ x, /** @type {number} */ y) => {
+    if (page.dragging() === "region") page.nudged(x, y, event.shiftKey);
+    else viewer.panBy(-x * KEY_STEP, -y * KEY_STEP);
+  };
   /** @type {Record<string, () => void>} */
   const actions = {
-    ArrowLeft: () => viewer.panBy(KEY_STEP, 0),
-    ArrowRight: () => viewer.panBy(-KEY_STEP, 0),
-    ArrowUp: () => viewer.panBy(0, KEY_STEP),
-    ArrowDown: () => viewer.panBy(0, -KEY_STEP),
+    ArrowLeft: () => arrow(-1, 0),
+    ArrowRight: () => arrow(1, 0),
+    ArrowUp: () => arrow(0, -1),
+    ArrowDown: () => arrow(0, 1),
+    r: () => page.regionWanted(),
+    R: () => page.regionWanted(),
     "+": () => viewer.zoomBy(1.25),
     "=": () => viewer.zoomBy(1.25),
     "-": () => viewer.zoomBy(0.8),

@@ -3,25 +3,24 @@
  * A word's attention as numbers: decoded, averaged, measured, and painted into pixels.
  *
  * A map is a Float32Array of every patch of every picture of the study, pictures one after another and
- * row-major inside each; it sums to 1. Knows no page.
+ * row-major inside each. Its sum is the share of attention that fell on the pictures. Knows no page.
  */
 
 /** @typedef {import("./api.js").Picture} Picture */
-/** @typedef {import("./api.js").Word} Word */
+/** @typedef {import("./api.js").Heatmap} Heatmap */
 /** @typedef {{picture: number, row: number, column: number, share: number}} Peak */
 
 /**
- * @param {Word} word
- * @returns {Float32Array} share of attention per patch
+ * @param {Heatmap | null} heatmap
+ * @returns {Float32Array | null} share of attention per patch; null of what has no map
  */
-export function decode(word) {
-  const bytes = atob(word.heatmap.data);
-  return Float32Array.from(bytes, (letter) => letter.charCodeAt(0) * word.heatmap.scale);
+export function decode(heatmap) {
+  return heatmap && Float32Array.from(atob(heatmap.data), (letter) => letter.charCodeAt(0) * heatmap.scale);
 }
 
 /**
  * @param {Float32Array[]} maps at least one, of equal length
- * @returns {Float32Array} their mean, which again sums to 1
+ * @returns {Float32Array} their mean
  */
 export function average(maps) {
   const mean = new Float32Array(maps[0].length);
@@ -87,20 +86,16 @@ export function placeInWords(at, picture, name) {
   return `${down} ${across} of ${name}`;
 }
 
-/** Multiples of an even spread below which the scale of all words never ends: looking everywhere is faint. */
-const LEAST_TOP = 8;
+/** Times an even spread over one picture at which the absolute scale ends. */
+const ABSOLUTE_TOP = 30;
 
 /**
- * The top of the colour scale of all words: high enough that nine in ten stay under it, so that one
- * extreme patch does not turn every other word's map dark. What lies above is drawn in the top colour.
- *
- * @param {Float32Array[]} maps
- * @returns {number} a round share of attention, in (0, 1]
+ * @param {Picture} picture
+ * @returns {number} the top of the absolute scale, a round share of attention per patch in (0, 1]. It
+ *   depends on the grid alone, so that a colour means the same in every word and report of a model.
  */
-export function topOfAll(maps) {
-  const peaks = maps.map((map) => map.reduce((a, b) => Math.max(a, b), 0)).sort((a, b) => a - b);
-  const chosen = peaks[Math.ceil(peaks.length * 0.9) - 1] ?? 0;
-  return Math.min(1, roundUp(Math.max(chosen, LEAST_TOP / (maps[0]?.length ?? LEAST_TOP))));
+export function absoluteTop(picture) {
+  return Math.min(1, roundUp(ABSOLUTE_TOP / (picture.rows * picture.columns)));
 }
 
 /**
@@ -137,6 +132,36 @@ export function shareAt(map, pictures, index, x, y) {
   const row = Math.floor(((y - extent.top) / extent.height) * rows);
   if (column < 0 || row < 0 || column >= columns || row >= rows) return null;
   return ofPicture(map, pictures, index)[row * columns + column];
+}
+
+/**
+ * @param {Float32Array} map
+ * @param {Picture[]} pictures
+ * @param {number} index
+ * @param {import("./api.js").Extent} box in original pixels of that picture
+ * @returns {number} share of attention inside the box; a patch counts by the part of it that is inside
+ */
+export function shareInside(map, pictures, index, box) {
+  const { extent, rows, columns } = pictures[index];
+  const [patchWidth, patchHeight] = [extent.width / columns, extent.height / rows];
+  const across = overlaps((box.left - extent.left) / patchWidth, box.width / patchWidth, columns);
+  const down = overlaps((box.top - extent.top) / patchHeight, box.height / patchHeight, rows);
+  return ofPicture(map, pictures, index).reduce(
+    (sum, share, patch) => sum + share * down[Math.floor(patch / columns)] * across[patch % columns],
+    0,
+  );
+}
+
+/**
+ * @param {number} start in patches along one axis
+ * @param {number} length in patches
+ * @param {number} count
+ * @returns {number[]} of each patch the part inside, in [0, 1]
+ */
+function overlaps(start, length, count) {
+  return Array.from({ length: count }, (_, at) =>
+    Math.max(0, Math.min(at + 1, start + length) - Math.max(at, start)),
+  );
 }
 
 /** Pixels per patch and axis when smoothing: enough that the canvas' own scaling adds no facets. */

@@ -25,11 +25,11 @@ export function drawLegend({ bar, ticks, caption }, { table, top, patches, opaci
   ticks.replaceChildren(
     ...Array.from({ length: STEPS + 1 }, (_, step) => tick((top * step) / STEPS, patches, step === STEPS)),
   );
-  const range = perWord ? "scaled to this word" : "same scale for every word";
-  caption.textContent = `Share of a word’s attention per patch, ${range}. 1× = spread evenly.`;
+  const range = perWord ? "stretched to what is shown: not to be compared" : "the same for every word and report";
+  caption.textContent = `Share of attention per patch, ${range}. 1× = spread evenly.`;
   bar.setAttribute(
     "aria-label",
-    `Colour scale from 0 to ${percent(top)} of a word's attention per patch, ${times(top, patches)} an even spread, ${range}`,
+    `Colour scale from 0 to ${percent(top)} of the attention per patch, ${times(top, patches)} an even spread, ${range}`,
   );
 }
 

@@ -1,7 +1,7 @@
 // @ts-check
 /** The page's states: choosing a study, waiting for its report, reading it, or learning what went wrong. */
 
-import { describeModel, Problem, requestReport } from "./api.js";
+import { describeModel, Problem, requestAnswer, requestReport } from "./api.js";
 import { connectIntake, offerSamples } from "./intake.js";
 import { StudyView } from "./study.js";
 import { connectThemeButton } from "./theme.js";
@@ -10,11 +10,13 @@ import { connectThemeButton } from "./theme.js";
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-const study = new StudyView(announce);
+const study = new StudyView(announce, (phrase, signal) => requestAnswer(lastFiles, phrase, signal, gated));
 /** @type {AbortController | null} */
 let running = null;
 /** @type {File[]} */
 let lastFiles = [];
+/** Whether the gate may refuse the pictures; false where their sender insisted. */
+let gated = true;
 /** @type {Answer | null} */
 let shown = null;
 
@@ -37,18 +39,20 @@ function enter(state) {
  * never read beside a new file.
  *
  * @param {File[]} files
+ * @param {boolean} [gate] false insists on pictures that the gate refuses
  */
-async function submit(files) {
+async function submit(files, gate = true) {
   running?.abort();
   const mine = new AbortController();
   running = mine;
   lastFiles = files;
+  gated = gate;
   shown = null;
   element("problem").hidden = true;
   enter("busy");
   const clock = startClock(files);
   try {
-    const answer = await requestReport(files, mine.signal);
+    const answer = await requestReport(files, mine.signal, gate);
     if (running === mine) await showReport(answer);
   } catch (error) {
     if (running === mine) showProblem(error);
@@ -107,6 +111,7 @@ function showProblem(error) {
   element("problem-advice").textContent = problem.advice;
   element("retry").hidden = !problem.passing;
   element("choose-other").hidden = problem.passing;
+  element("insist").hidden = !problem.refused;
   element("problem").hidden = false;
   scrollTo(0, 0);
   element(problem.passing ? "retry" : "choose-other").focus();
@@ -156,11 +161,12 @@ function downloadJson() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // the browser reads it after the click
 }
 
-const receiver = { files: submit, problem: showProblem };
+const receiver = { files: (/** @type {File[]} */ files) => submit(files), problem: showProblem };
 connectThemeButton(element("theme"));
 connectIntake(receiver);
 element("cancel").addEventListener("click", () => running?.abort());
-element("retry").addEventListener("click", () => submit(lastFiles));
+element("retry").addEventListener("click", () => submit(lastFiles, gated));
+element("insist").addEventListener("click", () => submit(lastFiles, false));
 element("dismiss").addEventListener("click", () => {
   element("problem").hidden = true;
   element("choose").focus();

@@ -5,11 +5,11 @@
  * Knows words and spans, not maps: it tells which words are to be shown, and the page does the rest.
  */
 
-/** @typedef {import("./api.js").Answer} Answer */
-/** @typedef {"none" | "word" | "pins" | "sentence"} Kind */
-/** @typedef {{kind: Kind, words: number[], byKeyboard: boolean}} Choice words: positions in answer.words */
+import { described, isSuggested } from "./evidence.js";
 
-const SENTENCE_END = /[.!?](\s|$)/;
+/** @typedef {import("./api.js").Answer} Answer */
+/** @typedef {"none" | "word" | "pins" | "sentence" | "finding" | "flag"} Kind */
+/** @typedef {{kind: Kind, words: number[], byKeyboard: boolean}} Choice words: positions in answer.words */
 
 export class ReportView {
   /**
@@ -25,7 +25,8 @@ export class ReportView {
     this.sentences = [];
     /** @type {Set<number>} */
     this.pins = new Set();
-    this.wholeSentence = false;
+    /** @type {Kind} what the pins are together */
+    this.pinned = "pins";
     /** @type {number | null} */
     this.preview = null;
     this.current = 0;
@@ -91,8 +92,8 @@ export class ReportView {
       End: () => this.moveTo(last),
       Enter: () => (event.shiftKey ? this.pinSentence(index) : this.togglePin(index)),
       " ": () => this.togglePin(index),
-      Escape: () => this.clearPins(),
     };
+    if (this.pins.size) actions.Escape = () => this.clearPins(); // else it is the region's
     const action = actions[event.key];
     if (!action) return;
     event.preventDefault();
@@ -147,7 +148,7 @@ export class ReportView {
   /** @param {number} index */
   togglePin(index) {
     if (!this.pins.delete(index)) this.pins.add(index);
-    this.wholeSentence = false;
+    this.pinned = "pins";
     this.preview = this.pins.size ? null : index;
     this.makeCurrent(index);
     this.tell(true);
@@ -155,12 +156,27 @@ export class ReportView {
 
   /** @param {number} [index] a word of the sentence; the last one shown or pinned */
   pinSentence(index = this.preview ?? this.current) {
-    const sentence = this.sentences.find((words) => words.includes(index)) ?? [];
-    this.pins = new Set(sentence);
-    this.wholeSentence = true;
-    this.preview = null;
+    this.pinTogether(this.sentences.find((words) => words.includes(index)) ?? [], "sentence");
     this.makeCurrent(index);
+  }
+
+  /**
+   * @param {number[]} words
+   * @param {Kind} kind what they are together
+   */
+  pinTogether(words, kind) {
+    this.pins = new Set(words);
+    this.pinned = kind;
+    this.preview = null;
+    if (words.length) this.makeCurrent(words[0]);
     this.tell(true);
+  }
+
+  /** Bring a word into sight and the keyboard to it. @param {number} index */
+  goTo(index) {
+    this.makeCurrent(index);
+    this.tokens[index].focus({ preventScroll: true });
+    this.tokens[index].scrollIntoView({ block: "nearest" });
   }
 
   clearPins() {
@@ -169,13 +185,29 @@ export class ReportView {
     this.tell(true);
   }
 
+  /** Show no word, because something else is shown. */
+  leave() {
+    this.pins.clear();
+    this.preview = null;
+    this.tell(false);
+  }
+
+  /** @param {Map<number, number>} shares of words that looked into the region; empty marks none */
+  markInside(shares) {
+    this.tokens.forEach((token, index) => {
+      const share = shares.get(index);
+      token.classList.toggle("inside", share !== undefined);
+      token.style.setProperty("--inside", (share ?? 0).toFixed(3));
+    });
+  }
+
   /** @param {boolean} byKeyboard */
   tell(byKeyboard) {
     const pins = [...this.pins].sort((a, b) => a - b);
     /** @type {Kind} */
     let kind = "none";
     if (this.preview !== null) kind = "word";
-    else if (pins.length) kind = this.wholeSentence ? "sentence" : "pins";
+    else if (pins.length) kind = this.pinned;
     const words = this.preview !== null ? [this.preview] : pins;
     this.tokens.forEach((token, index) => {
       token.setAttribute("aria-pressed", String(this.pins.has(index)));
@@ -202,12 +234,15 @@ export class ReportView {
 function tokenOf(word, index) {
   const token = document.createElement("span");
   token.className = "word";
+  token.classList.toggle("nowhere", word.state !== "grounded");
+  token.classList.toggle("suggested", isSuggested(word));
   token.textContent = word.text.trim();
+  token.id = `word-${index}`;
   token.dataset.index = String(index);
   token.setAttribute("role", "button");
   token.setAttribute("tabindex", "-1");
   token.setAttribute("aria-pressed", "false");
-  token.setAttribute("aria-description", `probability ${Math.round(word.probability * 100)} percent`);
+  token.setAttribute("aria-description", described(word));
   token.style.setProperty("--doubt", (1 - word.probability).toFixed(3));
   return token;
 }
@@ -272,16 +307,10 @@ function filled(tag, answer, tokens, from, to) {
 
 /**
  * @param {Answer} answer
- * @returns {number[][]} words of each sentence; a heading is a sentence of its own
+ * @returns {number[][]} words of each sentence; one of none, such as a heading, is a sentence of its own
  */
-export function sentencesOf(answer) {
-  /** @type {number[][]} */
-  const sentences = [[]];
-  answer.words.forEach((word, index) => {
-    sentences[sentences.length - 1].push(index);
-    const next = answer.words[index + 1]?.start ?? answer.text.length;
-    const tail = answer.text.slice(word.end - 1, next);
-    if (SENTENCE_END.test(tail) || /:\s/.test(tail) || tail.includes("\n")) sentences.push([]);
-  });
-  return sentences.filter((sentence) => sentence.length > 0);
+function sentencesOf(answer) {
+  const within = new Set(answer.sentences.flatMap(({ words }) => words));
+  const alone = answer.words.map((_, index) => [index]).filter(([index]) => !within.has(index));
+  return [...answer.sentences.map(({ words }) => words), ...alone];
 }

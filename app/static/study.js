@@ -1,14 +1,19 @@
 // @ts-check
-/** One study on the page: the report's words, the radiograph, and the map of the words now chosen. */
+/** One study on the page: the report's words, the radiograph, and the map of what is now chosen. */
+
+import { AskBox } from "./ask.js";
 
 import { COLOUR_MAPS, colourTable } from "./colormaps.js";
+import { attentionInWords, placeOf, whyNowhere, worth } from "./evidence.js";
 import { connectGestures } from "./gestures.js";
 import {
-  average, decode, ofPicture, painted, peak, placeInWords, shareAt, sharePerPicture, topOfAll, topOfOne,
+  absoluteTop, average, decode, ofPicture, painted, shareAt, sharePerPicture, topOfOne,
 } from "./heatmap.js";
 import { drawLegend, percent, times } from "./legend.js";
 import { PictureTabs, viewName } from "./pictures.js";
+import { RegionView } from "./region.js";
 import { ReportView } from "./report.js";
+import { showConcerns, showFindings, showReview } from "./summary.js";
 import { decodePng, Viewer } from "./viewer.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
@@ -24,25 +29,35 @@ const element = (id) => /** @type {T} */ (document.getElementById(id));
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (element(id));
 
 export class StudyView {
-  /** @param {(message: string) => void} announce says a line to screen readers */
-  constructor(announce) {
+  /**
+   * @param {(message: string) => void} announce says a line to screen readers
+   * @param {import("./ask.js").Ask} ask asks the shown study's pictures
+   */
+  constructor(announce, ask) {
     this.announce = announce;
     /** @type {Answer | null} */
     this.answer = null;
-    /** @type {Float32Array[]} */
+    /** @type {(Float32Array | null)[]} null of words that have no place on the pictures */
     this.maps = [];
     /** @type {import("./viewer.js").Radiograph[]} */
     this.radiographs = [];
     /** @type {Float32Array | null} */
     this.shownMap = null;
-    this.studyTop = 1;
     this.picture = 0;
-    /** @type {"window" | "pan"} */
+    /** @type {import("./gestures.js").Mode} */
     this.dragging = "window";
     this.table = colourTable(COLOUR_MAPS[0].name);
     this.viewer = new Viewer(element("canvas"), () => this.showView());
     this.tabs = new PictureTabs(element("pictures"), (index) => this.selectPicture(index));
     this.report = new ReportView(element("words"), (choice) => this.showChoice(choice));
+    this.region = new RegionView(this.viewer, this.report, announce);
+    this.asking = new AskBox(
+      {
+        form: element("ask"), phrase: element("ask-phrase"), button: element("ask-send"),
+        problem: element("ask-problem"), list: element("ask-answers"),
+      },
+      { ask, show: (asked) => this.showAsked(asked) },
+    );
     this.connectView();
     keepOpenWhereWide(element("settings"));
     this.connectHeatmap();
@@ -58,11 +73,19 @@ export class StudyView {
       answer.images.map((picture) => decodePng(/** @type {string} */ (picture.png), picture)),
     );
     this.answer = answer;
-    this.maps = answer.words.map(decode);
-    this.studyTop = topOfAll(this.maps);
+    this.maps = answer.words.map(({ heatmap }) => decode(heatmap));
+    this.asking.clear();
+    this.region.clear();
     this.tabs.render(answer.images, this.radiographs);
     element("plain-text").textContent = answer.text;
     this.report.render(answer);
+    /** @type {import("./summary.js").Choose} */
+    const choose = (words, kind) => {
+      this.report.pinTogether(words, kind);
+      this.report.goTo(words[0]);
+    };
+    showReview({ section: element("review"), list: element("review-list") }, answer, choose);
+    showFindings({ section: element("named"), list: element("finding-list") }, answer, choose);
     this.selectPicture(0);
   }
 
@@ -71,8 +94,13 @@ export class StudyView {
     connectGestures(viewer, {
       dragging: () => this.dragging,
       pointed: (at) => this.showPointer(at),
+      regionWanted: () => this.setDragging("region"),
+      drawn: (from, to) => this.region.draw(from, to),
+      drawnOut: () => this.region.say(),
+      letGo: () => this.region.clear(),
+      nudged: (dx, dy, sizing) => this.region.nudge(dx, dy, sizing),
     });
-    for (const mode of /** @type {const} */ (["window", "pan"])) {
+    for (const mode of /** @type {const} */ (["window", "pan", "region"])) {
       element(`drag-${mode}`).addEventListener("click", () => this.setDragging(mode));
     }
     element("invert").addEventListener("click", () => viewer.setInverted(!viewer.inverted));
@@ -97,12 +125,14 @@ export class StudyView {
     element("scale-mode").addEventListener("change", () => this.paint());
   }
 
-  /** @param {"window" | "pan"} mode */
+  /** @param {import("./gestures.js").Mode} mode */
   setDragging(mode) {
     this.dragging = mode;
-    element("drag-window").setAttribute("aria-pressed", String(mode === "window"));
-    element("drag-pan").setAttribute("aria-pressed", String(mode === "pan"));
+    for (const other of ["window", "pan", "region"]) {
+      element(`drag-${other}`).setAttribute("aria-pressed", String(other === mode));
+    }
     element("stage").dataset.dragging = mode;
+    if (mode === "region") this.announce("Draw a rectangle on the picture, or use the arrow keys on it.");
   }
 
   /** @param {number} index */
@@ -115,6 +145,8 @@ export class StudyView {
     const name = `${viewName(picture)}, ${picture.width} × ${picture.height}`;
     element("corner-picture").textContent = name;
     element("stage").setAttribute("aria-label", `Picture ${index + 1}, ${viewName(picture)}`);
+    showConcerns(element("concerns"), picture.concerns);
+    this.region.setPicture(this.answer, this.maps, index);
     element("canvas").setAttribute("aria-label", `Radiograph ${index + 1} of ${this.answer.images.length}, ${name} pixels`);
     this.paint();
   }
@@ -149,13 +181,36 @@ export class StudyView {
   /** @param {Choice} choice */
   showChoice(choice) {
     if (!this.answer) return;
-    this.shownMap = choice.words.length ? average(choice.words.map((word) => this.maps[word])) : null;
-    this.tabs.showShares(this.shownMap && sharePerPicture(this.shownMap, this.answer.images));
-    this.paint();
-    this.describe(choice);
+    this.asking.leave();
+    const maps = choice.words.map((word) => this.maps[word]).filter((map) => map !== null);
+    this.setMap(maps.length ? average(maps) : null);
+    this.describe(choice, maps.length);
     element("hint").hidden = choice.kind !== "none";
     element("sentence").setAttribute("aria-disabled", String(choice.kind === "none"));
     element("clear").setAttribute("aria-disabled", String(this.report.pins.size === 0));
+  }
+
+  /** @param {import("./api.js").Asked} asked */
+  showAsked(asked) {
+    if (!this.answer) return;
+    this.report.leave();
+    this.setMap(decode(asked.heatmap));
+    element("hint").hidden = true;
+    element("shown-kind").textContent = "Asked for";
+    element("shown-words").textContent = asked.phrase;
+    /** @type {[string, string][]} */
+    const nowhere = [["Place", `None: ${attentionInWords(asked.attention)}`]];
+    const place = this.shownMap ? placeOf(this.shownMap, this.answer.images) : nowhere;
+    const facts = [...worth([asked]), ...place];
+    listFacts(facts);
+    this.announce(`${asked.phrase}. ${inOneLine(facts)}`);
+  }
+
+  /** @param {Float32Array | null} map */
+  setMap(map) {
+    this.shownMap = map;
+    this.tabs.showShares(map && this.answer && sharePerPicture(map, this.answer.images));
+    this.paint();
   }
 
   /** Draw the shown map and its scale as the controls now say. */
@@ -165,7 +220,7 @@ export class StudyView {
     const perWord = /** @type {HTMLSelectElement} */ (element("scale-mode")).value === "word";
     const opacity = Number(input("opacity").value) / 100;
     const smooth = input("smooth").checked;
-    const top = perWord && this.shownMap ? topOfOne(this.shownMap) : this.studyTop;
+    const top = perWord && this.shownMap ? topOfOne(this.shownMap) : absoluteTop(picture);
     element("opacity-value").textContent = `${input("opacity").value}\u202f%`;
     input("opacity").setAttribute("aria-valuetext", `${input("opacity").value} percent`);
     this.viewer.opacity = opacity;
@@ -175,9 +230,10 @@ export class StudyView {
       patches && painted(patches, picture.rows, picture.columns, { table: this.table, top, smooth }),
       picture.extent,
     );
+    const all = this.answer.images.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
     drawLegend(
       { bar: element("legend"), ticks: element("ticks"), caption: element("scale-caption") },
-      { table: this.table, top, patches: this.maps[0]?.length ?? 1, opacity, perWord },
+      { table: this.table, top, patches: all, opacity, perWord },
     );
   }
 
@@ -185,46 +241,72 @@ export class StudyView {
    * What is shown, in words and numbers.
    *
    * @param {Choice} choice
+   * @param {number} grounded how many of its words have a map
    */
-  describe({ kind, words, byKeyboard }) {
-    const { answer, shownMap } = this;
+  describe({ kind, words, byKeyboard }, grounded) {
+    const { answer } = this;
     if (!answer) return;
     const chosen = words.map((word) => answer.words[word]);
-    const titles = {
-      none: "No word chosen",
-      word: "Shown word",
-      pins: chosen.length === 1 ? "Pinned word" : `Average of ${chosen.length} pinned words`,
-      sentence: `Sentence, average of ${chosen.length} words`,
-    };
-    element("shown-kind").textContent = titles[kind];
+    const title = titleOf(kind, chosen.length, grounded);
+    element("shown-kind").textContent = title;
     const gap = kind === "pins" ? " · " : " ";
     element("shown-words").textContent = chosen.map((word) => word.text.trim()).join(gap);
-    const facts = shownMap ? factsOf(shownMap, answer, chosen.map((word) => word.probability)) : [];
-    element("shown-facts").replaceChildren(...facts.flatMap(([term, value]) => [
-      filled("dt", term), filled("dd", value),
-    ]));
-    if (byKeyboard) {
-      const said = facts.map(([term, value]) => `${term} ${value}`).join("; ");
-      this.announce(kind === "word" ? said : `${titles[kind]}. ${said}`);
-    }
+    const facts = this.factsOf(chosen);
+    listFacts(facts);
+    if (byKeyboard) this.announce(kind === "word" ? inOneLine(facts) : `${title}. ${inOneLine(facts)}`);
+  }
+
+  /**
+   * @param {import("./api.js").Word[]} chosen
+   * @returns {[string, string][]} terms and values
+   */
+  factsOf(chosen) {
+    const { answer, shownMap } = this;
+    if (!answer || chosen.length === 0) return [];
+    const facts = worth(chosen);
+    if (shownMap) return [...facts, ...placeOf(shownMap, answer.images)];
+    const [word] = chosen;
+    const why =
+      chosen.length === 1
+        ? `${whyNowhere(word, answer)}; ${attentionInWords(word.attention)}`
+        : "none of these words has one on the picture";
+    return [...facts, ["Place", `None: ${why}`]];
   }
 }
 
 /**
- * @param {Float32Array} map
- * @param {Answer} answer
- * @param {number[]} probabilities
- * @returns {[string, string][]}
+ * @param {import("./report.js").Kind} kind
+ * @param {number} count of words
+ * @param {number} grounded how many of them have a map
+ * @returns {string}
  */
-function factsOf(map, answer, probabilities) {
-  const best = peak(map, answer.images);
-  const name = answer.images.length > 1 ? `picture ${best.picture + 1}` : "the picture";
-  const mean = probabilities.reduce((a, b) => a + b, 0) / probabilities.length;
-  return [
-    [probabilities.length === 1 ? "Probability" : "Mean probability", percent(mean)],
-    ["Most attention", placeInWords(best, answer.images[best.picture], name)],
-    ["On that patch", `${percent(best.share)} (${times(best.share, map.length)})`],
-  ];
+function titleOf(kind, count, grounded) {
+  const titles = {
+    none: "No word chosen",
+    word: "Shown word",
+    pins: count === 1 ? "Pinned word" : `${count} pinned words`,
+    sentence: `Sentence of ${count === 1 ? "1 word" : `${count} words`}`,
+    finding: "Finding",
+    flag: "To check",
+  };
+  if (kind === "none" || count === 1) return titles[kind];
+  const average = grounded === count ? "average of their maps" : `average of the ${grounded} with a place`;
+  return grounded === 0 ? `${titles[kind]}, no map` : `${titles[kind]}, ${average}`;
+}
+
+/** @param {[string, string][]} facts terms and values */
+function listFacts(facts) {
+  element("shown-facts").replaceChildren(
+    ...facts.flatMap(([term, value]) => [filled("dt", term), filled("dd", value)]),
+  );
+}
+
+/**
+ * @param {[string, string][]} facts
+ * @returns {string}
+ */
+function inOneLine(facts) {
+  return facts.map(([term, value]) => `${term}: ${value}`).join("; ");
 }
 
 /**

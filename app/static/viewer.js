@@ -36,6 +36,8 @@ export class Viewer {
     this.smooth = true;
     /** @type {Extent | null} */
     this.extent = null;
+    /** @type {Extent | null} */
+    this.region = null;
     this.grey = document.createElement("canvas");
     this.heat = document.createElement("canvas");
     this.greyIsStale = true;
@@ -47,6 +49,7 @@ export class Viewer {
   setRadiograph(radiograph) {
     this.radiograph = radiograph;
     this.extent = null;
+    this.region = null;
     this.reset();
   }
 
@@ -61,6 +64,12 @@ export class Viewer {
       this.heat.height = painting.height;
       context(this.heat).putImageData(new ImageData(painting.rgba, painting.width), 0, 0);
     }
+    this.redraw();
+  }
+
+  /** @param {Extent | null} region a rectangle in original pixels to be outlined */
+  setRegion(region) {
+    this.region = region;
     this.redraw();
   }
 
@@ -183,12 +192,14 @@ export class Viewer {
     pen.imageSmoothingEnabled = true;
     pen.imageSmoothingQuality = "high";
     pen.drawImage(this.grey, 0, 0, this.radiograph.width, this.radiograph.height);
-    if (!this.extent) return;
-    const { left, top, width, height } = this.extent;
-    pen.globalAlpha = this.opacity;
-    pen.imageSmoothingEnabled = this.smooth;
-    pen.drawImage(this.heat, left, top, width, height);
-    pen.globalAlpha = 1;
+    if (this.extent) {
+      const { left, top, width, height } = this.extent;
+      pen.globalAlpha = this.opacity;
+      pen.imageSmoothingEnabled = this.smooth;
+      pen.drawImage(this.heat, left, top, width, height);
+      pen.globalAlpha = 1;
+    }
+    if (this.region) outline(pen, this.region, this.scale());
   }
 
   /** @param {Radiograph} radiograph */
@@ -200,6 +211,21 @@ export class Viewer {
     this.grey.height = rows;
     context(this.grey).putImageData(new ImageData(new Uint8ClampedArray(rgba.buffer), columns), 0, 0);
     this.greyIsStale = false;
+  }
+}
+
+/**
+ * A light line between two dark ones, seen on any picture and under any colour.
+ *
+ * @param {CanvasRenderingContext2D} pen
+ * @param {Extent} box
+ * @param {number} scale CSS pixels per original pixel
+ */
+function outline(pen, { left, top, width, height }, scale) {
+  for (const [style, line] of /** @type {const} */ ([["#05070a", 4], ["#f2fbff", 1.5]])) {
+    pen.strokeStyle = style;
+    pen.lineWidth = line / scale;
+    pen.strokeRect(left, top, width, height);
   }
 }
 

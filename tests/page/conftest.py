@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import uvicorn
-from known import picture
+from material import chest
 
 from app.main import create_app
 from app.settings import Settings
@@ -74,6 +75,7 @@ def faults() -> list[str]:
 @pytest.fixture
 def open_page(browser, address: str, faults: list[str]) -> Iterator[Callable[..., Any]]:
     contexts = []
+    sample = cv2.imencode(".png", chest())[1].tobytes()
 
     def open_page(width: int = 1280, height: int = 800, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
@@ -85,7 +87,7 @@ def open_page(browser, address: str, faults: list[str]) -> Iterator[Callable[...
             "**/samples/index.json",
             lambda route: route.fulfill(json=[{"file": "samples/one.png", "title": "Known chest"}]),
         )
-        page.route("**/samples/one.png", lambda route: route.fulfill(body=picture(60, 50)))
+        page.route("**/samples/one.png", lambda route: route.fulfill(body=sample))
         page.goto(address)
         return page
 

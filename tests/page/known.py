@@ -1,6 +1,7 @@
 """Answers whose maps are known, in the form of the service's own."""
 
 import base64
+import math
 from typing import Any
 
 import cv2
@@ -8,6 +9,8 @@ import numpy as np
 
 TEXT = "Findings: Left effusion is seen.\nThe heart is large. Impression: Left effusion."
 WORDS = [w.strip(".:") for w in TEXT.split()]
+SENTENCES = [(1, 4), (5, 8), (10, 11)]
+"""First and last word of each."""
 GRID = 8
 DIM = 40
 """The known pictures' gray level; their dots are white."""
@@ -30,32 +33,48 @@ def hot(*patches: tuple[int, int, float], pictures: int = 1) -> np.ndarray:
     return heatmap
 
 
-def known(heatmaps: dict[int, np.ndarray], *pngs: tuple[int, int, bytes]) -> dict[str, Any]:
+def carried(
+    heatmap: np.ndarray | None, probability: float = 0.99, evidence: float = math.log(12)
+) -> dict[str, Any]:
+    """What words and asked phrases carry; None: no place on the pictures, 7 % of the attention."""
+    encoded = None
+    if heatmap is not None:
+        scale = heatmap.max() / 255
+        data = np.rint(heatmap / scale).astype(np.uint8).tobytes()
+        encoded = {"scale": scale, "data": base64.b64encode(data).decode()}
+    return {
+        "probability": probability,
+        "evidence": evidence,
+        "state": "not grounded" if heatmap is None else "grounded",
+        "attention": 0.07 if heatmap is None else float(heatmap.sum()),
+        "heatmap": encoded,
+    }
+
+
+def known(heatmaps: dict[int, np.ndarray | None], *pngs: tuple[int, int, bytes]) -> dict[str, Any]:
     """An answer of the contract over TEXT; words not given look at the lower right patch.
 
     Args:
-        heatmaps: by place of the word.
+        heatmaps: by place of the word; None for a word without a place.
         pngs: (height, width, PNG) per picture, in pixels of the original.
     """
     pngs = pngs or ((480, 480, picture(480, 480)),)
-    place, words = 0, []
+    place = 0
+    words: list[dict[str, Any]] = []
+    elsewhere = hot((GRID - 1, GRID - 1, 1.0), pictures=len(pngs))
     for index, text in enumerate(WORDS):
         place = TEXT.index(text, place)
-        shares = heatmaps.get(index)
-        if shares is None:
-            shares = hot((GRID - 1, GRID - 1, 1.0), pictures=len(pngs))
-        scale = shares.max() / 255
-        data = base64.b64encode(np.rint(shares / scale).astype(np.uint8).tobytes()).decode()
+        sure = 0.5 if text == "effusion" else 0.99
         words.append(
             {
                 "text": text,
                 "start": place,
                 "end": place + len(text),
-                "probability": 0.5 if text == "effusion" else 0.99,
-                "heatmap": {"scale": scale, "data": data},
+                **carried(heatmaps.get(index, elsewhere), sure),
             }
         )
         place += len(text)
+    sentences = [span(words, first, last) for first, last in SENTENCES]
     half = TEXT.index("Impression")
     return {
         "text": TEXT,
@@ -64,9 +83,30 @@ def known(heatmaps: dict[int, np.ndarray], *pngs: tuple[int, int, bytes]) -> dic
             {"name": "impression", "text": TEXT[half + 12 :], "start": half + 12, "end": len(TEXT)},
         ],
         "words": words,
+        "sentences": sentences,
+        "findings": [],
+        "review": [],
         "images": [image(*png) for png in pngs],
         "model": {"name": "known", "sha256": "ab" * 32},
         "notice": "Research software, not for diagnosis. Known.",
+    }
+
+
+def span(words: list[dict[str, Any]], first: int, last: int) -> dict[str, Any]:
+    """Several words of an answer as one span, such as a sentence."""
+    inside = words[first : last + 1]
+    start, end = inside[0]["start"], inside[-1]["end"]
+    grounded = [word for word in inside if word["heatmap"]]
+    return {
+        "text": TEXT[start:end],
+        "start": start,
+        "end": end,
+        "words": list(range(first, last + 1)),
+        "probability": math.prod(word["probability"] for word in inside),
+        "evidence": sum(word["evidence"] for word in inside),
+        "state": "grounded" if grounded else "not grounded",
+        "attention": grounded[0]["attention"] if grounded else 0.07,
+        "heatmap": grounded[0]["heatmap"] if grounded else None,
     }
 
 
@@ -84,5 +124,6 @@ def image(height: int, width: int, png: bytes) -> dict[str, Any]:
             "width": side,
             "height": side,
         },
+        "concerns": [],
         "png": base64.b64encode(png).decode(),
     }

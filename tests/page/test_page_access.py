@@ -27,7 +27,7 @@ def test_the_keyboard_alone_is_enough(page) -> None:
     press("Enter")
     press("ArrowRight")
     press(" ")
-    assert "Average of 2 pinned words" in shown(page)
+    assert "2 pinned words, average of their maps" in shown(page)
     press("Escape")
     assert page.locator(".word[aria-pressed=true]").count() == 0
     page.locator("#canvas").focus()

@@ -76,7 +76,7 @@ def test_zoom_keeps_the_point_under_the_pointer(page) -> None:
 
 
 def test_smoothing_is_exact_in_the_middle_of_a_patch(page) -> None:
-    show(page, known({1: hot((3, 3, 0.6), (3, 4, 0.4))}))
+    show(page, known({1: hot((3, 3, 0.3), (3, 4, 0.2))}))
     set_slider(page, "Opacity", 100)
     word(page, 1).hover()
     smooth = canvas(page)

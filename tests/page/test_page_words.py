@@ -58,7 +58,7 @@ def test_up_and_down_move_between_lines(page) -> None:
 
 
 def test_pinned_words_are_averaged(page) -> None:
-    show(page, known({1: hot((1, 1, 1.0)), 2: hot((6, 3, 1.0))}))
+    show(page, known({1: hot((1, 1, 0.5)), 2: hot((6, 3, 0.5))}))
     page.get_by_role("checkbox", name="Smooth").uncheck()
     set_slider(page, "Opacity", 100)
     word(page, 1).hover()
@@ -70,13 +70,13 @@ def test_pinned_words_are_averaged(page) -> None:
     colours = np.unique(both[coloured(both)][:, :3], axis=0)
     half = table(page)[[127, 128]]
     assert min(np.abs(colours[:, None] - half).max(axis=2).min(axis=1)) <= 2
-    assert "Average of 2 pinned words" in shown(page)
-    assert "50\u202f%" in shown(page)
+    assert "2 pinned words, average of their maps" in shown(page)
+    assert "25\u202f%" in shown(page)
     assert word(page, 1).get_attribute("aria-pressed") == "true"
     word(page, 5).hover()
     assert f"Shown word\n\n{WORDS[5]}" in shown(page)
     page.mouse.move(5, 5)
-    assert "Average of 2 pinned words" in shown(page)
+    assert "2 pinned words, average of their maps" in shown(page)
     page.get_by_role("button", name="Clear pins").click()
     assert page.locator(".word[aria-pressed=true]").count() == 0
 
@@ -96,7 +96,7 @@ def test_a_sentence_is_the_average_of_its_words(page, how: str) -> None:
         page.get_by_role("button", name="Whole sentence").click()
     pinned = page.locator(".word[aria-pressed=true]")
     assert pinned.all_text_contents() == ["Left", "effusion", "is", "seen"]
-    assert "Sentence, average of 4 words" in shown(page)
+    assert "Sentence of 4 words, average of their maps" in shown(page)
     assert "25\u202f%" in shown(page)
 
 
@@ -104,7 +104,9 @@ def test_each_word_tells_its_probability(page) -> None:
     show(page, known({}))
     word(page, 2).hover()
     assert "Probability\n50\u202f%" in shown(page)
-    assert word(page, 2).get_attribute("aria-description") == "probability 50 percent"
+    assert "Evidence\nThe picture made it 12 times as likely" in shown(page)
+    described = word(page, 2).get_attribute("aria-description")
+    assert described == "probability 50 percent, the picture made it 12 times as likely"
     lines = [
         word(page, index).evaluate("w => getComputedStyle(w).textDecorationColor")
         for index in (1, 2)
@@ -112,7 +114,7 @@ def test_each_word_tells_its_probability(page) -> None:
     assert lines[0] != lines[1]
 
 
-def test_the_scale_is_one_for_all_words_until_asked(page) -> None:
+def test_the_scale_is_one_for_all_words_and_reports_until_asked(page) -> None:
     weak = np.full((1, GRID, GRID), 0.98 / 63)
     weak[0, 4, 4] = 0.02
     show(page, known({1: weak}))
@@ -121,14 +123,15 @@ def test_the_scale_is_one_for_all_words_until_asked(page) -> None:
     word(page, 1).hover()
     expect(legend).to_have_attribute(
         "aria-label",
-        "Colour scale from 0 to 100\u202f% of a word's"
-        " attention per patch, 64\u00d7 an even spread, same scale for every word",
+        "Colour scale from 0 to 50\u202f% of the attention per patch, 32\u00d7 an even spread, "
+        "the same for every word and report",
     )
     assert not coloured(canvas(page)).any()
     page.get_by_role("combobox", name="Scale").select_option("word")
     assert coloured(canvas(page)).any()
     expect(page.locator("#ticks li b").last).to_have_text("\u2265 2.0\u202f%")
     expect(page.locator("#ticks li span").last).to_have_text("1.3\u00d7")
+    expect(page.locator("#scale-caption")).to_contain_text("stretched")
 
 
 def test_looking_everywhere_is_drawn_faintly(page) -> None:
@@ -136,7 +139,7 @@ def test_looking_everywhere_is_drawn_faintly(page) -> None:
     show(page, known(dict.fromkeys(range(len(WORDS)), even)))
     word(page, 1).hover()
     assert np.abs(gray_at_centre(page) - DIM).max() < 24
-    expect(page.locator("#ticks li span").last).to_have_text("10\u00d7")
+    expect(page.locator("#ticks li span").last).to_have_text("32\u00d7")
 
 
 def test_every_picture_has_a_tab_with_its_share(page) -> None:

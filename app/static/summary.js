@@ -1,0 +1,114 @@
+// @ts-check
+/** What stands around the report: concerns about a picture, what to check first, what findings it names. */
+
+import { percent } from "./legend.js";
+
+/** @typedef {import("./api.js").Answer} Answer */
+/** @typedef {import("./report.js").Kind} Kind */
+/** @typedef {(words: number[], kind: Kind) => void} Choose */
+
+/**
+ * @param {HTMLElement} banner
+ * @param {import("./api.js").Concern[]} concerns of the shown picture
+ */
+export function showConcerns(banner, concerns) {
+  banner.hidden = concerns.length === 0;
+  banner.replaceChildren(...concerns.map(({ message }) => filled("p", message)));
+}
+
+/**
+ * @param {{section: HTMLElement, list: HTMLElement}} place
+ * @param {Answer} answer
+ * @param {Choose} choose called with a flag's words
+ */
+export function showReview({ section, list }, answer, choose) {
+  section.hidden = answer.review.length === 0;
+  list.replaceChildren(...answer.review.map((flag) => {
+    const words = wordsWithin(answer, flag.start, flag.end);
+    return words.length ? linked(flag.message, words, () => choose(words, "flag")) : filled("li", flag.message);
+  }));
+}
+
+/**
+ * @param {{section: HTMLElement, list: HTMLElement}} place
+ * @param {Answer} answer
+ * @param {Choose} choose called with a finding's words
+ */
+export function showFindings({ section, list }, answer, choose) {
+  section.hidden = answer.findings.length === 0;
+  list.replaceChildren(...[...byTitle(answer.findings)].map(([title, same]) => {
+    const [item, button, value] = ["li", "button", "b"].map((tag) => document.createElement(tag));
+    button.setAttribute("type", "button");
+    button.className = "chip";
+    value.textContent = percent(Math.max(...same.map(({ chance }) => chance)));
+    button.append(title, " ", value);
+    button.addEventListener("click", () => choose(same.flatMap(({ words }) => words), "finding"));
+    item.append(button);
+    return item;
+  }));
+}
+
+/**
+ * @param {Answer} answer
+ * @param {number} start
+ * @param {number} end
+ * @returns {number[]} places of the words inside
+ */
+function wordsWithin(answer, start, end) {
+  return answer.words.flatMap((word, index) => (word.start < end && word.end > start ? [index] : []));
+}
+
+/**
+ * @param {import("./api.js").Finding[]} findings
+ * @returns {Map<string, import("./api.js").Finding[]>} what findings and impression both name, together
+ */
+function byTitle(findings) {
+  const named = new Map();
+  for (const finding of findings) {
+    const title = titled(finding);
+    named.set(title, [...(named.get(title) ?? []), finding]);
+  }
+  return named;
+}
+
+/**
+ * @param {import("./api.js").Finding} finding
+ * @returns {string} such as "Possible opacity, left lower"
+ */
+function titled({ name, sides, zone, certainty }) {
+  const words = name.replaceAll("_", " ");
+  const said = certainty === "possible" ? `possible ${words}` : words;
+  const place = [sides.length === 2 ? "both sides" : sides[0], zone].filter(Boolean).join(" ");
+  const told = said.charAt(0).toUpperCase() + said.slice(1);
+  return place ? `${told}, ${place}` : told;
+}
+
+/**
+ * @param {string} text
+ * @param {number[]} words
+ * @param {() => void} chosen
+ * @returns {HTMLElement} an item whose text leads to its first word
+ */
+function linked(text, words, chosen) {
+  const item = document.createElement("li");
+  const link = document.createElement("a");
+  link.href = `#word-${words[0]}`;
+  link.textContent = text;
+  link.addEventListener("click", (event) => {
+    event.preventDefault(); // the address stays the study's
+    chosen();
+  });
+  item.append(link);
+  return item;
+}
+
+/**
+ * @param {"p" | "li"} tag
+ * @param {string} text
+ * @returns {HTMLElement}
+ */
+function filled(tag, text) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  return made;
+}
