@@ -150,8 +150,9 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
     observed = observe(generator, data, studies)
     config.grounded_share, f1 = fit_share(observed.shares, observed.spoken)
     config.ask_scale, config.ask_offset = fit_platt(observed.evidence, observed.truth)
-    own = fit_platt(observed.own_evidence, observed.own_there)
-    config.finding_scale, config.finding_offset = own
+    if len(observed.own_evidence):  # a model that reports no finding has no chance to tell
+        own = fit_platt(observed.own_evidence, observed.own_there)
+        config.finding_scale, config.finding_offset = own
     familiar = fit_familiar(observed.features)
     config.familiar_distance = familiar.limit
     model.feature_mean.copy_(torch.from_numpy(familiar.mean))

@@ -6,6 +6,7 @@ Numbers say how often a map is right; whether it looks right, someone has to see
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from training.grounding_scores import Ground, measure
 __all__ = ["write_sheets"]
 
 SIDE = 256
-CAPTION_LINES = 4
+CAPTION_LINES = 5
 LETTERS = 28
 """Of a caption's line on a picture of SIDE."""
 BOX = (120, 255, 120)
@@ -34,8 +35,8 @@ BATCH = 8
 class _Exhibit:
     name: str
     tile: np.ndarray
-    score: float
-    """CNR, by which good and bad are told."""
+    score: tuple[float, float]
+    """By which good and bad are told: whether it points inside, then CNR."""
 
 
 def write_sheets(
@@ -45,7 +46,9 @@ def write_sheets(
     folder: Path,
     studies: int = 200,
 ) -> list[Path]:
-    """Write good.png and bad.png: for each finding the phrase with the highest and the lowest CNR.
+    """Write good.png and bad.png: for each finding its best phrase and its worst one.
+
+    A map that points inside is better than one that does not; of those the CNR decides.
 
     A colour is the map's share of its own maximum. The green outline is the box.
 
@@ -104,12 +107,12 @@ def _exhibits(model: ReportModel, batch: Sequence[Subject], method: Method) -> l
             boxes = [box for where, box in case.places if where == picture]
             lines = [
                 case.name,
-                subject.text.characters[case.start : case.end],
+                *wrap(subject.text.characters[case.start : case.end], LETTERS)[:2],
                 f"CNR {scores['cnr']:.2f}  mIoU {scores['miou']:.2f}",
                 f"mass {scores['mass']:.2f}  point {'hit' if scores['pointing_game'] else 'MISS'}",
             ]
             tile = _tile(pixels[number][picture], heatmap[picture], boxes, lines, model)
-            exhibits.append(_Exhibit(case.name, tile, scores["cnr"]))
+            exhibits.append(_Exhibit(case.name, tile, (scores["pointing_game"], scores["cnr"])))
     return exhibits
 
 
@@ -132,6 +135,6 @@ def _tile(
     tile = np.zeros((SIDE + CAPTION_LINES * LINE_HEIGHT + LINE_HEIGHT // 2, SIDE, 3), np.uint8)
     tile[:height, :width] = picture
     for number, line in enumerate(lines, 1):
-        plain = line.encode("ascii", "replace").decode()[:LETTERS]
+        plain = line.encode("ascii", "replace").decode()
         write(tile, plain, 2, SIDE + number * LINE_HEIGHT)
     return tile
