@@ -44,8 +44,8 @@ class ReportConfig(PretrainedConfig):
             the rest fell on the sink.
         ask_scale, ask_offset: the chance that what is asked for is there is
             sigmoid(ask_scale * evidence + ask_offset) (Platt 1999).
-        finding_scale, finding_offset: the same for what the report itself asserts, of the evidence
-            of its clause.
+        finding_scale, finding_offset: the same for what the report itself asserts, of the
+            log-probability of the clause that names it first.
         familiar_distance: a picture whose features lie farther than this from those of the
             phantoms or radiographs fitted on is told to be unfamiliar; 0 where nothing was fitted.
 

@@ -8,7 +8,7 @@ from model.config import ReportConfig
 from model.heatmap import Span, Word, spanned
 from model.reader import Assertion, read_findings
 
-__all__ = ["NamedFinding", "inside", "named_findings"]
+__all__ = ["NamedFinding", "inside", "named_findings", "surety"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,8 @@ class NamedFinding(Span):
     """In nats: sum over the words of the clause. What a picture shows is mostly told by the words
     before the name: after "a small right pleural", the text alone suggests "effusion"."""
     chance: float
-    """In [0, 1]: the calibrated chance that it is there, from the evidence of its best supported
-    mention in the report (training/calibrate.py). Not `probability`, which is that of this
-    wording: "a small" against "minimal" lowers it and says nothing of the picture."""
+    """In [0, 1]: the calibrated chance that it is there, from how sure the model was of the clause
+    that names it first (training/calibrate.py). Not `probability`, that of naming it so."""
 
 
 def named_findings(
@@ -49,12 +48,12 @@ def named_findings(
         config: the model's.
     """
     assertions = read_findings(text)
-    gains = [_gain(said, told) for said in assertions]
-    best: dict[str, float] = {}
-    for said, gain in zip(assertions, gains, strict=True):
-        best[said.name] = max(gain, best.get(said.name, gain))
+    first: dict[str, float] = {}
+    for said in assertions:
+        # What is repeated in the impression is sure whatever the picture shows.
+        first.setdefault(said.name, surety(said, told))
     found = []
-    for said, gain in zip(assertions, gains, strict=True):
+    for said in assertions:
         which = [place for start, end in said.words for place in inside(told, start, end)]
         span = spanned(text, said.start, said.end, told, sorted(set(which)), shape)
         found.append(
@@ -65,15 +64,16 @@ def named_findings(
                 zone=said.zone,
                 certainty=said.certainty,
                 clause=said.clause,
-                clause_evidence=gain,
-                chance=_sigmoid(config.finding_scale * best[said.name] + config.finding_offset),
+                clause_evidence=math.fsum(told[k].evidence for k in inside(told, *said.clause)),
+                chance=_sigmoid(config.finding_scale * first[said.name] + config.finding_offset),
             )
         )
     return tuple(found)
 
 
-def _gain(said: Assertion, told: Sequence[Word]) -> float:
-    return math.fsum(told[place].evidence for place in inside(told, *said.clause))
+def surety(said: Assertion, told: Sequence[Word]) -> float:
+    """Log-probability of the clause that asserts a finding, given the text before it, at most 0."""
+    return math.fsum(math.log(told[k].probability) for k in inside(told, *said.clause))
 
 
 def _sigmoid(score: float) -> float:

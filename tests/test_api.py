@@ -75,10 +75,10 @@ def test_a_study_of_two_views_gets_one_report(
 
 
 def test_the_extent_covers_the_picture(client: TestClient, make_png: Callable) -> None:
-    [image] = post(client, make_png(height=80, width=40)).json()["images"]
+    [image] = post(client, make_png(height=80, width=64)).json()["images"]
     extent = image["extent"]
     assert extent["width"] == pytest.approx(80) and extent["height"] == pytest.approx(80)
-    assert extent["left"] == pytest.approx(-20) and extent["top"] == pytest.approx(0)
+    assert extent["left"] == pytest.approx(-8) and extent["top"] == pytest.approx(0)
 
 
 def test_pixels_come_only_when_asked_for(client: TestClient, make_png: Callable) -> None:

@@ -26,6 +26,7 @@ from model.network import ReportModel
 from model.report import ReportGenerator
 from training.calibrate import calibrate, unseen
 from training.calibration_fits import (
+    CLOSE,
     FAMILIAR_SHARE,
     fit_familiar,
     fit_platt,
@@ -140,7 +141,10 @@ def test_the_share_that_tells_best_is_found_by_trying_them_all() -> None:
         return 2 * (called & spoken).sum() / (called.sum() + spoken.sum())
 
     assert score(threshold) == pytest.approx(f1)
-    assert f1 == pytest.approx(max(score(at) for at in np.unique(shares)))
+    reached = {at: score(at) for at in np.unique(shares)}
+    enough = max(reached.values()) - CLOSE
+    assert f1 >= enough
+    assert all(reached[at] < enough for at in reached if at < threshold)
     assert threshold not in shares
 
 

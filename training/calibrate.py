@@ -24,11 +24,12 @@ from model.checkpoint import save_checkpoint
 from model.decoding import decode
 from model.errors import DataError
 from model.familiarity import picture_features
-from model.findings import named_findings
+from model.findings import surety
 from model.heatmap import words
 from model.image import read_image
 from model.memory import Memory
 from model.network import ReportModel
+from model.reader import read_findings
 from model.report import ReportGenerator
 from training.calibration_fits import fit_familiar, fit_platt, fit_share, fit_temperature
 from training.forcing import squares
@@ -49,6 +50,8 @@ __all__ = [
 
 BATCH = 16
 FEWEST_STUDIES = 20
+ASKED_STUDIES = 208
+"""Studies that are asked for every finding; asking is slow."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,12 @@ class Observed:
     asked: tuple[str, ...]
     """The findings asked for: those of FINDINGS that occur."""
     evidence: np.ndarray
-    """(studies, asked), of each finding's name, in nats at the model's temperature."""
+    """(asked studies, asked), of each finding's name, in nats at the model's temperature."""
     truth: np.ndarray
-    """bool (studies, asked), which of them each study has."""
-    own_evidence: np.ndarray
-    """(findings,), of each finding that the model's own reports assert, once a report: of its best
-    supported clause, in nats."""
+    """bool (asked studies, asked), which of them each study has."""
+    own_surety: np.ndarray
+    """(findings,), of each finding that the model's own reports assert, once a report: the
+    log-probability of the clause that names it first."""
     own_there: np.ndarray
     """bool (findings,), whether the study has it."""
     own_study: np.ndarray
@@ -150,8 +153,8 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
     observed = observe(generator, data, studies)
     config.grounded_share, f1 = fit_share(observed.shares, observed.spoken)
     config.ask_scale, config.ask_offset = fit_platt(observed.evidence, observed.truth)
-    if len(observed.own_evidence):  # a model that reports no finding has no chance to tell
-        own = fit_platt(observed.own_evidence, observed.own_there)
+    if len(observed.own_surety):  # a model that reports no finding has no chance to tell
+        own = fit_platt(observed.own_surety, observed.own_there)
         config.finding_scale, config.finding_offset = own
     familiar = fit_familiar(observed.features)
     config.familiar_distance = familiar.limit
@@ -170,7 +173,7 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
         tokens=len(tokens.labels),
         words=len(observed.shares),
         questions=observed.evidence.size,
-        reported=len(observed.own_evidence),
+        reported=len(observed.own_surety),
         pictures=len(observed.features),
     )
 
@@ -226,21 +229,23 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
             spoken += [_speaks(study, word.start, word.end) for word in of_text]
             of_study += [row] * len(of_text)
         written = decode(model, memory)  # once for all questions
-        for row, gains in enumerate(_reported(generator, memory, written), first):
-            own += [(gain, name in there[row], row) for name, gain in gains.items()]
-        told_by_name.append(
-            [evidence(model, memory, tokenizer, spoken_name(name), written) for name in asked]
-        )
+        for row, sure in enumerate(_reported(generator, memory, written), first):
+            own += [(log, name in there[row], row) for name, log in sure.items()]
+        if first < ASKED_STUDIES:
+            told_by_name.append(
+                [evidence(model, memory, tokenizer, spoken_name(name), written) for name in asked]
+            )
         of_pictures = picture_features(model, memory).flatten(0, 1).cpu().numpy()
         features.append(of_pictures[~np.isnan(of_pictures).any(axis=1)])
+    gains = np.concatenate(told_by_name, axis=1).T
     return Observed(
         shares=np.array(shares),
         spoken=np.array(spoken),
         word_study=np.array(of_study),
         asked=asked,
-        evidence=np.concatenate(told_by_name, axis=1).T,
-        truth=np.array([[name in names for name in asked] for names in there]),
-        own_evidence=np.array([gain for gain, _, _ in own]),
+        evidence=gains,
+        truth=np.array([[name in names for name in asked] for names in there[: len(gains)]]),
+        own_surety=np.array([log for log, _, _ in own]),
         own_there=np.array([right for _, right, _ in own], bool),
         own_study=np.array([row for _, _, row in own], int),
         features=np.concatenate(features).astype(np.float64),
@@ -250,15 +255,13 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
 def _reported(
     generator: ReportGenerator, memory: Memory, texts: list[list[int]]
 ) -> Iterator[dict[str, float]]:
-    """Per text the findings it asserts, with the evidence of the best supported clause."""
+    """Per text the findings it asserts, with the log-probability of the first clause of each."""
     model, tokenizer = generator.model, generator.tokenizer
     for text, told in zip(texts, words(model, memory, texts, tokenizer), strict=True):
-        found = named_findings(tokenizer.decode(text), told, told[0].heatmap.shape, model.config)
-        gains: dict[str, float] = {}
-        for finding in found:
-            gain = finding.clause_evidence
-            gains[finding.name] = max(gain, gains.get(finding.name, gain))
-        yield gains
+        sure: dict[str, float] = {}
+        for said in read_findings(tokenizer.decode(text)):
+            sure.setdefault(said.name, surety(said, told))
+        yield sure
 
 
 def _tokens(generator: ReportGenerator, study: Study) -> list[int]:

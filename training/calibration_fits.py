@@ -12,6 +12,7 @@ from model.errors import DataError
 
 __all__ = ["Familiar", "fit_familiar", "fit_platt", "fit_share", "fit_temperature"]
 
+CLOSE = 0.01
 FOLDS = 5
 FAMILIAR_SHARE = 0.99
 """Of held-out pictures that count as familiar."""
@@ -44,9 +45,10 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def fit_share(shares: np.ndarray, spoken: np.ndarray) -> tuple[float, float]:
-    """(threshold, F1) where `shares >= threshold` tells best which words are `spoken`.
+    """(threshold, F1) where `shares >= threshold` tells which words are `spoken`.
 
-    The threshold lies halfway between two words' shares.
+    The lowest threshold whose F1 is within CLOSE of the best, halfway between two words' shares:
+    the best lies near 1, and words of pictures unlike those fitted on look less sharply.
 
     Raises:
         DataError: no word is spoken, or every one.
@@ -61,7 +63,7 @@ def fit_share(shares: np.ndarray, spoken: np.ndarray) -> tuple[float, float]:
     f1 = 2 * right / (np.arange(1, len(right) + 1) + spoken.sum())
     # Words of the same share are called together: only the last of them counts.
     f1[:-1][ranked[:-1] == ranked[1:]] = -1
-    best = int(np.argmax(f1))
+    best = int(np.flatnonzero(f1 >= f1.max() - CLOSE)[-1])
     below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
     return float(ranked[best] + below) / 2, float(f1[best])
 

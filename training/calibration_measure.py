@@ -50,7 +50,8 @@ class Measured:
     """Of the prepared folder's manifest."""
     studies: int
     before: Mapping[str, Reliability]
-    """By kind of probability: at temperature 1, of findings sigmoid(evidence)."""
+    """By kind of probability: at temperature 1; of findings in reports that of the
+    clause, of those asked for sigmoid(evidence)."""
     after: Mapping[str, Reliability]
     """The same as the checkpoint tells them."""
     grounded_f1: Score
@@ -120,10 +121,10 @@ def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
     tokens = force(generator, data, studies)
     observed = observe(generator, data, studies)
     asked = expit(config.ask_scale * observed.evidence + config.ask_offset)
-    own = expit(config.finding_scale * observed.own_evidence + config.finding_offset)
+    own = expit(config.finding_scale * observed.own_surety + config.finding_offset)
     before = {
         "token of a true report": _tokens_told(tokens, 1.0),
-        "finding of own report": _own(observed, expit(observed.own_evidence)),
+        "finding of own report": _own(observed, np.exp(observed.own_surety)),
         "finding asked for": _asked(observed, expit(observed.evidence)),
     }
     after = {

@@ -65,12 +65,12 @@ def lung_mask(pixels: NDArray[np.float32]) -> NDArray[np.bool_] | None:
 def _dark_halves(dark: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
     """The largest dark region of each half, None where one is too small or large for a lung."""
     opened = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    inner = _without_border(opened)
+    inner = _without_border(opened.astype(np.uint8))
     halves = [_hull(_largest(half)) for half in np.split(inner, 2, axis=1)]
     sizes = [float(half.mean()) for half in halves]
     if not all(ONE_LUNG[0] <= size <= ONE_LUNG[1] for size in sizes):
         return None
-    return np.hstack(halves)
+    return np.hstack(halves).astype(np.uint8)
 
 
 def _without_border(dark: NDArray[np.uint8]) -> NDArray[np.uint8]:
