@@ -77,6 +77,9 @@ def asked(found: Answer, notice: str, radiographs: Sequence[Radiograph] | None =
     """What a phrase is worth on a study's pictures, as the API tells it; Args as for `answer`."""
     return AskAnswer(
         phrase=found.phrase,
+        text=found.text,
+        said=found.said,
+        drafts=found.drafts,
         images=_images(found, radiographs),
         model=ModelAnswer(name=found.model.name, sha256=found.model.sha256),
         notice=notice,

@@ -162,6 +162,9 @@ class AskAnswer(Grounded):
     phrase: str = Field(
         description='without the form of a question: "fracture" of "is there a fracture?"'
     )
+    text: str = Field(description="a sentence that says it: of a draft, or made where none does")
+    said: int = Field(description="how many of the drafts the model wrote of these pictures say it")
+    drafts: int
     images: list[ImageAnswer]
     model: ModelAnswer
     notice: str

@@ -56,7 +56,10 @@ def asked_text(found: "Answer", notice: str) -> str:
         place = f"It has a place on the picture: {share:.0%} of its attention fell there."
     else:
         place = f"It has no place on the picture: {share:.0%} of its attention fell there."
-    told = f"Probability {found.probability:.2f}. {times_as_likely(found.evidence)} {place}"
+    told = (
+        f"Probability {found.probability:.2f}: {found.said} of {found.drafts} drafts say it. "
+        f"{times_as_likely(found.evidence)} {place}"
+    )
     lines = [*_concerns(found.concerns), found.phrase, *_wrapped(told), ""]
     return "\n".join([*lines, *_source(found, notice)])
 

@@ -1,57 +1,36 @@
 """What a phrase that a report need not hold is worth on the pictures of a study.
 
-A report of the study is written first. At the start of each of its sentences, the phrase is put in
-the place of what follows, in sentences as reports have them, and read back as if it had been
-written: once with the pictures and once without. The evidence is by how much the pictures raise the
-chance that the report says it somewhere. Where it would be said is not known beforehand (devices
-come late, what is severe comes first), and neither are the words around it, so that chances are
-added over all of them. Any phrase can be asked, not only findings that a model was trained on.
+Of many drafts that the model would write of them, how many say it? The drafts are sampled, so the
+share is the model's own chance of saying it, whatever the words around it and wherever it comes in
+the report. The same is asked without the pictures: the evidence is by how much they raise it.
+Any phrase can be asked, not only findings that a model was trained on.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 
-from model.decoding import decode
+from model.decoding import DecodingOptions, drafts
 from model.errors import DataError
 from model.findings import inside
-from model.heatmap import (
-    SKIPPED_SHARE,
-    Look,
-    State,
-    Word,
-    gather,
-    mean_attention,
-    spanned,
-    token_places,
-)
+from model.heatmap import State, Word, spanned, words
 from model.network import Memory, ReportModel
-from model.reader import sentences
+from model.reader import read_denials, read_findings, sentences
 
-__all__ = ["Asked", "ask", "evidence", "stripped"]
+__all__ = ["DRAFTS", "Asked", "ask", "log_odds", "said", "sampled", "stripped"]
 
-# English as reports have it, and no word of it names a finding.
-CARRIERS = (
-    "{Phrase}.",
-    "There is {phrase}.",
-    "There is {article} {phrase}.",
-    "Small {phrase}.",
-    "There is a small {phrase}.",
-)
-SIDED_CARRIERS = (
-    "Right {phrase}.",
-    "Left {phrase}.",
-    "Small right {phrase}.",
-    "Small left {phrase}.",
-    "There is a right {phrase}.",
-    "There is a left {phrase}.",
-)
-"""For phrases that say no side."""
+DRAFTS = 48
+READ_BACK = 4
+"""Of the drafts that say it, the first so many are read back for the map."""
+CARRIER = "Findings: There is {phrase}."
+"""What is read back where no draft says it."""
+_SMALL = frozenset("a an the is are there of in at on with and or any to this".split())
+_NEGATION = re.compile(r"\b(?:no|not|without|never|nor|free of|negative for)\b", re.IGNORECASE)
+_WORDS = re.compile(r"[^\W_]+")
 
 _FORMS = re.compile(
     r"(?:please|so|and|then)\b[\s,]*"
@@ -80,16 +59,20 @@ class Asked:
     phrase: str
     """Without the form of the question: "fracture" of "is there a fracture?"."""
     text: str
-    """The sentence that the pictures speak for most, with the phrase in it."""
+    """A sentence that says it: of a draft, or where none does, one made for it."""
+    said: int
+    """How many of the drafts say it."""
+    drafts: int
     probability: float
-    """In (0, 1): the chance that it is there, sigmoid(ask_scale * evidence + ask_offset)."""
+    """In (0, 1): the chance that it is there, sigmoid(ask_scale * log-odds + ask_offset) of the
+    share of drafts that say it."""
     evidence: float
-    """In nats: by how much the pictures raised the log of the chance that a report of the study
-    says it, in any of the sentences and places that were tried."""
+    """In nats: by how much the pictures raised the log of that share."""
     state: State
     """"grounded" where one of its words is."""
     heatmap: np.ndarray
-    """float32 (pictures, rows, columns), share of attention per patch, as a Span's."""
+    """float32 (pictures, rows, columns), share of attention per patch, as a Span's: the mean over
+    the drafts that were read back."""
     words: tuple[Word, ...]
     """The phrase's, with their places in `text`."""
 
@@ -112,212 +95,143 @@ def stripped(question: str) -> str:
 
 
 @torch.inference_mode()
-def ask(
-    model: ReportModel,
-    memory: Memory,
-    tokenizer: Tokenizer,
-    phrase: str,
-    texts: Sequence[list[int]] | None = None,
-) -> list[Asked]:
+def ask(model: ReportModel, memory: Memory, tokenizer: Tokenizer, phrase: str) -> list[Asked]:
     """What a phrase is worth on each study of a memory.
 
     Args:
         memory: model.encode's.
         phrase: as a user types it; the form of a question is taken off.
-        texts: the studies' reports, as decode writes them; None: they are written here.
 
     Raises:
         DataError: no phrase, one too long for the model, or one of which its tokenizer knows no
             more than single letters.
     """
     asked = stripped(phrase)
-    carriers = _carriers(model, tokenizer, asked)
+    carrier = _carrier(model, tokenizer, asked)
+    first = memory.studies(slice(0, 1)).without_pictures()
+    [blind] = sampled(model, first, tokenizer)
+    prior = sum(bool(said(text, asked)) for _, text in blind)
     answers = []
-    for study, text in enumerate(decode(model, memory) if texts is None else texts):
+    for study, texts in enumerate(sampled(model, memory, tokenizer)):
+        saying = [(tokens, text) for tokens, text in texts if said(text, asked)]
         part = memory.studies(slice(study, study + 1))
-        with_pictures = _Read(model, part, text)
-        without = _Read(model, part.without_pictures(), text)
-        tries = [
-            tried
-            for place in _openings(model, tokenizer, text, carriers)
-            for tried in _tried(with_pictures, without, place, carriers)
-        ]
-        answers.append(_answer(model, tokenizer, asked, tries))
+        read = [tokens for tokens, _ in saying[:READ_BACK]] or [carrier]
+        told = [words(model, part, [tokens], tokenizer)[0] for tokens in read]
+        answers.append(_answer(model, tokenizer, asked, read, told, len(saying), prior))
     return answers
 
 
-def evidence(
-    model: ReportModel,
-    memory: Memory,
-    tokenizer: Tokenizer,
-    phrase: str,
-    texts: Sequence[list[int]] | None = None,
-) -> np.ndarray:
-    """The evidence for a phrase on each study of a memory, float64 (studies,), in nats.
-
-    Args and Raises as for `ask`.
-    """
-    return np.array([each.evidence for each in ask(model, memory, tokenizer, phrase, texts)])
-
-
-@dataclass(frozen=True)
-class _Carrier:
-    tokens: list[int]
-    """Of " There is a fracture.", with the space that parts it from the text before."""
-    start: int
-    end: int
-    """[start, end) characters of the phrase."""
-    through: int
-    """Tokens up to the phrase's last."""
-
-
-@dataclass(frozen=True)
-class _Tried:
-    """A carrier read back in one place."""
-
-    carrier: _Carrier
-    look: Look
-    told: float
-    """Log-probability of all words through the phrase, with the pictures."""
-    prior: float
-    """And without."""
-
-
-def _carriers(model: ReportModel, tokenizer: Tokenizer, phrase: str) -> list[_Carrier]:
-    sided = re.search(r"\b(?:right|left|bilateral|both)\b", phrase, re.IGNORECASE)
-    forms = CARRIERS if sided else CARRIERS + SIDED_CARRIERS
-    article = "an" if phrase[0].lower() in "aeiou" else "a"
-    capital = phrase[0].upper() + phrase[1:]
-    carriers = []
-    for form in forms:
-        before, after = re.split(r"\{phrase\}", form, flags=re.IGNORECASE)
-        own = capital if "{Phrase}" in form else phrase
-        before = f" {before.format(article=article)}"
-        start, end = len(before), len(before) + len(own)
-        encoding = tokenizer.encode(f"{before}{own}{after}")
-        offsets = [(k, b - a) for k, (a, b) in enumerate(encoding.offsets) if a < end and b > start]
-        if len(own) > 1 and all(length <= 1 for _, length in offsets):
-            raise DataError(
-                f"{phrase[:40]!r} is unknown to this model, which would spell it letter by letter: "
-                "ask in words that its reports use"
-            )
-        carriers.append(_Carrier(encoding.ids, start, end, offsets[-1][0] + 1))
-    longest = max(len(carrier.tokens) for carrier in carriers)
-    if longest > model.config.max_tokens:
-        raise DataError(
-            f"{phrase[:40]!r}... takes {longest} tokens, more than the {model.config.max_tokens} "
-            "of this model: ask for a shorter phrase"
-        )
-    return carriers
-
-
-def _openings(
-    model: ReportModel, tokenizer: Tokenizer, text: list[int], carriers: Sequence[_Carrier]
-) -> list[int]:
-    """After how many tokens of a report a sentence starts, where a carrier still fits."""
-    characters = tokenizer.decode(text)
-    _, ends = token_places(tokenizer, text)
-    before = {len(characters[:start].rstrip()) for start, _ in sentences(characters)} or {0}
-    places = sorted({int((ends <= length).sum()) if length else 0 for length in before})
-    room = model.config.max_tokens - max(len(carrier.tokens) for carrier in carriers)
-    return [place for place in places if place <= room] or [0]
-
-
-class _Read:
-    """A text that has been read once: others can go on from any place in it. A TokenCache."""
-
-    def __init__(self, model: ReportModel, memory: Memory, text: list[int]) -> None:
-        self.model = model
-        self.memory = memory
-        self.inputs = [model.config.bos_token_id, *text[:-1]]
-        self._layers: list[tuple[Tensor, Tensor]] = []
-        self._held = 0
-        self._decode([self.inputs])
-
-    def go_on(self, place: int, texts: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-        """As heatmap.forced's answer, of texts that follow the first `place` tokens."""
-        config = self.model.config
-        longest = max(map(len, texts))
-        tokens = torch.tensor(
-            [[*text, *[config.pad_token_id] * (longest - len(text))] for text in texts]
-        )
-        self._held = place
-        before = [[self.inputs[place], *row[:-1]] for row in tokens.tolist()]
-        logits, attentions = self._decode(before)
-        logits = logits.float().cpu() / config.temperature
-        told = logits.log_softmax(-1).gather(2, tokens[:, :, None])[:, :, 0]
-        return mean_attention(attentions).cpu(), told
-
-    def _decode(self, tokens: list[list[int]]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return self.model.decoder(
-            torch.tensor(tokens, device=self.memory.patch_mask.device),
-            self.memory.cross_keys_layers.unbind(1),
-            self.memory.cross_values_layers.unbind(1),
-            self.memory.bias(self.model.grid),
-            self,
-            need_attention=bool(self._layers),
-            first_attention=int(self.model.config.layers * SKIPPED_SHARE),
-        )
-
-    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        if layer == len(self._layers):
-            self._layers.append((keys, values))
-            return keys, values
-        rows = keys.shape[0]
-        held_keys, held_values = (
-            part[:, :, : self._held].expand(rows, -1, -1, -1) for part in self._layers[layer]
-        )
-        return torch.cat((held_keys, keys), dim=2), torch.cat((held_values, values), dim=2)
-
-    def get_seq_length(self) -> int:
-        return self._held
-
-
-def _tried(
-    with_pictures: _Read, without: _Read, place: int, carriers: Sequence[_Carrier]
-) -> list[_Tried]:
-    """Each carrier read back after the first `place` tokens of a text."""
-    tokens = [carrier.tokens for carrier in carriers]
-    attention, told = with_pictures.go_on(place, tokens)
-    _, prior = without.go_on(place, tokens)
-    present = int(with_pictures.memory.patch_mask.sum())
+def sampled(
+    model: ReportModel, memory: Memory, tokenizer: Tokenizer
+) -> list[list[tuple[list[int], str]]]:
+    """DRAFTS reports of each study of a memory, tokens and text, the same ones every time."""
+    options = DecodingOptions("sample", temperature=model.config.temperature)
     return [
-        _Tried(
-            carrier,
-            Look(
-                attention[row, : len(carrier.tokens), 1:present].numpy(),
-                told[row, : len(carrier.tokens)].numpy(),
-                prior[row, : len(carrier.tokens)].numpy(),
-            ),
-            float(told[row, : carrier.through].sum()),
-            float(prior[row, : carrier.through].sum()),
-        )
-        for row, carrier in enumerate(carriers)
+        [(tokens, tokenizer.decode(tokens)) for tokens in texts]
+        for texts in drafts(model, memory, DRAFTS, options)
     ]
 
 
+def said(text: str, phrase: str) -> tuple[int, int] | None:
+    """[start, end) of the sentence in which a report asserts a phrase, None where it does not.
+
+    A phrase that names findings the reader knows is matched by what it means: name, and side and
+    zone where it says them. Any other one by its words: all of them in one sentence, in any order,
+    and nothing denied there that the phrase does not deny itself.
+    """
+    wanted = read_findings(f"{phrase}.")
+    if wanted and not read_denials(f"{phrase}."):
+        known = read_findings(text)
+        matches = [
+            next(
+                (
+                    k
+                    for k in known
+                    if k.name == w.name and w.sides <= k.sides and w.zone in (None, k.zone)
+                ),
+                None,
+            )
+            for w in wanted
+        ]
+        if not all(matches) or matches[0] is None:
+            return None
+        return next((a, b) for a, b in sentences(text) if a <= matches[0].start < b)
+    own = set(_WORDS.findall(phrase.lower())) - _SMALL
+    for start, end in sentences(text):
+        sentence = text[start:end]
+        denied = bool(_NEGATION.search(sentence)) and not _NEGATION.search(phrase)
+        if own and not denied and own <= set(_WORDS.findall(sentence.lower())):
+            return start, end
+    return None
+
+
+def log_odds(count: int, drafts: int = DRAFTS) -> float:
+    """Of a share of drafts, kept finite by half a draft (Haldane 1956, Anscombe 1956)."""
+    return float(np.log((count + 0.5) / (drafts - count + 0.5)))
+
+
+def _carrier(model: ReportModel, tokenizer: Tokenizer, phrase: str) -> list[int]:
+    article = "an " if phrase[0].lower() in "aeiou" else "a "
+    encoding = tokenizer.encode(CARRIER.format(phrase=article + phrase))
+    start = CARRIER.index("{") + len(article)
+    spans = [b - a for a, b in encoding.offsets if a < start + len(phrase) and b > start]
+    if len(phrase) > 1 and all(length <= 1 for length in spans):
+        raise DataError(
+            f"{phrase[:40]!r} is unknown to this model, which would spell it letter by letter: "
+            "ask in words that its reports use"
+        )
+    if len(encoding.ids) > model.config.max_tokens:
+        raise DataError(
+            f"{phrase[:40]!r}... takes {len(encoding.ids)} tokens, more than the "
+            f"{model.config.max_tokens} of this model: ask for a shorter phrase"
+        )
+    return encoding.ids
+
+
 def _answer(
-    model: ReportModel, tokenizer: Tokenizer, phrase: str, tries: Sequence[_Tried]
+    model: ReportModel,
+    tokenizer: Tokenizer,
+    phrase: str,
+    read: Sequence[list[int]],
+    told: Sequence[list[Word]],
+    count: int,
+    prior: int,
 ) -> Asked:
-    gain = _log_sum([tried.told for tried in tries]) - _log_sum([tried.prior for tried in tries])
-    best = max(tries, key=lambda tried: tried.told - tried.prior)
-    carrier = best.carrier
-    text = tokenizer.decode(carrier.tokens)
-    told = gather(tokenizer, carrier.tokens, best.look, model.config, model.grid)
-    which = inside(told, carrier.start, carrier.end)
-    span = spanned(text, carrier.start, carrier.end, told, which, ())
-    odds = model.config.ask_scale * gain + model.config.ask_offset
+    maps, states = [], []
+    for tokens, spoken in zip(read, told, strict=True):
+        text = tokenizer.decode(tokens)
+        start, end, which = _named(text, phrase, spoken)
+        span = spanned(text, start, end, spoken, which, spoken[0].heatmap.shape)
+        maps.append(span.heatmap)
+        states.append(span.state)
+    text = tokenizer.decode(read[0])
+    start, end, which = _named(text, phrase, told[0])
+    odds = model.config.ask_scale * log_odds(count) + model.config.ask_offset
     return Asked(
         phrase=phrase,
-        text=text,
+        text=text[start:end],
+        said=count,
+        drafts=DRAFTS,
         probability=float(torch.sigmoid(torch.tensor(odds, dtype=torch.float64))),
-        evidence=gain,
-        state=span.state,
-        heatmap=span.heatmap,
-        words=tuple(told[place] for place in which),
+        evidence=float(np.log((count + 0.5) / (prior + 0.5))),
+        state="grounded" if "grounded" in states else "not grounded",
+        heatmap=np.mean(maps, axis=0),
+        words=tuple(_moved(told[0][place], start) for place in which),
     )
 
 
-def _log_sum(logs: Sequence[float]) -> float:
-    """The log of the sum of what these are the logs of."""
-    return float(np.logaddexp.reduce(logs))
+def _named(text: str, phrase: str, told: Sequence[Word]) -> tuple[int, int, list[int]]:
+    """[start, end) of the sentence that says a phrase, and which words name it there."""
+    start, end = said(text, phrase) or max(sentences(text), key=lambda part: part[0])
+    names = {w.name for w in read_findings(f"{phrase}.")}
+    terms = [t for t in read_findings(text) if t.name in names and start <= t.start < end]
+    which = {place for t in terms for a, b in t.words for place in inside(told, a, b)}
+    if not which:
+        own = set(_WORDS.findall(phrase.lower())) - _SMALL
+        spoken = inside(told, start, end)
+        which = {k for k in spoken if set(_WORDS.findall(told[k].text.lower())) & own}
+    return start, end, sorted(which)
+
+
+def _moved(word: Word, start: int) -> Word:
+    return replace(word, start=word.start - start, end=word.end - start)

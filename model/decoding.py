@@ -15,7 +15,7 @@ from torch import Tensor
 from model.errors import ConfigError
 from model.network import Decoder, Memory, ReportModel
 
-__all__ = ["GREEDY", "DecodingOptions", "decode"]
+__all__ = ["GREEDY", "DecodingOptions", "decode", "drafts"]
 
 # Below any sum of log probabilities; the number transformers uses, so that ties fall alike.
 _NEVER = -1e9
@@ -90,6 +90,21 @@ def decode(
     return [_trim(text, config.eos_token_id) for text in texts.tolist()]
 
 
+@torch.inference_mode()
+def drafts(
+    model: ReportModel, memory: Memory, count: int, options: DecodingOptions
+) -> list[list[list[int]]]:
+    """Sample `count` texts for each study of `memory`, each as `decode` would return it.
+
+    Args:
+        options: temperature, top_p, seed and max_tokens of the sampling.
+    """
+    limit = options.max_tokens or model.config.max_tokens
+    texts = _one_by_one(model, memory, _Sampler(options, count), limit, count)
+    trimmed = [_trim(text, model.config.eos_token_id) for text in texts.tolist()]
+    return [trimmed[row : row + count] for row in range(0, len(trimmed), count)]
+
+
 def _trim(text: list[int], eos: int) -> list[int]:
     return text[: text.index(eos) + 1] if eos in text else text
 
@@ -152,26 +167,32 @@ def _worth_leaving(finished: Tensor) -> bool:
 
 
 def _one_by_one(
-    model: ReportModel, memory: Memory, choose: Callable[[Tensor], Tensor], limit: int
+    model: ReportModel,
+    memory: Memory,
+    choose: Callable[[Tensor], Tensor],
+    limit: int,
+    count: int = 1,
 ) -> Tensor:
-    """Greedy and sampling: one text per study, (studies, tokens) padded with pad."""
+    """Greedy and sampling: `count` texts per study, (studies * count, tokens) padded with pad."""
     config = model.config
-    studies, device = memory.patch_mask.shape[0], memory.patch_mask.device
-    step = _Step(model, memory, beams=1, limit=limit)
-    texts = torch.full((studies, limit), config.pad_token_id, device=device)
-    chosen = torch.full((studies,), config.bos_token_id, device=device)
-    running = torch.arange(studies, device=device)
-    finished = torch.zeros(studies, dtype=torch.bool, device=device)
+    rows, device = memory.patch_mask.shape[0] * count, memory.patch_mask.device
+    step = _Step(model, memory, beams=count, limit=limit)
+    texts = torch.full((rows, limit), config.pad_token_id, device=device)
+    chosen = torch.full((rows,), config.bos_token_id, device=device)
+    running = torch.arange(rows, device=device)
+    finished = torch.zeros(rows, dtype=torch.bool, device=device)
     for position in range(limit):
         chosen = choose(step(chosen)).masked_fill(finished, config.pad_token_id)
         texts[running, position] = chosen
         finished |= chosen == config.eos_token_id
-        if finished.all():
+        studies = finished.view(-1, count).all(dim=1)
+        if studies.all():
             break
-        if _worth_leaving(finished):
-            stay = (~finished).nonzero()[:, 0]
+        if _worth_leaving(studies):
+            stay = (~studies).nonzero()[:, 0]
             step.keep(stay)
-            running, chosen, finished = running[stay], chosen[stay], finished[stay]
+            kept = (~studies).repeat_interleave(count)
+            running, chosen, finished = running[kept], chosen[kept], finished[kept]
     return texts
 
 
@@ -182,11 +203,13 @@ def _likeliest(logits: Tensor) -> Tensor:
 class _Sampler:
     """Draws each row's token by inverting its distribution at one number in [0, 1).
 
-    All rows of a step share the number, so a row's text is the one it gets alone.
+    A step draws `count` numbers, for the texts of one study; all studies share them, so that a
+    study's texts are the ones it gets alone.
     """
 
-    def __init__(self, options: DecodingOptions) -> None:
+    def __init__(self, options: DecodingOptions, count: int = 1) -> None:
         self.options = options
+        self.count = count
         self.generator = torch.Generator().manual_seed(options.seed)
 
     def __call__(self, logits: Tensor) -> Tensor:
@@ -198,8 +221,9 @@ class _Sampler:
             reached - probabilities >= self.options.top_p, 0.0
         )
         reached = probabilities.cumsum(dim=-1)
-        number = torch.rand((), generator=self.generator).to(logits.device)
-        place = torch.searchsorted(reached, number * reached[:, -1:], right=True)
+        numbers = torch.rand(self.count, generator=self.generator).to(logits.device)
+        numbers = numbers.repeat(len(logits) // self.count)[:, None]
+        place = torch.searchsorted(reached, numbers * reached[:, -1:], right=True)
         last = (probabilities > 0).sum(dim=-1, keepdim=True) - 1
         return tokens.gather(1, place.minimum(last))[:, 0]
 

@@ -75,16 +75,18 @@ def test_a_study_of_two_views_gets_one_report(
 
 
 def test_the_extent_covers_the_picture(client: TestClient, make_png: Callable) -> None:
-    [image] = post(client, make_png(height=80, width=64)).json()["images"]
+    # Narrower than any chest: without the gate.
+    response = post(client, make_png(height=80, width=40), query="?gate=false")
+    [image] = response.json()["images"]
     extent = image["extent"]
     assert extent["width"] == pytest.approx(80) and extent["height"] == pytest.approx(80)
-    assert extent["left"] == pytest.approx(-8) and extent["top"] == pytest.approx(0)
+    assert extent["left"] == pytest.approx(-20) and extent["top"] == pytest.approx(0)
 
 
 def test_pixels_come_only_when_asked_for(client: TestClient, make_png: Callable) -> None:
     file = make_png(height=1500, width=600)
-    [without] = post(client, file).json()["images"]
-    [image] = post(client, file, query="?pixels=true").json()["images"]
+    [without] = post(client, file, query="?gate=false").json()["images"]
+    [image] = post(client, file, query="?gate=false&pixels=true").json()["images"]
     assert without["png"] is None
     picture = cv2.imdecode(
         np.frombuffer(base64.b64decode(image["png"]), np.uint8), cv2.IMREAD_UNCHANGED

@@ -298,7 +298,7 @@ def test_overrides_win_and_keep_their_types(settings: Path) -> None:
     assert made.losses.guidance == 0.0
     assert made.data == "a/b"
     assert made.model.name == "5"
-    assert made.model.layers == 2
+    assert made.model.layers == 3
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_to_nothing(settings: Path) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data_prep.study import FINDINGS, Study, read_studies
-from model.ask import evidence
+from model.ask import log_odds, said, sampled
 from model.checkpoint import save_checkpoint
 from model.decoding import decode
 from model.errors import DataError
@@ -51,7 +51,7 @@ __all__ = [
 BATCH = 16
 FEWEST_STUDIES = 20
 ASKED_STUDIES = 208
-"""Studies that are asked for every finding; asking is slow."""
+"""Studies that are asked for every finding: their drafts are most of the time this takes."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Observed:
     """int (words,)"""
     asked: tuple[str, ...]
     """The findings asked for: those of FINDINGS that occur."""
-    evidence: np.ndarray
-    """(asked studies, asked), of each finding's name, in nats at the model's temperature."""
+    asked_odds: np.ndarray
+    """(asked studies, asked), log-odds of the share of drafts that name the finding."""
     truth: np.ndarray
     """bool (asked studies, asked), which of them each study has."""
     own_surety: np.ndarray
@@ -152,7 +152,7 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
     config.temperature = fit_temperature(tokens.logits, tokens.labels)
     observed = observe(generator, data, studies)
     config.grounded_share, f1 = fit_share(observed.shares, observed.spoken)
-    config.ask_scale, config.ask_offset = fit_platt(observed.evidence, observed.truth)
+    config.ask_scale, config.ask_offset = fit_platt(observed.asked_odds, observed.truth)
     if len(observed.own_surety):  # a model that reports no finding has no chance to tell
         own = fit_platt(observed.own_surety, observed.own_there)
         config.finding_scale, config.finding_offset = own
@@ -172,7 +172,7 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
         studies=len(studies),
         tokens=len(tokens.labels),
         words=len(observed.shares),
-        questions=observed.evidence.size,
+        questions=observed.asked_odds.size,
         reported=len(observed.own_surety),
         pictures=len(observed.features),
     )
@@ -217,7 +217,7 @@ def force(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> T
 def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Observed:
     """Where the words of true reports look, and what asking for each finding tells."""
     model, tokenizer = generator.model, generator.tokenizer
-    shares, spoken, of_study, told_by_name, features = [], [], [], [], []
+    shares, spoken, of_word, odds, features = [], [], [], [], []
     own: list[tuple[float, bool, int]] = []
     there = [{finding.name for finding in study.findings} for study in studies]
     asked = tuple(name for name in FINDINGS if any(name in names for names in there))
@@ -227,24 +227,25 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
         for row, (study, of_text) in enumerate(zip(batch, told, strict=True), first):
             shares += [float(word.heatmap.sum()) for word in of_text]
             spoken += [_speaks(study, word.start, word.end) for word in of_text]
-            of_study += [row] * len(of_text)
-        written = decode(model, memory)  # once for all questions
-        for row, sure in enumerate(_reported(generator, memory, written), first):
+            of_word += [row] * len(of_text)
+        for row, sure in enumerate(_reported(generator, memory, decode(model, memory)), first):
             own += [(log, name in there[row], row) for name, log in sure.items()]
         if first < ASKED_STUDIES:
-            told_by_name.append(
-                [evidence(model, memory, tokenizer, spoken_name(name), written) for name in asked]
-            )
+            for of_study in sampled(model, memory, tokenizer):
+                counts = [
+                    sum(bool(said(text, spoken_name(name))) for _, text in of_study)
+                    for name in asked
+                ]
+                odds.append([log_odds(count) for count in counts])
         of_pictures = picture_features(model, memory).flatten(0, 1).cpu().numpy()
         features.append(of_pictures[~np.isnan(of_pictures).any(axis=1)])
-    gains = np.concatenate(told_by_name, axis=1).T
     return Observed(
         shares=np.array(shares),
         spoken=np.array(spoken),
-        word_study=np.array(of_study),
+        word_study=np.array(of_word),
         asked=asked,
-        evidence=gains,
-        truth=np.array([[name in names for name in asked] for names in there[: len(gains)]]),
+        asked_odds=np.array(odds),
+        truth=np.array([[name in names for name in asked] for names in there[: len(odds)]]),
         own_surety=np.array([log for log, _, _ in own]),
         own_there=np.array([right for _, right, _ in own], bool),
         own_study=np.array([row for _, _, row in own], int),
@@ -259,8 +260,8 @@ def _reported(
     model, tokenizer = generator.model, generator.tokenizer
     for text, told in zip(texts, words(model, memory, texts, tokenizer), strict=True):
         sure: dict[str, float] = {}
-        for said in read_findings(tokenizer.decode(text)):
-            sure.setdefault(said.name, surety(said, told))
+        for assertion in read_findings(tokenizer.decode(text)):
+            sure.setdefault(assertion.name, surety(assertion, told))
         yield sure
 
 

@@ -51,7 +51,7 @@ class Measured:
     studies: int
     before: Mapping[str, Reliability]
     """By kind of probability: at temperature 1; of findings in reports that of the
-    clause, of those asked for sigmoid(evidence)."""
+    clause, of those asked for the share of drafts that say it."""
     after: Mapping[str, Reliability]
     """The same as the checkpoint tells them."""
     grounded_f1: Score
@@ -120,12 +120,12 @@ def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
     count, config = len(studies), generator.model.config
     tokens = force(generator, data, studies)
     observed = observe(generator, data, studies)
-    asked = expit(config.ask_scale * observed.evidence + config.ask_offset)
+    asked = expit(config.ask_scale * observed.asked_odds + config.ask_offset)
     own = expit(config.finding_scale * observed.own_surety + config.finding_offset)
     before = {
         "token of a true report": _tokens_told(tokens, 1.0),
         "finding of own report": _own(observed, np.exp(observed.own_surety)),
-        "finding asked for": _asked(observed, expit(observed.evidence)),
+        "finding asked for": _asked(observed, expit(observed.asked_odds)),
     }
     after = {
         "token of a true report": _tokens_told(tokens, config.temperature),

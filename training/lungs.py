@@ -75,7 +75,7 @@ def _dark_halves(dark: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
 
 def _without_border(dark: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What is dark and joined to the picture's edge is air beside the patient."""
-    framed = cv2.copyMakeBorder(dark, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    framed = np.pad(dark, 1, constant_values=1)
     cv2.floodFill(framed, None, (0, 0), 0)
     return framed[1:-1, 1:-1]
 

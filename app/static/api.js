@@ -19,7 +19,7 @@
  * @typedef {{name: string, text: string, start: number, end: number}} Section
  * @typedef {{text: string, sections: Section[], words: Word[], sentences: Span[], findings: Finding[],
  *   review: Flag[], images: Picture[], model: {name: string, sha256: string}, notice: string}} Answer
- * @typedef {Carried & {phrase: string, images: Picture[]}} Asked
+ * @typedef {Carried & {phrase: string, text: string, said: number, drafts: number, images: Picture[]}} Asked
  * @typedef {{file: string, title: string}} Sample
  */
 

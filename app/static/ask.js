@@ -74,7 +74,7 @@ export class AskBox {
     phrase.textContent = asked.phrase;
     phrase.className = "asked-phrase";
     const place = asked.state === "grounded" ? "its place is shown" : "no place on the picture";
-    told.textContent = `${percent(asked.probability)} probable; ${evidenceInWords(asked.evidence)}; ${place}`;
+    told.textContent = `${percent(asked.probability)} probable: ${asked.said} of ${asked.drafts} drafts say it; ${evidenceInWords(asked.evidence)}; ${place}`;
     told.className = "small";
     button.append(phrase, " ", told);
     button.addEventListener("click", () => this.choose(asked, item));
