@@ -54,8 +54,10 @@ def asked_text(found: "Answer", notice: str) -> str:
     share = float(found.heatmap.sum())
     if found.state == "grounded":
         place = f"It has a place on the picture: {share:.0%} of its attention fell there."
-    else:
+    elif found.said:
         place = f"It has no place on the picture: {share:.0%} of its attention fell there."
+    else:
+        place = "So it has no place on the picture."
     told = (
         f"Probability {found.probability:.2f}: {found.said} of {found.drafts} drafts say it. "
         f"{times_as_likely(found.evidence)} {place}"

@@ -69,7 +69,7 @@ class Asked:
     evidence: float
     """In nats: by how much the pictures raised the log of that share."""
     state: State
-    """"grounded" where one of its words is."""
+    """"grounded" where a draft says it and one of its words there is."""
     heatmap: np.ndarray
     """float32 (pictures, rows, columns), share of attention per patch, as a Span's: the mean over
     the drafts that were read back."""
@@ -214,7 +214,7 @@ def _answer(
         drafts=DRAFTS,
         probability=float(torch.sigmoid(torch.tensor(odds, dtype=torch.float64))),
         evidence=float(np.log((count + 0.5) / (prior + 0.5))),
-        state="grounded" if "grounded" in states else "not grounded",
+        state="grounded" if count and "grounded" in states else "not grounded",
         heatmap=np.mean(maps, axis=0),
         words=tuple(_moved(told[0][place], start) for place in which),
     )

@@ -101,7 +101,7 @@ def test_the_chance_counts_the_drafts_and_the_evidence_compares_with_those_witho
 def test_what_no_draft_says_is_read_in_a_sentence_made_for_it() -> None:
     net = model()
     [found] = ask(net, net.encode(tiny_pictures(3, 1, 2)), TOKENIZER, "Is there pneumonia?")
-    assert found.said == 0 and found.phrase == "pneumonia"
+    assert (found.said, found.phrase, found.state) == (0, "pneumonia", "not grounded")
     assert found.text == "There is a pneumonia."
     assert [word.text for word in found.words] == ["pneumonia"]
     assert found.heatmap.shape == (2, 4, 4) and 0 < found.heatmap.sum() <= 1
