@@ -28,8 +28,8 @@ READ_BACK = 4
 """Of the drafts that say it, the first so many are read back for the map."""
 CARRIER = "Findings: There is {phrase}."
 """What is read back where no draft says it."""
-_SMALL = frozenset(("a", "an", "the", "is", "are", "there", "of", "in", "at", "on", "with", "and", "or",
-                    "any", "to", "this"))  # fmt: skip
+_SMALL = frozenset(("a", "an", "the", "is", "are", "there", "of", "in", "at", "on", "with", "and",
+                    "or", "any", "to", "this"))  # fmt: skip
 _NEGATION = re.compile(r"\b(?:no|not|without|never|nor|free of|negative for)\b", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]+")
 
