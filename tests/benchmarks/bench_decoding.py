@@ -97,10 +97,12 @@ def main() -> None:
                 model, [each.without_pictures() for each in some], told, maps=False
             ),
         )
+        whole = encoding + writing
         sys.stdout.write(
             f"{name}: encoding {encoding * 1e3:.0f} ms, writing {writing * 1e3:.0f} ms, maps and "
-            f"probabilities {maps * 1e3:.0f} ms ({maps / writing:.0%} of writing), evidence "
-            f"{evidence * 1e3:.0f} ms ({evidence / writing:.0%})\n"
+            f"probabilities {maps * 1e3:.0f} ms ({maps / whole:.0%} of both, {maps / writing:.0%} "
+            f"of writing), evidence {evidence * 1e3:.0f} ms ({evidence / whole:.0%}, "
+            f"{evidence / writing:.0%})\n"
         )
 
 
