@@ -28,11 +28,8 @@ __all__ = [
     "State",
     "Word",
     "forced",
-    "gather",
     "looks",
-    "mean_attention",
     "spanned",
-    "token_places",
     "words",
 ]
 
@@ -165,10 +162,10 @@ def forced(
     )
     logits = logits.float() / config.temperature
     chosen = -F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none")
-    return mean_attention(attentions).cpu(), chosen.view_as(tokens).cpu()
+    return _mean_attention(attentions).cpu(), chosen.view_as(tokens).cpu()
 
 
-def mean_attention(attentions: tuple[Tensor, ...]) -> Tensor:
+def _mean_attention(attentions: tuple[Tensor, ...]) -> Tensor:
     """Of the late layers, each (texts, heads, tokens, patches) -> (texts, tokens, patches)."""
     if not attentions:
         return torch.empty(0)
@@ -186,12 +183,12 @@ def words(
     Args: as for `looks`; character places are those in tokenizer.decode(text).
     """
     return [
-        gather(tokenizer, text, look, model.config, model.grid)
+        _gather(tokenizer, text, look, model.config, model.grid)
         for text, look in zip(texts, looks(model, memory, texts), strict=True)
     ]
 
 
-def gather(
+def _gather(
     tokenizer: Tokenizer,
     tokens: list[int],
     look: Look,
@@ -208,7 +205,7 @@ def gather(
     found = list(WORD.finditer(text))
     if not found:
         return []
-    starts, ends = token_places(tokenizer, tokens)
+    starts, ends = _token_places(tokenizer, tokens)
     first = np.array([match.start() for match in found])[:, None]
     after = np.array([match.end() for match in found])[:, None]
     own = ((starts < after) & (ends > first)).astype(np.float32)  # (words, tokens)
@@ -261,7 +258,7 @@ def spanned(
     )
 
 
-def token_places(tokenizer: Tokenizer, tokens: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def _token_places(tokenizer: Tokenizer, tokens: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """First and one-past-last character of each token in the decoded text.
 
     Read off the tokens' own texts, since encoding the text anew may cut it into other tokens. A
