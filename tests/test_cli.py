@@ -35,7 +35,7 @@ encoder = "vit_tiny_patch16_224"
 encoder_arguments = {{ depth = 1, embed_dim = 48, num_heads = 3, patch_size = 8 }}
 image_size = {SIZE}
 width = 48
-layers = 1
+layers = 3
 heads = 3
 max_tokens = 40
 """

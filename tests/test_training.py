@@ -23,6 +23,7 @@ from training.losses import (
     inside,
     looked_for,
     presence_loss,
+    searching,
     sink_loss,
     token_loss,
 )
@@ -222,6 +223,31 @@ def test_a_map_should_cover_the_finding_and_less_strongly_its_box() -> None:
 def test_the_guided_layers_are_the_late_ones() -> None:
     layers = tuple(torch.full((1, 1, 1, 1), float(i)) for i in range(3))
     assert guided(layers).flatten().tolist() == [1.0, 2.0]
+
+
+def test_the_first_layers_search_for_the_finding_before_it_is_named(settings: Path) -> None:
+    layers = tuple(torch.full((1, 1, 1, 1), float(i)) for i in range(3))
+    assert [layer.item() for layer in searching(layers)] == [0.0]
+    scores = {}
+    for weight in ("0.0", "0.3"):
+        asked = (f"losses.search={weight}", f"output={settings.parent / weight}")
+        training = Training(config(settings, "steps=45", "batch=16", "augment=false", *asked))
+        list(training.steps())
+        training.model.eval()
+        batch = training.validate_batches.make(range(10), step=0)
+        with torch.no_grad():
+            output = training.model(
+                batch.tokens[:, :-1], pictures=batch.model_pictures(), output_attentions=True
+            )
+        early = torch.stack(searching(output.cross_attentions))
+        scores[weight] = float(guidance_loss(early, batch.leads, batch.coverage))
+    assert scores["0.3"] < scores["0.0"] / 2
+
+
+def test_a_search_without_layers_to_search_with_is_refused(settings: Path) -> None:
+    with pytest.raises(ConfigError, match=r"losses\.search = 0"):
+        config(settings, "model.layers=2")
+    assert config(settings, "model.layers=2", "losses.search=0").losses.search == 0
 
 
 def test_a_finding_out_of_the_picture_guides_nothing() -> None:

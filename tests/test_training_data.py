@@ -53,6 +53,22 @@ def test_tokens_of_a_phrase_speak_of_its_finding_and_no_others_do(
     assert tokenizer.decode(labels.tolist()) == studies[row].report
 
 
+def test_words_lead_up_to_the_next_finding_of_their_sentence(tmp_path: Path) -> None:
+    folder = write_prepared(tmp_path / "leads", studies=4)
+    study = next(s for s in read_studies(folder, "train") if s.findings)
+    text = "Findings: The lungs are clear. There is a left opacity and a right opacity."
+    spans = [(text.index(side), text.index(side) + len(side) + 8) for side in ("left", "right")]
+    both = tuple(Finding("opacity", "mild", side, None, PLACES[side]) for side in ("left", "right"))
+    phrases = tuple(Phrase(*span, (j,)) for j, span in enumerate(spans))
+    write_studies(folder, [replace(study, report=text, findings=both, phrases=phrases)])
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    batch = Batches(load(folder), 1, 0, None).make([0], 0)
+    labels = batch.tokens[0, 1:]
+    led = [tokenizer.decode(labels[batch.leads[0, :, j] > 0].tolist()).strip() for j in (0, 1)]
+    assert led == ["There is a", "and a"]
+    assert not (batch.leads * batch.mentions).any()
+
+
 def test_coverage_is_the_share_of_each_patch_inside_the_finding(folder: Path, split: Split) -> None:
     studies = list(read_studies(folder, "train"))
     row = next(i for i, s in enumerate(studies) if s.findings and s.findings[0].side == "left")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from model.errors import ConfigError
+from model.heatmap import SKIPPED_SHARE
 
 __all__ = [
     "AugmentConfig",
@@ -104,6 +105,9 @@ class LossConfig:
     """How far the attention of a token is from the area of the finding it speaks of."""
     sink: float = 0.1
     """How much a token that speaks of no finding looks at the picture."""
+    search: float = 0.1
+    """How far the first layers' attention of a token that leads up to a finding, or speaks of it,
+    is from the finding's area: the decision to speak of it is made there."""
     dense: float = 2.0
     """Which findings lie on which patch, read from the encoder by a head used in training only."""
     presence: float = 0.5
@@ -156,6 +160,12 @@ class TrainConfig:
         for name in ("threads", "workers", "train_studies", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} = {getattr(self, name)}: it may not be negative")
+        if self.losses.search and not int(self.model.layers * SKIPPED_SHARE):
+            raise ConfigError(
+                f"losses.search = {self.losses.search} is told to the first third of the "
+                f"decoder's layers, and model.layers = {self.model.layers} has none: give it 3 "
+                "layers, or set losses.search = 0"
+            )
         if not 0 <= self.blind < 1:
             raise ConfigError(f"blind = {self.blind}: it is a share, from 0 to less than 1")
         if self.precision not in ("bf16", "float32"):

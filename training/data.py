@@ -6,6 +6,7 @@ size, 25 kB for each picture that has any. Worker processes share both with thei
 """
 
 import signal
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from data_prep.study import FINDINGS, Finding, Picture, Study, read_studies
 from model.errors import DataError
 from model.geometry import Letterbox
+from model.reader import sentences
 from training.augment import Augmentation
 from training.config import AugmentConfig
 
@@ -41,6 +43,8 @@ class Sample:
     """bos, the report, eos."""
     mentions: NDArray[np.uint16]
     """For each token but bos: bit j is set where it speaks of the study's finding j."""
+    leads: NDArray[np.uint16]
+    """The same where it leads up to the words that do: "There is a" before "small nodule"."""
     kinds: tuple[int, ...]
     """For each finding of the study its place in FINDINGS."""
     area: int
@@ -75,6 +79,8 @@ class Batch:
     [:, 1:], the labels."""
     mentions: Tensor
     """float32 (batch, tokens, findings), 1 where labels[t] speaks of the finding."""
+    leads: Tensor
+    """The same where labels[t] leads up to the words that do."""
     coverage: Tensor
     """float32 (batch, findings, patches), share of each patch the finding covers."""
     kinds: Tensor
@@ -195,13 +201,18 @@ def _sample(study: Study, tokenizer: Tokenizer, max_tokens: int) -> Sample:
             f"a report of {len(tokens) - 1} tokens, the model writes {max_tokens}: raise "
             "model.max_tokens or shorten the reports"
         )
-    mentions = np.zeros(len(tokens) - 1, np.uint16)
+    mentions, leads = np.zeros((2, len(tokens) - 1), np.uint16)
     starts, ends = np.array(encoding.offsets, np.int64).reshape(-1, 2).T
-    for phrase in study.phrases:
-        spoken = (starts < phrase.end) & (ends > phrase.start)
-        mentions[:-1][spoken] |= np.uint16(sum({1 << finding for finding in phrase.findings}))
+    phrases = sorted(study.phrases, key=lambda phrase: phrase.start)
+    borders = sorted({0, *(s for s, _ in sentences(study.report)), *(p.end for p in phrases)})
+    for phrase in phrases:
+        findings = np.uint16(sum({1 << finding for finding in phrase.findings}))
+        begins = borders[bisect_right(borders, phrase.start) - 1]
+        mentions[:-1][(starts < phrase.end) & (ends > phrase.start)] |= findings
+        leads[:-1][(starts >= begins) & (ends <= phrase.start)] |= findings
+    leads[mentions > 0] = 0
     kinds = tuple(_kind(finding) for finding in study.findings)
-    return Sample(tokens, mentions, kinds, -1)
+    return Sample(tokens, mentions, leads, kinds, -1)
 
 
 def _kind(finding: Finding) -> int:
@@ -300,17 +311,18 @@ def _collate(
     longest = max(len(sample.tokens) for sample in samples)
     tokens = np.full((len(samples), longest), split.pad, np.int64)
     kinds = np.full((len(samples), findings), -1, np.int64)
-    mentions = np.zeros((len(samples), longest - 1, findings), np.float32)
+    mentions, leads = np.zeros((2, len(samples), longest - 1, findings), np.float32)
     coverage = np.zeros((len(samples), findings, split.grid[0] * split.grid[1]), np.float32)
     bits = np.arange(findings, dtype=np.uint16)
     for row, (sample, (_, areas)) in enumerate(zip(samples, drawn, strict=True)):
         tokens[row, : len(sample.tokens)] = sample.tokens
         kinds[row, : len(sample.kinds)] = sample.kinds
         mentions[row, : len(sample.mentions)] = sample.mentions[:, None] >> bits & 1
+        leads[row, : len(sample.leads)] = sample.leads[:, None] >> bits & 1
         for j in range(len(sample.kinds)):
             coverage[row, j] = _coverage(areas, j, split.grid)
     pictures = np.stack([picture for picture, _ in drawn])[:, None, None]
-    parts = (pictures, tokens, mentions, coverage, kinds)
+    parts = (pictures, tokens, mentions, leads, coverage, kinds)
     return Batch(*(torch.from_numpy(part) for part in parts))
 
 

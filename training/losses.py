@@ -22,6 +22,7 @@ __all__ = [
     "inside",
     "looked_for",
     "presence_loss",
+    "searching",
     "sink_loss",
     "token_loss",
 ]
@@ -73,6 +74,15 @@ def guided(attentions: Sequence[Tensor]) -> Tensor:
     The ones heatmaps are made of: guiding others would not move what is shown.
     """
     return torch.stack(tuple(attentions[int(len(attentions) * SKIPPED_SHARE) :]))
+
+
+def searching(attentions: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The model's cross_attentions -> those of the first layers, which no heatmap shows.
+
+    What they see decides which finding is spoken of next, before a word speaks of it; the late
+    layers are then at the sink. Empty where the decoder has fewer than three layers.
+    """
+    return tuple(attentions[: int(len(attentions) * SKIPPED_SHARE)])
 
 
 def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:

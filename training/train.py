@@ -38,6 +38,7 @@ from training.losses import (
     guided,
     looked_for,
     presence_loss,
+    searching,
     sink_loss,
     token_loss,
 )
@@ -225,15 +226,19 @@ class Training:
         output = self.model(
             decoder_input_ids=batch.tokens[:, :-1],
             encoder_outputs=memory,
-            output_attentions=weights.guidance > 0 or weights.sink > 0,
+            output_attentions=weights.guidance > 0 or weights.sink > 0 or weights.search > 0,
         )
         labels, pad = batch.tokens[:, 1:], self.train_batches.split.pad
         losses = {"tokens": token_loss(output.logits, labels, pad, weights.label_smoothing)}
         mentions = batch.mentions * ~blind[:, None, None]
+        area = looked_for(batch.coverage, self.model.grid)
         if weights.guidance:
-            area = looked_for(batch.coverage, self.model.grid)
             loss = guidance_loss(guided(output.cross_attentions), mentions, area)
             losses["guidance"] = weights.guidance * loss
+        if weights.search:
+            about = mentions + batch.leads * ~blind[:, None, None]
+            loss = guidance_loss(torch.stack(searching(output.cross_attentions)), about, area)
+            losses["search"] = weights.search * loss
         if weights.sink:
             free = (labels != pad) & ~batch.mentions.any(-1) & ~blind[:, None]
             losses["sink"] = weights.sink * sink_loss(guided(output.cross_attentions), free)
@@ -287,7 +292,7 @@ class Training:
         save_checkpoint(self.folder / "checkpoint", self.model, self.tokenizer, record, text)
 
 
-LOSSES = ("tokens", "guidance", "sink", "dense", "presence")
+LOSSES = ("tokens", "guidance", "search", "sink", "dense", "presence")
 
 
 def _device(name: str) -> torch.device:

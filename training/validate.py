@@ -13,7 +13,7 @@ from torch import Tensor
 from data_prep.study import FINDINGS
 from model.network import ReportModel
 from training.data import Batch, Batches
-from training.losses import DenseHead, guided, token_loss
+from training.losses import DenseHead, guided, searching, token_loss
 
 __all__ = ["area_under_curve", "average_precision", "pointing", "validate"]
 
@@ -27,14 +27,15 @@ def validate(
     Returns:
         "loss": mean cross-entropy a token. "pointing": share of finding words whose map is
         largest on a patch the finding covers. "sink": share of attention that the other words
-        leave on the sink. "precision" and "auc": mean over findings of the dense head's average
+        leave on the sink. "search": as "pointing", of the words that lead up to a finding, in the
+        first layers. "precision" and "auc": mean over findings of the dense head's average
         precision and area under the curve; "precision/<finding>" each.
         What the split cannot tell (a finding that never occurs) is left out.
     """
     was_training = model.training
     model.eval()
     losses, tokens, hits, words, scores, truth = 0.0, 0, 0, 0, [], []
-    at_rest, unspoken = 0.0, 0
+    at_rest, unspoken, found, searched = 0.0, 0, 0, 0
     for batch in _in_order(batches):
         batch = batch.to(device)
         memory = model.encode(batch.model_pictures())
@@ -48,6 +49,9 @@ def validate(
         attention = guided(output.cross_attentions)
         hit, asked = pointing(attention, batch.mentions, batch.coverage)
         hits, words = hits + hit, words + asked
+        if early := searching(output.cross_attentions):
+            hit, asked = pointing(torch.stack(early), batch.leads, batch.coverage)
+            found, searched = found + hit, searched + asked
         free = (labels != batches.split.pad) & ~batch.mentions.any(-1)
         at_rest += float(attention[..., 0].float().mean(dim=(0, 2))[free].sum())
         unspoken += int(free.sum())
@@ -57,6 +61,8 @@ def validate(
     result = {"loss": losses / tokens, "sink": at_rest / max(1, unspoken)}
     if words:
         result["pointing"] = hits / words
+    if searched:
+        result["search"] = found / searched
     return result | _presence(torch.cat(scores).numpy(), torch.cat(truth).numpy())
 
 
