@@ -49,6 +49,8 @@ FINDINGS = (
     "pacemaker",
 )
 SPLITS = ("train", "validate", "test")
+LATER = ("prior", "source", "pixels", "indication", "comparison", "patient", "labels")
+"""Fields that are not written where they say nothing: the hashes of folders without them stay."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,12 @@ class Picture:
     view: str | None
     """"PA", "AP", "LATERAL" or None where unknown."""
     mask: str | None = None
+    prior: bool = False
+    """True: of an earlier study of the same patient, for comparison."""
+    source: str | None = None
+    """What the data set calls the picture, without folders and ending: box files name it so."""
+    pixels: str | None = None
+    """SHA-256 of the prepared pixels: equal pictures have equal ones."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,14 @@ class Study:
     """The target text: "Findings: ... Impression: ..."."""
     findings: tuple[Finding, ...] = ()
     phrases: tuple[Phrase, ...] = ()
+    indication: str = ""
+    """Why the pictures were taken, as the request or the report says; empty where unknown."""
+    comparison: str = ""
+    """What the report says it compares with; empty where it says nothing."""
+    patient: str | None = None
+    """What the data set calls the patient; None where it does not say."""
+    labels: dict[str, int] | None = None
+    """Of labelled pictures: 1 present, 0 absent, -1 uncertain; a label not spoken of is missing."""
 
 
 def write_studies(folder: Path, studies: Iterable[Study]) -> str:
@@ -128,7 +144,12 @@ def read_studies(folder: Path, split: str | None = None) -> Iterator[Study]:
 
 def study_line(study: Study) -> str:
     """One line of the manifest, the same on every machine."""
-    return json.dumps(asdict(study), ensure_ascii=False, sort_keys=True)
+    fields = asdict(study)
+    for of_whom, optional in ((Study, fields), *((Picture, p) for p in fields["pictures"])):
+        for name in LATER:
+            if name in optional and optional[name] == getattr(of_whom, name):
+                del optional[name]
+    return json.dumps(fields, ensure_ascii=False, sort_keys=True)
 
 
 def parse_study(line: str) -> Study:

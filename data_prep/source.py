@@ -1,0 +1,47 @@
+"""What a data set's reader tells of its studies, before any picture has been opened.
+
+Every data set has one file here with one function that streams its studies; data_prep/importing.py
+makes a prepared folder of them. A reader opens reports and tables, never a picture, unless its
+header alone says what belongs together.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["SourcePicture", "SourceStudy"]
+
+
+@dataclass(frozen=True)
+class SourcePicture:
+    """One picture where the data set has it."""
+
+    path: Path
+    """Relative to the data set's folder."""
+    view: str | None = None
+    """"PA", "AP", "LATERAL", or None where the data set does not say: then the DICOM header may."""
+
+
+@dataclass(frozen=True)
+class SourceStudy:
+    """One study where the data set has it."""
+
+    id: str
+    """Unique in the data set."""
+    origin: str
+    """Where it is told of, for messages: "indiana_reports.csv row 12"."""
+    pictures: tuple[SourcePicture, ...]
+    """In the data set's order."""
+    findings: str = ""
+    """The section as it stands, marks of de-identification and all; empty where there is none."""
+    impression: str = ""
+    indication: str = ""
+    comparison: str = ""
+    patient: str | None = None
+    split: str | None = None
+    """One of data_prep.study.SPLITS; None leaves it to data_prep/split.py."""
+    time: str = ""
+    """When it was taken, as text that sorts by time among one patient's studies; empty where
+    unknown."""
+    labels: Mapping[str, int] | None = None
+    """As Study.labels."""
