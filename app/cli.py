@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli_prepare import prepare
 from app.cli_reading import ModelOption, ask, batch, report, serve
 from model.errors import CrossRayError
 
@@ -22,46 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-prepare = typer.Typer(
-    help="Make a prepared folder, which training and evaluation read.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(prepare, name="prepare")
 for command in (report, ask, batch, serve):
     app.command()(command)
-
-
-@prepare.command("phantom")
-def prepare_phantom(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
-    studies: Annotated[int, typer.Option(min=1, help="How many studies.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same studies.")],
-    size: Annotated[
-        int, typer.Option(min=64, max=2048, help="Longest side of a picture in pixels.")
-    ] = 256,
-    dicom: Annotated[
-        bool, typer.Option("--dicom", help="Write the pictures as DX DICOM files too.")
-    ] = False,
-    covered: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Share of pictures with a gray rectangle on them; a finding under it is not told.",
-        ),
-    ] = 0.0,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one per processor if not given.")
-    ] = None,
-) -> None:
-    """Make simulated chest radiographs with exact truth, and their reports."""
-    from data_prep.prepare import prepare_phantom as make
-
-    digest = make(
-        out, studies=studies, seed=seed, size=size, dicom=dicom, covered=covered, workers=workers
-    )
-    typer.echo(f"{studies} studies in {out}, SHA-256 of the manifest {digest}")
 
 
 @app.command()
