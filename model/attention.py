@@ -101,21 +101,23 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(config.width, 3 * config.width)
         self.output = nn.Linear(config.width, config.width)
 
-    def forward(self, hidden: Tensor, cache: TokenCache | None, layer: int) -> Tensor:
-        """(rows, tokens, width) -> the same shape; tokens follow those in the cache."""
+    def forward(
+        self, hidden: Tensor, cache: TokenCache | None, layer: int, mask: Tensor | None
+    ) -> Tensor:
+        """(rows, tokens, width) -> the same shape; tokens follow those in the cache.
+
+        Args:
+            mask: bool, broadcastable to (rows, heads, tokens, tokens so far), True where a token
+                may read; None where each reads all before it.
+        """
         # As if three projections of `heads` each, in one multiplication.
         projected = _split(self.query_key_value(hidden), 3 * self.heads)
         queries, keys, values = projected.split(self.heads, dim=1)
         tokens = queries.shape[2]
         if cache is not None:
             keys, values = cache.update(keys, values, layer)
-        past = keys.shape[2] - tokens
-        mask = None
-        if tokens > 1 and past:
-            everything = torch.ones(tokens, past + tokens, dtype=torch.bool, device=hidden.device)
-            mask = everything.tril(past)
         mixed = F.scaled_dot_product_attention(
-            queries, keys, values, mask, is_causal=tokens > 1 and not past
+            queries, keys, values, mask, is_causal=mask is None and tokens > 1
         )
         return self.output(_merge(mixed))
 

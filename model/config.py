@@ -7,7 +7,11 @@ from transformers import PretrainedConfig
 
 from model.errors import ConfigError
 
-__all__ = ["ReportConfig"]
+__all__ = ["VIEWS", "ReportConfig"]
+
+VIEWS = ("frontal", "lateral", "prior")
+"""What a picture can be to its study: a frontal or lateral view of it, or a frontal one of an
+earlier study of the same patient."""
 
 # The second half would make a checkpoint's config download weights or unpickle a file.
 _REFUSED_ARGUMENTS = {"img_size", "in_chans", "num_classes", "features_only"} | {
@@ -36,6 +40,9 @@ class ReportConfig(PretrainedConfig):
         image_size: side of the square pictures, in pixels.
         width, layers, heads, mlp_ratio, dropout: of the decoder; heads must divide width.
         max_tokens: longest report in tokens, its end token counted and its start token not.
+        views: which of VIEWS the weights were trained to read, "frontal" among them.
+        prompt_tokens: longest indication in tokens that can stand before a report; 0 where the
+            weights were trained without.
         attention_guidance: weight of the phrase boxes in the loss the weights were trained
             with; recorded only.
         temperature: what logits are divided by where a probability is told (not where tokens are
@@ -80,6 +87,8 @@ class ReportConfig(PretrainedConfig):
     bos_token_id: int = 1
     eos_token_id: int = 2
     decoder_start_token_id: int = 1
+    views: list[str] = field(default_factory=lambda: ["frontal"])
+    prompt_tokens: int = 0
     attention_guidance: float = 0.0
     temperature: float = 1.0
     grounded_share: float = 0.5
@@ -105,6 +114,10 @@ class ReportConfig(PretrainedConfig):
                 f"fine_stride {self.fine_stride} needs a stem whose stem_stride, "
                 f"{self.stem_stride}, is a multiple of it"
             )
+        if "frontal" not in self.views or not set(self.views) <= set(VIEWS):
+            raise ConfigError(f"views {self.views} must hold 'frontal' and be of {VIEWS}")
+        if self.prompt_tokens < 0:
+            raise ConfigError(f"prompt_tokens must be 0 or above, got {self.prompt_tokens}")
         if not self.temperature > 0:
             raise ConfigError(f"temperature must be above 0, got {self.temperature}")
         if not 0 <= self.grounded_share <= 1:

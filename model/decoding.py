@@ -112,7 +112,8 @@ def _trim(text: list[int], eos: int) -> list[int]:
 class _Step:
     """One study or beam per row, one token further per call.
 
-    Holds the keys and values of the tokens so far, as (2, layers, rows, heads, tokens, head_dim).
+    Holds the keys and values of the tokens so far, as (2, layers, rows, heads, tokens, head_dim),
+    those of the prompt first.
     """
 
     def __init__(self, model: ReportModel, memory: Memory, beams: int, limit: int) -> None:
@@ -121,22 +122,24 @@ class _Step:
         self.cross_keys = [keys.contiguous() for keys in memory.cross_keys_layers.unbind(1)]
         self.cross_values = [values.contiguous() for values in memory.cross_values_layers.unbind(1)]
         self.bias = memory.bias(model.grid)
+        self.prompt = memory.prompt
         self.beams = beams
         self.tokens = 0
         rows = memory.patch_mask.shape[0] * beams
-        shape = (2, config.layers, rows, config.heads, limit, config.width // config.heads)
+        longest = self.prompt.shape[1] + limit
+        shape = (2, config.layers, rows, config.heads, longest, config.width // config.heads)
         self.held = memory.cross_keys_layers.new_empty(shape)
 
     def __call__(self, chosen: Tensor) -> Tensor:
         """The last token of each row (rows,) -> logits of the next (rows, vocabulary)."""
         logits, _ = self.decoder(
-            chosen[:, None], self.cross_keys, self.cross_values, self.bias, self
+            chosen[:, None], self.cross_keys, self.cross_values, self.bias, self.prompt, self
         )
-        self.tokens += 1
+        self.tokens += 1 if self.tokens else 1 + self.prompt.shape[1]
         return logits[:, 0].float()
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        end = self.tokens + 1
+        end = self.tokens + keys.shape[2]
         held_keys, held_values = self.held[0, layer], self.held[1, layer]
         held_keys[:, :, self.tokens : end] = keys
         held_values[:, :, self.tokens : end] = values
@@ -157,6 +160,7 @@ class _Step:
         self.held = self.held.index_select(2, rows.flatten())
         self.cross_keys = [keys[studies] for keys in self.cross_keys]
         self.cross_values = [values[studies] for values in self.cross_values]
+        self.prompt = self.prompt[studies]
         if self.bias is not None:
             self.bias = self.bias[studies]
 

@@ -6,11 +6,10 @@ Out-of-Distribution Samples). It costs nothing: the decoder needs the same featu
 training/calibrate.py fits what is compared with.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
+from model.config import VIEWS
 from model.gate import Concern
 from model.memory import Memory
 from model.network import ReportModel
@@ -19,11 +18,21 @@ __all__ = ["distances", "picture_features", "unfamiliar"]
 
 
 def picture_features(model: ReportModel, memory: Memory) -> Tensor:
-    """Mean patch of every picture, float32 (batch, pictures, encoder width); NaN where absent."""
+    """Mean patch of every picture, float32 (batch, pictures, encoder width).
+
+    NaN where a picture is absent, and where it is no frontal one of the study itself: those are
+    not what the distances were fitted on.
+    """
     rows, columns = model.grid
     patches = memory.last_hidden_state[:, 1:].unflatten(1, (-1, rows * columns)).float()
-    there = memory.patch_mask[:, 1:].unflatten(1, (-1, rows * columns))[:, :, :1]
-    return patches.mean(dim=2).where(there, torch.nan)
+    frontal = _present(model, memory) & (memory.views == VIEWS.index("frontal"))
+    return patches.mean(dim=2).where(frontal[:, :, None], torch.nan)
+
+
+def _present(model: ReportModel, memory: Memory) -> Tensor:
+    """Which pictures a study has, bool (batch, pictures)."""
+    rows, columns = model.grid
+    return memory.patch_mask[:, 1:].unflatten(1, (-1, rows * columns))[:, :, 0]
 
 
 def distances(model: ReportModel, features: Tensor) -> Tensor:
@@ -42,14 +51,15 @@ def unfamiliar(model: ReportModel, memory: Memory) -> list[tuple[Concern | None,
     A warning never refuses. There is none at all where config.familiar_distance was not fitted.
 
     Returns:
-        one entry a picture that is there, None where it is familiar.
+        one entry a picture that is there, None where it is familiar or was not asked.
     """
     limit = model.config.familiar_distance
-    told = []
-    for study in distances(model, picture_features(model, memory)).tolist():
-        there = [distance for distance in study if not math.isnan(distance)]
-        told.append(tuple(_concern(d, limit) if 0 < limit < d else None for d in there))
-    return told
+    far = distances(model, picture_features(model, memory))
+    return [
+        # Comparing with NaN is False.
+        tuple(_concern(d, limit) if 0 < limit < d else None for d in study[there].tolist())
+        for study, there in zip(far, _present(model, memory), strict=True)
+    ]
 
 
 def _concern(distance: float, limit: float) -> Concern:

@@ -172,11 +172,13 @@ def _pooled(planes: np.ndarray, cell: int) -> np.ndarray:
     return rows.reshape(count, height // cell, cell, width // cell).sum(axis=2)
 
 
-def examine(pixels: np.ndarray) -> tuple[Concern, ...]:
+def examine(pixels: np.ndarray, view: str | None = None) -> tuple[Concern, ...]:
     """What speaks against writing a report on this picture; empty where nothing does.
 
     Args:
         pixels: (height, width) in [0, 1], bone white: `Radiograph.pixels`.
+        view: `Radiograph.view`. What says that it is a lateral is only asked whether it is blank:
+            the rest was fitted on frontal pictures.
 
     Returns:
         at most one of blank, not_chest, lateral and cropped; or inverted, rotated or both.
@@ -206,6 +208,8 @@ def examine(pixels: np.ndarray) -> tuple[Concern, ...]:
                 "another.",
             ),
         )
+    if view == "LATERAL":
+        return ()
     gate = load_gate()
     (seen,) = gate.judge(_standardise(content)[None])
     return _concerns(seen, dict(zip(THRESHOLDS, gate.thresholds.tolist(), strict=True)))

@@ -157,6 +157,7 @@ def forced(
         memory.cross_keys_layers.unbind(1),
         memory.cross_values_layers.unbind(1),
         memory.bias(model.grid),
+        memory.prompt,
         need_attention=maps,
         first_attention=int(config.layers * SKIPPED_SHARE),
     )

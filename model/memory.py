@@ -20,19 +20,26 @@ class Memory(ModelOutput):
     like a finding (Xiao et al. 2024, Efficient Streaming Language Models with Attention Sinks;
     here the sink is learned). The pictures' patches follow one another.
 
+    The indication, where there is one, is text that was given and not written: it comes before the
+    report's first token.
+
     Attributes:
         last_hidden_state: the encoder's features, (batch, 1 + patches, encoder width).
         cross_keys_layers: (batch, layers, heads, 1 + patches, head_dim).
         cross_values_layers: (batch, layers, heads, 1 + patches, head_dim).
         patch_mask: (batch, 1 + patches), True where a study has the patch; studies with fewer
             pictures than the batch's longest end in False.
+        views: int64 (batch, pictures), what each picture is, a place in config.VIEWS.
+        prompt: int64 (batch, prompt), the indications' tokens, padded in front.
     """
 
-    # ModelOutput allows one required field only; all four are always there.
+    # ModelOutput allows one required field only; all are always there.
     last_hidden_state: Tensor
     cross_keys_layers: Tensor = None  # type: ignore[assignment]
     cross_values_layers: Tensor = None  # type: ignore[assignment]
     patch_mask: Tensor = None  # type: ignore[assignment]
+    views: Tensor = None  # type: ignore[assignment]
+    prompt: Tensor = None  # type: ignore[assignment]
 
     def bias(self, grid: tuple[int, int]) -> Tensor | None:
         """What is added to every comparison with the patches, (batch, 1 + patches), or None for 0.
@@ -59,6 +66,8 @@ class Memory(ModelOutput):
             cross_keys_layers=self.cross_keys_layers[:, :, :, :1],
             cross_values_layers=self.cross_values_layers[:, :, :, :1],
             patch_mask=self.patch_mask[:, :1],
+            views=self.views[:, :0],
+            prompt=self.prompt,
         )
 
     def studies(self, rows: Tensor | slice) -> "Memory":

@@ -17,7 +17,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from model.attention import CrossAttention, SelfAttention
-from model.config import ReportConfig
+from model.config import VIEWS, ReportConfig
 from model.encoder import Encoder
 from model.errors import DataError
 from model.memory import Memory, TokenCache
@@ -59,9 +59,10 @@ class DecoderLayer(nn.Module):
         values: Tensor,
         bias: Tensor | None,
         cache: TokenCache | None,
+        mask: Tensor | None,
         need_attention: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        read = self.self_attention(self.self_norm(hidden), cache, self.index)
+        read = self.self_attention(self.self_norm(hidden), cache, self.index, mask)
         hidden = hidden + self.dropout(read)
         seen, attention = self.cross_attention(
             self.cross_norm(hidden), keys, values, bias, need_attention
@@ -79,6 +80,11 @@ class Decoder(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(config.vocab_size, config.width)
         self.positions = nn.Embedding(config.max_tokens, config.width)
+        # Counted back from the report's first token, so that an indication moves no report.
+        self.prompt_positions: nn.Embedding | None = None
+        if config.prompt_tokens:
+            self.prompt_positions = nn.Embedding(config.prompt_tokens, config.width)
+        self.pad = config.pad_token_id
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(  # type: ignore[assignment]
             DecoderLayer(config, memory_width, index) for index in range(config.layers)
@@ -105,6 +111,7 @@ class Decoder(nn.Module):
         cross_keys: tuple[Tensor, ...],
         cross_values: tuple[Tensor, ...],
         bias: Tensor | None,
+        prompt: Tensor,
         cache: TokenCache | None = None,
         need_attention: bool = False,
         first_attention: int = 0,
@@ -113,6 +120,7 @@ class Decoder(nn.Module):
 
         Args:
             tokens: ids, (rows, tokens); they follow those in the cache.
+            prompt: the memory's, (studies, prompt): read first, and kept in the cache.
             cross_keys, cross_values: per layer (studies, heads, patches, head_dim); rows are
                 studies, or studies x beams.
             bias: the memory's, (studies, 1 + patches), or None.
@@ -126,20 +134,44 @@ class Decoder(nn.Module):
         Raises:
             DataError: more tokens than the model has positions for.
         """
+        given, count = prompt.shape[1], tokens.shape[1]
         past = cache.get_seq_length() if cache is not None else 0
-        end = past + tokens.shape[1]
-        if end > self.positions.num_embeddings:
-            limit = self.positions.num_embeddings
-            raise DataError(f"{end} tokens are more than max_tokens {limit}: shorten the text")
-        hidden = self.dropout(self.tokens(tokens) + self.positions.weight[past:end])
+        begin = max(past - given, 0)
+        if begin + count > (limit := self.positions.num_embeddings):
+            raise DataError(
+                f"{begin + count} tokens are more than max_tokens {limit}: shorten the text"
+            )
+        prompt = prompt.repeat_interleave(len(tokens) // len(prompt), dim=0)
+        hidden = self.tokens(tokens) + self.positions.weight[begin : begin + count]
+        if self.prompt_positions is not None and given and not past:
+            places = self.prompt_positions.weight[:given].flip(0)
+            hidden = torch.cat((self.tokens(prompt) + places, hidden), dim=1)
+        hidden = self.dropout(hidden)
+        mask = self._mask(prompt, past, hidden.shape[1])
         attentions: list[Tensor] = []
         for layer, keys, values in zip(self.layers, cross_keys, cross_values, strict=True):
             explicit = need_attention and layer.index >= first_attention
-            hidden, attention = layer(hidden, keys, values, bias, cache, explicit)
+            hidden, attention = layer(hidden, keys, values, bias, cache, mask, explicit)
             if attention is not None:
-                attentions.append(attention)
+                attentions.append(attention[:, :, -count:])
         # Input and output embeddings are one matrix (Press and Wolf 2017).
-        return F.linear(self.norm(hidden), self.tokens.weight), tuple(attentions)
+        return F.linear(self.norm(hidden[:, -count:]), self.tokens.weight), tuple(attentions)
+
+    def _mask(self, prompt: Tensor, past: int, new: int) -> Tensor | None:
+        """What `new` tokens after `past` may read, see SelfAttention: no padding, nothing later.
+
+        Padding reads itself: softmax over nothing is not a number.
+        """
+        given = prompt.shape[1]
+        if not given and (new == 1 or not past):
+            return None
+        everything = torch.ones(new, past + new, dtype=torch.bool, device=prompt.device)
+        before = everything.tril(past)
+        if not given:
+            return before
+        real = F.pad(prompt != self.pad, (0, past + new - given), value=True)
+        itself = before & ~everything.tril(past - 1)
+        return (before & real[:, None] | itself)[:, None]
 
 
 class ReportModel(PreTrainedModel, GenerationMixin):
@@ -160,6 +192,9 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         self.decoder = Decoder(config, self.encoder.width)
         # One more place to look than the patches: a token that needs none of them looks here.
         self.sink = nn.Parameter(torch.zeros(self.encoder.width))
+        # Zero at first: then a lateral is read as a frontal, and weights without it still fit.
+        self.views = nn.Embedding(len(VIEWS), self.encoder.width)
+        nn.init.zeros_(self.views.weight)
         # Of the pictures' mean patches (familiarity.py); all zero where nothing was fitted.
         width = self.encoder.width
         self.register_buffer("feature_mean", torch.zeros(width))
@@ -174,7 +209,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         fitted yet is zero: from_pretrained leaves both empty.
         """
         if module is self:
-            for fitted in (self.feature_mean, self.feature_precision):
+            for fitted in (self.feature_mean, self.feature_precision, self.views.weight):
                 # Passes over what was loaded: transformers marks it and replaces this function.
                 nn.init.zeros_(fitted)
         restore = getattr(module, "init_non_persistent_buffers", None)
@@ -186,16 +221,27 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         """(rows, columns) of patches on one picture."""
         return self.encoder.grid
 
-    def encode(self, pictures: Tensor, picture_mask: Tensor | None = None) -> Memory:
+    def encode(
+        self,
+        pictures: Tensor,
+        picture_mask: Tensor | None = None,
+        views: Tensor | None = None,
+        prompt: Tensor | None = None,
+    ) -> Memory:
         """Read a batch of studies once; decoding then needs only the result.
 
         Args:
             pictures: (batch, pictures, 1, size, size) in [-1, 1], bone white.
             picture_mask: bool, (batch, pictures), False where a study has fewer pictures
                 than the batch's longest; None where all have the same number.
+            views: int64 (batch, pictures), what each picture is, a place in config.VIEWS; None
+                where all are frontal.
+            prompt: int64 (batch, prompt), the indications' tokens, padded in front; None where
+                there are none.
 
         Raises:
-            DataError: pictures of another shape, or a study without a picture.
+            DataError: pictures of another shape, a study without a picture, a prompt of more than
+                config.prompt_tokens tokens.
         """
         size = self.config.image_size
         if pictures.ndim != 5 or pictures.shape[2:] != (1, size, size):
@@ -212,14 +258,22 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             present = self.encoder(pictures[picture_mask])
             features = present.new_zeros(batch, count, *present.shape[1:])
             features[picture_mask] = present
+        if views is None:
+            views = torch.zeros(batch, count, dtype=torch.long, device=pictures.device)
+        features = features + self.views(views)[:, :, None].to(features.dtype)
         patch_mask = picture_mask.repeat_interleave(features.shape[2], dim=1)
         sink = self.sink.to(features.dtype).expand(batch, 1, -1)
-        return self._memory(
+        return self.remember(
             torch.cat((sink, features.flatten(1, 2)), dim=1),
             torch.cat((patch_mask.new_ones(batch, 1), patch_mask), dim=1),
+            views,
+            self._prompt(prompt, views),
         )
 
-    def _memory(self, patches: Tensor, patch_mask: Tensor) -> Memory:
+    def remember(
+        self, patches: Tensor, patch_mask: Tensor, views: Tensor, prompt: Tensor
+    ) -> Memory:
+        """Project features to every layer's keys and values; Args as Memory has them."""
         looks = [layer.cross_attention for layer in self.decoder.layers]
         keys, values = zip(*(look.project(patches) for look in looks), strict=True)
         return Memory(
@@ -228,7 +282,19 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             cross_keys_layers=torch.stack(keys).transpose(0, 1),
             cross_values_layers=torch.stack(values).transpose(0, 1),
             patch_mask=patch_mask,
+            views=views,
+            prompt=prompt,
         )
+
+    def _prompt(self, prompt: Tensor | None, views: Tensor) -> Tensor:
+        if prompt is None:
+            return views.new_empty(len(views), 0)
+        if prompt.shape[1] > (limit := self.config.prompt_tokens):
+            raise DataError(
+                f"an indication of {prompt.shape[1]} tokens, this model reads {limit}: "
+                + ("shorten it" if limit else "it was trained without, leave it out")
+            )
+        return prompt
 
     def forward(
         self,
@@ -271,6 +337,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             memory.cross_keys_layers.unbind(1),
             memory.cross_values_layers.unbind(1),
             memory.bias(self.grid),
+            memory.prompt,
             cache,
             bool(output_attentions),
         )
@@ -313,6 +380,13 @@ class ReportModel(PreTrainedModel, GenerationMixin):
 
 
 def _as_not_fitted(model: ReportModel, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Weights as training writes them may lack what is fitted afterwards: then it stays zero."""
-    for name in ("feature_mean", "feature_precision"):
-        state.setdefault(prefix + name, torch.zeros_like(getattr(model, name)))
+    """Weights as training writes them may lack what is fitted afterwards: then it stays zero.
+
+    So does what a picture is, in weights that know frontal ones only; and what they have no place
+    for yet stays as it was drawn.
+    """
+    own = model.state_dict()
+    for name in ("feature_mean", "feature_precision", "views.weight"):
+        state.setdefault(prefix + name, torch.zeros_like(own[name]))
+    if (name := "decoder.prompt_positions.weight") in own:
+        state.setdefault(prefix + name, own[name])

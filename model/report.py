@@ -18,8 +18,10 @@ from tokenizers import Tokenizer
 
 from model.ask import Asked, ask
 from model.checkpoint import ModelIdentity, load_checkpoint
+from model.config import VIEWS
 from model.decoding import GREEDY, DecodingOptions, decode
-from model.errors import ConfigError, DataError, RefusedError
+from model.errors import ConfigError, DataError, NotARadiograph, RefusedError
+from model.exam import Exam, kind_of, read_studies
 from model.familiarity import unfamiliar
 from model.findings import NamedFinding, inside, named_findings
 from model.gate import Concern, examine
@@ -34,6 +36,7 @@ __all__ = [
     "EMBEDDED",
     "NOTICE",
     "Answer",
+    "Exam",
     "Report",
     "ReportGenerator",
     "Section",
@@ -78,6 +81,9 @@ class Report:
     """Per picture, how a word's map lies on its original pixels."""
     views: tuple[str | None, ...]
     """Per picture, "PA", "AP", "LATERAL" or None where unknown."""
+    priors: tuple[bool, ...]
+    """Per picture, True where it is of an earlier study."""
+    indication: str
     concerns: tuple[tuple[Concern, ...], ...]
     """Per picture, what speaks against a report on it."""
     model: ModelIdentity
@@ -133,6 +139,8 @@ class Answer(Asked):
 
     placements: tuple[Letterbox, ...]
     views: tuple[str | None, ...]
+    priors: tuple[bool, ...]
+    indication: str
     concerns: tuple[tuple[Concern, ...], ...]
     model: ModelIdentity
 
@@ -172,18 +180,17 @@ class ReportGenerator:
 
     def __call__(
         self,
-        images: Radiograph | Sequence[Radiograph],
+        exam: Exam | Radiograph | Sequence[Radiograph],
         options: DecodingOptions = GREEDY,
         gate: bool = True,
     ) -> Report:
         """The report of one study, of one or more pictures; Args and Raises as for `reports`."""
-        study = [images] if isinstance(images, Radiograph) else images
-        return self.reports([study], options, gate)[0]
+        return self.reports([_exam(exam)], options, gate)[0]
 
     @torch.inference_mode()
     def reports(
         self,
-        studies: Sequence[Sequence[Radiograph]],
+        studies: Sequence[Exam | Sequence[Radiograph]],
         options: DecodingOptions = GREEDY,
         gate: bool = True,
     ) -> list[Report]:
@@ -195,26 +202,29 @@ class ReportGenerator:
 
         Raises:
             RefusedError: a picture that the gate refuses, in any of the studies.
-            DataError: a study without pictures.
+            NotARadiograph: a view that this model was not trained on.
+            DataError: a study without pictures; an indication that is too long or that this model
+                was not trained to read.
             ConfigError: options the model cannot follow.
         """
         if not studies:
             return []
-        concerns = [_examined(row, study, gate) for row, study in enumerate(studies)]
-        placements = [tuple(self._place(picture) for picture in study) for study in studies]
-        memory = self._read(studies, placements)
+        exams = [_exam(study) for study in studies]
+        concerns = [_examined(row, exam, gate) for row, exam in enumerate(exams)]
+        placements = [tuple(self._place(picture) for picture in exam.shown) for exam in exams]
+        memory = self._read(exams, placements)
         texts = decode(self.model, memory, options)
         told = words(self.model, memory, texts, self.tokenizer)
         away = unfamiliar(self.model, memory)
-        parts = zip(studies, placements, concerns, away, texts, told, strict=True)
+        parts = zip(exams, placements, concerns, away, texts, told, strict=True)
         return [
-            self._report(study, places, _joined(seen, strange), text, spoken)
-            for study, places, seen, strange, text, spoken in parts
+            self._report(exam, places, _joined(seen, strange), text, spoken)
+            for exam, places, seen, strange, text, spoken in parts
         ]
 
     @torch.inference_mode()
     def ask(
-        self, images: Radiograph | Sequence[Radiograph], phrase: str, gate: bool = True
+        self, exam: Exam | Radiograph | Sequence[Radiograph], phrase: str, gate: bool = True
     ) -> Answer:
         """What a phrase is worth on one study, whether or not its report holds it.
 
@@ -223,18 +233,20 @@ class ReportGenerator:
             gate: as for `reports`.
 
         Raises:
-            RefusedError: a picture that the gate refuses.
-            DataError: no picture, or a phrase that cannot be asked.
+            RefusedError, NotARadiograph: as `reports`.
+            DataError: as `reports`, and a phrase that cannot be asked.
         """
-        study = [images] if isinstance(images, Radiograph) else images
-        concerns = _examined(0, study, gate)
-        placements = tuple(self._place(picture) for picture in study)
-        memory = self._read([study], [placements])
+        exam = _exam(exam)
+        concerns = _examined(0, exam, gate)
+        placements = tuple(self._place(picture) for picture in exam.shown)
+        memory = self._read([exam], [placements])
         [found] = ask(self.model, memory, self.tokenizer, phrase)
         return Answer(
             **vars(found),
             placements=placements,
-            views=tuple(picture.view for picture in study),
+            views=tuple(picture.view for picture in exam.shown),
+            priors=exam.prior,
+            indication=exam.indication,
             concerns=_joined(concerns, unfamiliar(self.model, memory)[0]),
             model=self.identity,
         )
@@ -245,32 +257,41 @@ class ReportGenerator:
 
     def _read(
         self,
-        studies: Sequence[Sequence[Radiograph]],
+        exams: Sequence[Exam],
         placements: Sequence[Sequence[Letterbox]],
     ) -> Memory:
         """All pictures in one batch; studies with fewer than the longest end in absent ones."""
-        size = self.model.config.image_size
-        most = max(map(len, studies))
-        pictures = torch.zeros(len(studies), most, 1, size, size)
-        mask = torch.zeros(len(studies), most, dtype=torch.bool)
-        for row, (study, places) in enumerate(zip(studies, placements, strict=True)):
-            for column, (picture, place) in enumerate(zip(study, places, strict=True)):
-                pictures[row, column] = place.apply(picture.pixels)
-                mask[row, column] = True
-        device = self.model.device
-        return self.model.encode(pictures.to(device), None if mask.all() else mask.to(device))
+        kinds = [self._kinds(exam) for exam in exams]
+        pixels = [
+            [place.apply(picture.pixels) for picture, place in zip(exam.shown, places, strict=True)]
+            for exam, places in zip(exams, placements, strict=True)
+        ]
+        prompts = [self.tokenizer.encode(exam.indication.strip()).ids for exam in exams]
+        return read_studies(self.model, pixels, kinds, prompts)
+
+    def _kinds(self, exam: Exam) -> list[int]:
+        """What each picture is, a place in VIEWS, if the model was trained to read such."""
+        known = self.model.config.views
+        kinds = [kind_of(picture.view, prior=False) for picture in exam.pictures]
+        kinds += [kind_of(picture.view, prior=True) for picture in exam.priors]
+        for kind in kinds:
+            if VIEWS[kind] not in known:
+                raise NotARadiograph(
+                    f"{VIEWS[kind]} view: this model reads {' and '.join(known)} views; send those"
+                )
+        return kinds
 
     def _report(
         self,
-        study: Sequence[Radiograph],
+        exam: Exam,
         places: tuple[Letterbox, ...],
         concerns: tuple[tuple[Concern, ...], ...],
         tokens: list[int],
         told: list[Word],
     ) -> Report:
         text = self.tokenizer.decode(tokens)
-        views = tuple(picture.view for picture in study)
-        shape = (len(study), *self.model.grid)
+        views = tuple(picture.view for picture in exam.shown)
+        shape = (len(views), *self.model.grid)
         findings = named_findings(text, told, shape, self.model.config)
         ended = tokens[-1] == self.model.config.eos_token_id
         return Report(
@@ -282,29 +303,37 @@ class ReportGenerator:
             ),
             words=tuple(told),
             findings=findings,
-            review=review(text, told, findings, views, ended),
+            review=review(text, told, findings, views, exam.prior, ended),
             grid=self.model.grid,
             placements=places,
             views=views,
+            priors=exam.prior,
+            indication=exam.indication,
             concerns=concerns,
             model=self.identity,
         )
 
 
-def _examined(row: int, study: Sequence[Radiograph], gate: bool) -> tuple[tuple[Concern, ...], ...]:
+def _exam(study: Exam | Radiograph | Sequence[Radiograph]) -> Exam:
+    if isinstance(study, Exam):
+        return study
+    return Exam([study] if isinstance(study, Radiograph) else study)
+
+
+def _examined(row: int, exam: Exam, gate: bool) -> tuple[tuple[Concern, ...], ...]:
     """Per picture of study number `row` what the gate says.
 
     Raises:
         RefusedError: it refuses one, and `gate` is True.
         DataError: there is none.
     """
-    if not study:
+    if not exam.pictures:
         raise DataError(f"study {row} has no picture: leave it out")
-    concerns = tuple(examine(picture.pixels) for picture in study)
+    concerns = tuple(examine(picture.pixels, picture.view) for picture in exam.shown)
     for number, of_picture in enumerate(concerns, 1):
         for concern in of_picture:
             if gate and concern.refuses:
-                which = f"picture {number}: " if len(study) > 1 else ""
+                which = f"picture {number}: " if len(concerns) > 1 else ""
                 raise RefusedError(f"{which}{concern.message}")
     return concerns
 

@@ -47,6 +47,7 @@ def review(
     told: Sequence[Word],
     findings: Sequence[NamedFinding],
     views: Sequence[str | None],
+    priors: Sequence[bool],
     ended: bool,
 ) -> tuple[Flag, ...]:
     """What to check in a report, in the order of its text.
@@ -55,11 +56,12 @@ def review(
         told: the text's words.
         findings: what it asserts.
         views: per picture, "PA", "AP", "LATERAL" or None. On a lateral view no side can be checked.
+        priors: per picture, True where it is of an earlier study.
         ended: the text ended by itself.
     """
     flags = [
         *_wrong_sides(findings, views),
-        *_comparisons(text),
+        *([] if any(priors) else _comparisons(text)),
         *_unsupported(findings),
         *_contradictions(text, findings),
     ]
@@ -105,7 +107,7 @@ def _share_on(heatmap: np.ndarray, views: Sequence[str | None], side: str) -> fl
 
 
 def _comparisons(text: str) -> Iterator[Flag]:
-    """One flag for each run of words; no report is told of an earlier picture here."""
+    """One flag for each run of words, of a report that was given no earlier picture."""
     for match in terms.PRIOR.finditer(text):
         yield Flag(
             "prior",

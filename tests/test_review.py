@@ -37,10 +37,11 @@ def flags(
     words: list[Word] | None = None,
     views: tuple[str | None, ...] = ("PA",),
     ended: bool = True,
+    priors: tuple[bool, ...] = (False,),
 ) -> list[Flag]:
     words = told(text) if words is None else words
-    shape = (len(views), 4, 4)
-    found = review(text, words, named_findings(text, words, shape, tiny_config()), views, ended)
+    findings = named_findings(text, words, (len(views), 4, 4), tiny_config())
+    found = review(text, words, findings, views, priors, ended)
     assert all(0 <= flag.start <= flag.end <= len(text) for flag in found)
     assert list(found) == sorted(found, key=lambda flag: flag.start)
     return list(found)
@@ -132,6 +133,8 @@ def test_a_lateral_picture_tells_no_side() -> None:
 def test_words_of_comparison_are_flagged_where_no_prior_was_given(text, words) -> None:
     found = [flag for flag in flags(text) if flag.code == "prior"]
     assert [text[flag.start : flag.end] for flag in found] == words
+    given = flags(text, views=("PA", "PA"), priors=(False, True))
+    assert "prior" not in [flag.code for flag in given]
 
 
 def test_a_finding_without_evidence_is_flagged() -> None:

@@ -17,6 +17,7 @@ from model.checkpoint import load_checkpoint
 from model.errors import CheckpointError, ConfigError
 from training.config import TrainConfig, load_config
 from training.losses import (
+    dense_loss,
     dense_targets,
     guidance_loss,
     guided,
@@ -274,8 +275,23 @@ def test_dense_targets_join_the_findings_of_a_kind() -> None:
 def test_one_certain_patch_is_enough_for_presence() -> None:
     logits = torch.full((1, 9, 2), -12.0)
     logits[0, 4, 1] = 8.0
-    assert presence_loss(logits, torch.tensor([[0.0, 1.0]])) < 0.01
-    assert presence_loss(logits, torch.tensor([[1.0, 0.0]])) > 5
+    everywhere = torch.ones(1, 9, dtype=torch.bool)
+    assert presence_loss(logits, torch.tensor([[0.0, 1.0]]), everywhere) < 0.01
+    assert presence_loss(logits, torch.tensor([[1.0, 0.0]]), everywhere) > 5
+
+
+def test_patches_of_absent_pictures_do_not_count() -> None:
+    torch.manual_seed(0)
+    logits, targets = torch.randn(2, 9, 3), torch.rand(2, 9, 3)
+    there = torch.arange(9).expand(2, 9) < torch.tensor([[9], [4]])
+    targets[~there] = 0
+    both = [dense_loss(logits[k:, :n], targets[k:, :n], there[k:, :n]) for k, n in ((0, 9), (1, 4))]
+    noise = torch.where(there[..., None], logits, torch.randn(2, 9, 3) * 9)
+    assert dense_loss(noise, targets, there) == pytest.approx(float(both[0]))
+    assert dense_loss(noise[1:], targets[1:], there[1:]) == pytest.approx(float(both[1]))
+    present = torch.tensor([[1.0, 0.0, 1.0]])
+    alone = presence_loss(logits[1:, :4], present, there[1:, :4])
+    assert presence_loss(noise[1:], present, there[1:]) == pytest.approx(float(alone))
 
 
 def test_ranking_scores_agree_with_their_definitions() -> None:

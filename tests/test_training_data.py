@@ -2,19 +2,23 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from prepared_folder import PLACES, SIZE, write_prepared
+from tiny import tiny_config, tiny_model
 from tokenizers import Tokenizer
 
-from data_prep.study import FINDINGS, Finding, Phrase, read_studies, write_studies
+from data_prep.study import FINDINGS, Finding, Phrase, Study, read_studies, write_studies
 from model.errors import DataError
 from training.augment import Augmentation
-from training.config import AugmentConfig
-from training.data import Batches, Split, load_split, stream
+from training.batches import Batches, stream
+from training.config import AugmentConfig, DropConfig
+from training.data import Split, load_split
+from training.targets import told_of
 
 GRID = (8, 8)
 
@@ -29,10 +33,11 @@ def split(folder: Path) -> Split:
     return load(folder)
 
 
-def load(folder: Path, **changes: int) -> Split:
+def load(folder: Path, **changes: Any) -> Split:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    asked = {"size": SIZE, "grid": GRID, "max_tokens": 40, **changes}
-    return load_split(folder, "train", tokenizer, **asked)
+    limit = changes.pop("limit", 0)
+    config = tiny_config(**{"image_size": SIZE, "max_tokens": 40, **changes})
+    return load_split(folder, "train", tokenizer, config, GRID, limit)
 
 
 def equal(one, other) -> bool:
@@ -192,15 +197,129 @@ def test_what_cannot_be_trained_on_is_said(tmp_path: Path, folder: Path) -> None
     with pytest.raises(DataError, match="raise model"):
         load(folder, max_tokens=5)
     with pytest.raises(DataError, match="multiple of the grid"):
-        load(folder, size=60)
+        load(folder, image_size=60)
     broken = write_prepared(tmp_path / "broken", studies=4)
     study = next(read_studies(broken, "train"))
     (broken / study.pictures[0].path).write_bytes(b"no picture")
     with pytest.raises(DataError, match="nothing readable"):
         load(broken)
-    write_studies(broken, [replace(study, pictures=study.pictures * 2)])
-    with pytest.raises(DataError, match="2 pictures"):
+    lateral = replace(study.pictures[0], view="LATERAL")
+    write_studies(broken, [replace(study, pictures=(lateral,)), replace(study, split="test")])
+    with pytest.raises(DataError, match="no 'train' studies with frontal pictures"):
         load(broken)
-    write_studies(broken, [replace(study, split="test")])
-    with pytest.raises(DataError, match="no 'train' studies"):
-        load(broken)
+
+
+VIEWS = ["frontal", "lateral", "prior"]
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One study: an opacity that both views show, one that the lateral shows, and a prior."""
+    folder = write_prepared(tmp_path_factory.mktemp("views"), studies=4)
+    study = next(s for s in read_studies(folder, "train") if s.findings)
+    frontal = replace(study.pictures[0], mask=None)
+    pictures = (frontal, replace(frontal, view="LATERAL"), replace(frontal, prior=True))
+    findings = tuple(
+        Finding("opacity", "mild", side, None, PLACES["left"], picture)
+        for side, picture in (("left", 0), ("left", 1), (None, 1))
+    )
+    said = ["a left opacity", "A low opacity", "left opacity is new", "left opacity"]
+    text = (
+        f"Findings: There is {said[0]}. {said[1]}. The {said[2]} since the prior study. The heart "
+        f"is normal. Impression: {said[3]}."
+    )
+    about = ((0, 1), (2,), (0, 1), (0, 1))
+    begins = [text.index(said[0]), text.index(said[1]), text.index(said[2]), text.rindex(said[3])]
+    phrases = [
+        Phrase(start, start + len(words), findings)
+        for start, words, findings in zip(begins, said, about, strict=True)
+    ]
+    seen = replace(study, pictures=pictures, findings=findings, phrases=tuple(phrases))
+    write_studies(folder, [replace(seen, report=text, indication="Chills.")])
+    return folder
+
+
+def told(folder: Path, kept: tuple[bool, ...]) -> Study:
+    study = told_of(next(read_studies(folder, "train")), kept)
+    for phrase in study.phrases:
+        assert "opacity" in study.report[phrase.start : phrase.end]
+        assert phrase.findings
+    return study
+
+
+def test_what_only_a_missing_picture_shows_is_not_told(views: Path) -> None:
+    whole = next(read_studies(views, "train"))
+    assert told(views, (True, True, True)) == whole
+    frontal = told(views, (True, False, False))
+    assert frontal.report == (
+        "Findings: There is a left opacity. The heart is normal. Impression: left opacity."
+    )
+    assert [finding.picture for finding in frontal.findings] == [0]
+    assert [phrase.findings for phrase in frontal.phrases] == [(0,), (0,)]
+    lateral = told(views, (False, True, False))
+    assert "A low opacity." in lateral.report and "prior" not in lateral.report
+    assert [finding.picture for finding in lateral.findings] == [0, 0]
+    compared = told(views, (True, False, True))
+    assert "since the prior study" in compared.report and "low" not in compared.report
+
+
+def test_a_comparison_that_alone_asserts_a_finding_stays(views: Path) -> None:
+    study = next(read_studies(views, "train"))
+    alone = replace(study, report="Findings: Left opacity has increased since the prior study.")
+    cut = told_of(replace(alone, phrases=(), findings=()), (True, False, False))
+    assert cut.report == alone.report
+    for text, left in (
+        (
+            "Findings: No change since the prior study. Clear. Impression: Stable.",
+            "Findings: Clear.",
+        ),
+        (
+            "Findings: No change since the prior study.",
+            "Findings: No change since the prior study.",
+        ),
+    ):
+        cut = told_of(replace(alone, report=text, phrases=(), findings=()), (True, False, False))
+        assert cut.report == left
+
+
+def test_views_of_a_study_lie_behind_one_another(views: Path) -> None:
+    split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
+    batch = Batches(split, 1, 0, None)[0]
+    assert batch.views.tolist() == [[0, 1, 2]] and batch.picture_mask.all()
+    assert split.tokenizer.decode(batch.prompt[0].tolist()) == "Chills."
+    covered = batch.coverage[0].unflatten(-1, (3, 64)).sum(-1) > 0
+    assert covered.tolist() == [[True, False, False], [False, True, False], [False, True, False]]
+    one = load(views, max_tokens=120)
+    assert len(one.pictures) == 1
+    assert Batches(one, 1, 0, None)[0].prompt.shape == (1, 0)
+
+
+def test_parts_are_left_out_by_their_chance_and_a_picture_stays(views: Path) -> None:
+    split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
+    drop = DropConfig(frontal=0.5, lateral=0.5, prior=0.5, indication=0.5)
+    batches = Batches(split, 1, 3, None, drop)
+    drawn = [batches[step] for step in range(200)]
+    seen = {tuple(batch.views[0].tolist()) for batch in drawn}
+    assert seen == {(0,), (1,), (0, 1), (0, 2), (1, 2), (0, 1, 2)}
+    assert 60 < sum(batch.prompt.shape[1] > 0 for batch in drawn) < 140
+    for batch in drawn:
+        text = split.tokenizer.decode(batch.tokens[0].tolist())
+        assert ("since the prior" in text) == (2 in batch.views)
+        assert ("A low" in text) == (1 in batch.views)
+    alone = Batches(split, 1, 3, None, DropConfig(1, 1, 1, 1))[0]
+    assert alone.views.tolist() == [[0]]
+
+
+def test_a_batch_of_different_studies_pads_pictures_and_indications(views: Path) -> None:
+    split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
+    drop = DropConfig(frontal=0, lateral=0.5, prior=0.5, indication=0.5)
+    batches = Batches(split, 8, 3, None, drop)
+    batch = batches[0]
+    assert not batch.picture_mask.all() and batch.picture_mask[:, 0].all()
+    covered = batch.coverage.unflatten(-1, (-1, 64)).sum(-1)
+    assert covered.sum() > 0 and not (covered * ~batch.picture_mask[:, None]).any()
+    empty = (batch.prompt == split.pad).all(1)
+    assert empty.any() and not empty.all()
+    model = tiny_model(0, views=VIEWS, prompt_tokens=20, image_size=SIZE, vocab_size=400)
+    memory = batch.read_by(model)
+    assert memory.patch_mask[:, 1:].unflatten(1, (-1, 64)).all(-1).equal(batch.picture_mask)

@@ -16,6 +16,7 @@ from model.heatmap import SKIPPED_SHARE
 
 __all__ = [
     "AugmentConfig",
+    "DropConfig",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
@@ -42,6 +43,10 @@ class ModelConfig:
     mlp_ratio: float = 4.0
     dropout: float = 0.1
     max_tokens: int = 160
+    views: list[str] = field(default_factory=lambda: ["frontal"])
+    """Which pictures of a study are read: "frontal", "lateral", "prior"."""
+    prompt_tokens: int = 0
+    """Longest indication in tokens; 0 reads none."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,20 @@ class AugmentConfig:
     """Largest standard deviation, as a share of the full range."""
     blur: float = 0.8
     """Largest standard deviation, in pixels of the model's square."""
+
+
+@dataclass(frozen=True)
+class DropConfig:
+    """How often each part of a study is left out, so that the model can do without.
+
+    Chances in [0, 1]. At least one picture of the study itself stays, and what the report says of
+    those left out goes with them (training/targets.py).
+    """
+
+    frontal: float = 0.05
+    lateral: float = 0.3
+    prior: float = 0.3
+    indication: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -150,6 +169,7 @@ class TrainConfig:
     text alone suggests, which is what a word's evidence is measured against."""
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
+    drop: DropConfig = field(default_factory=DropConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     losses: LossConfig = field(default_factory=LossConfig)
 
@@ -166,6 +186,9 @@ class TrainConfig:
                 f"decoder's layers, and model.layers = {self.model.layers} has none: give it 3 "
                 "layers, or set losses.search = 0"
             )
+        for name, chance in vars(self.drop).items():
+            if not 0 <= chance <= 1:
+                raise ConfigError(f"drop.{name} = {chance}: it is a chance, from 0 to 1")
         if not 0 <= self.blind < 1:
             raise ConfigError(f"blind = {self.blind}: it is a share, from 0 to less than 1")
         if self.precision not in ("bf16", "float32"):

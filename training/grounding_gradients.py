@@ -58,14 +58,13 @@ def _trace(forced: Forced) -> list[_Traced]:
 
 def _trace_study(forced: Forced, number: int) -> _Traced:
     spans = forced.spans[number]
-    present = forced.memory.patch_mask[number]
-    features = forced.memory.last_hidden_state[number, present]
+    memory = forced.memory.studies(slice(number, number + 1))
     maps = [
-        _trace_rows(forced.model, features, forced.texts[number].tokens, spans[k : k + ROWS])
+        _trace_rows(forced.model, memory, forced.texts[number].tokens, spans[k : k + ROWS])
         for k in range(0, len(spans), ROWS)
     ]
     if not maps:
-        nothing = np.zeros((0, len(features) - 1), np.float32)
+        nothing = np.zeros((0, int(memory.patch_mask.sum()) - 1), np.float32)
         return _Traced(nothing, nothing)
     attention, channels = zip(*maps, strict=True)
     return _Traced(np.concatenate(attention), np.concatenate(channels))
@@ -73,18 +72,20 @@ def _trace_study(forced: Forced, number: int) -> _Traced:
 
 @torch.enable_grad()
 def _trace_rows(
-    model: ReportModel, features: Tensor, tokens: list[int], spans: Sequence[np.ndarray]
+    model: ReportModel, study: Memory, tokens: list[int], spans: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(cases, patches) of attention and of features; `features` are (1 + patches, width)."""
+    """(cases, patches) of attention and of features; `study` is the memory of one."""
+    cases, given = len(spans), study.prompt.shape[1]
+    features = study.last_hidden_state[study.patch_mask]
     end = 1 + max(int(span.max()) for span in spans)
     labels = torch.tensor(tokens[:end], device=features.device)
     before = torch.cat((labels.new_tensor([model.config.bos_token_id]), labels[:-1]))
-    own = features.detach().expand(len(spans), -1, -1).clone().requires_grad_()
-    memory = _memory(model, own)
+    own = features.detach().expand(cases, -1, -1).clone().requires_grad_()
+    there = torch.ones(own.shape[:2], dtype=torch.bool, device=own.device)
+    views, prompt = study.views.expand(cases, -1), study.prompt.expand(cases, -1)
+    memory = model.remember(own, there, views, prompt)
     with _answers(model) as answers:
-        output = model(
-            before.expand(len(spans), -1), encoder_outputs=memory, output_attentions=True
-        )
+        output = model(before.expand(cases, -1), encoder_outputs=memory, output_attentions=True)
     told = output.logits.float().log_softmax(-1)[:, torch.arange(end), labels]
     asked = sum(told[row, torch.from_numpy(span)].sum() for row, span in enumerate(spans))
     assert isinstance(asked, Tensor)
@@ -95,7 +96,7 @@ def _trace_rows(
         for row, span in enumerate(spans):
             at = torch.from_numpy(span)
             # A token's answer is attention times values: so is the gradient, the other way.
-            by_head = slope[row, at].unflatten(-1, (model.config.heads, -1))
+            by_head = slope[row, given + at].unflatten(-1, (model.config.heads, -1))
             of_attention = torch.einsum("thd,hpd->htp", by_head, values[row, layer])
             positive = (of_attention * attention[row][:, at].detach()).clamp(min=0)
             relevance[row] += positive.mean(dim=(0, 1))
@@ -117,15 +118,3 @@ def _answers(model: ReportModel) -> Iterator[list[Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _memory(model: ReportModel, features: Tensor) -> Memory:
-    """What `encode` makes of features (rows, 1 + patches, width), so that gradients reach them."""
-    layers = [layer.cross_attention.project(features) for layer in model.decoder.layers]
-    keys, values = zip(*layers, strict=True)
-    return Memory(
-        last_hidden_state=features,
-        cross_keys_layers=torch.stack(keys, dim=1),
-        cross_values_layers=torch.stack(values, dim=1),
-        patch_mask=torch.ones(features.shape[:2], dtype=torch.bool, device=features.device),
-    )

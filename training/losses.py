@@ -21,6 +21,7 @@ __all__ = [
     "guided",
     "inside",
     "looked_for",
+    "pooled",
     "presence_loss",
     "searching",
     "sink_loss",
@@ -59,13 +60,17 @@ def inside(coverage: Tensor) -> Tensor:
 def looked_for(coverage: Tensor, grid: tuple[int, int]) -> Tensor:
     """What a heatmap should cover of each finding: (batch, findings, patches), at most 1 + AROUND.
 
+    Args:
+        coverage: (batch, findings, patches), of all the study's pictures.
+        grid: (rows, columns) of patches on one picture.
+
     The finding itself, and less strongly the rectangle around it: that is what a reader's box
     holds, and what maps are held against where no outline is known (a line crosses its box from
     corner to corner and fills a third of it).
     """
-    shape = inside(coverage).unflatten(-1, grid)
+    shape = inside(coverage).unflatten(-1, (-1, *grid))
     rectangle = shape.amax(-1, keepdim=True) * shape.amax(-2, keepdim=True)
-    return (shape + AROUND * rectangle).flatten(-2)
+    return (shape + AROUND * rectangle).flatten(-3)
 
 
 def guided(attentions: Sequence[Tensor]) -> Tensor:
@@ -164,24 +169,34 @@ def dense_targets(coverage: Tensor, names: Tensor, count: int) -> Tensor:
     return maps[:, :count].transpose(1, 2)
 
 
-def dense_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def dense_loss(logits: Tensor, targets: Tensor, there: Tensor) -> Tensor:
     """Binary cross-entropy of (batch, patches, findings), each finding's positives as of one size.
 
     The mean over patches of the sum over findings: a nodule is one patch in two thousand, and a
     mean over all of them would be lost beside the tokens.
+
+    Args:
+        there: bool (batch, patches), False for those of pictures that a study does not have.
     """
-    weight = AREA * targets.shape[1] / targets.sum(1, keepdim=True).clamp(min=1)
+    count = there.sum(1)[:, None, None]
+    weight = AREA * count / targets.sum(1, keepdim=True).clamp(min=1)
     losses = F.binary_cross_entropy_with_logits(
         logits, targets, pos_weight=weight, reduction="none"
     )
-    return losses.sum(-1).mean()
+    return losses.sum(-1)[there].mean()
 
 
-def presence_loss(logits: Tensor, present: Tensor) -> Tensor:
-    """Binary cross-entropy of what the picture has, from the patches' log-odds pooled softly.
+def pooled(logits: Tensor, there: Tensor) -> Tensor:
+    """Log-odds of the patches that are there, softly their largest: (batch, findings)."""
+    return logits.masked_fill(~there[:, :, None], -torch.inf).logsumexp(1)
+
+
+def presence_loss(logits: Tensor, present: Tensor, there: Tensor) -> Tensor:
+    """Binary cross-entropy of what a study has, from its patches' log-odds pooled softly.
 
     Args:
         logits: (batch, patches, findings).
         present: float (batch, findings).
+        there: as for `dense_loss`.
     """
-    return F.binary_cross_entropy_with_logits(logits.logsumexp(1), present)
+    return F.binary_cross_entropy_with_logits(pooled(logits, there), present)

@@ -28,8 +28,9 @@ from model.checkpoint import load_checkpoint, save_checkpoint
 from model.config import ReportConfig
 from model.errors import ConfigError, DataError
 from model.network import ReportModel
+from training.batches import Batch, Batches, stream
 from training.config import TrainConfig, load_config
-from training.data import Batch, Batches, load_split, stream
+from training.data import load_split
 from training.losses import (
     DenseHead,
     dense_loss,
@@ -134,13 +135,14 @@ class Training:
             Path(config.data),
             split,
             self.tokenizer,
-            size=config.model.image_size,
-            grid=self.model.grid,
-            max_tokens=config.model.max_tokens,
-            limit=limit,
+            self.model.config,
+            self.model.grid,
+            limit,
         )
-        augment = config.augmentation if config.augment and split == "train" else None
-        return Batches(loaded, config.batch, config.seed, augment)
+        if split != "train":
+            return Batches(loaded, config.batch, config.seed, None)
+        augment = config.augmentation if config.augment else None
+        return Batches(loaded, config.batch, config.seed, augment, config.drop)
 
     @property
     def snapshot(self) -> Path:
@@ -220,7 +222,8 @@ class Training:
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         """Each loss times its weight; those turned off are not computed."""
         weights = self.config.losses
-        memory = self.model.encode(batch.model_pictures())
+        memory = batch.read_by(self.model)
+        there = memory.patch_mask[:, 1:].clone()
         blind = torch.rand(len(batch.tokens), device=self.device) < self.config.blind
         memory.patch_mask[blind, 1:] = False
         output = self.model(
@@ -245,8 +248,8 @@ class Training:
         if weights.dense or weights.presence:
             seen = self.head(memory.last_hidden_state[:, 1:])
             targets = dense_targets(batch.coverage, batch.kinds, len(FINDINGS))
-            losses["dense"] = weights.dense * dense_loss(seen, targets)
-            losses["presence"] = weights.presence * presence_loss(seen, batch.present())
+            losses["dense"] = weights.dense * dense_loss(seen, targets, there)
+            losses["presence"] = weights.presence * presence_loss(seen, batch.present(), there)
         return losses
 
     def _autocast(self) -> AbstractContextManager:

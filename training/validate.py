@@ -12,8 +12,8 @@ from torch import Tensor
 
 from data_prep.study import FINDINGS
 from model.network import ReportModel
-from training.data import Batch, Batches
-from training.losses import DenseHead, guided, searching, token_loss
+from training.batches import Batch, Batches
+from training.losses import DenseHead, guided, pooled, searching, token_loss
 
 __all__ = ["area_under_curve", "average_precision", "pointing", "validate"]
 
@@ -38,7 +38,7 @@ def validate(
     at_rest, unspoken, found, searched = 0.0, 0, 0, 0
     for batch in _in_order(batches):
         batch = batch.to(device)
-        memory = model.encode(batch.model_pictures())
+        memory = batch.read_by(model)
         output = model(
             decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=memory, output_attentions=True
         )
@@ -55,7 +55,8 @@ def validate(
         free = (labels != batches.split.pad) & ~batch.mentions.any(-1)
         at_rest += float(attention[..., 0].float().mean(dim=(0, 2))[free].sum())
         unspoken += int(free.sum())
-        scores.append(head(memory.last_hidden_state[:, 1:]).logsumexp(1).cpu())
+        seen = head(memory.last_hidden_state[:, 1:])
+        scores.append(pooled(seen, memory.patch_mask[:, 1:]).cpu())
         truth.append(batch.present().cpu())
     model.train(was_training)
     result = {"loss": losses / tokens, "sink": at_rest / max(1, unspoken)}

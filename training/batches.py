@@ -1,0 +1,225 @@
+"""Batches of a split, the same ones for every run of the same seed.
+
+Pictures and what lies on them are varied together, and parts of a study are left out at random.
+"""
+
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from data_prep.study import FINDINGS, Study
+from model.config import VIEWS
+from model.memory import Memory
+from model.network import ReportModel
+from training.augment import Augmentation
+from training.config import AugmentConfig, DropConfig
+from training.data import Sample, Split, kind_in, sample_of
+from training.targets import told_of
+
+__all__ = ["Batch", "Batches", "stream"]
+
+KEEP_ALL = DropConfig(0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some studies, padded to the longest report, to the most pictures and the most findings."""
+
+    pictures: Tensor
+    """uint8 (batch, pictures, 1, size, size), bone white."""
+    picture_mask: Tensor
+    """bool (batch, pictures), False where a study has fewer."""
+    views: Tensor
+    """int64 (batch, pictures), places in VIEWS."""
+    prompt: Tensor
+    """int64 (batch, prompt), padded in front."""
+    tokens: Tensor
+    """int64 (batch, 1 + tokens), from bos to eos. The decoder reads [:, :-1] and is asked for
+    [:, 1:], the labels."""
+    mentions: Tensor
+    """float32 (batch, tokens, findings), 1 where labels[t] speaks of the finding."""
+    leads: Tensor
+    """The same where labels[t] leads up to the words that do."""
+    coverage: Tensor
+    """float32 (batch, findings, patches of all pictures), share of each patch that is covered."""
+    kinds: Tensor
+    """int64 (batch, findings), place in FINDINGS; -1 where a study has fewer findings."""
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
+    def model_pictures(self) -> Tensor:
+        """float32 (batch, pictures, 1, size, size) in [-1, 1]."""
+        return self.pictures.float().mul_(2 / 255).sub_(1)
+
+    def read_by(self, model: ReportModel) -> Memory:
+        # Without a mask the encoder need not gather what is there.
+        mask = None if self.picture_mask.all() else self.picture_mask
+        return model.encode(self.model_pictures(), mask, self.views, self.prompt)
+
+    def present(self) -> Tensor:
+        """float32 (batch, kinds of finding), 1 where the study has it."""
+        table = torch.zeros(len(self.kinds), len(FINDINGS) + 1, device=self.kinds.device)
+        table.scatter_(1, self.kinds.where(self.kinds >= 0, len(FINDINGS)), 1.0)
+        return table[:, :-1]
+
+
+class Batches(Dataset[Batch]):
+    """Step number -> that step's batch, from (seed, step) alone: resuming needs no state."""
+
+    def __init__(
+        self,
+        split: Split,
+        batch: int,
+        seed: int,
+        augment: AugmentConfig | None,
+        drop: DropConfig = KEEP_ALL,
+    ) -> None:
+        """augment None leaves the pictures as they are and needs no albumentations."""
+        self.split, self.batch, self.seed = split, batch, seed
+        self.augment, self.drop = augment, drop
+        self._augmentation: Augmentation | None = None
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.make(self._rows(step), step)
+
+    def make(self, rows: Sequence[int], step: int) -> Batch:
+        """The batch of these studies, augmented and with parts left out as in this step."""
+        if self.augment is not None:
+            if self._augmentation is None:
+                self._augmentation = Augmentation(self.augment)
+            state = np.random.SeedSequence([self.seed, step]).generate_state(1)
+            self._augmentation.seed(int(state[0]))
+        # Of its own: what is left out does not depend on how pictures are varied.
+        rng = np.random.default_rng([self.seed, step, 1])
+        return _collate([self._draw(row, rng) for row in rows], self.split)
+
+    def _rows(self, step: int) -> list[int]:
+        """The studies of a step: every study once an epoch, in another order each."""
+        studies = len(self.split)
+        places = np.arange(step * self.batch, (step + 1) * self.batch)
+        epochs = places // studies
+        orders = {
+            epoch: np.random.default_rng([self.seed, epoch]).permutation(studies)
+            for epoch in np.unique(epochs).tolist()
+        }
+        return [
+            int(orders[epoch][place % studies]) for epoch, place in zip(epochs, places, strict=True)
+        ]
+
+    def _draw(self, row: int, rng: np.random.Generator) -> "_Drawn":
+        """One study as it is given this time."""
+        whole, split = self.split.studies[row], self.split
+        kept = _kept(whole, self.drop, rng)
+        study = whole if all(kept) else told_of(whole, kept)
+        if rng.random() < self.drop.indication:
+            study = replace(study, indication="")
+        pictures, areas = [], []
+        for number in np.flatnonzero(kept):
+            place = split.first[row] + int(number)
+            picture, area = split.pictures[place], split.area_of[place]
+            shown = np.zeros_like(picture, np.uint16)
+            if area >= 0:
+                shown = split.areas[area].repeat(2, axis=0).repeat(2, axis=1)
+            if self._augmentation is not None:
+                picture, shown = self._augmentation(picture, shown)
+            pictures.append(picture)
+            areas.append(shown)
+        return _Drawn(study, sample_of(study, split), pictures, areas)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    study: Study
+    sample: Sample
+    pictures: list[NDArray[np.uint8]]
+    """(size, size) each."""
+    areas: list[NDArray[np.uint16]]
+    """(size, size) each, bits as in Split.areas."""
+
+
+def _kept(study: Study, drop: DropConfig, rng: np.random.Generator) -> list[bool]:
+    """Which pictures are given: one at least of the study itself."""
+    kinds = [VIEWS[kind_in(picture)] for picture in study.pictures]
+    kept = [bool(rng.random() >= getattr(drop, kind)) for kind in kinds]
+    if not any(keep and kind != "prior" for keep, kind in zip(kept, kinds, strict=True)):
+        kept[next(k for k, kind in enumerate(kinds) if kind != "prior")] = True
+    return kept
+
+
+def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
+    samples = [each.sample for each in drawn]
+    findings = max(1, *(len(sample.kinds) for sample in samples))
+    longest = max(len(sample.tokens) for sample in samples)
+    given = max(len(sample.prompt) for sample in samples)
+    most = max(len(each.pictures) for each in drawn)
+    batch, patches = len(drawn), split.grid[0] * split.grid[1]
+    tokens = np.full((batch, longest), split.pad, np.int64)
+    prompt = np.full((batch, given), split.pad, np.int64)
+    kinds = np.full((batch, findings), -1, np.int64)
+    mentions, leads = np.zeros((2, batch, longest - 1, findings), np.float32)
+    coverage = np.zeros((batch, findings, most * patches), np.float32)
+    size = split.config.image_size
+    pictures = np.zeros((batch, most, 1, size, size), np.uint8)
+    mask = np.zeros((batch, most), bool)
+    views = np.zeros((batch, most), np.int64)
+    bits = np.arange(findings, dtype=np.uint64)
+    for row, (sample, each) in enumerate(zip(samples, drawn, strict=True)):
+        tokens[row, : len(sample.tokens)] = sample.tokens
+        prompt[row, given - len(sample.prompt) :] = sample.prompt
+        kinds[row, : len(sample.kinds)] = sample.kinds
+        mentions[row, : len(sample.mentions)] = sample.mentions[:, None] >> bits & np.uint64(1)
+        leads[row, : len(sample.leads)] = sample.leads[:, None] >> bits & np.uint64(1)
+        for column, (picture, areas) in enumerate(zip(each.pictures, each.areas, strict=True)):
+            pictures[row, column, 0], mask[row, column] = picture, True
+            views[row, column] = kind_in(each.study.pictures[column])
+            own = [j for j, f in enumerate(each.study.findings) if f.picture == column]
+            for k, j in enumerate(own):
+                place = slice(column * patches, (column + 1) * patches)
+                coverage[row, j, place] = _coverage(areas, k, split.grid)
+    parts = (pictures, mask, views, prompt, tokens, mentions, leads, coverage, kinds)
+    return Batch(*(torch.from_numpy(part) for part in parts))
+
+
+def _coverage(
+    areas: NDArray[np.uint16], finding: int, grid: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Share of each patch that bit `finding` covers, (patches,)."""
+    plane = (areas >> np.uint16(finding) & np.uint16(1)).astype(np.float32)
+    # Area averaging over whole patches is exactly their mean.
+    shares = cv2.resize(plane, grid[::-1], interpolation=cv2.INTER_AREA)
+    return shares.astype(np.float32).ravel()
+
+
+def stream(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
+    """The batches of these steps in order, made ahead by worker processes."""
+    if workers:
+        # In the parent: OpenCV's threads do not survive a fork, and telling the child hangs it.
+        cv2.setNumThreads(1)
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        # fork: the workers read the parent's pictures, which would not fit twice.
+        multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_start_worker if workers else None,
+        # Its own, or making the loader would move the generator that dropout draws from.
+        generator=torch.Generator(),
+    )
+    return iter(loader)
+
+
+def _start_worker(number: int) -> None:
+    # A signal to the whole group is for the parent, which finishes its step and then ends this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)

@@ -1,0 +1,92 @@
+"""What a report may say when not all of a study is given to the model.
+
+A report is written with all pictures at hand. Where training leaves one out, what only that one
+shows is no longer to be seen: its sentences go, or the model would learn to invent them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from data_prep.study import Phrase, Study
+from model import reader_terms as terms
+from model.reader import read_findings, sentences
+
+__all__ = ["told_of"]
+
+HEADING = "Impression:"
+
+
+def told_of(study: Study, kept: Sequence[bool]) -> Study:
+    """The study with some of its pictures only.
+
+    Left out are the findings on the other pictures; sentences with a phrase that speaks of none
+    but those; and, where no prior is kept, sentences that compare with one, unless they assert a
+    finding that no other sentence does. A report of which nothing would be left stays whole.
+
+    Args:
+        kept: for each picture of the study, whether it is given.
+    """
+    numbers = {old: new for new, old in enumerate(k for k, keep in enumerate(kept) if keep)}
+    pictures = tuple(study.pictures[old] for old in numbers)
+    places = {
+        old: new
+        for new, old in enumerate(
+            j for j, finding in enumerate(study.findings) if finding.picture in numbers
+        )
+    }
+    findings = tuple(
+        replace(study.findings[old], picture=numbers[study.findings[old].picture]) for old in places
+    )
+    phrases = [
+        replace(phrase, findings=tuple(places[j] for j in phrase.findings if j in places))
+        for phrase in study.phrases
+    ]
+    every = sentences(study.report)
+    unseen = {
+        (start, end)
+        for start, end in every
+        if any(start <= phrase.start < end and not phrase.findings for phrase in phrases)
+    }
+    if not any(picture.prior for picture in pictures):
+        unseen |= _comparisons(study.report)
+    if len(unseen) == len(every):
+        unseen = set()  # a report of nothing teaches to write nothing
+    report, phrases = _without(study.report, phrases, sorted(unseen))
+    return replace(
+        study, pictures=pictures, findings=findings, phrases=tuple(phrases), report=report
+    )
+
+
+def _comparisons(text: str) -> set[tuple[int, int]]:
+    """Sentences that compare with an earlier study and say nothing else."""
+    if not terms.PRIOR.search(text):
+        return set()
+    said = read_findings(text)
+    found = set()
+    for start, end in sentences(text):
+        if terms.PRIOR.search(text, start, end):
+            inside = {f.name for f in said if start <= f.start < end}
+            others = {f.name for f in said if not start <= f.start < end}
+            if inside <= others:
+                found.add((start, end))
+    return found
+
+
+def _without(
+    text: str, phrases: Sequence[Phrase], cuts: Sequence[tuple[int, int]]
+) -> tuple[str, list[Phrase]]:
+    """Text and phrases without the [start, end) of `cuts`, which are in order."""
+    pieces: list[str] = []
+    moved: list[Phrase] = []
+    begin = 0
+    left = [phrase for phrase in phrases if phrase.findings]
+    for start, end in (*cuts, (len(text), len(text))):
+        shift = begin - sum(map(len, pieces))
+        pieces.append(text[begin:start])
+        moved += [
+            replace(phrase, start=phrase.start - shift, end=phrase.end - shift)
+            for phrase in left
+            if begin <= phrase.start < start
+        ]
+        begin = end + len(text[end:]) - len(text[end:].lstrip())
+    return "".join(pieces).rstrip().removesuffix(HEADING).rstrip(), moved
