@@ -6,7 +6,6 @@ holds depends on (studies, seed, size) alone, not on the number of processes.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,10 +18,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.output import claim, write_json, write_png
 from data_prep.phantom import Phantom, make_phantom
 from data_prep.study import Picture, Study, parse_study, study_line, write_studies
 from data_prep.tokenizer import train_tokenizer
-from model.errors import ConfigError, DataError
+from model.errors import ConfigError
 
 __all__ = ["prepare_phantom"]
 
@@ -75,7 +75,8 @@ def prepare_phantom(
         "dicom": dicom,
         "covered": covered,
     }
-    _claim(out, asked)
+    claim(out, asked, ("images", "masks", "parts", *(["dicom"] if dicom else [])))
+    write_json(out / "prepared.json", asked)
     ranges = [range(first, min(first + PART, studies)) for first in range(0, studies, PART)]
     missing = [part for part in ranges if not _part_path(out, part).is_file()]
     _make_parts(_Job(out, seed, size, dicom, covered), missing, studies, workers, progress)
@@ -83,29 +84,8 @@ def prepare_phantom(
     train_tokenizer(s.report for s in _parts(out, ranges) if s.split == "train").save(
         str(out / "tokenizer.json")
     )
-    _write_json(out / "prepared.json", {**asked, "manifest_sha256": digest})
+    write_json(out / "prepared.json", {**asked, "manifest_sha256": digest})
     return digest
-
-
-def _claim(out: Path, asked: dict) -> None:
-    """Say in the folder what is being made there, or find that it is something else."""
-    for folder in ("images", "masks", "parts", *(["dicom"] if asked["dicom"] else [])):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    note = out / "prepared.json"
-    if note.is_file():
-        there = {k: v for k, v in json.loads(note.read_text()).items() if k in asked}
-        if there != asked:
-            raise DataError(
-                f"{out.name!r} holds {there}, asked for {asked}: choose an empty folder"
-            )
-    else:
-        _write_json(note, asked)
-
-
-def _write_json(path: Path, content: dict) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _part_path(out: Path, part: range) -> Path:
@@ -148,11 +128,11 @@ def _write_study(job: _Job, index: int) -> Study:
     phantom = make_phantom(job.seed, index, job.size, job.covered)
     name = f"{index:07d}"
     picture = f"images/{name}.png"
-    _write_png(job.out / picture, np.round(phantom.pixels * 255).astype(np.uint8))
+    write_png(job.out / picture, np.round(phantom.pixels * 255).astype(np.uint8))
     mask = None
     if phantom.findings:
         mask = f"masks/{name}.png"
-        _write_png(job.out / mask, phantom.mask)
+        write_png(job.out / mask, phantom.mask)
     if job.dicom:
         _write_dicom(job, index, name, phantom)
     return Study(
@@ -163,11 +143,6 @@ def _write_study(job: _Job, index: int) -> Study:
         findings=phantom.findings,
         phrases=phantom.phrases,
     )
-
-
-def _write_png(path: Path, pixels: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), pixels):
-        raise DataError(f"could not write {path.name!r}: is the disk full?")
 
 
 def _write_dicom(job: _Job, index: int, name: str, phantom: Phantom) -> None:

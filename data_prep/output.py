@@ -1,0 +1,74 @@
+"""Files of a prepared folder, each written whole or not at all, and whose folder it is."""
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from model.errors import DataError
+
+__all__ = ["claim", "write_csv", "write_json", "write_png"]
+
+
+def claim(out: Path, asked: dict, folders: Iterable[str]) -> None:
+    """Find that a folder is new or holds the same; make it, and `folders` below it.
+
+    Args:
+        asked: what the folder's content follows from. The caller writes it into prepared.json once
+            it is sure to be made.
+
+    Raises:
+        DataError: the folder holds something else, or cannot be written.
+    """
+    note = out / "prepared.json"
+    try:
+        for folder in folders:
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else asked
+    except (OSError, ValueError) as error:
+        raise DataError(f"{str(out)!r} cannot be used: {error}; choose an empty folder") from error
+    there = {k: v for k, v in known.items() if k in asked}
+    if there != asked:
+        raise DataError(f"{out.name!r} holds {there}, asked for {asked}: choose an empty folder")
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Keys sorted, so that equal content is equal bytes."""
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
+    """Returns how many rows there were."""
+    temporary = path.with_suffix(".part")
+    count = 0
+    with temporary.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(header)
+        for count, row in enumerate(rows, 1):  # noqa: B007  counted, also when there is none
+            writer.writerow(row)
+    temporary.replace(path)
+    return count
+
+
+def write_png(path: Path, pixels: np.ndarray) -> int:
+    """uint8 or uint16 (height, width); returns the file's size in bytes.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    encoded = cv2.imencode(".png", pixels)[1].tobytes()
+    temporary = path.with_suffix(".part")
+    try:
+        temporary.write_bytes(encoded)
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"could not write {path.name!r}: {error.strerror}. What was prepared before is kept: "
+            "run the same command again"
+        ) from error
+    return len(encoded)
