@@ -46,8 +46,9 @@ _BARE = re.compile(r"^[ \t]*(?P<name>[A-Z][A-Z /&]{3,30}?)[ \t]*$", re.MULTILINE
 # "PA AND LATERAL VIEWS OF THE CHEST, ___ AT 9:45 HOURS:" heads findings. Capitals only: findings
 # themselves speak of the "Chest tube:", and a "CHEST WALL:" is no projection.
 _PROJECTION = re.compile(
-    r"^[ \t]*(?:CHEST|(?=[^\n]*\bCHEST\b)(?=[^\n]*\b(?:VIEWS?|RADIOGRAPHS?|FILMS?|PORTABLE|LATERAL|"
-    r"FRONTAL|AP|PA)\b)[A-Z][A-Z0-9 ,()/&_.-]{3,80}(?:\d:\d\d[A-Z0-9 ,()/&_.-]{0,40})?)[ \t]*:",
+    r"^[ \t]*(?:CHEST|(?=[^:\n]*\bCHEST\b)"
+    r"(?=[^:\n]*\b(?:VIEWS?|RADIOGRAPHS?|FILMS?|PORTABLE|LATERAL|FRONTAL|AP|PA)\b)"
+    r"[A-Z][A-Z0-9 ,()/&_.-]{3,80}(?:\d:\d\d[A-Z0-9 ,()/&_.-]{0,40})?)[ \t]*:(?!\d)",
     re.MULTILINE,
 )
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
@@ -66,11 +67,9 @@ def sections(text: str) -> Sections:
     paragraph, as many reports of MIMIC-CXR are written, or else the last paragraph before all
     headings. A lone paragraph behind "TECHNIQUE:" or the like is nobody's findings.
     """
-    final = None
-    for final in _FINAL.finditer(text):
-        pass
-    if final and text[final.end() :].strip(" \t\r\n:"):
-        text = text[final.end() :].lstrip(" \t:")
+    finals = [text[match.end() :].lstrip(" \t:") for match in _FINAL.finditer(text)]
+    if finals and finals[-1].strip():
+        text = finals[-1]
     bodies = list(_bodies(text))
     said = {key: fold(" ".join(body for k, body in bodies if k == key)) for key in _NAMES}
     if not said["findings"]:
@@ -129,9 +128,10 @@ HOLE = "\ue000"
 # the sentence. A slash joins words of their own: "pneumonia/XXXX".
 _MARK = re.compile(
     rf"(?:\b(?:Drs?|Mrs?|Ms|Prof)\.?\s+)?(?:\[\*\*.*?\*\*\]|[<\[](?!BR\b)[A-Z][A-Z _-]+\d*[>\]]|"
-    rf"[\w'-]{{0,30}}(?:X{{4,}}|_{{2,}}|{HOLE})[\w'-]*)",
+    rf"(?<![\w'-])[\w'-]*?(?:X{{4,}}|_{{2,}}|{HOLE})[\w'-]*)",
     re.DOTALL,
 )
+_SEVERAL = re.compile(rf"{HOLE}(?:\s*/\s*{HOLE})+")
 _LEADS = (
     r"(?:as |when )?compared (?:to|with)|in comparison (?:to|with)|"
     r"of|from|on|at|by|with|to|in|dated|since|for|through|until|and|or|the|an?|which|that|is|are|was|were"
@@ -158,6 +158,7 @@ _MENDING = tuple(
 )
 _BEGINNING = re.compile(rf"^(?:\d+[.)])?\W*{HOLE}")
 _WORD = re.compile(r"[^\W_]")
+_LAST_HEADING = re.compile(r"[^\W_][^:.;!?\ue000]*:")
 
 
 def without_marks(text: str) -> str:
@@ -168,12 +169,12 @@ def without_marks(text: str) -> str:
     the mark alone is taken out, and the words and points that it leaves behind are mended. Headings
     with nothing left under them go too. A text without marks keeps all its sentences.
     """
-    text = fold(_MARK.sub(HOLE, text))
+    text = fold(_SEVERAL.sub(HOLE, _MARK.sub(HOLE, text)))
     kept: list[str] = []
     heading, reached = "", 0
     for start, end in sentences(text):
-        between = text[reached:start].replace(HOLE, " ").strip()
-        heading, reached = between if _WORD.search(between) else heading, end
+        headings = _LAST_HEADING.findall(text[reached:start])
+        heading, reached = headings[-1] if headings else heading, end
         sentence = text[start:end]
         if HOLE in sentence:
             sentence = _mended(sentence)
