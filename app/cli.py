@@ -75,11 +75,20 @@ def evaluate(
         int | None, typer.Option(min=1, help="Studies to evaluate; all if not.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    views: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help='Give only these of the views the model reads: "frontal,lateral". What is there '
+            "to be found stays the same, so two runs tell what a view adds.",
+        ),
+    ] = None,
 ) -> None:
     """Measure a model on a prepared folder, with 95 % intervals and two floors beside it."""
     from training.evaluate import run_evaluation
 
-    typer.echo(run_evaluation(model, data, json_file, train_data, limit, device))
+    asked = None if views is None else [name.strip() for name in views.split(",")]
+    typer.echo(run_evaluation(model, data, json_file, train_data, limit, device, asked))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from model.image import Radiograph
 from model.memory import Memory
 from model.network import ReportModel
 
-__all__ = ["Exam", "kind_of", "read_studies"]
+__all__ = ["Exam", "encode_studies", "kind_of"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ def kind_of(view: str | None, prior: bool) -> int:
     return VIEWS.index("lateral" if view == "LATERAL" else "frontal")
 
 
-def read_studies(
+def encode_studies(
     model: ReportModel,
-    pictures: Sequence[Sequence[Tensor]],
+    pictures: Sequence[Sequence[Tensor] | Tensor],
     kinds: Sequence[Sequence[int]],
     prompts: Sequence[Sequence[int]],
 ) -> Memory:

@@ -21,7 +21,7 @@ from model.checkpoint import ModelIdentity, load_checkpoint
 from model.config import VIEWS
 from model.decoding import GREEDY, DecodingOptions, decode
 from model.errors import ConfigError, DataError, NotARadiograph, RefusedError
-from model.exam import Exam, kind_of, read_studies
+from model.exam import Exam, encode_studies, kind_of
 from model.familiarity import unfamiliar
 from model.findings import NamedFinding, inside, named_findings
 from model.gate import Concern, examine
@@ -267,7 +267,7 @@ class ReportGenerator:
             for exam, places in zip(exams, placements, strict=True)
         ]
         prompts = [self.tokenizer.encode(exam.indication.strip()).ids for exam in exams]
-        return read_studies(self.model, pixels, kinds, prompts)
+        return encode_studies(self.model, pixels, kinds, prompts)
 
     def _kinds(self, exam: Exam) -> list[int]:
         """What each picture is, a place in VIEWS, if the model was trained to read such."""

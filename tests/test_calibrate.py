@@ -248,7 +248,7 @@ def test_calibrated_saved_and_loaded_tells_the_same(
     uncalibrated: Path, calibrated: Path, prepared: Path
 ) -> None:
     generator = ReportGenerator.load(uncalibrated)
-    calibrate(generator, prepared, unseen({}, prepared))
+    calibrate(generator, prepared, unseen({}, prepared, ["frontal"]))
     again = ReportGenerator.load(calibrated)
     picture = read_image(prepared / next(read_studies(prepared)).pictures[0].path)
     told = [g(picture, gate=False) for g in (generator, again)]
@@ -280,9 +280,9 @@ def test_the_record_says_what_was_fitted_and_on_what(calibrated: Path, prepared:
 
 def test_studies_trained_on_are_not_fitted_on(prepared: Path) -> None:
     note = json.loads((prepared / "prepared.json").read_text())
-    assert len(unseen({}, prepared)) == 40
+    assert len(unseen({}, prepared, ["frontal"])) == 40
     with pytest.raises(DataError, match="8 studies"):
-        unseen({"data": note}, prepared)  # the validate split alone
+        unseen({"data": note}, prepared, ["frontal"])  # the validate split alone
 
 
 def test_what_was_fitted_on_is_not_measured_on(calibrated: Path, prepared: Path) -> None:

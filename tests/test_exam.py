@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from model.config import VIEWS
 from model.decoding import DecodingOptions, decode, drafts
 from model.errors import ConfigError, DataError
-from model.exam import kind_of, read_studies
+from model.exam import encode_studies, kind_of
 from model.familiarity import picture_features
 from model.heatmap import forced, looks
 from model.memory import Memory
@@ -35,7 +35,7 @@ def seeing(seed: int) -> ReportModel:
 def studies(model: ReportModel, rows: list[int]) -> Memory:
     pictures = [list(tiny_pictures(row, 1, COUNTS[row])[0]) for row in rows]
     kinds = [[0, 1, 2][: COUNTS[row]] for row in rows]
-    return read_studies(model, pictures, kinds, [PROMPTS[row] for row in rows])
+    return encode_studies(model, pictures, kinds, [PROMPTS[row] for row in rows])
 
 
 @pytest.mark.parametrize("options", STRATEGIES, ids=lambda options: options.strategy)
@@ -82,7 +82,9 @@ def test_an_indication_and_a_view_change_what_is_said() -> None:
     before = torch.tensor([[1, 5, 9]])
 
     def scores(kind: int, prompt: list[int]) -> torch.Tensor:
-        return model(before, encoder_outputs=read_studies(model, [picture], [[kind]], [prompt]))[0]
+        return model(before, encoder_outputs=encode_studies(model, [picture], [[kind]], [prompt]))[
+            0
+        ]
 
     plain = scores(0, [])
     assert_close(plain, model(before, pictures=tiny_pictures(1, 1)).logits)
@@ -94,12 +96,12 @@ def test_an_indication_and_a_view_change_what_is_said() -> None:
 def test_a_model_that_knows_frontal_views_only_reads_all_alike_and_no_indication() -> None:
     model = tiny_model(6)
     picture = tiny_pictures(1, 1)[0]
-    one, other = (read_studies(model, [picture], [[kind]], [[]]) for kind in (0, 1))
+    one, other = (encode_studies(model, [picture], [[kind]], [[]]) for kind in (0, 1))
     assert torch.equal(one.last_hidden_state, other.last_hidden_state)
     with pytest.raises(DataError, match="trained without"):
-        read_studies(model, [picture], [[0]], [[7]])
+        encode_studies(model, [picture], [[0]], [[7]])
     with pytest.raises(DataError, match="7 tokens, this model reads 6"):
-        read_studies(seeing(0), [picture], [[0]], [[7] * 7])
+        encode_studies(seeing(0), [picture], [[0]], [[7] * 7])
 
 
 def test_only_frontal_pictures_of_the_study_are_held_against_the_familiar() -> None:

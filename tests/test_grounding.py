@@ -50,7 +50,7 @@ def generator(checkpoint: Path) -> ReportGenerator:
 
 @pytest.fixture(scope="module")
 def measured(folder: Path, generator: ReportGenerator) -> Grounding:
-    studies, subjects = of_folder(folder, generator.tokenizer, generator.model.config.max_tokens)
+    studies, subjects = of_folder(folder, generator.tokenizer, generator.model.config)
     return ground(generator, studies, subjects, "0" * 64, FEW)
 
 
@@ -184,7 +184,7 @@ def test_every_layout_leads_to_the_same_box_on_the_picture(
 ) -> None:
     file = tmp_path / name
     file.write_text(BOX_FILES[name])
-    [subject], missing = of_boxes(file, pictures, generator.tokenizer, 99)
+    [subject], missing = of_boxes(file, pictures, generator.tokenizer, generator.model.config)
     assert missing == ["lost"]
     [case] = subject.cases
     [(picture, box)] = case.on(subject.read()).places
@@ -241,7 +241,7 @@ def test_sides_are_asked_where_a_perfect_map_would_agree() -> None:
 def test_a_whole_phrase_has_the_tokens_of_its_words(
     folder: Path, generator: ReportGenerator
 ) -> None:
-    _, subjects = of_folder(folder, generator.tokenizer, generator.model.config.max_tokens)
+    _, subjects = of_folder(folder, generator.tokenizer, generator.model.config)
     for subject in subjects:
         whole = whole_phrases(subject)
         assert len(whole.cases) == len({case.phrase for case in subject.cases})

@@ -14,7 +14,7 @@ from model.heatmap import words
 from model.memory import Memory
 from model.network import ReportModel
 from training.covering import areas_under, occlusion
-from training.forcing import Forced, Text, force, log_probabilities, text_of
+from training.forcing import FRONTAL, Forced, Text, force, log_probabilities, text_of
 from training.grounding_cases import Subject, of_folder
 from training.grounding_gradients import grad_cam, gradient
 from training.grounding_methods import (
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def forced(folder: Path) -> Forced:
     model, tokenizer = saying(of_folder_studies(folder))
-    _, subjects = of_folder(folder, tokenizer, model.config.max_tokens)
+    _, subjects = of_folder(folder, tokenizer, model.config)
     return _force(model, [subject for subject in subjects if subject.cases])
 
 
@@ -53,6 +53,7 @@ def _force(model: ReportModel, subjects: Sequence[Subject]) -> Forced:
         model,
         [subject.row for subject in subjects],
         [subject.read() for subject in subjects],
+        [subject.given for subject in subjects],
         [subject.text for subject in subjects],
         [[case.span for case in subject.cases] for subject in subjects],
     )
@@ -70,7 +71,7 @@ def test_every_method_gives_every_case_a_map(forced: Forced) -> None:
 
 def test_the_default_is_what_reports_show(folder: Path, forced: Forced) -> None:
     model, tokenizer = saying(of_folder_studies(folder))
-    _, subjects = of_folder(folder, tokenizer, model.config.max_tokens)
+    _, subjects = of_folder(folder, tokenizer, model.config)
     subjects = [subject for subject in subjects if subject.cases]
     told = words(model, forced.memory, [s.text.tokens for s in subjects], tokenizer)
     for subject, maps, of_text in zip(subjects, late_layers(forced), told, strict=True):
@@ -113,6 +114,7 @@ def test_what_comes_after_a_word_does_not_change_its_gradient(forced: Forced) ->
                 forced.model,
                 [0],
                 forced.pictures[:1],
+                forced.given[:1],
                 forced.placements[:1],
                 forced.memory.studies(slice(0, 1)),
                 [own],
@@ -130,12 +132,12 @@ def test_gradient_times_attention_is_what_finite_differences_say() -> None:
         read = model.encode(pictures)
     model.double()
     doubled = {
-        name: part if part.dtype == torch.bool else part.double() for name, part in read.items()
+        name: part.double() if part.is_floating_point() else part for name, part in read.items()
     }
     memory = Memory(**doubled)
     tokens, place = [5, 6, 7, 8], 2
     text = Text("", tokens, np.arange(4), np.arange(4) + 1)
-    forced = Forced(model, [0], pictures, [()], memory, [text], [[np.array([place])]])
+    forced = Forced(model, [0], pictures, [FRONTAL], [()], memory, [text], [[np.array([place])]])
     found = gradient(forced)[0][0]
     attention = forced.attentions[0, 0, 0, place, 1:]
     layer = model.decoder.layers[0].cross_attention
@@ -192,7 +194,7 @@ def test_an_unknown_method_is_an_error(forced: Forced) -> None:
 def _on(pixels: np.ndarray, seed: int = 0) -> Forced:
     model = tiny_model(seed=seed)
     text = Text("", [5, 6, 7], np.arange(3), np.arange(3) + 1)
-    return force(model, [0], [[pixels]], [text], [[np.array([0, 1])]])
+    return force(model, [0], [[pixels]], [FRONTAL], [text], [[np.array([0, 1])]])
 
 
 def test_covering_a_flat_picture_changes_nothing() -> None:
@@ -218,7 +220,7 @@ def test_probabilities_of_many_pictures_are_those_of_each() -> None:
     model = tiny_model(temperature=2.0)
     pictures = torch.rand(20, 1, 1, 32, 32) * 2 - 1
     tokens = [5, 9, 2]
-    told = log_probabilities(model, pictures, tokens)
+    told = log_probabilities(model, pictures, FRONTAL, tokens)
     before = torch.tensor([[model.config.bos_token_id, *tokens[:-1]]])
     for picture, scores in zip(pictures[::7], told[::7], strict=True):
         with torch.no_grad():

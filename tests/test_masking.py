@@ -7,7 +7,7 @@ import pytest
 from grounding_material import saying
 
 from data_prep.study import Finding, Phrase, Picture, Study
-from training.forcing import text_of
+from training.forcing import FRONTAL, text_of
 from training.masking import _controls, _covered, _fell, first_phrases, masked
 
 SIZE = 64
@@ -49,7 +49,7 @@ def test_on_a_flat_picture_nothing_falls() -> None:
     study = _study()
     model, tokenizer = saying([study])
     pixels = [np.full((SIZE, SIZE), 0.3, np.float32)]
-    cases = list(masked(model, 0, study, pixels, text_of(tokenizer, REPORT, 99)))
+    cases = list(masked(model, 0, study, pixels, FRONTAL, text_of(tokenizer, REPORT, 99)))
     assert [name for name, _, _ in cases] == ["pleural_effusion", "nodule", "pleural_effusion"]
     assert all(values["fallen"] == 0 for _, _, values in cases)
     assert all(values.get("control_fallen", 0) == 0 for _, _, values in cases)
@@ -69,7 +69,7 @@ def test_without_room_there_is_no_control() -> None:
     study = _study(nodule=(2, 2, 62, 62))
     model, tokenizer = saying([study])
     pixels = [np.random.default_rng(0).random((SIZE, SIZE), np.float32)]
-    cases = list(masked(model, 0, study, pixels, text_of(tokenizer, REPORT, 99)))
+    cases = list(masked(model, 0, study, pixels, FRONTAL, text_of(tokenizer, REPORT, 99)))
     of_nodule = next(values for name, _, values in cases if name == "nodule")
     assert of_nodule["without_control"] == 1 and "control_fallen" not in of_nodule
 

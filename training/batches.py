@@ -20,8 +20,8 @@ from model.memory import Memory
 from model.network import ReportModel
 from training.augment import Augmentation
 from training.config import AugmentConfig, DropConfig
-from training.data import Sample, Split, kind_in, sample_of
-from training.targets import told_of
+from training.data import Sample, Split, sample_of
+from training.targets import kind_in, told_of
 
 __all__ = ["Batch", "Batches", "stream"]
 

@@ -8,7 +8,7 @@ training/calibration_measure.py measures what it came to.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from model.ask import log_odds, said, sampled
 from model.checkpoint import save_checkpoint
 from model.decoding import decode
 from model.errors import DataError
+from model.exam import encode_studies
 from model.familiarity import picture_features
 from model.findings import surety
 from model.heatmap import words
@@ -32,8 +33,9 @@ from model.network import ReportModel
 from model.reader import read_findings
 from model.report import ReportGenerator
 from training.calibration_fits import fit_familiar, fit_platt, fit_share, fit_temperature
-from training.forcing import squares
+from training.forcing import given_of, squares
 from training.record import data_record, saw
+from training.targets import readable
 
 __all__ = [
     "Fit",
@@ -114,19 +116,20 @@ class Fit:
     pictures: int
 
 
-def unseen(record: dict[str, Any], folder: Path) -> list[Study]:
+def unseen(record: dict[str, Any], folder: Path, views: Collection[str]) -> list[Study]:
     """The studies of a prepared folder that a checkpoint's weights were not trained on.
 
     Of a folder that training may have seen these are the validate split's, of any other one all.
 
     Args:
         record: the checkpoint's training.json.
+        views: those that the model reads; the studies have only such pictures.
 
     Raises:
         DataError: too few, or none has findings.
     """
     split = "validate" if saw(record, folder) else None
-    studies = list(read_studies(folder, split))
+    studies = list(readable(read_studies(folder, split), views))
     if len(studies) < FEWEST_STUDIES:
         raise DataError(
             f"{len(studies)} studies of {str(folder)!r} can be calibrated on, at least "
@@ -190,22 +193,25 @@ def save_fit(generator: ReportGenerator, folder: Path, data: Path, fit: Fit) -> 
 
 
 def batches(
-    model: ReportModel, data: Path, studies: Sequence[Study], doing: str
+    generator: ReportGenerator, data: Path, studies: Sequence[Study], doing: str
 ) -> Iterator[tuple[int, Sequence[Study], Memory]]:
     """(number of its first study, studies, what the decoder reads of them), in order."""
+    model, tokenizer = generator.model, generator.tokenizer
     with tqdm(total=len(studies), desc=doing, unit="study") as bar, torch.inference_mode():
         for first in range(0, len(studies), BATCH):
             batch = studies[first : first + BATCH]
             pixels = [[read_image(data / p.path).pixels for p in study.pictures] for study in batch]
-            pictures, mask = squares(pixels, model.config.image_size)
-            yield first, batch, model.encode(pictures.to(model.device), mask.to(model.device))
+            pictures = [squares(own, model.config.image_size) for own in pixels]
+            given = [given_of(study, tokenizer, model.config.prompt_tokens) for study in batch]
+            kinds, prompts = [each.kinds for each in given], [each.prompt for each in given]
+            yield first, batch, encode_studies(model, pictures, kinds, prompts)
             bar.update(len(batch))
 
 
 def force(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Tokens:
     """Have the true reports written."""
     logits, labels, of_study = [], [], []
-    for first, batch, memory in batches(generator.model, data, studies, "forcing reports"):
+    for first, batch, memory in batches(generator, data, studies, "forcing reports"):
         texts = [_tokens(generator, study) for study in batch]
         for row, of_text in enumerate(_logits(generator.model, memory, texts)):
             logits.append(of_text.cpu())
@@ -221,7 +227,7 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
     own: list[tuple[float, bool, int]] = []
     there = [{finding.name for finding in study.findings} for study in studies]
     asked = tuple(name for name in FINDINGS if any(name in names for names in there))
-    for first, batch, memory in batches(model, data, studies, "asking for findings"):
+    for first, batch, memory in batches(generator, data, studies, "asking for findings"):
         texts = [_tokens(generator, study) for study in batch]
         told = words(model, memory, texts, tokenizer)
         for row, (study, of_text) in enumerate(zip(batch, told, strict=True), first):

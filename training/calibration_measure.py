@@ -81,7 +81,8 @@ def run_calibration(
     generator = ReportGenerator.load(folder)
     told, numbers = [], {}
     if data is not None:
-        fit = calibrate(generator, data, unseen(_record(folder), data))
+        studies = unseen(_record(folder), data, generator.model.config.views)
+        fit = calibrate(generator, data, studies)
         save_fit(generator, folder, data, fit)
         generator = ReportGenerator.load(folder)
         numbers["fit"] = asdict(fit)

@@ -34,13 +34,14 @@ def occlusion(forced: Forced) -> list[np.ndarray]:
 def _occlude(forced: Forced, number: int) -> np.ndarray:
     spans = forced.spans[number]
     count = len(forced.placements[number])
-    whole = forced.pictures[number, :count]
+    whole = forced.pictures[number]
     inner, means = _inner(forced.placements[number]), _means(whole, forced.placements[number])
     windows = torch.eye(count * WINDOWS**2, dtype=torch.bool)
     windows = windows.view(-1, count, WINDOWS, WINDOWS)
     covered = torch.where(_enlarge(windows, whole.shape[-1]) & inner, means, whole)
     variants = torch.cat((whole[None], covered))
-    scores = log_probabilities(forced.model, variants, forced.texts[number].tokens)
+    tokens = forced.texts[number].tokens
+    scores = log_probabilities(forced.model, variants, forced.given[number], tokens)
     falls = [(scores[0, span].sum() - scores[1:, span].sum(axis=1)).clip(0) for span in spans]
     coarse = torch.tensor(np.array(falls), dtype=torch.float32).view(-1, count, WINDOWS, WINDOWS)
     return F.interpolate(coarse, size=forced.model.grid, mode="bilinear").flatten(1).numpy()
@@ -61,7 +62,7 @@ def areas_under(
         maps: name -> (patches,). Cells of equal height come in random order, from `seed`.
     """
     places = forced.placements[number]
-    whole = forced.pictures[number, : len(places)]
+    whole = forced.pictures[number]
     inner, means = _inner(places), _means(whole, places)
     cells = _cells_on(places, forced.model.grid)
     shuffled = np.random.default_rng(seed).permutation(cells)
@@ -73,7 +74,7 @@ def areas_under(
         there = _enlarge(covered, whole.shape[-1]) & inner
         variants += [torch.where(there, means, whole), torch.where(inner & ~there, means, whole)]
     tokens = forced.texts[number].tokens[: int(span.max()) + 1]
-    scores = log_probabilities(forced.model, torch.cat(variants), tokens)
+    scores = log_probabilities(forced.model, torch.cat(variants), forced.given[number], tokens)
     told = np.exp(scores[:, span].sum(axis=1, dtype=np.float64))
     areas = {}
     for k, name in enumerate(maps):

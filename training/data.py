@@ -21,14 +21,13 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from data_prep.study import FINDINGS, Finding, Picture, Study, read_studies
-from model.config import VIEWS, ReportConfig
+from model.config import ReportConfig
 from model.errors import DataError
-from model.exam import kind_of
 from model.geometry import Letterbox
 from model.reader import sentences
-from training.targets import told_of
+from training.targets import readable
 
-__all__ = ["Sample", "Split", "kind_in", "load_split", "sample_of"]
+__all__ = ["Sample", "Split", "load_split", "sample_of"]
 
 MOST_FINDINGS = 16
 """On one picture: a pixel's findings are the bits of 16."""
@@ -99,8 +98,7 @@ def load_split(
     size = config.image_size
     if size % 2 or size % grid[0] or size % grid[1]:
         raise DataError(f"size {size} must be even and a multiple of the grid {grid}")
-    readable = (_readable(study, config) for study in read_studies(folder, split))
-    own = (study for study in readable if not all(p.prior for p in study.pictures))
+    own = readable(read_studies(folder, split), config.views)
     studies = list(islice(own, limit or None))
     if not studies:
         raise DataError(
@@ -130,15 +128,6 @@ def load_split(
     for study in studies:
         sample_of(study, loaded)  # what cannot be learnt from is told now, not in the tenth hour
     return loaded
-
-
-def _readable(study: Study, config: ReportConfig) -> Study:
-    return told_of(study, [VIEWS[kind_in(picture)] in config.views for picture in study.pictures])
-
-
-def kind_in(picture: Picture) -> int:
-    """What a picture is to its study, a place in VIEWS."""
-    return kind_of(picture.view, picture.prior)
 
 
 def _special(tokenizer: Tokenizer, name: str) -> int:

@@ -5,7 +5,7 @@ there; the words that name a true finding have their maps held against its boxes
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -15,14 +15,15 @@ from tqdm import tqdm
 
 from data_prep.study import FINDINGS, Finding, Study, manifest_hash, read_studies
 from model.decoding import GREEDY, DecodingOptions
-from model.errors import DataError
-from model.image import read_image
+from model.errors import ConfigError, DataError
 from model.reader import Assertion, read_findings
 from model.report import Report, ReportGenerator
+from training.exams import exam_of
 from training.floors import best_constant, nearest, thumbnail, train_studies
 from training.named_words import named_words
 from training.record import saw
 from training.scores import Bootstrap, Score, contrast, exact, points_inside
+from training.targets import readable
 
 __all__ = [
     "Evaluation",
@@ -85,22 +86,25 @@ def run_evaluation(
     train: Path | None = None,
     limit: int | None = None,
     device: str = "cpu",
+    views: Collection[str] | None = None,
 ) -> str:
     """Evaluate a checkpoint folder, write its JSON where asked, return the table to print.
 
     Of a folder the checkpoint may have been trained on only the test split is evaluated, of any
     other one every study.
 
+    Args: as for `evaluate`.
+
     Raises:
         CheckpointError: the checkpoint cannot be loaded.
-        DataError: see `evaluate`.
+        DataError, ConfigError: see `evaluate`.
     """
     if json_file is not None and not json_file.parent.is_dir():
         raise DataError(f"no folder {str(json_file.parent)!r} to write {json_file.name!r} in")
     generator = ReportGenerator.load(model_dir, device=device)
     record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
     split = "test" if saw(record, data) else "all"
-    evaluation = evaluate(generator, data, split, train=train, limit=limit)
+    evaluation = evaluate(generator, data, split, train=train, limit=limit, views=views)
     if json_file is not None:
         write_json(evaluation, json_file)
     return report_table(evaluation)
@@ -112,6 +116,7 @@ def evaluate(
     split: str = "test",
     train: Path | None = None,
     limit: int | None = None,
+    views: Collection[str] | None = None,
     batch_size: int = 16,
     progress: bool = True,
     options: DecodingOptions = GREEDY,
@@ -125,11 +130,17 @@ def evaluate(
             `data`; where that is evaluated itself, the floors come from the evaluated studies:
             the report that suits them best, and the nearest other one's.
         limit: only the first studies.
+        views: of those that the model reads, give it only these; the truth stays that of all
+            pictures, so that what a view adds can be told. None gives all.
 
     Raises:
         DataError: no such study, no truth, or no train studies for the floors.
+        ConfigError: a view that the model does not read.
     """
     studies = _chosen(data, split, limit)
+    given = list(readable(studies, _views(generator, views)))
+    readable_ids = {study.id for study in given}
+    studies = [study for study in studies if study.id in readable_ids]
     train_folder, itself = train or data, train is None and split in ("all", "train")
     # Before the slow part, so that a missing train split is told at once.
     known = studies if itself else train_studies(train_folder)
@@ -138,11 +149,14 @@ def evaluate(
     looks = Looks(len(studies))
     with tqdm(total=len(studies), unit="study", disable=not progress) as bar:
         for first in range(0, len(studies), batch_size):
-            batch = studies[first : first + batch_size]
-            pictures = [[read_image(data / p.path) for p in study.pictures] for study in batch]
-            thumbnails += [thumbnail(of_study[0]) for of_study in pictures]
+            batch = given[first : first + batch_size]
+            exams = [
+                exam_of(generator, study, [data / picture.path for picture in study.pictures])
+                for study in batch
+            ]
+            thumbnails += [thumbnail(exam.pictures[0]) for exam in exams]
             for study, report in zip(
-                batch, generator.reports(pictures, options, gate=False), strict=True
+                batch, generator.reports(exams, options, gate=False), strict=True
             ):
                 looks.add(len(texts), study, report)
                 texts.append(report.text)
@@ -160,6 +174,15 @@ def evaluate(
         constant_report=constant,
         floors_from="the other evaluated studies" if itself else f"{len(known)} train studies",
     )
+
+
+def _views(generator: ReportGenerator, asked: Collection[str] | None) -> Collection[str]:
+    known = generator.model.config.views
+    if asked is None:
+        return known
+    if not set(asked) or not set(asked) <= set(known):
+        raise ConfigError(f"views {sorted(asked)}: this model reads {known}")
+    return asked
 
 
 def _chosen(data: Path, split: str, limit: int | None) -> list[Study]:

@@ -13,12 +13,27 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from data_prep.study import Study
+from model.config import VIEWS
+from model.exam import encode_studies
 from model.geometry import Letterbox
 from model.heatmap import WORD, forced
 from model.memory import Memory
 from model.network import ReportModel
+from training.targets import kind_in
 
-__all__ = ["Forced", "Text", "force", "log_probabilities", "place", "squares", "text_of"]
+__all__ = [
+    "FRONTAL",
+    "Forced",
+    "Given",
+    "Text",
+    "force",
+    "given_of",
+    "log_probabilities",
+    "place",
+    "squares",
+    "text_of",
+]
 
 BATCH = 16
 
@@ -44,6 +59,25 @@ class Text:
         return np.flatnonzero((self.starts < end) & (self.ends > start))
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a model is told of a study beside its pixels."""
+
+    kinds: tuple[int, ...]
+    """What each picture is, a place in VIEWS."""
+    prompt: tuple[int, ...] = ()
+    """The tokens of its indication."""
+
+
+FRONTAL = Given((VIEWS.index("frontal"),))
+
+
+def given_of(study: Study, tokenizer: Tokenizer, prompt_tokens: int) -> Given:
+    """As training gives it: the indication cut at `prompt_tokens`."""
+    kinds = tuple(kind_in(picture) for picture in study.pictures)
+    return Given(kinds, tuple(tokenizer.encode(study.indication).ids[:prompt_tokens]))
+
+
 def text_of(tokenizer: Tokenizer, characters: str, max_tokens: int) -> Text:
     encoding = tokenizer.encode(characters)
     offsets = np.array(encoding.offsets[:max_tokens], np.int64).reshape(-1, 2)
@@ -57,8 +91,9 @@ class Forced:
     model: ReportModel
     rows: Sequence[int]
     """Number of each study among all that are measured."""
-    pictures: Tensor
-    """(batch, pictures, 1, size, size) in [-1, 1]."""
+    pictures: Sequence[Tensor]
+    """Per study (pictures, 1, size, size) in [-1, 1]."""
+    given: Sequence[Given]
     placements: Sequence[Sequence[Letterbox]]
     memory: Memory
     texts: Sequence[Text]
@@ -85,22 +120,17 @@ def place(pixels: Sequence[np.ndarray], size: int) -> list[Letterbox]:
     return [Letterbox(picture.shape[0], picture.shape[1], size) for picture in pixels]
 
 
-def squares(studies: Sequence[Sequence[np.ndarray]], size: int) -> tuple[Tensor, Tensor]:
-    """Pixels of each study's pictures -> what ReportModel.encode takes: pictures and their mask."""
-    most = max(map(len, studies))
-    pictures = torch.full((len(studies), most, 1, size, size), -1.0)
-    mask = torch.zeros(len(studies), most, dtype=torch.bool)
-    for row, study in enumerate(studies):
-        for column, (pixels, where) in enumerate(zip(study, place(study, size), strict=True)):
-            pictures[row, column] = where.apply(pixels)
-            mask[row, column] = True
-    return pictures, mask
+def squares(pixels: Sequence[np.ndarray], size: int) -> Tensor:
+    """A study's pictures as the model sees them, (pictures, 1, size, size) in [-1, 1]."""
+    places = place(pixels, size)
+    return torch.stack([where.apply(own) for own, where in zip(pixels, places, strict=True)])
 
 
 def force(
     model: ReportModel,
     rows: Sequence[int],
     studies: Sequence[Sequence[np.ndarray]],
+    given: Sequence[Given],
     texts: Sequence[Text],
     spans: Sequence[Sequence[np.ndarray]],
 ) -> Forced:
@@ -110,20 +140,24 @@ def force(
         studies: per study its pictures, float32 (height, width) in [0, 1].
     """
     size = model.config.image_size
-    pictures, mask = squares(studies, size)
+    pictures = [squares(study, size) for study in studies]
     # Not inference_mode: gradient methods go back through what was read here.
     with torch.no_grad():
-        memory = model.encode(pictures.to(model.device), mask.to(model.device))
+        memory = encode_studies(
+            model, pictures, [each.kinds for each in given], [each.prompt for each in given]
+        )
     placements = [place(study, size) for study in studies]
-    return Forced(model, rows, pictures, placements, memory, texts, spans)
+    return Forced(model, rows, pictures, given, placements, memory, texts, spans)
 
 
 @torch.inference_mode()
-def log_probabilities(model: ReportModel, pictures: Tensor, tokens: list[int]) -> np.ndarray:
+def log_probabilities(
+    model: ReportModel, pictures: Tensor, given: Given, tokens: list[int]
+) -> np.ndarray:
     """How probable one text is under many pictures, token by token.
 
     Args:
-        pictures: (variants, pictures, 1, size, size) in [-1, 1].
+        pictures: (variants, pictures, 1, size, size) in [-1, 1], all of one study.
         tokens: without bos.
 
     Returns:
@@ -132,6 +166,7 @@ def log_probabilities(model: ReportModel, pictures: Tensor, tokens: list[int]) -
     """
     scores = []
     for part in pictures.split(BATCH):
-        memory = model.encode(part.to(model.device))
+        count = len(part)
+        memory = encode_studies(model, part.unbind(), [given.kinds] * count, [given.prompt] * count)
         scores.append(forced(model, memory, [tokens] * len(part), maps=False)[1])
     return torch.cat(scores).numpy()

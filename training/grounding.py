@@ -15,10 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.study import Study
-from model.image import read_image
 from model.network import ReportModel
 from model.report import Report, ReportGenerator
 from training.covering import areas_under
+from training.exams import exam_of
 from training.forcing import Forced, force
 from training.grounding_cases import (
     Case,
@@ -221,7 +221,8 @@ def _forced(
             rows = [subject.row for subject in batch]
             texts = [subject.text for subject in batch]
             spans = [[case.span for case in of_study] for of_study in cases]
-            yield batch, force(model, rows, pixels, texts, spans), cases
+            given = [subject.given for subject in batch]
+            yield batch, force(model, rows, pixels, given, texts, spans), cases
             bar.update(len(batch))
 
 
@@ -318,8 +319,8 @@ def _own_reports(
     with tqdm(total=len(speaking), desc="own reports", disable=not options.progress) as bar:
         for first in range(0, len(speaking), BATCH):
             batch = speaking[first : first + BATCH]
-            pictures = [[read_image(path) for path in subject.paths] for subject in batch]
-            for subject, report in zip(batch, generator.reports(pictures, gate=False), strict=True):
+            exams = [exam_of(generator, studies[each.row], each.paths) for each in batch]
+            for subject, report in zip(batch, generator.reports(exams, gate=False), strict=True):
                 _hold_own(measured, subject.row, studies[subject.row], report)
             bar.update(len(batch))
     return measured.scores([m for m in MEASURES if m not in SAMPLED], bootstrap)
@@ -351,6 +352,7 @@ def _masking(
     chosen = [subject for subject in subjects if subject.cases][: options.masked]
     for subject in tqdm(chosen, "masking", unit=" studies", disable=not options.progress):
         study = studies[subject.row]
-        for case in masked(model, subject.row, study, subject.read(), subject.text):
+        pixels = subject.read()
+        for case in masked(model, subject.row, study, pixels, subject.given, subject.text):
             measured.add(subject.row, *case)
     return measured.scores(MASKING, bootstrap)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ from tokenizers import Tokenizer
 
 from data_prep.boxes import read_boxes
 from data_prep.study import Finding, Study, read_studies
+from model.config import ReportConfig
 from model.errors import DataError
 from model.geometry import Letterbox
 from model.image import read_image
-from training.forcing import Text, text_of
+from training.forcing import FRONTAL, Given, Text, given_of, text_of
 from training.grounding_scores import Place
+from training.targets import readable
 
 __all__ = [
     "Case",
@@ -80,6 +83,7 @@ class Subject:
     """Number among all that are measured."""
     paths: tuple[Path, ...]
     """Of its pictures."""
+    given: Given
     text: Text
     cases: tuple[Case, ...]
 
@@ -91,21 +95,23 @@ class Subject:
 def of_folder(
     folder: Path,
     tokenizer: Tokenizer,
-    max_tokens: int,
+    config: ReportConfig,
     split: str = "all",
     limit: int | None = None,
 ) -> tuple[list[Study], list[Subject]]:
     """Prepared studies, each made to say its own report: a case is a word of a finding's phrase.
 
     Args:
-        max_tokens: what the model can write; words cut off by it are left out.
+        config: the model's: of its views are the pictures it is given, and words cut off by its
+            max_tokens are left out.
         split: one of SPLITS, or "all".
         limit: only the first studies.
 
     Raises:
         DataError: no such study, or none with a phrase of a finding.
     """
-    studies = [study for study in read_studies(folder) if split in ("all", study.split)][:limit]
+    chosen = (study for study in read_studies(folder) if split in ("all", study.split))
+    studies = list(islice(readable(chosen, config.views), limit))
     if not any(study.phrases for study in studies):
         raise DataError(
             f"no study of split {split!r} in {str(folder)!r} has phrases with boxes: maps need the "
@@ -113,9 +119,10 @@ def of_folder(
         )
     subjects = []
     for row, study in enumerate(studies):
-        text = text_of(tokenizer, study.report, max_tokens)
+        text = text_of(tokenizer, study.report, config.max_tokens)
+        given = given_of(study, tokenizer, config.prompt_tokens)
         paths = tuple(folder / picture.path for picture in study.pictures)
-        subjects.append(Subject(row, paths, text, tuple(_words_of_phrases(study, text))))
+        subjects.append(Subject(row, paths, given, text, tuple(_words_of_phrases(study, text))))
     return studies, subjects
 
 
@@ -183,14 +190,13 @@ def patches_inside(
 
 
 def of_boxes(
-    file: Path, folder: Path, tokenizer: Tokenizer, max_tokens: int, limit: int | None = None
+    file: Path, folder: Path, tokenizer: Tokenizer, config: ReportConfig, limit: int | None = None
 ) -> tuple[list[Subject], list[str]]:
     """The phrases of a box file, each asked of its picture: "Findings: There is a {phrase}.".
 
     Args:
         file: see data_prep/boxes.py.
         folder: of the pictures, at any depth below it, found by their names without ending.
-        max_tokens: what the model can write.
         limit: only the first phrases.
 
     Returns:
@@ -212,13 +218,13 @@ def of_boxes(
             missing[region.picture] = None
             continue
         row = rows.setdefault(region.picture, len(rows))
-        text = text_of(tokenizer, f"{ASKED}{region.phrase}.", max_tokens)
+        text = text_of(tokenizer, f"{ASKED}{region.phrase}.", config.max_tokens)
         start, end = len(ASKED), len(ASKED) + len(region.phrase)
         span = text.tokens_of(start, end)
         if span.size:
             places = tuple((0, box) for box in region.boxes)
             case = Case(region.label, start, end, span, places, drawn_on=region.size)
-            subjects.append(Subject(row, (path,), text, (case,)))
+            subjects.append(Subject(row, (path,), FRONTAL, text, (case,)))
     if not subjects:
         raise DataError(
             f"none of the {len(missing)} pictures of {file.name} is in {str(folder)!r}, "

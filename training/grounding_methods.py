@@ -102,7 +102,7 @@ def rollout(forced: Forced) -> Maps:
     for number, cases in enumerate(map(torch.from_numpy, late_layers(forced))):
         pictures = cases.unflatten(1, (-1, *encoder.grid))
         coarse = F.adaptive_avg_pool2d(pictures, encoder.coarse_grid).flatten(2)
-        moved = torch.einsum("cpj,pji->cpi", coarse, flows[number][: coarse.shape[1]])
+        moved = torch.einsum("cpj,pji->cpi", coarse, flows[number])
         moved = moved.unflatten(2, encoder.coarse_grid)
         fine = F.interpolate(moved, size=encoder.grid, mode="bilinear")
         mapped.append(fine.flatten(1).numpy())
@@ -222,12 +222,12 @@ def _of_cases(maps: np.ndarray, spans: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack(means) if means else np.zeros((0, maps.shape[1]), maps.dtype)
 
 
-def _flows(forced: Forced) -> Tensor:
-    """(batch, pictures, patches, patches) of the coarse grid: row j says where patch j is from."""
+def _flows(forced: Forced) -> tuple[Tensor, ...]:
+    """Per study (pictures, patches, patches) of the coarse grid, row j where patch j is from."""
     encoder = forced.model.encoder
-    batch, count = forced.pictures.shape[:2]
+    counts = [len(pictures) for pictures in forced.pictures]
     with torch.no_grad(), _attention_of(encoder.trunk) as layers:
-        encoder(forced.pictures.flatten(0, 1).to(forced.model.device))
+        encoder(torch.cat(list(forced.pictures)).to(forced.model.device))
     flow: Tensor | None = None
     for attention in layers:
         mixed = attention.float().mean(dim=1)
@@ -237,7 +237,7 @@ def _flows(forced: Forced) -> Tensor:
         raise ConfigError(f"the encoder {forced.model.config.encoder!r} has no attention to read")
     first = encoder.trunk.num_prefix_tokens
     flow = flow[:, first:, first:].cpu()
-    return (flow / flow.sum(-1, keepdim=True)).unflatten(0, (batch, count))
+    return (flow / flow.sum(-1, keepdim=True)).split(counts)
 
 
 @contextmanager

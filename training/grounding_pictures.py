@@ -94,6 +94,7 @@ def _exhibits(model: ReportModel, batch: Sequence[Subject], method: Method) -> l
         model,
         [subject.row for subject in batch],
         pixels,
+        [subject.given for subject in batch],
         [subject.text for subject in batch],
         [[case.span for case in of_subject] for of_subject in cases],
     )

@@ -47,7 +47,7 @@ def run_grounding(
     if json_file is not None and not json_file.parent.is_dir():
         raise DataError(f"no folder {str(json_file.parent)!r} to write {json_file.name!r} in")
     generator = ReportGenerator.load(model_dir, device=device)
-    known = (generator.tokenizer, generator.model.config.max_tokens)
+    known = (generator.tokenizer, generator.model.config)
     chosen = replace(options, methods=methods)
     if boxes is not None:
         subjects, missing = of_boxes(boxes, data, *known, limit)

@@ -14,11 +14,12 @@ control counts without one.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 
 from data_prep.cover import Box, cover, elsewhere
 from data_prep.study import Finding, Study
 from model.network import ReportModel
-from training.forcing import Text, log_probabilities, place, squares
+from training.forcing import Given, Text, log_probabilities, place, squares
 from training.grounding_scores import Ground, size_of
 
 __all__ = ["FALLEN", "MASKING", "first_phrases", "masked"]
@@ -32,7 +33,12 @@ Masks = list[tuple[int, Box]]
 
 
 def masked(
-    model: ReportModel, row: int, study: Study, pixels: Sequence[np.ndarray], text: Text
+    model: ReportModel,
+    row: int,
+    study: Study,
+    pixels: Sequence[np.ndarray],
+    given: Given,
+    text: Text,
 ) -> Iterator[tuple[str, str, dict[str, float]]]:
     """The cases of one study.
 
@@ -58,7 +64,8 @@ def masked(
             variants.append(_covered(pixels, control))
     if not cases:
         return
-    scores = iter(log_probabilities(model, squares(variants, size)[0], text.tokens))
+    seen = torch.stack([squares(variant, size) for variant in variants])
+    scores = iter(log_probabilities(model, seen, given, text.tokens))
     whole = next(scores)
     for (findings, span), has_control in zip(cases, controlled, strict=True):
         values = {

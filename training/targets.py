@@ -4,16 +4,35 @@ A report is written with all pictures at hand. Where training leaves one out, wh
 shows is no longer to be seen: its sentences go, or the model would learn to invent them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from data_prep.study import Phrase, Study
+from data_prep.study import Phrase, Picture, Study
 from model import reader_terms as terms
+from model.config import VIEWS
+from model.exam import kind_of
 from model.reader import read_findings, sentences
 
-__all__ = ["told_of"]
+__all__ = ["kind_in", "readable", "told_of"]
 
 HEADING = "Impression:"
+
+
+def kind_in(picture: Picture) -> int:
+    """What a picture is to its study, a place in VIEWS."""
+    return kind_of(picture.view, picture.prior)
+
+
+def readable(studies: Iterable[Study], views: Collection[str]) -> Iterator[Study]:
+    """Studies with those of their pictures that a model reads; those without any are left out.
+
+    Args:
+        views: of VIEWS, such as ReportConfig.views.
+    """
+    for study in studies:
+        kinds = [VIEWS[kind_in(picture)] for picture in study.pictures]
+        if set(kinds) & set(views) - {"prior"}:
+            yield told_of(study, [kind in views for kind in kinds])
 
 
 def told_of(study: Study, kept: Sequence[bool]) -> Study:

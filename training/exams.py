@@ -1,0 +1,32 @@
+"""Prepared studies as a report generator is given them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_prep.study import Study
+from model.image import read_image
+from model.report import Exam, ReportGenerator
+
+__all__ = ["exam_of"]
+
+
+def exam_of(generator: ReportGenerator, study: Study, paths: Sequence[Path]) -> Exam:
+    """Read a study's pictures, all of views that the model reads (see targets.readable).
+
+    Args:
+        paths: of its pictures. Their views are the manifest's: a PNG has none.
+    """
+    radiographs = [
+        replace(read_image(path), view=picture.view)
+        for path, picture in zip(paths, study.pictures, strict=True)
+    ]
+    both = list(zip(radiographs, study.pictures, strict=True))
+    # Cut as training cuts it.
+    tokenizer, most = generator.tokenizer, generator.model.config.prompt_tokens
+    indication = tokenizer.decode(tokenizer.encode(study.indication).ids[:most])
+    return Exam(
+        [radiograph for radiograph, picture in both if not picture.prior],
+        indication,
+        [radiograph for radiograph, picture in both if picture.prior],
+    )
