@@ -7,8 +7,9 @@ import pytest
 from grounding_material import saying
 
 from data_prep.study import Finding, Phrase, Picture, Study
+from model.reader import read_findings
 from training.forcing import FRONTAL, text_of
-from training.masking import _controls, _covered, _fell, first_phrases, masked
+from training.masking import _asked, _controls, _covered, _fell, _Told, first_phrases, masked
 
 SIZE = 64
 REPORT = "Findings: Left effusion. A nodule. Impression: Bilateral effusions."
@@ -49,7 +50,9 @@ def test_on_a_flat_picture_nothing_falls() -> None:
     study = _study()
     model, tokenizer = saying([study])
     pixels = [np.full((SIZE, SIZE), 0.3, np.float32)]
-    cases = list(masked(model, 0, study, pixels, FRONTAL, text_of(tokenizer, REPORT, 99)))
+    cases = list(
+        masked(model, tokenizer, 0, study, pixels, FRONTAL, text_of(tokenizer, REPORT, 99))
+    )
     assert [name for name, _, _ in cases] == ["pleural_effusion", "nodule", "pleural_effusion"]
     assert all(values["fallen"] == 0 for _, _, values in cases)
     assert all(values.get("control_fallen", 0) == 0 for _, _, values in cases)
@@ -69,7 +72,9 @@ def test_without_room_there_is_no_control() -> None:
     study = _study(nodule=(2, 2, 62, 62))
     model, tokenizer = saying([study])
     pixels = [np.random.default_rng(0).random((SIZE, SIZE), np.float32)]
-    cases = list(masked(model, 0, study, pixels, FRONTAL, text_of(tokenizer, REPORT, 99)))
+    cases = list(
+        masked(model, tokenizer, 0, study, pixels, FRONTAL, text_of(tokenizer, REPORT, 99))
+    )
     of_nodule = next(values for name, _, values in cases if name == "nodule")
     assert of_nodule["without_control"] == 1 and "control_fallen" not in of_nodule
 
@@ -87,3 +92,23 @@ def test_fallen_is_to_less_than_half(factor: float, fell: float) -> None:
     before = np.log(np.array([0.5, 0.2, 0.9]))
     after = before + np.array([0, np.log(factor), -5])
     assert _fell(before, after, np.array([0, 1])) == fell
+
+
+def test_a_finding_is_asserted_on_its_side_only() -> None:
+    nodule = _study().findings[1]
+    for text, asserted in (
+        ("There is a left upper lobe nodule.", True),
+        ("There is a nodule.", True),
+        ("There is a right nodule.", False),
+        ("No nodule. Left effusion.", False),
+    ):
+        assert _Told(np.zeros(0), read_findings(text)).asserts([nodule]) == asserted
+
+
+def test_a_finding_that_is_there_twice_is_not_asked_after_one_is_covered() -> None:
+    study = _study()
+    left, nodule, right = study.findings
+    assert _asked(study, [left]) == [left]
+    twice = replace(study, findings=(*study.findings, replace(nodule, box=(50, 8, 58, 16))))
+    assert _asked(twice, [nodule]) == []
+    assert _asked(twice, [left, right]) == [left, right]

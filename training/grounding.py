@@ -126,7 +126,7 @@ def ground(
         methods=methods,
         heads=heads,
         own_report=_own_reports(generator, studies, subjects, options, bootstrap),
-        masking=_masking(model, studies, subjects, options, bootstrap),
+        masking=_masking(generator, studies, subjects, options, bootstrap),
         words=words.scores(model.config.grounded_share, bootstrap),
     )
 
@@ -342,7 +342,7 @@ def _hold_own(measured: Measured, row: int, study: Study, report: Report) -> Non
 
 
 def _masking(
-    model: ReportModel,
+    generator: ReportGenerator,
     studies: Sequence[Study],
     subjects: Sequence[Subject],
     options: Options,
@@ -353,6 +353,7 @@ def _masking(
     for subject in tqdm(chosen, "masking", unit=" studies", disable=not options.progress):
         study = studies[subject.row]
         pixels = subject.read()
-        for case in masked(model, subject.row, study, pixels, subject.given, subject.text):
+        known = (generator.model, generator.tokenizer)
+        for case in masked(*known, subject.row, study, pixels, subject.given, subject.text):
             measured.add(subject.row, *case)
     return measured.scores(MASKING, bootstrap)

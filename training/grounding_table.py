@@ -30,7 +30,10 @@ def table(grounding: Grounding) -> str:
         parts.append(_groups(title, grounding.own_report, measures))
     parts += [_compared(grounding.methods, measure) for measure in BY_GROUP]
     if grounding.masking is not None:
-        title = "masking: share of first phrases whose probability fell to less than half"
+        title = (
+            "masking: share of first phrases whose probability fell to less than half, and of "
+            "findings that its own report no longer asserts"
+        )
         parts.append(_groups(title, grounding.masking, MASKING))
     if grounding.words is not None:
         parts.append(_words(grounding.words))

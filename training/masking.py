@@ -9,24 +9,35 @@ each given the true text before it, at the model's temperature) is less than hal
 the whole picture. The control covers boxes of the same sizes that touch none of the study's boxes.
 All cases count, also where the phrase was not probable to begin with; what has no room for a
 control counts without one.
+
+The text before a phrase ("There is a") already tells that a finding follows. So the model also
+writes its own report of each of these pictures: of the findings that it asserts on the whole one
+and that are there, which does it no longer assert?
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from data_prep.cover import Box, cover, elsewhere
 from data_prep.study import Finding, Study
+from model.decoding import decode
+from model.exam import encode_studies
+from model.heatmap import forced
 from model.network import ReportModel
-from training.forcing import Given, Text, log_probabilities, place, squares
+from model.reader import Assertion, read_findings
+from training.forcing import Given, Text, place, squares
 from training.grounding_scores import Ground, size_of
 
 __all__ = ["FALLEN", "MASKING", "first_phrases", "masked"]
 
 FALLEN = 0.5
-MASKING = ("fallen", "control_fallen", "without_control")
-"""Shares of cases whose phrase fell under the cover and under the control; that have no control."""
+MASKING = ("fallen", "control_fallen", "without_control", "unsaid", "control_unsaid")
+"""Shares of cases whose phrase fell under the cover and under the control; that have no control;
+and of cases that the model's own report asserts, those it no longer does under each."""
 
 Masks = list[tuple[int, Box]]
 """(picture, box) each."""
@@ -34,6 +45,7 @@ Masks = list[tuple[int, Box]]
 
 def masked(
     model: ReportModel,
+    tokenizer: Tokenizer,
     row: int,
     study: Study,
     pixels: Sequence[np.ndarray],
@@ -64,16 +76,16 @@ def masked(
             variants.append(_covered(pixels, control))
     if not cases:
         return
-    seen = torch.stack([squares(variant, size) for variant in variants])
-    scores = iter(log_probabilities(model, seen, given, text.tokens))
-    whole = next(scores)
+    told = _told(model, tokenizer, variants, given, text)
+    whole = next(told)
     for (findings, span), has_control in zip(cases, controlled, strict=True):
-        values = {
-            "fallen": _fell(whole, next(scores), span),
-            "without_control": float(not has_control),
-        }
-        if has_control:
-            values["control_fallen"] = _fell(whole, next(scores), span)
+        asked = _asked(study, findings)
+        values = {"without_control": float(not has_control)}
+        for kind in ("", "control_") if has_control else ("",):
+            covered = next(told)
+            values[f"{kind}fallen"] = _fell(whole.scores, covered.scores, span)
+            if asked and whole.asserts(asked):
+                values[f"{kind}unsaid"] = float(not covered.asserts(asked))
         places = [(finding.picture, finding.box) for finding in findings]
         yield findings[0].name, size_of(ground.inside(places)), values
 
@@ -111,6 +123,47 @@ def _covered(pixels: Sequence[np.ndarray], masks: Masks) -> list[np.ndarray]:
         cover(picture, [box for where, box in masks if where == number])
         for number, picture in enumerate(pixels)
     ]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a model makes of one picture."""
+
+    scores: np.ndarray
+    """(tokens,) log-probabilities of the true report."""
+    read: tuple[Assertion, ...]
+    """What its own report asserts."""
+
+    def asserts(self, findings: Sequence[Finding]) -> bool:
+        """Whether it names one of these on its side; a name without a side means both."""
+        return any(
+            said.name == finding.name
+            and (not said.sides or finding.side is None or finding.side in said.sides)
+            for said in self.read
+            for finding in findings
+        )
+
+
+@torch.inference_mode()
+def _told(
+    model: ReportModel,
+    tokenizer: Tokenizer,
+    variants: Sequence[Sequence[np.ndarray]],
+    given: Given,
+    text: Text,
+) -> Iterator[_Told]:
+    count, size = len(variants), model.config.image_size
+    seen = [squares(variant, size) for variant in variants]
+    memory = encode_studies(model, seen, [given.kinds] * count, [given.prompt] * count)
+    scores = forced(model, memory, [text.tokens] * count, maps=False)[1].numpy()
+    for row, own in zip(scores, decode(model, memory), strict=True):
+        yield _Told(row, read_findings(tokenizer.decode(own)))
+
+
+def _asked(study: Study, findings: Sequence[Finding]) -> list[Finding]:
+    """Those of the findings whose name and side no other finding of the study has too."""
+    others = [(f.name, f.side) for f in study.findings if f not in findings]
+    return [finding for finding in findings if (finding.name, finding.side) not in others]
 
 
 def _fell(before: np.ndarray, after: np.ndarray, span: np.ndarray) -> float:
