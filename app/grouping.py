@@ -6,28 +6,15 @@ only ever hashed: they may be `../../etc/x`, and they identify a patient.
 
 import hashlib
 import os
-import warnings
-import zlib
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-from pydicom.filereader import read_dataset
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-)
-
 from model.errors import DataError
+from model.header import HEAD_BYTES, header_values
 
 __all__ = ["Source", "find_files", "read_source", "relative_name"]
 
-HEAD_BYTES = 2**20
-"""How far into a file its StudyInstanceUID is looked for, also once inflated: a hostile header can
-cost no more than this, and a real one is a few kilobytes."""
-STUDY_INSTANCE_UID = 0x0020000D
-META_GROUP = 0x0002
+STUDY_UID = "StudyInstanceUID"
 KEY_LETTERS = 16
 
 
@@ -80,7 +67,7 @@ def read_source(path: Path, folder: Path) -> Source:
         digest = hashlib.sha256(head)
         while chunk := file.read(2**20):
             digest.update(chunk)
-    uid = _study_uid(head)
+    uid = header_values(head, (STUDY_UID,)).get(STUDY_UID)
     identity = f"file {digest.hexdigest()}" if uid is None else f"study {uid}"
     return Source(
         path=path,
@@ -100,42 +87,3 @@ def _is_regular(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return True  # opening it will say what is wrong
-
-
-def _study_uid(head: bytes) -> str | None:
-    """StudyInstanceUID, or None for what is not DICOM or says no study."""
-    start = 132 if head[128:132] == b"DICM" else 0
-    if head[start : start + 2] not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom quotes the value that it finds odd
-            value = _read_uid(BytesIO(head[start:]))
-    except Exception:
-        # pydicom raises nearly anything on a corrupt header, RecursionError too. The file is then
-        # a study of its own, and reading its picture tells what is wrong with it.
-        return None
-    return str(value).strip(" \0") or None
-
-
-def _read_uid(stream: BytesIO) -> object:
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >> 16 != META_GROUP)
-    syntax = meta.get("TransferSyntaxUID")
-    if syntax == DeflatedExplicitVRLittleEndian:
-        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), HEAD_BYTES)
-        stream = BytesIO(inflated)
-    little = syntax != ExplicitVRBigEndian
-    if syntax is None:
-        first = stream.getvalue()[stream.tell() : stream.tell() + 6]
-        little = first[:1] != b"\x00"
-        implicit = not first[4:6].isupper()
-    else:
-        implicit = syntax == ImplicitVRLittleEndian
-    found = read_dataset(
-        stream,
-        implicit,
-        little,
-        stop_when=lambda tag, *_: tag > STUDY_INSTANCE_UID,
-        specific_tags=[STUDY_INSTANCE_UID],
-    )
-    return found.get("StudyInstanceUID", "")
