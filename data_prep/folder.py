@@ -75,6 +75,7 @@ class FolderReader:
                 table or a text that cannot be read.
             ConfigError: columns that cannot be.
         """
+        # A name of "" is a database of its own on disk that goes when it is closed.
         with closing(sqlite3.connect("", isolation_level=None)) as database:
             if self._table is not None:
                 self._table.load(database)
