@@ -3,8 +3,11 @@
     NIH ChestX-ray14    BBox_List_2017.csv
     MS-CXR              MS_CXR_Local_Alignment_*.csv, or the COCO JSON of version 0.1
     VinDr-CXR           annotations_train.csv, annotations_test.csv
+    PadChest-GR         grounded_reports_20240819.json
 
-Reads no pictures. Which of the layouts a file has is told by its columns.
+Reads no pictures. Which of the layouts a file has is told by its columns, or its form as JSON. That
+of PadChest-GR was read from its paper (Castro et al. 2024, arXiv:2411.05085) and from programs that
+use it, not from the file itself, which is given on request only.
 """
 
 import csv
@@ -47,9 +50,10 @@ class Region:
     """What a report may say: MS-CXR's own words, else the finding's name in words."""
     boxes: tuple[tuple[float, float, float, float], ...]
     """(x0, y0, x1, y1) in pixels of the picture they were drawn on, all that have this phrase: of
-    VinDr-CXR those of all its readers."""
+    VinDr-CXR those of all its readers, of PadChest-GR those of the first."""
     size: tuple[int, int] | None
-    """(width, height) of that picture; None where the file does not say."""
+    """(width, height) of that picture; None where the file does not say. (1, 1) where the boxes are
+    shares of it."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +135,45 @@ def _vindr(row: Row) -> _Box | None:
 
 
 def _of_json(name: str, text: str) -> Iterator[_Box]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise DataError(
+            f"{name} is no JSON ({error}); expected the COCO JSON of MS-CXR, or PadChest-GR's"
+        ) from error
+    yield from _padchest(name, content) if isinstance(content, list) else _coco(name, content)
+
+
+def _padchest(name: str, studies: list[Any]) -> Iterator[_Box]:
+    """PadChest-GR: boxes [x0, y0, x1, y1] as shares of width and height, of abnormal findings.
+
+    A finding has several labels for one sentence and one place; the first one stands for it. The
+    boxes of a second reader (`extra_boxes`) are of the same findings, and are passed over.
+    """
+    for number, study in enumerate(studies):
+        try:
+            for finding in study["findings"]:
+                label = (finding.get("labels") or ["unlabelled"])[0]
+                for x0, y0, x1, y1 in finding.get("boxes") or ():
+                    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+                        raise ValueError(f"{[x0, y0, x1, y1]} is not in shares of the picture")
+                    yield _Box(
+                        picture=_stem(study["ImageID"]),
+                        label=label,
+                        phrase=finding["sentence_en"].strip(),
+                        box=(x0, y0, x1, y1),
+                        size=(1, 1),
+                    )
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise DataError(
+                f"{name} study {number} is not of PadChest-GR: {error!r}; expected ImageID and "
+                "findings with sentence_en, labels and boxes"
+            ) from error
+
+
+def _coco(name: str, content: dict[str, Any]) -> Iterator[_Box]:
     """MS-CXR in the manner of COCO, each annotation with its label_text."""
     try:
-        content: dict[str, Any] = json.loads(text)
         pictures = {picture["id"]: picture for picture in content["images"]}
         categories = {category["id"]: category["name"] for category in content["categories"]}
         annotations = list(content["annotations"])

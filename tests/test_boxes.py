@@ -94,6 +94,28 @@ def test_a_test_file_without_readers_is_read_too(tmp_path: Path) -> None:
     assert len(read_boxes(_written(tmp_path, "annotations_test.csv", text))) == 2
 
 
+def _padchest(**finding: object) -> str:
+    first = {
+        "sentence_en": "Left pleural effusion. ",
+        "sentence_es": "Derrame pleural izquierdo.",
+        "abnormal": True,
+        "boxes": [[0.5, 0.25, 0.75, 1], [0.1, 0.2, 0.3, 0.4]],
+        "extra_boxes": [[0.4, 0.25, 0.75, 1]],
+        "labels": ["pleural effusion", "costophrenic angle blunting"],
+        "locations": ["left"],
+        "progression": None,
+    }
+    normal = {"sentence_en": "Heart of normal size.", "abnormal": False, "boxes": [], "labels": []}
+    study = {"StudyID": "1", "ImageID": "a_1.png", "findings": [first | finding, normal]}
+    return json.dumps([study])
+
+
+def test_padchest_boxes_are_shares_of_the_picture(tmp_path: Path) -> None:
+    [region] = read_boxes(_written(tmp_path, "grounded_reports_20240819.json", _padchest()))
+    boxes = ((0.5, 0.25, 0.75, 1), (0.1, 0.2, 0.3, 0.4))
+    assert region == Region("a_1", "pleural effusion", "Left pleural effusion.", boxes, (1, 1))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -105,6 +127,10 @@ def test_a_test_file_without_readers_is_read_too(tmp_path: Path) -> None:
         ("a.csv", "\n".join(VINDR.splitlines()[:2]), "holds no box"),
         ("a.json", "{}", "images"),
         ("a.json", "[", "COCO"),
+        ("a.json", "[1]", "study 0 is not of PadChest-GR"),
+        ("a.json", _padchest(boxes=[[10, 20, 300, 400]]), r"\[10, 20, 300, 400\] is not in shares"),
+        ("a.json", _padchest(sentence_en=None), "study 0 is not of PadChest-GR"),
+        ("a.json", _padchest(boxes=[]), "holds no box"),
         (
             "a.json",
             '{"images": [], "categories": [], "annotations": [{"image_id": 1}]}',
