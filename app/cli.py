@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli_import import folder, iu_xray, nih
+from app.cli_import import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli_prepare import prepare
 from app.cli_reading import ModelOption, ask, batch, report, serve
 from model.errors import CrossRayError
@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(prepare, name="prepare")
-for importer in (iu_xray, nih, folder):
+for importer in (iu_xray, mimic_cxr, nih, folder, boxes):
     prepare.command()(importer)
 for command in (report, ask, batch, serve):
     app.command()(command)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from data_prep.importing import ImportOptions, ImportSummary
+    from data_prep.importing import ImportSummary
+    from data_prep.planning import ImportOptions
     from data_prep.source import SourceStudy
 
 __all__ = [
+    "ExportOption",
     "OutArgument",
     "PicturesOption",
     "PriorOption",
@@ -19,8 +21,10 @@ __all__ = [
     "SourceArgument",
     "TargetOption",
     "WorkersOption",
+    "boxes",
     "folder",
     "iu_xray",
+    "mimic_cxr",
     "nih",
     "run_import",
 ]
@@ -51,6 +55,12 @@ WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Processes; one per processor if not given.")
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of a split by hash.")]
+ExportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--export-r2gen", metavar="FILE", help="Write R2Gen's annotation.json of OUT here too."
+    ),
+]
 
 
 def iu_xray(
@@ -69,16 +79,45 @@ def iu_xray(
     target: TargetOption = "both",
     workers: WorkersOption = None,
     seed: SeedOption = 0,
+    export_r2gen: ExportOption = None,
 ) -> None:
     """The Indiana University collection, as Open-i, Kaggle or R2Gen has it.
 
     Which of the layouts SRC has is told by its files. docs/data.md shows them.
     """
-    from data_prep.importing import ImportOptions
     from data_prep.iu_xray import studies
+    from data_prep.planning import ImportOptions
 
     options = ImportOptions(size, pictures, target, split=split, seed=seed)
     run_import(out, {"source": "iu-xray"}, source, studies(source), options, workers)
+    _export(out, export_r2gen)
+
+
+def mimic_cxr(
+    source: SourceArgument,
+    out: OutArgument,
+    reports: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where mimic-cxr-reports.zip was unpacked; SRC if not."),
+    ] = None,
+    size: SizeOption = 512,
+    pictures: PicturesOption = 2,
+    target: TargetOption = "both",
+    prior: PriorOption = False,
+    workers: WorkersOption = None,
+    export_r2gen: ExportOption = None,
+) -> None:
+    """MIMIC-CXR with the official split: the JPG release, or the DICOM release.
+
+    SRC holds files/ and the tables of MIMIC-CXR-JPG. docs/mimic.md says what to download.
+    """
+    from data_prep.mimic_cxr import studies
+    from data_prep.planning import ImportOptions
+
+    options = ImportOptions(size, pictures, target, prior)
+    told = studies(source, reports)
+    run_import(out, {"source": "mimic-cxr"}, source, told, options, workers)
+    _export(out, export_r2gen)
 
 
 def nih(
@@ -94,8 +133,8 @@ def nih(
 
     SRC holds Data_Entry_2017*.csv and images*/, or labels.csv with the pictures beside it.
     """
-    from data_prep.importing import ImportOptions
     from data_prep.nih import studies
+    from data_prep.planning import ImportOptions
 
     options = ImportOptions(size, pictures, "findings", prior, seed=seed)
     run_import(out, {"source": "nih"}, source, studies(source), options, workers)
@@ -137,7 +176,7 @@ def folder(
 ) -> None:
     """A folder of DICOM, PNG or JPEG of any depth, with a table of reports or a text a study."""
     from data_prep.folder import FolderReader
-    from data_prep.importing import ImportOptions
+    from data_prep.planning import ImportOptions
     from data_prep.report_table import ReportColumns
 
     options = ImportOptions(size, pictures, target, prior, seed=seed)
@@ -159,6 +198,40 @@ def folder(
     typer.echo(f"reports by    {found}")
 
 
+def boxes(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Prepared folder; changed.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Box file of MS-CXR, VinDr-CXR, PadChest-GR or NIH ChestX-ray14, as downloaded.",
+        ),
+    ],
+    originals: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The pictures the boxes were drawn on; VinDr-CXR needs them."
+        ),
+    ] = None,
+) -> None:
+    """Put the boxes of a box file on the pictures of a prepared folder, by the pictures' names.
+
+    Phrases of the box file that stand in a study's report then point at them.
+    """
+    from data_prep.attach import attach
+
+    done = attach(out, file, originals)
+    typer.echo(
+        f"findings      {done.findings} of {done.regions} regions on {done.pictures} pictures"
+    )
+    typer.echo(f"phrases       {done.phrases} in reports point at them")
+    typer.echo(f"elsewhere     {done.elsewhere} regions on pictures that are not in OUT")
+    unmapped = f": {_counts(dict(done.unmapped.most_common()))}" if done.unmapped else ""
+    typer.echo(f"unmapped      {done.unmapped.total()} regions whose label is no finding{unmapped}")
+    typer.echo(f"crowded       {done.crowded} places, on pictures that have 16 already")
+    typer.echo(f"manifest      SHA-256 {done.manifest_sha256}")
+
+
 def run_import(
     out: Path,
     asked: dict,
@@ -173,6 +246,14 @@ def run_import(
     summary = import_studies(out, asked, source, studies, options, workers)
     for line in _told(out, summary):
         typer.echo(line)
+
+
+def _export(out: Path, path: Path | None) -> None:
+    if path is None:
+        return
+    from data_prep.r2gen import export
+
+    typer.echo(f"{path} has {_counts(export(out, path))} studies; its pictures are in {out}/images")
 
 
 def _told(out: Path, summary: "ImportSummary") -> Iterable[str]:
