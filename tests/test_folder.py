@@ -8,7 +8,8 @@ from layouts import png, table
 from material import PATIENT, put
 
 from data_prep.folder import FolderReader
-from data_prep.importing import ImportOptions, import_studies
+from data_prep.importing import import_studies
+from data_prep.planning import ImportOptions
 from data_prep.report_table import ReportColumns, form
 from model.errors import ConfigError, DataError
 

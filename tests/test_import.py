@@ -11,8 +11,9 @@ import pytest
 from layouts import plain_studies, png
 from material import chest, put
 
-from data_prep.importing import ImportOptions, ImportSummary, import_studies
+from data_prep.importing import ImportSummary, import_studies
 from data_prep.pictures import NO_FRONTAL, NOT_THERE, Job, Outcome, Task, shrink, write_pictures
+from data_prep.planning import ImportOptions
 from data_prep.source import SourcePicture, SourceStudy
 from data_prep.study import manifest_hash, read_studies
 from model.errors import ConfigError, DataError

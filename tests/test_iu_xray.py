@@ -10,8 +10,9 @@ import pytest
 from layouts import FINDINGS, IMPRESSION, kaggle, open_i, png, r2gen, uids
 from material import put
 
-from data_prep.importing import ImportOptions, import_studies
+from data_prep.importing import import_studies
 from data_prep.iu_xray import standard_split, studies
+from data_prep.planning import ImportOptions
 from data_prep.study import read_studies
 from model.errors import DataError
 
