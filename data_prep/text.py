@@ -124,11 +124,12 @@ def _find_unheaded(bodies: list[tuple[str, str]], said: dict[str, str]) -> None:
 
 HOLE = "\ue000"
 """One character of private use in place of a mark: no word, and no end of a sentence."""
-# With what is glued to the mark ("x-XXXX", "___-year-old") and a title before it: "Dr." would end
-# the sentence. A slash joins words of their own: "pneumonia/XXXX".
+# With what is glued to the mark ("x-XXXX", "___-year-old"), a "year old" behind it, and a title
+# before it: "Dr." would end the sentence. A slash joins words of their own: "pneumonia/XXXX".
 _MARK = re.compile(
     rf"(?:\b(?:Drs?|Mrs?|Ms|Prof)\.?\s+)?(?:\[\*\*.*?\*\*\]|[<\[](?!BR\b)[A-Z][A-Z _-]+\d*[>\]]|"
-    rf"(?<![\w'-])[\w'-]*?(?:X{{4,}}|_{{2,}}|{HOLE})[\w'-]*)",
+    rf"(?<![\w'-])[\w'-]*?(?:X{{4,}}|_{{2,}}|{HOLE})[\w'-]*)"
+    r"(?:\s*(?:years?|yrs?)[\s-]*olds?\b|\s*y\.?/?o\b\.?)?",
     re.DOTALL,
 )
 _SEVERAL = re.compile(rf"{HOLE}(?:\s*/\s*{HOLE})+")
@@ -158,16 +159,22 @@ _MENDING = tuple(
 )
 _BEGINNING = re.compile(rf"^(?:\d+[.)])?\W*{HOLE}")
 _WORD = re.compile(r"[^\W_]")
+_LETTER = re.compile(r"[^\W\d_]")
 _LAST_HEADING = re.compile(r"[^\W_][^:.;!?\ue000]*:")
 
 
-def without_marks(text: str) -> str:
+def without_marks(text: str, drop: bool = True) -> str:
     """The text without marks of de-identification, white space folded.
 
     Marks are the XXXX of Open-i, the ___ of MIMIC-CXR, [**...**] and <NAME> or [NAME]. A sentence
     that holds one is dropped, unless what is left of it asserts a finding (model/reader.py): then
     the mark alone is taken out, and the words and points that it leaves behind are mended. Headings
     with nothing left under them go too. A text without marks keeps all its sentences.
+
+    Args:
+        drop: False keeps what is left of every sentence, where that has a word. For requests and
+            comparisons, which a model is told but never writes: "___-year-old with cough" is worth
+            its cough.
     """
     text = fold(_SEVERAL.sub(HOLE, _MARK.sub(HOLE, text)))
     kept: list[str] = []
@@ -178,7 +185,7 @@ def without_marks(text: str) -> str:
         sentence = text[start:end]
         if HOLE in sentence:
             sentence = _mended(sentence)
-            if not read_findings(sentence):
+            if not (read_findings(sentence) if drop else _LETTER.search(sentence)):
                 continue
         kept += [heading, sentence] if heading else [sentence]
         heading = ""

@@ -209,6 +209,21 @@ def test_any_other_sentence_with_a_mark_goes(text):
     assert without_marks(f"Mild edema. {text} Clear apices.") == "Mild edema. Clear apices."
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    {
+        "___-year-old woman with cough.  // pneumonia?": "Woman with cough. // pneumonia?",
+        "___ year old man, fell on ___.": "Man, fell.",
+        "XXXX-year-old male with chest pain": "Male with chest pain",
+        "Chest radiograph dated ___.": "Chest radiograph.",
+        "___.": "",
+        "XXXX, XXXX 10": "",
+    }.items(),
+)
+def test_what_is_told_and_not_written_keeps_its_sentences(text, expected):
+    assert without_marks(text, drop=False) == expected
+
+
 def test_what_has_no_mark_stays():
     text = "1. No acute abnormality.\n2. Emphysema <BR> is <5 mm; T-spine: normal [sic]."
     assert without_marks(text) == fold(text)
@@ -231,10 +246,10 @@ texts = st.lists(st.tuples(pieces, st.sampled_from(["", " "])), max_size=25).map
 )
 
 
-@given(texts)
-def test_no_mark_is_ever_left(text):
-    assert not MARK.search(without_marks(text))
-    assert "\ue000" not in without_marks(text)
+@given(texts, st.booleans())
+def test_no_mark_is_ever_left(text, drop):
+    assert not MARK.search(without_marks(text, drop))
+    assert "\ue000" not in without_marks(text, drop)
 
 
 @given(texts)
