@@ -67,6 +67,7 @@ def answer(
             FlagAnswer(code=flag.code, message=flag.message, start=flag.start, end=flag.end)
             for flag in report.review
         ],
+        indication=report.indication,
         images=_images(report, radiographs),
         model=ModelAnswer(name=report.model.name, sha256=report.model.sha256),
         notice=notice,
@@ -80,6 +81,7 @@ def asked(found: Answer, notice: str, radiographs: Sequence[Radiograph] | None =
         text=found.text,
         said=found.said,
         drafts=found.drafts,
+        indication=found.indication,
         images=_images(found, radiographs),
         model=ModelAnswer(name=found.model.name, sha256=found.model.sha256),
         notice=notice,
@@ -141,14 +143,20 @@ def _images(report: Report | Answer, radiographs: Sequence[Radiograph] | None) -
             width=placement.width,
             height=placement.height,
             view=view,
+            prior=prior,
             rows=rows,
             columns=columns,
             extent=_extent(placement),
             concerns=[ConcernAnswer(code=c.code, message=c.message) for c in concerns],
             png=_base64(encode_picture(picture.pixels)) if picture is not None else None,
         )
-        for placement, view, concerns, picture in zip(
-            report.placements, report.views, report.concerns, pictures, strict=True
+        for placement, view, prior, concerns, picture in zip(
+            report.placements,
+            report.views,
+            report.priors,
+            report.concerns,
+            pictures,
+            strict=True,
         )
     ]
 

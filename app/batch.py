@@ -1,5 +1,6 @@
 """`crossray batch`: every study below a folder gets a report, and no bad file stops the others."""
 
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,20 +13,20 @@ from tqdm import tqdm
 
 from app.answers import answer, section_text
 from app.grouping import Source, find_files, read_source, relative_name
-from app.results import Record, Results, Unused
-from app.views import LATERAL, MAX_PICTURES, is_lateral
+from app.indications import match_indications, read_indications
+from app.results import Pictured, Record, Results, Unused
+from app.views import MAX_PICTURES, picture_name
 from app.writers import sheet
 from model.errors import (
     ConfigError,
     DataError,
     ImageError,
     NotARadiograph,
-    RefusedError,
     UnsupportedImage,
 )
 from model.image import Radiograph
 from model.isolation import read_image_isolated
-from model.report import Report, ReportGenerator
+from model.report import Exam, Report, ReportGenerator
 
 __all__ = ["Outcome", "Unread", "run_batch"]
 
@@ -60,6 +61,8 @@ class Outcome:
     flagged: int = 0
     """Of both, studies with something to check first."""
     unread: list[Unread] = field(default_factory=list)
+    unmatched: list[int] = field(default_factory=list)
+    """Rows of the indications that belong to no study, as a spreadsheet counts them."""
 
     @property
     def failed(self) -> bool:
@@ -69,13 +72,25 @@ class Outcome:
 @dataclass
 class _Study:
     key: str
-    sources: list[Source]
-    radiographs: list[Radiograph] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    """Copies of one file count once."""
+    names: list[str] = field(default_factory=list)
+    """Of all files, the copies too."""
+    indication: str = ""
+    pictures: list[tuple[Source, Radiograph]] = field(default_factory=list)
     unused: list[Unused] = field(default_factory=list)
 
     @property
     def sha256(self) -> tuple[str, ...]:
         return tuple(sorted(source.sha256 for source in self.sources))
+
+    @property
+    def indication_sha256(self) -> str:
+        return hashlib.sha256(self.indication.encode()).hexdigest() if self.indication else ""
+
+    @property
+    def exam(self) -> Exam:
+        return Exam([radiograph for _, radiograph in self.pictures], self.indication)
 
 
 def run_batch(
@@ -85,6 +100,7 @@ def run_batch(
     batch_size: int = 4,
     redo: bool = False,
     gate: bool = True,
+    indications: Path | None = None,
 ) -> Outcome:
     """Write a report for every study below a folder that has none yet.
 
@@ -92,17 +108,21 @@ def run_batch(
         batch_size: studies the model reads at once.
         redo: do again what is already there, and what another model wrote.
         gate: refuse what the gate refuses; else its reasons are listed as concerns.
+        indications: a CSV file, see app/indications.py.
 
     Returns:
         What was done; OUT/summary.csv tells the same, file by file.
 
     Raises:
-        DataError: the input folder is not there or holds no file.
-        ConfigError: the output folder cannot be used.
+        DataError: the input folder is not there or holds no file; the indications are wrong.
+        ConfigError: the output folder cannot be used; the model reads no indications.
         CrossRayError: the output could not be written; everything finished before is kept.
     """
     if out.resolve() == source.resolve():
         raise ConfigError("the output folder is the input folder: name another with -o")
+    if indications is not None and not generator.model.config.prompt_tokens:
+        raise ConfigError("this model was trained without indications: leave --indications out")
+    rows = read_indications(indications) if indications is not None else []
     paths, unlisted = find_files(source, without=out)
     if not paths and not unlisted:
         raise DataError(f"no file is below the input folder {str(source)!r}")
@@ -110,12 +130,15 @@ def run_batch(
     with results.opened(generator.identity, redo):
         outcome = Outcome(unread=[_unlisted(error, source) for error in unlisted])
         studies = _grouped(paths, source, outcome)
+        told, outcome.unmatched = match_indications(rows, ((s.key, s.names) for s in studies))
+        for study in studies:
+            study.indication = told.get(study.key, "")
         names = {s.sha256: s.name for study in studies for s in reversed(study.sources)}
         records = []
         for record, is_new in _records(generator, results, studies, batch_size, gate):
             records.append(record)
-            outcome.done += is_new and record.pictures > 0
-            outcome.kept += not is_new and record.pictures > 0
+            outcome.done += is_new and bool(record.pictures)
+            outcome.kept += not is_new and bool(record.pictures)
             outcome.concerned += bool(record.concerns)
             outcome.flagged += bool(record.review)
             outcome.unread += [Unread(names[f.sha256], f.status, f.reason) for f in record.unused]
@@ -139,7 +162,8 @@ def _grouped(paths: Sequence[Path], folder: Path, outcome: Outcome) -> list[_Stu
             reason = f"cannot be opened: {error.strerror}"
             outcome.unread.append(Unread(relative_name(path, folder), "failed", reason))
             continue
-        study = studies.setdefault(source.study, _Study(source.study, []))
+        study = studies.setdefault(source.study, _Study(source.study))
+        study.names.append(source.name)
         if source.sha256 not in study.sha256:
             study.sources.append(source)
     return list(studies.values())
@@ -155,14 +179,15 @@ def _records(
     """Each study's record, and whether this run made it."""
     missing = []
     for study in studies:
-        record = results.finished(study.key, study.sha256)
+        record = results.finished(study.key, study.sha256, study.indication_sha256)
         if record is None:
             missing.append(study)
         else:
             yield record, False
     with tqdm(total=len(missing), desc="Reporting", unit="study") as bar:
-        for batch in _batches(_decoded(missing, ahead=batch_size + DECODERS), batch_size):
-            reports = _reports(generator, [study for study in batch if study.radiographs], gate)
+        decoded = _decoded(generator, missing, ahead=batch_size + DECODERS)
+        for batch in _batches(decoded, batch_size):
+            reports = _reports(generator, [study for study in batch if study.pictures], gate)
             for study in batch:
                 yield _finish(generator, results, study, reports.get(study.key)), True
                 bar.update()
@@ -174,21 +199,21 @@ def _batches(studies: Iterable[_Study], size: int) -> Iterator[list[_Study]]:
         yield batch
 
 
-def _decoded(studies: Sequence[_Study], ahead: int) -> Iterator[_Study]:
+def _decoded(generator: ReportGenerator, studies: Sequence[_Study], ahead: int) -> Iterator[_Study]:
     """The studies with their pictures read, some ahead of the model but never all in memory."""
     waiting: deque[Future[_Study]] = deque()
     with ThreadPoolExecutor(DECODERS) as pool:
         for study in studies:
-            waiting.append(pool.submit(_decode, study))
+            waiting.append(pool.submit(_decode, generator, study))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _decode(study: _Study) -> _Study:
+def _decode(generator: ReportGenerator, study: _Study) -> _Study:
     for source in study.sources:
-        if len(study.radiographs) == MAX_PICTURES:
+        if len(study.pictures) == MAX_PICTURES:
             study.unused.append(Unused(source.sha256, "skipped", TOO_MANY))
             continue
         try:
@@ -200,10 +225,11 @@ def _decode(study: _Study) -> _Study:
             # other studies.
             study.unused.append(_fault(source, error))
         else:
-            if is_lateral(radiograph):
-                study.unused.append(Unused(source.sha256, "skipped", LATERAL))
+            if reason := generator.why_unread(radiograph.view):
+                study.unused.append(Unused(source.sha256, "skipped", reason))
             else:
-                study.radiographs.append(radiograph)
+                study.pictures.append((source, radiograph))
+    study.pictures.sort(key=lambda picture: picture[1].view == "LATERAL")
     return study
 
 
@@ -219,7 +245,7 @@ def _give_up(study: _Study, error: Exception) -> None:
     """List every file that the report would have been made from as failed."""
     listed = {file.sha256 for file in study.unused}
     left = [source for source in study.sources if source.sha256 not in listed]
-    if isinstance(error, RefusedError):
+    if isinstance(error, DataError):
         study.unused += [Unused(source.sha256, "failed", str(error)) for source in left]
     else:
         study.unused += [_fault(source, error) for source in left]
@@ -237,7 +263,7 @@ def _reports(
     if not studies:
         return {}
     try:
-        reports = generator.reports([study.radiographs for study in studies], gate=gate)
+        reports = generator.reports([study.exam for study in studies], gate=gate)
         return {study.key: report for study, report in zip(studies, reports, strict=True)}
     except Exception as error:
         if len(studies) > 1:
@@ -255,7 +281,7 @@ def _finish(
     if report is not None:
         try:
             told = answer(report, generator.notice)
-            drawn = sheet(report, study.radiographs)
+            drawn = sheet(report, study.exam.shown)
             files = {"report.json": told.model_dump_json(indent=1).encode(), "heatmaps.png": drawn}
         except Exception as error:
             _give_up(study, error)
@@ -263,7 +289,8 @@ def _finish(
     record = Record(
         study=study.key,
         sha256=study.sha256,
-        pictures=len(study.radiographs) if report else 0,
+        indication=study.indication_sha256,
+        pictures=tuple(Pictured(s.sha256, r.view) for s, r in study.pictures) if report else (),
         findings=section_text(report, "findings") if report else "",
         impression=section_text(report, "impression") if report else "",
         concerns=_concerns(report) if report else (),
@@ -271,7 +298,7 @@ def _finish(
         unused=tuple(study.unused),
     )
     results.write(record, files)
-    study.radiographs = []
+    study.pictures = []
     return record
 
 
@@ -291,18 +318,17 @@ def _rows(
     records: Sequence[Record], studies: Sequence[_Study], outcome: Outcome, model: str
 ) -> Iterator[dict[str, object]]:
     """summary.csv: the studies with a report, then the files without."""
-    sources = {study.key: study.sources for study in studies}
+    names = {study.key: {s.sha256: s.name for s in study.sources} for study in studies}
     keys = {s.name: study.key for study in studies for s in study.sources}
     for record in records:
         if not record.pictures:
             continue
-        unused = {file.sha256 for file in record.unused}
-        used = [s.name for s in sources[record.study] if s.sha256 not in unused]
         yield {
             "study": record.study,
             "status": "done",
-            "sources": "\n".join(used),
-            "pictures": record.pictures,
+            "sources": "\n".join(names[record.study][file.sha256] for file in record.pictures),
+            "pictures": len(record.pictures),
+            "views": "\n".join(picture_name(file.view, False) for file in record.pictures),
             "findings": record.findings,
             "impression": record.impression,
             "concerns": "\n".join(record.concerns),

@@ -8,6 +8,7 @@ import typer
 from model.errors import CrossRayError
 
 if TYPE_CHECKING:
+    from model.exam import Exam
     from model.image import Radiograph
 
 __all__ = ["ModelOption", "ask", "batch", "report", "serve"]
@@ -22,7 +23,33 @@ ModelOption = Annotated[
 ]
 FilesArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE...", help="DICOM, PNG or JPEG; frontal pictures of one study."),
+    typer.Argument(metavar="FILE...", help="DICOM, PNG or JPEG; pictures of one study."),
+]
+LateralOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--lateral",
+        metavar="FILE",
+        help="A picture of the study that is a lateral view and does not say so, as PNG and JPEG "
+        "cannot; may be repeated. For a model that reads lateral views.",
+    ),
+]
+PriorOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--prior",
+        metavar="FILE",
+        help="A frontal picture of an earlier study of the same patient; may be repeated. For a "
+        "model that reads those.",
+    ),
+]
+IndicationOption = Annotated[
+    str,
+    typer.Option(
+        "--indication",
+        metavar="TEXT",
+        help="Why the pictures were taken. For a model that reads indications.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's answer instead of text.")]
 GateOption = Annotated[
@@ -36,6 +63,9 @@ GateOption = Annotated[
 
 def report(
     files: FilesArgument,
+    laterals: LateralOption = None,
+    priors: PriorOption = None,
+    indication: IndicationOption = "",
     as_json: JsonOption = False,
     heatmaps: Annotated[
         Path | None,
@@ -53,10 +83,10 @@ def report(
 ) -> None:
     """Write a draft report for one study.
 
-    Several FILEs are pictures of the same study and give one report. The model reads frontal
-    views: a lateral one is refused, and so is what is no chest radiograph. Words that the picture
-    made likelier bear marks, what a reader should check comes first, and the least sure words are
-    listed.
+    Several FILEs are pictures of the same study and give one report. A view that the model was not
+    trained on is refused, and so is what is no chest radiograph: the embedded model reads frontal
+    views. Words that the picture made likelier bear marks, what a reader should check comes first,
+    and the least sure words are listed.
     """
     from app.answers import answer
     from app.terminal import report_text
@@ -66,13 +96,13 @@ def report(
 
     if heatmaps is not None:
         _refuse_earlier_overlays(heatmaps)
-    radiographs = _radiographs(files)
+    exam = _exam(files, laterals, priors, indication)
     generator = ReportGenerator.load(model)
     options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
-    [written] = generator.reports([radiographs], options, gate=not no_gate)
+    [written] = generator.reports([exam], options, gate=not no_gate)
     if heatmaps is not None:
-        pictures = [("000_report.png", sheet(written, radiographs))]
-        pictures += word_overlays(written, radiographs)
+        pictures = [("000_report.png", sheet(written, exam.shown))]
+        pictures += word_overlays(written, exam.shown)
         _write_files(heatmaps, pictures)
         typer.echo(f"{len(pictures)} overlays written to {heatmaps}", err=True)
     if as_json:
@@ -86,6 +116,9 @@ def ask(
     phrase: Annotated[
         str, typer.Argument(metavar="PHRASE", help='A finding, such as "is there a fracture?".')
     ],
+    laterals: LateralOption = None,
+    priors: PriorOption = None,
+    indication: IndicationOption = "",
     as_json: JsonOption = False,
     model: ModelOption = None,
     no_gate: GateOption = False,
@@ -98,9 +131,9 @@ def ask(
     from app.terminal import asked_text
     from model.report import ReportGenerator
 
-    radiographs = _radiographs(files)
+    exam = _exam(files, laterals, priors, indication)
     generator = ReportGenerator.load(model)
-    found = generator.ask(radiographs, phrase, gate=not no_gate)
+    found = generator.ask(exam, phrase, gate=not no_gate)
     if as_json:
         typer.echo(asked(found, generator.notice).model_dump_json())
     else:
@@ -120,21 +153,35 @@ def batch(
         bool, typer.Option("--redo", help="Do again what is there, or what another model wrote.")
     ] = False,
     no_gate: GateOption = False,
+    indications: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV file with the columns study (StudyInstanceUID, or the path of a file or "
+            "folder below IN) and indication. For a model that reads indications.",
+        ),
+    ] = None,
 ) -> None:
     """Report on every study below a folder.
 
     DICOM files are grouped by study, whatever they are called; a PNG or JPEG is a study of its own.
-    OUT gets summary.csv and, for each study, report.json and heatmaps.png. What is no frontal
-    radiograph is skipped, with the reason. A file that should be an image and cannot be read, or
-    that the gate refuses, is listed at the end, and the exit status is then 3. Run again, it does
-    only what is missing.
+    OUT gets summary.csv and, for each study, report.json and heatmaps.png. What is no radiograph of
+    a view that the model reads is skipped, with the reason. A file that should be an image and
+    cannot be read, or that the gate refuses, is listed at the end, and the exit status is then 3.
+    Run again, it does only what is missing.
     """
     from app.batch import run_batch
     from app.terminal import batch_text
     from model.report import ReportGenerator
 
     outcome = run_batch(
-        ReportGenerator.load(model), source, out, batch_size, redo, gate=not no_gate
+        ReportGenerator.load(model),
+        source,
+        out,
+        batch_size,
+        redo,
+        gate=not no_gate,
+        indications=indications,
     )
     typer.echo(batch_text(outcome, out), err=True)
     if outcome.failed:
@@ -182,11 +229,21 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _radiographs(files: list[Path]) -> "list[Radiograph]":
-    from app.views import frontal
+def _exam(
+    files: list[Path], laterals: list[Path] | None, priors: list[Path] | None, indication: str
+) -> "Exam":
+    from model.exam import Exam
+
+    own = [_read(path) for path in files]
+    own += [_read(path, "LATERAL") for path in laterals or []]
+    return Exam(own, indication, [_read(path) for path in priors or []])
+
+
+def _read(path: Path, stated: str = "") -> "Radiograph":
+    from app.views import with_view
     from model.isolation import read_image_isolated
 
-    return [frontal(read_image_isolated(_existing(path))) for path in files]
+    return with_view(read_image_isolated(_existing(path)), stated)
 
 
 def _write_files(folder: Path, files: list[tuple[str, bytes]]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from model.errors import DataError
 from model.header import HEAD_BYTES, header_values
 
-__all__ = ["Source", "find_files", "read_source", "relative_name"]
+__all__ = ["Source", "find_files", "read_source", "relative_name", "study_of"]
 
 STUDY_UID = "StudyInstanceUID"
 KEY_LETTERS = 16
@@ -73,8 +73,17 @@ def read_source(path: Path, folder: Path) -> Source:
         path=path,
         name=relative_name(path, folder),
         sha256=digest.hexdigest(),
-        study=hashlib.sha256(identity.encode()).hexdigest()[:KEY_LETTERS],
+        study=_key(identity),
     )
+
+
+def study_of(uid: str) -> str:
+    """`Source.study` of the files with this StudyInstanceUID."""
+    return _key(f"study {uid}")
+
+
+def _key(identity: str) -> str:
+    return hashlib.sha256(identity.encode()).hexdigest()[:KEY_LETTERS]
 
 
 def relative_name(path: Path, folder: Path) -> str:

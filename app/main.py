@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, File, Form, Query, Request, Response, UploadFile
 from fastapi.staticfiles import StaticFiles
@@ -16,8 +16,9 @@ from starlette.types import Scope
 from app.middleware import BodyLimit, Border
 from app.problems import TooManyFiles, add_problem_handlers, documented
 from app.schemas import AskAnswer, ModelDescription, ReportAnswer, Status
-from app.service import Service
+from app.service import Sent, Service
 from app.settings import Settings
+from model.errors import DataError
 from model.report import ReportGenerator
 
 __all__ = ["STATIC", "create_app"]
@@ -25,6 +26,8 @@ __all__ = ["STATIC", "create_app"]
 STATIC = Path(__file__).parent / "static"
 MAX_PHRASE = 200
 """Letters of a question; the decoder reads no more than a report's tokens."""
+MAX_INDICATION = 1000
+"""Letters of an indication; how many tokens a model reads is its own, `prompt_tokens`."""
 
 
 def _service(request: Request) -> Service:
@@ -34,20 +37,49 @@ def _service(request: Request) -> Service:
 ServiceHere = Annotated[Service, Depends(_service)]
 
 
-def _uploads(
+def _sent(
     files: Annotated[
         list[UploadFile],
-        File(description="the frontal pictures of one study: DICOM, PNG or JPEG, one or more"),
+        File(description="the pictures of one study: DICOM, PNG or JPEG, one or more"),
+    ],
+    priors: Annotated[
+        list[UploadFile],
+        File(
+            default_factory=list,
+            description="frontal pictures of an earlier study of the same patient",
+        ),
+    ],
+    views: Annotated[
+        list[Literal["PA", "AP", "LATERAL", ""]],
+        Form(
+            default_factory=list,
+            description="one for each of files, in their order: its view, or empty for what the "
+            "file says. PNG and JPEG cannot say it; what says nothing is read as frontal. A DICOM "
+            "header that says another view is an error",
+        ),
     ],
     service: ServiceHere,
-) -> list[UploadFile]:
-    allowed = service.settings.max_files
-    if len(files) > allowed:
-        raise TooManyFiles(f"{len(files)} files in one study: at most {allowed} are allowed")
-    return files
+    indication: Annotated[
+        str,
+        Form(
+            max_length=MAX_INDICATION,
+            description="why the pictures were taken, in the words of the request; nothing of it "
+            "is logged",
+        ),
+    ] = "",
+) -> Sent:
+    allowed, count = service.settings.max_files, len(files) + len(priors)
+    if count > allowed:
+        raise TooManyFiles(f"{count} files in one study: at most {allowed} are allowed")
+    if views and len(views) != len(files):
+        raise DataError(
+            f"{len(views)} views for {len(files)} files: give one for each file, empty where it "
+            "says its own, or none at all"
+        )
+    return Sent([f.file for f in files], views, [p.file for p in priors], indication)
 
 
-Uploads = Annotated[list[UploadFile], Depends(_uploads)]
+Study = Annotated[Sent, Depends(_sent)]
 WithPixels = Annotated[
     bool, Query(description="fill images[].png, so that the pictures can be shown")
 ]
@@ -77,11 +109,12 @@ health = APIRouter(tags=["health"])
     summary="Write a draft report for one study",
 )
 def create_report(
-    files: Uploads, service: ServiceHere, pixels: WithPixels = False, gate: WithGate = True
+    study: Study, service: ServiceHere, pixels: WithPixels = False, gate: WithGate = True
 ) -> ReportAnswer:
-    """All files together are the frontal pictures of one study. Nothing of them is kept."""
+    """All files together are one study. Which views are read, and whether an indication is, the
+    model decides: GET /v1/model. Nothing of what is sent is kept."""
     with service.place():
-        return service.report([upload.file for upload in files], pixels, gate)
+        return service.report(study, pixels, gate)
 
 
 @reports.post(
@@ -91,7 +124,7 @@ def create_report(
     summary="Ask the pictures of one study for a phrase that its report need not hold",
 )
 def create_question(
-    files: Uploads,
+    study: Study,
     phrase: Phrase,
     service: ServiceHere,
     pixels: WithPixels = False,
@@ -99,7 +132,7 @@ def create_question(
 ) -> AskAnswer:
     """How probable the phrase is on these pictures, and where. Nothing is kept."""
     with service.place():
-        return service.ask([upload.file for upload in files], phrase, pixels, gate)
+        return service.ask(study, phrase, pixels, gate)
 
 
 @reports.get("/model", responses=documented(503), summary="The model reports are written by")

@@ -23,7 +23,7 @@ from pathlib import Path
 from model.checkpoint import ModelIdentity
 from model.errors import ConfigError, CrossRayError
 
-__all__ = ["Record", "Results", "Unused"]
+__all__ = ["Pictured", "Record", "Results", "Unused"]
 
 COLUMNS = (
     "study",
@@ -31,6 +31,7 @@ COLUMNS = (
     "sources",
     "reason",
     "pictures",
+    "views",
     "findings",
     "impression",
     "concerns",
@@ -42,12 +43,22 @@ PARTIAL = ".partial-"
 
 
 @dataclass(frozen=True)
+class Pictured:
+    """A file that a report was made from."""
+
+    sha256: str
+    view: str | None
+    """"PA", "AP", "LATERAL" or None where it does not say."""
+
+
+@dataclass(frozen=True)
 class Unused:
     """A file that no report was made from."""
 
     sha256: str
     status: str
-    """"skipped": it is no frontal radiograph. "failed": it should be one, and cannot be read."""
+    """"skipped": it is no radiograph of a view that the model reads. "failed": it should be one,
+    and cannot be read."""
     reason: str
 
 
@@ -58,8 +69,10 @@ class Record:
     study: str
     sha256: tuple[str, ...]
     """Of every file of the study, sorted."""
-    pictures: int = 0
-    """How many the report was made from; 0 where there is no report."""
+    indication: str
+    """SHA-256 of the indication that was given; empty where none was."""
+    pictures: tuple[Pictured, ...] = ()
+    """What the report was made from, in its order; none where there is no report."""
     findings: str = ""
     impression: str = ""
     concerns: tuple[str, ...] = ()
@@ -107,19 +120,24 @@ class Results:
                 self._settle(model, redo)
             yield
 
-    def finished(self, study: str, sha256: tuple[str, ...]) -> Record | None:
-        """A study's record where nothing is left to do for exactly these files."""
+    def finished(self, study: str, sha256: tuple[str, ...], indication: str) -> Record | None:
+        """A study's record where nothing is left to do for exactly these files.
+
+        Args:
+            sha256, indication: as in Record.
+        """
         path = self._records / f"{study}.json"
         if not path.is_file():
             return None
         try:
             fields = json.loads(path.read_text("utf-8"))
             unused = tuple(Unused(**file) for file in fields.pop("unused"))
+            pictures = tuple(Pictured(**file) for file in fields.pop("pictures"))
             lists = {name: tuple(fields[name]) for name in LISTS}
-            record = Record(**{**fields, **lists, "unused": unused})
+            record = Record(**{**fields, **lists, "pictures": pictures, "unused": unused})
         except (KeyError, TypeError, ValueError):
             return None  # not a record of this version: the study is done again
-        if record.sha256 != sha256 or record.failed:
+        if (record.sha256, record.indication) != (sha256, indication) or record.failed:
             return None
         if record.pictures and not (self._studies / study / "report.json").is_file():
             return None

@@ -126,6 +126,7 @@ class ImageAnswer(Answer):
     width: int = Field(description="columns of the picture as stored")
     height: int = Field(description="rows of the picture as stored")
     view: str | None = Field(description='"PA", "AP", "LATERAL", or null where unknown')
+    prior: bool = Field(description="of an earlier study; these come after the study's own")
     rows: int = Field(description="rows of patches")
     columns: int = Field(description="columns of patches")
     extent: ExtentAnswer
@@ -151,6 +152,7 @@ class ReportAnswer(Answer):
     sentences: list[SpanAnswer]
     findings: list[FindingAnswer] = Field(description="what the report asserts, in its order")
     review: list[FlagAnswer] = Field(description="what to check first; empty where nothing is odd")
+    indication: str = Field(description="as it was given; empty where none was")
     images: list[ImageAnswer]
     model: ModelAnswer
     notice: str
@@ -165,6 +167,7 @@ class AskAnswer(Grounded):
     text: str = Field(description="a sentence that says it: of a draft, or made where none does")
     said: int = Field(description="how many of the drafts the model wrote of these pictures say it")
     drafts: int
+    indication: str = Field(description="as it was given; empty where none was")
     images: list[ImageAnswer]
     model: ModelAnswer
     notice: str
@@ -178,6 +181,11 @@ class ModelDescription(Answer):
     rows: int = Field(description="rows of patches per picture")
     columns: int = Field(description="columns of patches per picture")
     image_size: int = Field(description="side of the square a picture is scaled into, in pixels")
+    views: list[str] = Field(
+        description='what it reads: "frontal", and where trained so "lateral" and "prior", a '
+        "frontal picture of an earlier study"
+    )
+    prompt_tokens: int = Field(description="longest indication in tokens; 0: it reads none")
     notice: str
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import torch
@@ -18,15 +19,28 @@ from app.middleware import Metrics
 from app.problems import Busy, NotReady, kind_of
 from app.schemas import AskAnswer, ModelDescription, ReportAnswer
 from app.settings import Settings
-from app.views import frontal
-from model.errors import ImageError
+from app.views import with_view
+from model.errors import DataError, ImageError, NotARadiograph
 from model.image import Radiograph
 from model.isolation import read_image_isolated
-from model.report import ReportGenerator
+from model.report import Exam, ReportGenerator
 
-__all__ = ["Service"]
+__all__ = ["Sent", "Service"]
 
 log = logging.getLogger("crossray.service")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One study as it came in."""
+
+    files: Sequence[BinaryIO]
+    """The study's own pictures."""
+    views: Sequence[str] = ()
+    """Per file what its sender says: "PA", "AP", "LATERAL", or empty; or nothing of any."""
+    priors: Sequence[BinaryIO] = ()
+    """Frontal pictures of an earlier study."""
+    indication: str = ""
 
 
 class Service:
@@ -77,6 +91,8 @@ class Service:
             rows=rows,
             columns=columns,
             image_size=generator.model.config.image_size,
+            views=generator.model.config.views,
+            prompt_tokens=generator.model.config.prompt_tokens,
             notice=generator.notice,
         )
 
@@ -96,7 +112,7 @@ class Service:
         finally:
             self._places.release()
 
-    def report(self, files: Sequence[BinaryIO], pixels: bool, gate: bool = True) -> ReportAnswer:
+    def report(self, sent: Sent, pixels: bool, gate: bool = True) -> ReportAnswer:
         """One study read, reported on and put into the answer's words, when its turn comes.
 
         Args:
@@ -105,19 +121,20 @@ class Service:
 
         Raises:
             NotReady: the model is not loaded yet.
-            ImageError: of the first file that is no frontal radiograph, saying which it is.
+            ImageError: of the first file that is no radiograph of a view the model reads, saying
+                which it is.
             RefusedError: the gate refuses a picture.
+            DataError: a file says another view than its sender; an indication that is too long or
+                that the model does not read.
         """
         generator = self.generator
         with self._turn:
-            radiographs = self._read(files)
+            exam = self._read(sent)
             with self.metrics.generate_seconds.time():
-                [written] = generator.reports([radiographs], gate=gate)
-            return answer(written, generator.notice, radiographs if pixels else None)
+                [written] = generator.reports([exam], gate=gate)
+            return answer(written, generator.notice, exam.shown if pixels else None)
 
-    def ask(
-        self, files: Sequence[BinaryIO], phrase: str, pixels: bool, gate: bool = True
-    ) -> AskAnswer:
+    def ask(self, sent: Sent, phrase: str, pixels: bool, gate: bool = True) -> AskAnswer:
         """What a phrase is worth on one study; Args and Raises as for `report`, and:
 
         Raises:
@@ -125,18 +142,32 @@ class Service:
         """
         generator = self.generator
         with self._turn:
-            radiographs = self._read(files)
+            exam = self._read(sent)
             with self.metrics.ask_seconds.time():
-                found = generator.ask(radiographs, phrase, gate=gate)
-            return asked(found, generator.notice, radiographs if pixels else None)
+                found = generator.ask(exam, phrase, gate=gate)
+            return asked(found, generator.notice, exam.shown if pixels else None)
 
-    def _read(self, files: Sequence[BinaryIO]) -> list[Radiograph]:
-        return [self._read_one(file, place) for place, file in enumerate(files, 1)]
+    def _read(self, sent: Sent) -> Exam:
+        views = sent.views or [""] * len(sent.files)
+        both = enumerate(zip(sent.files, views, strict=True), 1)
+        own = [self._read_one(file, f"file {place}", view) for place, (file, view) in both]
+        priors = [
+            self._read_one(file, f"prior {place}", prior=True)
+            for place, file in enumerate(sent.priors, 1)
+        ]
+        return Exam(own, sent.indication, priors)
 
-    def _read_one(self, file: BinaryIO, place: int) -> Radiograph:
+    def _read_one(
+        self, file: BinaryIO, name: str, stated: str = "", prior: bool = False
+    ) -> Radiograph:
         try:
             with self.metrics.decode_seconds.time():
-                return frontal(read_image_isolated(file.read(), self.settings.isolation))
-        except ImageError as error:
-            self.metrics.decode_failures.labels(kind_of(error).name).inc()
-            raise type(error)(f"file {place}: {error}") from error
+                read = read_image_isolated(file.read(), self.settings.isolation)
+            radiograph = with_view(read, stated)
+            if reason := self.generator.why_unread(radiograph.view, prior):
+                raise NotARadiograph(reason)
+        except (ImageError, DataError) as error:
+            if isinstance(error, ImageError):
+                self.metrics.decode_failures.labels(kind_of(error).name).inc()
+            raise type(error)(f"{name}: {error}") from error
+        return radiograph

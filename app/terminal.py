@@ -6,6 +6,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from app.views import picture_name
+
 if TYPE_CHECKING:
     from app.batch import Outcome
     from model.gate import Concern
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["asked_text", "batch_text", "report_text", "times_as_likely"]
 
 SKIPPED_SHOWN = 20
+ROWS_SHOWN = 20
 UNSURE = 0.5
 HARDLY = 1.5
 MARKS = ((5.0, "**"), (HARDLY, "*"))
@@ -27,7 +30,7 @@ LEGEND = (
 
 def report_text(report: "Report", notice: str) -> str:
     """A report with its marks, what to check first, and what it was made by."""
-    lines = _concerns(report.concerns)
+    lines = [*_given(report), *_concerns(report.concerns)]
     if report.review:
         lines.append("Check first")
         for flag in report.review:
@@ -62,7 +65,7 @@ def asked_text(found: "Answer", notice: str) -> str:
         f"Probability {found.probability:.2f}: {found.said} of {found.drafts} drafts say it. "
         f"{times_as_likely(found.evidence)} {place}"
     )
-    lines = [*_concerns(found.concerns), found.phrase, *_wrapped(told), ""]
+    lines = [*_given(found), *_concerns(found.concerns), found.phrase, *_wrapped(told), ""]
     return "\n".join([*lines, *_source(found, notice)])
 
 
@@ -74,6 +77,13 @@ def batch_text(outcome: "Outcome", out: Path) -> str:
     if len(skipped) > SKIPPED_SHOWN:
         lines.append(f"skipped  {len(skipped) - SKIPPED_SHOWN} more files, see summary.csv")
     lines += [f"FAILED   {file.name}: {file.reason}" for file in failed]
+    if outcome.unmatched:
+        rows = ", ".join(map(str, outcome.unmatched[:ROWS_SHOWN]))
+        more = len(outcome.unmatched) - ROWS_SHOWN
+        lines.append(
+            f"rows of the indications that belong to no study: {rows}"
+            + (f" and {more} more" if more > 0 else "")
+        )
     if outcome.concerned or outcome.flagged:
         lines.append(
             f"{outcome.concerned} studies with a concern about a picture, {outcome.flagged} with "
@@ -104,6 +114,18 @@ def _marked(report: "Report", start: int, end: int) -> str:
             parts += [report.text[at : word.end], next(least, "")]
             at = word.end
     return "".join([*parts, report.text[at:end]])
+
+
+def _given(made: "Report | Answer") -> list[str]:
+    """The pictures by their numbers, where there are several, and the indication."""
+    lines = []
+    if len(made.views) > 1:
+        both = zip(made.views, made.priors, strict=True)
+        names = [f"{number} {picture_name(*one)}" for number, one in enumerate(both, 1)]
+        lines += ["Pictures", *_wrapped(", ".join(names)), ""]
+    if made.indication:
+        lines += ["Indication", *_wrapped(made.indication), ""]
+    return lines
 
 
 def _concerns(concerns: "Sequence[Sequence[Concern]]") -> list[str]:

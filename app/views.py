@@ -1,26 +1,42 @@
-"""Which pictures a report is made from: the one rule of service, batch and command line."""
+"""What a sender says of a study's pictures beside them, and what a picture is called.
 
-from model.errors import NotARadiograph
+Which views are read is the loaded checkpoint's matter: `ReportGenerator.why_unread`.
+"""
+
+from dataclasses import replace
+
+from model.errors import DataError
 from model.image import Radiograph
 
-__all__ = ["LATERAL", "MAX_PICTURES", "frontal", "is_lateral"]
+__all__ = ["MAX_PICTURES", "picture_name", "with_view"]
 
 MAX_PICTURES = 8
-"""Pictures of one study; each of the largest takes 144 MB of memory once it is decoded."""
-LATERAL = "lateral view: the model reads frontal views"
+"""Pictures of one study, earlier ones among them; each of the largest takes 144 MB of memory once
+it is decoded."""
 
 
-def is_lateral(radiograph: Radiograph) -> bool:
-    """Whether a picture says that it is a lateral view; one that says nothing is taken."""
-    return radiograph.view == "LATERAL"
+def with_view(radiograph: Radiograph, stated: str) -> Radiograph:
+    """The picture with the view that its sender states, where the file does not say.
 
-
-def frontal(radiograph: Radiograph) -> Radiograph:
-    """The picture itself.
+    Args:
+        stated: "PA", "AP", "LATERAL", or empty where the sender says nothing.
 
     Raises:
-        NotARadiograph: it is a lateral view. None is dropped silently: who sent it must know.
+        DataError: the file says another view.
     """
-    if is_lateral(radiograph):
-        raise NotARadiograph(f"{LATERAL}; send the frontal picture")
+    if radiograph.view is None:
+        return replace(radiograph, view=stated or None)
+    if stated not in ("", radiograph.view):
+        raise DataError(
+            f"its header says {radiograph.view} and its sender {stated}: state no view where the "
+            "file says it, or correct the header"
+        )
     return radiograph
+
+
+def picture_name(view: str | None, prior: bool) -> str:
+    """What people call a picture: "PA", "lateral", "prior (AP)", "view not stated"."""
+    name = "lateral" if view == "LATERAL" else view
+    if prior:
+        return f"prior ({name})" if name else "prior"
+    return name or "view not stated"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from app.answers import gray, png
+from app.views import picture_name
 from model.drawing import LINE_HEIGHT, blend, colours, tiled, write
 from model.geometry import Letterbox
 from model.image import Radiograph
@@ -30,11 +31,13 @@ def overlay(
     heatmap: np.ndarray,
     top: float,
     caption: str,
+    names: Sequence[str],
 ) -> np.ndarray:
     """A study's pictures side by side under one map.
 
     Args:
         heatmap: (pictures, rows, columns), shares of attention.
+        names: of the pictures, each written above its own.
         top: the share in a patch where the colour scale ends.
         caption: written above; what is not ASCII is drawn as a question mark.
 
@@ -45,9 +48,10 @@ def overlay(
         _panel(radiograph.pixels, placement, shares, top)
         for radiograph, placement, shares in zip(radiographs, placements, heatmap, strict=True)
     ]
-    gap = np.zeros((PANEL_HEIGHT, MARGIN, 3), np.uint8)
-    spaced = [part for panel in panels for part in (panel, gap)]
-    row = np.hstack([*spaced, _colour_bar(top)])
+    named = [_named(panel, name) for panel, name in zip(panels, names, strict=True)]
+    gap = np.zeros((LINE_HEIGHT + PANEL_HEIGHT, MARGIN, 3), np.uint8)
+    spaced = [part for panel in named for part in (panel, gap)]
+    row = np.hstack([*spaced, _named(_colour_bar(top), "")])
     return np.vstack([_caption(caption, row.shape[1]), row])
 
 
@@ -58,10 +62,11 @@ def word_overlays(report: Report, radiographs: Sequence[Radiograph]) -> Iterator
     """
     grounded = [(n, w) for n, w in enumerate(report.words, 1) if w.state == "grounded"]
     top = max((float(word.heatmap.max()) for _, word in grounded), default=1.0)
+    names = _names(report)
     for number, word in grounded:
         stem = re.sub(r"[^a-z0-9-]+", "_", word.text.lower()).strip("_")[:40]
         caption = f"{word.text}  (probability {word.probability:.2f}, evidence {word.evidence:.1f})"
-        picture = overlay(radiographs, report.placements, word.heatmap, top, caption)
+        picture = overlay(radiographs, report.placements, word.heatmap, top, caption, names)
         yield f"{number:03d}_{stem or 'word'}.png", png(picture)
 
 
@@ -75,8 +80,22 @@ def sheet(report: Report, radiographs: Sequence[Radiograph]) -> bytes:
         maps = [("No word of the report has a place on the picture", nowhere)]
     maps += [(s.text, s.heatmap) for s in report.sentences if s.state == "grounded"]
     top = max(float(heatmap.max()) for _, heatmap in maps) or 1.0
-    tiles = [overlay(radiographs, report.placements, shares, top, text) for text, shares in maps]
+    names = _names(report)
+    tiles = [
+        overlay(radiographs, report.placements, shares, top, text, names) for text, shares in maps
+    ]
     return png(tiled(tiles, across=3 if len(radiographs) == 1 else 1))
+
+
+def _names(report: Report) -> list[str]:
+    return [picture_name(*both) for both in zip(report.views, report.priors, strict=True)]
+
+
+def _named(panel: np.ndarray, name: str) -> np.ndarray:
+    """The panel below a line with its picture's name."""
+    strip = np.zeros((LINE_HEIGHT, panel.shape[1], 3), np.uint8)
+    write(strip, name, 0, LINE_HEIGHT - 5)
+    return np.vstack([strip, panel])
 
 
 def _panel(pixels: np.ndarray, placement: Letterbox, shares: np.ndarray, top: float) -> np.ndarray:

@@ -233,8 +233,9 @@ def _concerns(seen: Probabilities, limits: dict[str, float]) -> tuple[Concern, .
         return (
             _warning(
                 "lateral",
-                f"This looks like a lateral view ({measured('lateral')}), and only frontal views "
-                "were trained on: choose the frontal one.",
+                f"This looks like a lateral view ({measured('lateral')}) and was read as a frontal "
+                "one: choose the frontal one, or say that it is a lateral to a model that reads "
+                "those.",
             ),
         )
     if score["cropped"] > limits["cropped"]:

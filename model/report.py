@@ -178,6 +178,22 @@ class ReportGenerator:
         """What every reader of this checkpoint's reports must be told."""
         return self.model.config.notice or NOTICE
 
+    def why_unread(self, view: str | None, prior: bool = False) -> str | None:
+        """Why the model cannot read a picture of this view; None where it was trained to.
+
+        Args:
+            view: "PA", "AP", "LATERAL" or None, which counts as frontal.
+            prior: it is of an earlier study.
+        """
+        known = self.model.config.views
+        kind = VIEWS[kind_of(view, prior)]
+        if kind not in known:
+            what = "picture of an earlier study" if prior else f"{kind} view"
+            return f"{what}: this model reads {' and '.join(known)} views; send those"
+        if prior and view == "LATERAL":
+            return "lateral view of an earlier study: of those, frontal views are read; send that"
+        return None
+
     def __call__(
         self,
         exam: Exam | Radiograph | Sequence[Radiograph],
@@ -266,20 +282,17 @@ class ReportGenerator:
             [place.apply(picture.pixels) for picture, place in zip(exam.shown, places, strict=True)]
             for exam, places in zip(exams, placements, strict=True)
         ]
-        prompts = [self.tokenizer.encode(exam.indication.strip()).ids for exam in exams]
+        prompts = [self.tokenizer.encode(" ".join(exam.indication.split())).ids for exam in exams]
         return encode_studies(self.model, pixels, kinds, prompts)
 
     def _kinds(self, exam: Exam) -> list[int]:
         """What each picture is, a place in VIEWS, if the model was trained to read such."""
-        known = self.model.config.views
-        kinds = [kind_of(picture.view, prior=False) for picture in exam.pictures]
-        kinds += [kind_of(picture.view, prior=True) for picture in exam.priors]
-        for kind in kinds:
-            if VIEWS[kind] not in known:
-                raise NotARadiograph(
-                    f"{VIEWS[kind]} view: this model reads {' and '.join(known)} views; send those"
-                )
-        return kinds
+        both = list(zip(exam.shown, exam.prior, strict=True))
+        for number, (picture, prior) in enumerate(both, 1):
+            if reason := self.why_unread(picture.view, prior):
+                which = f"picture {number}: " if len(both) > 1 else ""
+                raise NotARadiograph(f"{which}{reason}")
+        return [kind_of(picture.view, prior) for picture, prior in both]
 
     def _report(
         self,

@@ -7,18 +7,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from material import NOTICE, PATIENT, REPORT, chest
+from material import NOTICE, PATIENT, PROMPT_TOKENS, REPORT, chest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
 from data_prep.tokenizer import train_tokenizer
 from model.checkpoint import save_checkpoint
-from model.config import ReportConfig
+from model.config import VIEWS, ReportConfig
 from model.network import ReportModel
 from model.report import ReportGenerator
 
@@ -28,6 +29,21 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder of a real model, small enough to train on one sentence in a second."""
+    return _checkpoint(tmp_path_factory.mktemp("tiny") / "checkpoint")
+
+
+@pytest.fixture(scope="session")
+def seeing_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, of a model that reads every view, earlier pictures, and indications.
+
+    All its words are grounded, so that there are maps.
+    """
+    folder = tmp_path_factory.mktemp("seeing") / "checkpoint"
+    changes = {"views": list(VIEWS), "prompt_tokens": PROMPT_TOKENS, "grounded_share": 0.0}
+    return _checkpoint(folder, **changes)
+
+
+def _checkpoint(folder: Path, **changes: Any) -> Path:
     torch.manual_seed(0)
     tokenizer = train_tokenizer([REPORT], vocab_size=320)
     tokens = tokenizer.encode(REPORT).ids
@@ -43,10 +59,10 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         heads=2,
         dropout=0.0,
         max_tokens=len(tokens) + 8,
+        **changes,
     )
     model = ReportModel(config)
     _learn_by_heart(model, torch.tensor([[config.bos_token_id, *tokens, config.eos_token_id]]))
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
     save_checkpoint(folder, model, tokenizer, {"purpose": "tests"}, "# crossray-tiny\n")
     return folder
 
@@ -55,11 +71,14 @@ def _learn_by_heart(model: ReportModel, tokens: torch.Tensor) -> None:
     size = model.config.image_size
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     model.train()
-    for _ in range(60):
+    for step in range(60):
         pictures = torch.rand(2, 1, 1, size, size) * 2 - 1
         twice = tokens.expand(2, -1)
+        # Whatever the indication says, where the model reads one.
+        given = tokens[:, 5 : 5 + min(model.config.prompt_tokens, step % 7)].expand(2, -1)
+        memory = model.encode(pictures, prompt=given)
         loss = torch.nn.functional.cross_entropy(
-            model(decoder_input_ids=twice[:, :-1], pictures=pictures).logits.flatten(0, 1),
+            model(decoder_input_ids=twice[:, :-1], encoder_outputs=memory).logits.flatten(0, 1),
             twice[:, 1:].flatten(),
         )
         optimizer.zero_grad()
@@ -71,6 +90,11 @@ def _learn_by_heart(model: ReportModel, tokens: torch.Tensor) -> None:
 @pytest.fixture(scope="session")
 def tiny_generator(tiny_checkpoint: Path) -> ReportGenerator:
     return ReportGenerator.load(tiny_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def seeing_generator(seeing_checkpoint: Path) -> ReportGenerator:
+    return ReportGenerator.load(seeing_checkpoint)
 
 
 @pytest.fixture(scope="session")

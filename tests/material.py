@@ -12,6 +12,8 @@ REPORT = (
 )
 """What the tiny model has learnt to say of every picture."""
 NOTICE = "Research software, not for diagnosis. A tiny model for tests."
+PROMPT_TOKENS = 20
+"""Longest indication of the tiny model that reads them."""
 PATIENT = {
     "PatientName": "Zanzibar^Quillfeather",
     "PatientID": "MRN-77310429",

@@ -15,16 +15,15 @@ import cv2
 import pytest
 from material import PATIENT, REPORT, chest, put
 
-from app.batch import Outcome, Unread, run_batch
+from app.batch import Outcome, run_batch
 from app.grouping import read_source
-from app.results import Record, Results
+from app.results import Pictured, Record, Results
 from app.schemas import ReportAnswer
 from app.settings import Settings
-from app.views import LATERAL, MAX_PICTURES
+from app.views import MAX_PICTURES
 from model.checkpoint import ModelIdentity
 from model.errors import ConfigError, CrossRayError, DataError
-from model.image import Radiograph
-from model.report import Report, ReportGenerator
+from model.report import Exam, Report, ReportGenerator
 
 ROOT = Path(__file__).parents[1]
 
@@ -159,7 +158,10 @@ def test_a_lateral_beside_a_frontal_is_skipped(
     out = tmp_path / "out"
     views = {"a": make_dicom(ViewPosition="LL"), "b": make_dicom()}
     outcome = run_batch(tiny_generator, put(tmp_path / "in", views), out)
-    assert outcome == Outcome(done=1, unread=[Unread("./a", "skipped", LATERAL)])
+    assert (outcome.done, outcome.failed) == (1, False)
+    [skipped] = outcome.unread
+    assert (skipped.name, skipped.status) == ("./a", "skipped")
+    assert "this model reads frontal views" in skipped.reason
     [done] = [row for row in rows(out) if row["status"] == "done"]
     assert (done["sources"], done["pictures"]) == ("./b", "1")
 
@@ -183,9 +185,7 @@ def test_a_study_has_no_more_pictures_than_the_api_takes(
 class Mapless(ReportGenerator):
     """Does not say where pictures of 40 rows lie, so that their maps cannot be drawn."""
 
-    def reports(
-        self, studies: Sequence[Sequence[Radiograph]], *options: object, **more: object
-    ) -> list[Report]:
+    def reports(self, studies: Sequence[Exam], *options: object, **more: object) -> list[Report]:
         written = super().reports(studies)
         return [
             replace(report, placements=()) if report.placements[0].height == 40 else report
@@ -324,15 +324,15 @@ def test_a_full_disk_is_told_and_costs_nothing_finished(
 def test_a_finished_report_stays_until_its_successor_is_whole(tmp_path: Path) -> None:
     """A name longer than the system allows stands for whatever it may refuse."""
     out, model = tmp_path / "out", ModelIdentity("some", "0" * 64)
-    results, first = Results(out), Record("key", ("a",), pictures=1)
+    results, first = Results(out), Record("key", ("a",), "", (Pictured("a", "PA"),))
     with results.opened(model, redo=False):
         results.write(first, {"report.json": b"first"})
         with pytest.raises(CrossRayError, match="run the same command again"):
-            results.write(Record("key", ("b",)), {"report.json": b"second", "x" * 300: b""})
+            results.write(Record("key", ("b",), ""), {"report.json": b"second", "x" * 300: b""})
         assert (out / "studies" / "key" / "report.json").read_bytes() == b"first"
-        assert results.finished("key", ("a",)) == first
+        assert results.finished("key", ("a",), "") == first
     with results.opened(model, redo=False):
-        results.write(Record("key", ("b",), pictures=1), {"report.json": b"second"})
+        results.write(Record("key", ("b",), "", (Pictured("b", None),)), {"report.json": b"second"})
     assert not list(out.rglob(".partial-*"))
     assert (out / "studies" / "key" / "report.json").read_bytes() == b"second"
 

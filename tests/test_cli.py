@@ -170,6 +170,81 @@ def test_a_lateral_view_is_refused(
     assert (status, out) == (2, "") and "lateral" in err
 
 
+def test_views_a_prior_and_an_indication_are_the_apis(
+    run: Callable,
+    picture: Path,
+    tmp_path: Path,
+    seeing_checkpoint: Path,
+    seeing_generator: ReportGenerator,
+    make_png: Callable,
+) -> None:
+    side, old = tmp_path / "side.png", tmp_path / "old.png"
+    side.write_bytes(make_png(1))
+    old.write_bytes(make_png(2))
+    given = ["--lateral", side, "--prior", old, "--indication", "The lungs."]
+    model = ["--model", seeing_checkpoint]
+    client = TestClient(create_app(Settings(), seeing_generator))
+    parts = [("files", ("x", path.read_bytes())) for path in (picture, side)]
+    parts += [("priors", ("x", old.read_bytes()))]
+    parts += [(name, (None, text)) for name, text in (("views", b""), ("views", b"LATERAL"))]
+    parts += [("indication", (None, b"The lungs."))]
+    status, out, _ = run("report", picture, *given, "--json", *model)
+    assert status == 0
+    assert json.loads(out) == client.post("/v1/reports", files=parts).json()
+    status, out, _ = run("ask", picture, "effusion", *given, "--json", *model)
+    assert status == 0
+    parts += [("phrase", (None, b"effusion"))]
+    assert json.loads(out) == client.post("/v1/questions", files=parts).json()
+    status, out, _ = run("report", picture, *given, *model, "--heatmaps", tmp_path / "maps")
+    words = " ".join(out.split())
+    assert status == 0
+    assert "Pictures 1 PA, 2 lateral, 3 prior" in words and "Indication The lungs." in words
+    sheet = cv2.imread(str(tmp_path / "maps" / "000_report.png"))
+    assert sheet.shape[1] > 3 * round(64 * 448 / 80)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--lateral", "{png}"), "picture 2: lateral view: this model reads frontal views"),
+        (("--lateral", "{dicom}"), "its header says PA and its sender LATERAL"),
+        (("--prior", "{png}"), "picture 2: picture of an earlier study: this model reads frontal"),
+        (("--indication", "Cough"), "trained without, leave it out"),
+    ],
+)
+def test_what_the_model_does_not_read_is_one_line(
+    run: Callable,
+    picture: Path,
+    tmp_path: Path,
+    tiny_checkpoint: Path,
+    make_png: Callable,
+    given: tuple[str, str],
+    told: str,
+) -> None:
+    (tmp_path / "other.png").write_bytes(make_png(1))
+    option, value = given
+    value = value.format(png=tmp_path / "other.png", dicom=picture)
+    status, out, err = run("report", picture, option, value, "--model", tiny_checkpoint)
+    [line] = err.splitlines()
+    assert (status, out) == (2, "") and told in line and "Cough" not in line
+
+
+def test_a_batch_takes_indications(
+    run: Callable, tmp_path: Path, seeing_checkpoint: Path, make_dicom: Callable
+) -> None:
+    source, given = tmp_path / "in", tmp_path / "given.csv"
+    source.mkdir()
+    (source / "a.dcm").write_bytes(make_dicom())
+    given.write_text("study,indication\na.dcm,The lungs.\nQuillfeather,Cough\n")
+    arguments = ("batch", source, "-o", tmp_path / "out", "--model", seeing_checkpoint)
+    status, _, err = run(*arguments, "--indications", given)
+    assert status == 0 and "belong to no study: 3" in err and "Quillfeather" not in err
+    [path] = (tmp_path / "out").rglob("report.json")
+    assert json.loads(path.read_text())["indication"] == "The lungs."
+    status, _, err = run(*arguments, "--indications", tmp_path / "absent.csv")
+    assert status == 2 and "cannot be read" in err
+
+
 @pytest.mark.parametrize(("size", "bound"), [(SMALLEST - 1, SMALLEST), (LARGEST + 1, LARGEST)])
 def test_a_size_that_cannot_be_drawn_is_wrong_usage(
     run: Callable, tmp_path: Path, size: int, bound: int

@@ -27,6 +27,7 @@ SECRETS = [
     "secret-file-name",
     "secret-header",
     "secret-query",
+    "secret-indication",
 ]
 
 
@@ -46,12 +47,12 @@ def test_requests_leave_no_trace_of_the_patient(
     stream: io.StringIO,
     capfd: pytest.CaptureFixture,
     caplog: pytest.LogCaptureFixture,
-    tiny_generator: ReportGenerator,
+    seeing_generator: ReportGenerator,
     make_dicom: Callable,
 ) -> None:
     logging.getLogger().addHandler(caplog.handler)
     bad = make_dicom(PixelData=b"short", ViewPosition="SECRET VIEW", Modality="CT")
-    with TestClient(create_app(Settings(), tiny_generator)) as client:
+    with TestClient(create_app(Settings(), seeing_generator)) as client:
         for content in (make_dicom(), make_dicom()[:-99], bad, b"Quillfeather"):
             client.post(
                 "/v1/reports?secret-query=Zanzibar&pixels=secret-query",
@@ -59,11 +60,21 @@ def test_requests_leave_no_trace_of_the_patient(
                 headers={"X-Request-ID": "secret-header", "User-Agent": "secret-header"},
             )
             client.post("/v1/reports", files=[("files", ("secret-file-name.dcm", content))])
+            client.post(
+                "/v1/reports",
+                files=[("files", ("secret-file-name.dcm", content))],
+                data={"indication": "secret-indication"},
+            )
         client.get("/secret-file-name/Quillfeather")
     log = stream.getvalue()
     events = [json.loads(line) for line in log.splitlines()]
     requests = [event for event in events if event["event"] == "request"]
-    assert [event["status"] for event in requests] == [422, 201, 422, 422, 422, 422, 422, 415, 404]
+    assert [event["status"] for event in requests] == [
+        *(422, 201, 201),
+        *[422] * 6,
+        *(422, 415, 415),
+        404,
+    ]
     out, err = capfd.readouterr()
     # The test's own client logs what it asks for.
     heard = [record for record in caplog.records if not record.name.startswith("httpx")]

@@ -88,7 +88,7 @@ def test_the_colour_lies_where_the_attention_was(height: int, width: int) -> Non
     heatmap = np.zeros((1, rows, columns), np.float32)
     heatmap[0, row, column] = 1.0
     drawn, plain = (
-        overlay([flat(height, width)], [placement], h, 1.0, "").astype(int)
+        overlay([flat(height, width)], [placement], h, 1.0, "", [""]).astype(int)
         for h in (heatmap, np.zeros_like(heatmap))
     )
     changed = np.abs(drawn - plain).sum(axis=2)
@@ -102,7 +102,7 @@ def test_the_colour_lies_where_the_attention_was(height: int, width: int) -> Non
 @pytest.mark.parametrize(("height", "width"), [(1, 3000), (3000, 1)])
 def test_an_overlay_of_a_strip_stays_small(height: int, width: int) -> None:
     strip, placement = flat(height, width), Letterbox(height, width, 64)
-    drawn = overlay([strip], [placement], np.full((1, 4, 4), 1 / 16, np.float32), 1.0, "")
+    drawn = overlay([strip], [placement], np.full((1, 4, 4), 1 / 16, np.float32), 1.0, "", [""])
     assert max(drawn.shape) < 2048
 
 
@@ -112,10 +112,22 @@ def test_the_scale_is_absolute() -> None:
     heatmap = np.zeros((1, 4, 4), np.float32)
     heatmap[0, 1, 1] = 0.4
     strong, weak, none = (
-        overlay([flat(64, 64)], [placement], heatmap * factor, 0.4, "").astype(int)
+        overlay([flat(64, 64)], [placement], heatmap * factor, 0.4, "", [""]).astype(int)
         for factor in (1.0, 0.5, 0.0)
     )
     assert np.abs(strong - none).max() > np.abs(weak - none).max() > 0
+
+
+def test_every_picture_is_named_above_its_panel(report: Report, pictures: list[Radiograph]) -> None:
+    """Only the line of names differs, and of it only the part above the named picture."""
+    given = (pictures, report.placements, report.words[0].heatmap, 1.0, "")
+    plain, named = (overlay(*given, names).astype(int) for names in (["", ""], ["", "lateral"]))
+    y, x = np.nonzero(np.abs(plain - named).sum(axis=2))
+    top, first_panel = plain.shape[0] - 448, round(64 * 448 / 80)
+    assert y.size and y.max() < top and top - y.min() < 30
+    assert x.min() > first_panel
+    told = replace(report, views=("PA", "LATERAL"), priors=(False, True))
+    assert sheet(told, pictures) != sheet(report, pictures)
 
 
 def test_each_word_has_its_overlay(report: Report, pictures: list[Radiograph]) -> None:
@@ -128,7 +140,8 @@ def test_each_word_has_its_overlay(report: Report, pictures: list[Radiograph]) -
 
 
 def test_the_sheet_shows_every_sentence(report: Report, pictures: list[Radiograph]) -> None:
-    one_tile = overlay(pictures, report.placements, report.words[0].heatmap, 1.0, "").shape[0]
+    heatmap = report.words[0].heatmap
+    one_tile = overlay(pictures, report.placements, heatmap, 1.0, "", ["", ""]).shape[0]
     drawn = cv2.imdecode(np.frombuffer(sheet(report, pictures), np.uint8), cv2.IMREAD_COLOR)
     sentences = REPORT.count(". ") + 1
     assert drawn.shape[0] // one_tile == sentences + 1
