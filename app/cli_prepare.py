@@ -33,6 +33,21 @@ def prepare_phantom(
             help="Share of pictures with a gray rectangle on them; a finding under it is not told.",
         ),
     ] = 0.0,
+    lateral: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of studies with a lateral picture too.")
+    ] = 0.0,
+    prior: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of studies with an earlier picture, which the report compares with.",
+        ),
+    ] = 0.0,
+    indication: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of studies that say why they were asked for."),
+    ] = 0.0,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; one per processor if not given.")
     ] = None,
@@ -41,6 +56,15 @@ def prepare_phantom(
     from data_prep.prepare import prepare_phantom as make
 
     digest = make(
-        out, studies=studies, seed=seed, size=size, dicom=dicom, covered=covered, workers=workers
+        out,
+        studies=studies,
+        seed=seed,
+        size=size,
+        dicom=dicom,
+        covered=covered,
+        lateral=lateral,
+        prior=prior,
+        indication=indication,
+        workers=workers,
     )
     typer.echo(f"{studies} studies in {out}, SHA-256 of the manifest {digest}")

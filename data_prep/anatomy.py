@@ -1,8 +1,8 @@
 """A simulated patient, and the centimetres of lung, soft tissue and bone along each ray.
 
-Lengths are centimetres. x grows to the patient's left (the right of the picture), y downwards from
-the top of the field. Side signs: right is -1, left is +1. Sizes are those of adult frontal
-radiographs: a thorax 24 to 32 cm wide inside, 17 to 29 cm from apex to dome.
+Seen from the front; data_prep/lateral.py lays the same patient out from the side. Lengths are
+centimetres. x grows to the patient's left (the right of the picture), y downwards from the top of
+the field. Side signs: right is -1, left is +1.
 """
 
 from dataclasses import dataclass, field
@@ -12,58 +12,20 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from data_prep.canvas import Canvas, Plane, spline
+from data_prep.patient import Patient
 
-__all__ = ["LUNG_AIR", "SIGNS", "Anatomy", "Patient", "build", "sample_patient"]
+__all__ = [
+    "LUNG_AIR",
+    "SIGNS",
+    "Anatomy",
+    "build",
+    "stomach_bubble",
+    "vessel_tree",
+]
 
 SIGNS = {"right": -1, "left": 1}
 LUNG_AIR = 0.74
 """Share of a lung's thickness that is air, at a lung density of 0.26 g/cm3."""
-
-
-@dataclass(frozen=True)
-class Patient:
-    """What is the same in every picture of one person at one time."""
-
-    view: str
-    half_width: float
-    """Inside of the rib cage at its widest, from the midline."""
-    wall: float
-    """Chest wall between ribs and skin, at the sides."""
-    depth: float
-    """Front to back, skin to skin."""
-    apex: float
-    lung_height: float
-    dome: float
-    """How far the costophrenic angle lies below the top of the diaphragm."""
-    cardiothoracic: float
-    """Greatest heart width over greatest inner thorax width."""
-    heart_shift: float
-    turn: float
-    """Rotation about the long axis in radians; positive moves the front to the patient's left."""
-    age: float
-    breasts: float
-    """Thickness of breast tissue, 0 for none."""
-    bone: float
-    """Mineral relative to a young adult."""
-    vessel_gain: float
-    bubble: float
-    """Radius of the gastric air bubble, 0 for none."""
-    arms: bool
-    degenerative: bool
-
-    @property
-    def carina(self) -> float:
-        return self.apex + 0.33 * self.lung_height
-
-    @property
-    def base(self) -> dict[str, float]:
-        """y of the top of each half of the diaphragm; the left lies lower."""
-        low = self.apex + self.lung_height
-        return {"right": low, "left": low + 0.9}
-
-    def zone(self, y: float) -> str:
-        third = (y - self.apex) / (self.lung_height + 0.5 * self.dome)
-        return "upper" if third < 0.36 else "mid" if third < 0.66 else "lower"
 
 
 @dataclass
@@ -86,40 +48,6 @@ class Anatomy:
     """Cover of the heart's silhouette in [0, 1]."""
     ribs: dict[str, list[NDArray]] = field(default_factory=dict)
     """Centre lines by side, posterior ones from the second downwards."""
-
-
-def sample_patient(
-    rng: np.random.Generator,
-    heart: tuple[float, float] = (0.40, 0.485),
-    hyperinflated: bool = False,
-    congested: bool = False,
-    portable: float = 0.3,
-) -> Patient:
-    """Draw a person. `heart` bounds the cardiothoracic ratio; `portable` is the chance of AP."""
-    supine = rng.random() < portable
-    size = rng.normal(0, 1)
-    age = rng.uniform(18, 92)
-    stout = np.clip(rng.normal(0.35, 0.3), 0, 1.2)
-    height = rng.uniform(18.5, 24.0) + 0.7 * size - (rng.uniform(0, 2.5) if supine else 0)
-    return Patient(
-        view="AP" if supine else "PA",
-        half_width=float(np.clip(13.6 + 0.8 * size + rng.normal(0, 0.4), 11.8, 16.0)),
-        wall=1.6 + 3.2 * stout,
-        depth=20 + 7 * stout + size + (2.5 if hyperinflated else 0),
-        apex=rng.uniform(4.2, 7.0),
-        lung_height=rng.uniform(25.5, 28.5) if hyperinflated else max(height, 16.5),
-        dome=rng.uniform(0.8, 1.5) if hyperinflated else rng.uniform(3.0, 4.8),
-        cardiothoracic=rng.uniform(*heart) - (0.05 if hyperinflated else 0),
-        heart_shift=rng.normal(0, 0.4),
-        turn=rng.normal(0, 0.045),
-        age=age,
-        breasts=rng.uniform(0.8, 3.2) if rng.random() < 0.42 else 0.0,
-        bone=(1.15 - 0.006 * max(age - 40, 0)) * rng.uniform(0.85, 1.15),
-        vessel_gain=rng.uniform(1.7, 2.3) if congested else rng.uniform(0.8, 1.2),
-        bubble=rng.uniform(1.2, 3.0) if rng.random() < 0.55 else 0.0,
-        arms=rng.random() < 0.5,
-        degenerative=age > 60 and rng.random() < 0.6,
-    )
 
 
 def build(patient: Patient, canvas: Canvas, rng: np.random.Generator) -> Anatomy:
@@ -253,11 +181,27 @@ def _mediastinum(p: Patient, canvas: Canvas, rng: np.random.Generator) -> Plane:
 
 
 def _vessels(p: Patient, canvas: Canvas, side: str, rng: np.random.Generator) -> Plane:
-    """Pulmonary arteries and veins: a tree from the hilum, halving at each of six branchings."""
+    """Pulmonary arteries and veins of one lung."""
     sign = SIGNS[side]
     fan = np.radians(np.linspace(-78, 74, 9)) + rng.normal(0, 0.09, 9)
     hilum = np.array([sign * 3.3, p.carina + (2.1 if side == "right" else 1.4)])
-    starts = hilum + rng.normal(0, 0.5, (9, 2))
+    return vessel_tree(p, canvas, hilum, fan, sign, rng)
+
+
+def vessel_tree(
+    p: Patient,
+    canvas: Canvas,
+    hilum: NDArray,
+    fan: NDArray,
+    sign: int,
+    rng: np.random.Generator,
+) -> Plane:
+    """cm of blood in a tree from the hilum, (x, y) in cm, halving at each of six branchings.
+
+    Args:
+        fan: angles of the first branches in radians, downwards from where x grows by `sign`.
+    """
+    starts = hilum + rng.normal(0, 0.5, (len(fan), 2))
     length, radius = 0.155 * p.lung_height, 0.30
     plane: Plane | None = None
     for generation in range(6):
@@ -297,14 +241,19 @@ def _airway(p: Patient, canvas: Canvas) -> Plane:
 def _bowel_gas(p: Patient, canvas: Canvas, rng: np.random.Generator) -> Plane:
     gas = canvas.empty()
     if p.bubble:
-        centre = (rng.uniform(4.5, 8), p.base["left"] + 1.4 + p.bubble)
-        gas += canvas.ellipsoid(centre, (p.bubble * 1.3, p.bubble), 3.2)
-        # air rises: the bubble is flat above nothing and cut off by fluid below
-        gas *= np.clip((centre[1] + 0.5 * p.bubble - canvas.y) / 0.3, 0, 1)
+        gas += stomach_bubble(p, canvas, rng.uniform(4.5, 8), 3.2)
     for _ in range(rng.integers(0, 3)):
         centre = (rng.uniform(-9, 11), p.base["right"] + rng.uniform(6.5, 12))
         gas += canvas.ellipsoid(centre, rng.uniform(0.8, 2.2, 2), 2.0)
     return gas
+
+
+def stomach_bubble(p: Patient, canvas: Canvas, x: float, depth: float) -> Plane:
+    """cm of air under the left half of the diaphragm."""
+    y = p.base["left"] + 1.4 + p.bubble
+    gas = canvas.ellipsoid((x, y), (p.bubble * 1.3, p.bubble), depth)
+    # air rises: the bubble is flat above nothing and cut off by fluid below
+    return gas * np.clip((y + 0.5 * p.bubble - canvas.y) / 0.3, 0, 1)
 
 
 def _posterior_ribs(p: Patient, side: str, rng: np.random.Generator) -> list[NDArray]:

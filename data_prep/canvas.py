@@ -20,12 +20,12 @@ FRACTION_BITS = 4
 
 
 class Canvas:
-    """Maps centimetres to pixels. x grows to the patient's left, y downwards.
+    """Maps centimetres to pixels. x grows to the patient's left, or back, y downwards.
 
     Args:
         size: pixels along each side.
         field: centimetres along each side.
-        left, top: centimetres of the upper left corner; x = 0 is the patient's midline.
+        left, top: centimetres of the upper left corner; x = 0 is the patient's middle.
     """
 
     def __init__(self, size: int, field: float, left: float, top: float) -> None:
@@ -112,6 +112,11 @@ class Canvas:
         x0, x1 = int(columns[0]) - wider, int(columns[-1]) + 1 + wider
         y0, y1 = int(rows[0]) - wider, int(rows[-1]) + 1 + wider
         return max(0, x0), max(0, y0), min(self.size, x1), min(self.size, y1)
+
+    def region(self, box: tuple[int, int, int, int]) -> tuple[float, float, float, float]:
+        """A box in pixels as (x0, y0, x1, y1) in cm."""
+        x0, y0, x1, y1 = (np.reshape(box, (2, 2)) / self.scale + self.origin).ravel().tolist()
+        return x0, y0, x1, y1
 
 
 def spline(points: Sequence[Sequence[float]] | NDArray, samples: int = 12, closed: bool = False):

@@ -13,12 +13,13 @@ from model.errors import DataError
 __all__ = ["claim", "write_csv", "write_json", "write_png"]
 
 
-def claim(out: Path, asked: dict, folders: Iterable[str]) -> None:
+def claim(out: Path, asked: dict, folders: Iterable[str], later: Iterable[str] = ()) -> None:
     """Find that a folder is new or holds the same; make it, and `folders` below it.
 
     Args:
         asked: what the folder's content follows from. The caller writes it into prepared.json once
             it is sure to be made.
+        later: keys of `asked` that count as 0 where prepared.json does not tell them.
 
     Raises:
         DataError: the folder holds something else, or cannot be written.
@@ -30,7 +31,7 @@ def claim(out: Path, asked: dict, folders: Iterable[str]) -> None:
         known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else asked
     except (OSError, ValueError) as error:
         raise DataError(f"{str(out)!r} cannot be used: {error}; choose an empty folder") from error
-    there = {k: v for k, v in known.items() if k in asked}
+    there = {k: v for k, v in {**dict.fromkeys(later, 0), **known}.items() if k in asked}
     if there != asked:
         raise DataError(f"{out.name!r} holds {there}, asked for {asked}: choose an empty folder")
 

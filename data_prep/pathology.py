@@ -3,6 +3,8 @@
 Every function takes the anatomy, what is asked for and a random generator, edits the layers in
 place and returns the mask: bool (size, size), true where the finding changes the picture visibly.
 Tissue that fills a lung takes its air; the mask is where it took a fair share of the most it took.
+Where a finding lies and how far it reaches is drawn, unless another picture of the patient says it:
+`at` (x, y) and `reach` in cm (data_prep/phantom_plan.py).
 """
 
 from collections.abc import Callable
@@ -14,23 +16,39 @@ from numpy.typing import NDArray
 from data_prep.anatomy import LUNG_AIR, SIGNS, Anatomy, _shift
 from data_prep.canvas import Plane, spline
 
-__all__ = ["PATHOLOGIES", "Mask", "add_ribs"]
+__all__ = [
+    "PATHOLOGIES",
+    "Mask",
+    "add_ribs",
+    "aired_place",
+    "atelectasis",
+    "catheter",
+    "fill",
+    "grade_of",
+    "hyperinflation",
+    "nodule",
+    "opacity",
+    "pouch",
+    "tube",
+    "wet_lung",
+]
 
 Mask = NDArray[np.bool_]
 Pathology = Callable[..., Mask]
 Said = str | None
 """A severity, side or zone, None for what has none."""
+Point = tuple[float, float]
 Rng = np.random.Generator
 
 ZONE_SPANS = {"upper": (0.10, 0.31), "mid": (0.40, 0.60), "lower": (0.71, 0.90)}
 """Where a finding's centre may lie, as a share of the lung's height (see Patient.zone)."""
 
 
-def _grade(severity: str | None) -> int:
+def grade_of(severity: str | None) -> int:
     return {"mild": 0, "moderate": 1, "severe": 2}[severity or "moderate"]
 
 
-def _fill(anatomy: Anatomy, tissue: Plane, share: float = 0.3) -> Mask:
+def fill(anatomy: Anatomy, tissue: Plane, share: float = 0.3) -> Mask:
     """Put `tissue` cm of water density where the lung is, and say where that shows."""
     taken = np.minimum(anatomy.air, LUNG_AIR * tissue)
     anatomy.air -= taken
@@ -39,26 +57,44 @@ def _fill(anatomy: Anatomy, tissue: Plane, share: float = 0.3) -> Mask:
 
 def _place(
     anatomy: Anatomy, side: str, zone: str, rng: np.random.Generator, margin: float
-) -> tuple[float, float]:
+) -> Point:
     """A point of the lung's zone that lies in well aired lung, `margin` cm from where it ends."""
     p = anatomy.patient
     height = p.lung_height + 0.5 * p.dome
     low, high = (p.apex + height * share for share in ZONE_SPANS[zone])
+    found = aired_place(anatomy, side, low, high, rng, margin)
+    return found or (SIGNS[side] * 0.6 * p.half_width, (low + high) / 2)
+
+
+def aired_place(
+    anatomy: Anatomy,
+    side: str,
+    low: float,
+    high: float,
+    rng: np.random.Generator,
+    margin: float,
+) -> Point | None:
+    """(x, y) in cm in well aired lung, `margin` cm from where that ends, low <= y <= high.
+
+    Where nothing is as far from its end, nearer; None where no lung of that side has air.
+    """
     canvas = anatomy.canvas
     seen = anatomy.air > min(4.5, 0.55 * float(anatomy.air.max()))
     seen &= (anatomy.lungs[side] > 0.5) & (canvas.y >= low) & (canvas.y <= high)
     room = cv2.distanceTransform((seen).astype(np.uint8), cv2.DIST_L2, 3) / canvas.scale
     rows, columns = np.nonzero(room > min(margin, 0.7 * float(room.max())))
     if not len(rows):
-        return SIGNS[side] * 0.6 * p.half_width, (low + high) / 2
+        return None
     pick = rng.integers(len(rows))
     return float(canvas.x[0, columns[pick]]), float(canvas.y[rows[pick], 0])
 
 
-def opacity(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> Mask:
+def opacity(
+    a: Anatomy, severity: Said, side: str, zone: str, rng: Rng, at: Point | None = None
+) -> Mask:
     """Airspace consolidation: merged, ragged clouds of filled alveoli."""
-    grade = _grade(severity)
-    x, y = _place(a, side, zone, rng, 1.2)
+    grade = grade_of(severity)
+    x, y = at or _place(a, side, zone, rng, 1.2)
     radius = (1.7, 2.6, 3.6)[grade] * rng.uniform(0.9, 1.15)
     cloud = a.canvas.empty()
     for _ in range(4 + grade):
@@ -68,24 +104,27 @@ def opacity(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> Mask:
         cloud += np.exp(-((u * u + v * v) ** 1.4))
     ragged = 1 + 0.25 * a.canvas.clouds(rng, 0.9) + 0.2 * a.canvas.clouds(rng, 0.4)
     tissue = (3.2, 5.0, 7.5)[grade] * np.clip(cloud * ragged, 0, 1.3) * a.lungs[side]
-    return _fill(a, tissue.astype(np.float32))
+    return fill(a, tissue.astype(np.float32))
 
 
-def pleural_effusion(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Mask:
+def pleural_effusion(
+    a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng, reach: float | None = None
+) -> Mask:
     """Free fluid: a meniscus that climbs towards the chest wall and hides the diaphragm."""
     p, sign = a.patient, SIGNS[side]
-    depth = (rng.uniform(2.8, 4.2), rng.uniform(5.5, 8.5), rng.uniform(10, 15))[_grade(severity)]
+    depth = (rng.uniform(2.8, 4.2), rng.uniform(5.5, 8.5), rng.uniform(10, 15))[grade_of(severity)]
+    depth = reach or depth
     bottom = p.base[side] + p.dome
     lateral = np.clip((sign * a.canvas.x - 2) / (p.half_width - 2), 0, 1)
     surface = bottom - depth * (0.52 + 0.48 * lateral**2.2) + 0.12 * a.canvas.clouds(rng, 3)
     below = np.clip((a.canvas.y - surface) / 1.6, 0, 1)
-    return _fill(a, (below**0.7 * a.lungs[side] * 16).astype(np.float32), 0.2) & (below > 0.15)
+    return fill(a, (below**0.7 * a.lungs[side] * 16).astype(np.float32), 0.2) & (below > 0.15)
 
 
 def pneumothorax(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Mask:
     """Air between lung and chest wall: a rim without vessels, and the pleural line."""
     p, sign = a.patient, SIGNS[side]
-    gap = (rng.uniform(1.5, 2.1), rng.uniform(2.5, 3.6), rng.uniform(4.2, 6.0))[_grade(severity)]
+    gap = (rng.uniform(1.5, 2.1), rng.uniform(2.5, 3.6), rng.uniform(4.2, 6.0))[grade_of(severity)]
     outline = a.outlines[side].copy()
     middle = np.array([sign * 3.0, p.carina + 3.0])
     fade = np.clip((p.base[side] + 1 - outline[:, 1]) / (0.75 * p.lung_height), 0.18, 1)
@@ -112,7 +151,7 @@ def cardiomegaly(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -
 
 def edema(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -> Mask:
     """Hazy wings around both hila, with thick vessels and septal lines at the bases."""
-    p, grade = a.patient, _grade(severity)
+    p, grade = a.patient, grade_of(severity)
     haze, lines = a.canvas.empty(), []
     for side_, sign in SIGNS.items():
         centre = (sign * 0.43 * p.half_width, p.carina + 0.17 * p.lung_height)
@@ -124,18 +163,25 @@ def edema(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -> Mask:
             y = rng.uniform(bottom - 5.5, bottom + 0.3 * p.dome)
             outer = sign * (p.half_width - 0.6 - 0.05 * (bottom - y))
             lines.append(np.array([(outer, y), (outer - sign * rng.uniform(1.3, 2.4), y + 0.15)]))
+    return wet_lung(a, haze, lines, (2.4, 3.9, 6.0)[grade], rng)
+
+
+def wet_lung(a: Anatomy, haze: Plane, lines: list[NDArray], tissue: float, rng: Rng) -> Mask:
+    """Edema of the shape of `haze`, `tissue` cm where that is 1, with septal `lines`."""
     grain = 0.22 * a.canvas.clouds(rng, 0.45) + 0.18 * a.canvas.clouds(rng, 1.6)
     texture = np.clip(1 + grain, 0.2, 2)
     both = a.lungs["right"] + a.lungs["left"]
     a.air -= np.minimum(a.air, 0.55 * a.canvas.strokes(lines, 0.2) * both)
     a.vessels = a.canvas.blur(a.vessels, 0.12)
-    return _fill(a, ((2.4, 3.9, 6.0)[grade] * haze * texture).astype(np.float32), 0.35)
+    return fill(a, (tissue * haze * texture).astype(np.float32), 0.35)
 
 
-def atelectasis(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> Mask:
+def atelectasis(
+    a: Anatomy, severity: Said, side: str, zone: str, rng: Rng, at: Point | None = None
+) -> Mask:
     """Plates of airless lung: one to three bands, nearly level."""
-    grade = _grade(severity)
-    x, y = _place(a, side, zone, rng, 1.0)
+    grade = grade_of(severity)
+    x, y = at or _place(a, side, zone, rng, 1.0)
     bands = []
     tilt = rng.uniform(-0.28, 0.28)
     for number in range(1 + grade):
@@ -145,18 +191,29 @@ def atelectasis(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> M
         bands.append(np.stack([x + half * t, up], 1))
     width = rng.uniform(0.42, 0.62) + 0.08 * grade
     plate = a.canvas.blur(a.canvas.strokes(bands, width), 0.10) * a.lungs[side]
-    return _fill(a, plate * rng.uniform(4.6, 6.2))
+    return fill(a, plate * rng.uniform(4.6, 6.2))
 
 
-def nodule(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> Mask:
+def nodule(
+    a: Anatomy,
+    severity: Said,
+    side: str,
+    zone: str,
+    rng: Rng,
+    at: Point | None = None,
+    reach: float | None = None,
+) -> Mask:
     """A round lesion, 1.1 to 6 cm across, slightly lobed."""
-    radius = (rng.uniform(0.6, 0.9), rng.uniform(1.0, 1.4), rng.uniform(1.7, 2.8))[_grade(severity)]
-    x, y = _place(a, side, zone, rng, radius + 0.4)
+    radius = (rng.uniform(0.6, 0.9), rng.uniform(1.0, 1.4), rng.uniform(1.7, 2.8))[
+        grade_of(severity)
+    ]
+    radius = reach or radius
+    x, y = at or _place(a, side, zone, rng, radius + 0.4)
     u, v = a.canvas.x - x, a.canvas.y - y
     angle = np.arctan2(v, u)
     lobes = 1 + 0.07 * np.sin(3 * angle + rng.uniform(0, 6)) + 0.04 * np.sin(7 * angle)
     chord = 2 * np.sqrt(np.clip((radius * lobes) ** 2 - u * u - v * v, 0, None))
-    return _fill(a, (chord * 1.35 * a.lungs[side]).astype(np.float32), 0.2)
+    return fill(a, (chord * 1.35 * a.lungs[side]).astype(np.float32), 0.2)
 
 
 def rib_fracture(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> Mask:
@@ -201,13 +258,18 @@ def hiatal_hernia(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) 
     radii = np.array([rng.uniform(2.6, 4.0), rng.uniform(2.3, 3.4)])
     x = _shift(p, -3) + rng.uniform(0.2, 1.8)
     y = p.base["left"] + 0.35 * p.dome - 0.75 * radii[1]
-    pouch = a.canvas.ellipsoid((x, y), radii, 4.6)
-    inside = a.canvas.ellipsoid((x, y), radii - 0.4, 4.6)
-    level = y + rng.uniform(-0.3, 0.5)
+    return pouch(a, (x, y), radii, rng)
+
+
+def pouch(a: Anatomy, centre: Point, radii: NDArray, rng: Rng) -> Mask:
+    """A stomach's upper end with half axes `radii` in cm, air above a level of fluid."""
+    wall = a.canvas.ellipsoid(centre, radii, 4.6)
+    inside = a.canvas.ellipsoid(centre, radii - 0.4, 4.6)
+    level = centre[1] + rng.uniform(-0.3, 0.5)
     gas = inside * np.clip((level - a.canvas.y) / 0.15, 0, 1)
-    _fill(a, pouch)
-    a.soft += 0.35 * pouch - 1.15 * gas
-    return pouch > 0.8
+    fill(a, wall)
+    a.soft += 0.35 * wall - 1.15 * gas
+    return wall > 0.8
 
 
 def endotracheal_tube(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -> Mask:
@@ -215,6 +277,11 @@ def endotracheal_tube(a: Anatomy, severity: Said, side: Said, zone: Said, rng: R
     bend = 0.35 + _shift(p, 1)
     tip = p.carina - rng.uniform(2.0, 5.0)
     path = spline([(_shift(p, 3), -6), (_shift(p, 2.5) - 0.1, p.apex - 1), (-bend, tip)])
+    return tube(a, path)
+
+
+def tube(a: Anatomy, path: NDArray) -> Mask:
+    """A tube of 1 cm with a dense stripe along `path`, (n, 2) in cm."""
     walls = a.canvas.strokes([path], 1.0) - a.canvas.strokes([path], 0.62)
     a.metal += 0.030 * np.clip(walls, 0, 1) + 0.085 * a.canvas.strokes(
         [path + np.array((0.3, 0))], 0.2
@@ -232,7 +299,11 @@ def central_line(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) ->
         way = [(-3.1, p.apex), (cava - 0.2, p.apex + 3.5)]
     else:
         way = [(3.2, p.apex + 0.2), (1.6, p.apex + 2.9), (-0.6, p.apex + 4.3)]
-    path = spline([*start, *way, (cava, tip - 1.5), (cava, tip)])
+    return catheter(a, spline([*start, *way, (cava, tip - 1.5), (cava, tip)]))
+
+
+def catheter(a: Anatomy, path: NDArray) -> Mask:
+    """A thin line along `path`, (n, 2) in cm."""
     a.metal += 0.075 * a.canvas.strokes([path], 0.30)
     return a.canvas.strokes([path], 1.0) > 0.5
 

@@ -37,10 +37,14 @@ _SYNTAXES = (
     uid.JPEG2000Lossless,
     uid.RLELossless,
 )
-_VIEW_CODES = {
-    "PA": ("272479007", "postero-anterior"),
-    "AP": ("399348003", "antero-posterior"),
+_VIEWS = {
+    "PA": ("PA", ("272479007", "postero-anterior"), ["L", "F"]),
+    "AP": ("AP", ("399348003", "antero-posterior"), ["L", "F"]),
+    "LATERAL": ("LL", ("399173006", "left lateral"), ["P", "F"]),
 }
+"""View Position, view code of CID 4010, and Patient Orientation: rows run to the patient's left, or
+to the back; columns to the feet. So right, or the front, is on the left of the picture."""
+_DATE, _PRIOR_DATE = "20200101", "20190601"
 
 
 def write_dx(
@@ -49,6 +53,8 @@ def write_dx(
     view: str,
     rng: np.random.Generator,
     study_uid: str | None = None,
+    instance: int = 1,
+    prior: bool = False,
 ) -> None:
     """Write one "Digital X-Ray Image Storage - For Presentation" object.
 
@@ -58,25 +64,30 @@ def write_dx(
         path: where to; an existing file is replaced.
         pixels: float32 (height, width) in [0, 1], bone white; 32 pixels a side at least, for
             JPEG 2000.
-        view: "PA" or "AP".
+        view: "PA", "AP" or "LATERAL", a left one.
         rng: draws what varies.
         study_uid: the Study Instance UID, from which the others follow; drawn where it is None.
+        instance: number of the picture in its study, from 1. Pictures of one patient and machine
+            are written with generators of equal state.
+        prior: of a study some months before.
 
     Raises:
         ConfigError: another view.
     """
-    if view not in _VIEW_CODES:
-        raise ConfigError(f"view {view!r}: a phantom is 'PA' or 'AP'")
+    if view not in _VIEWS:
+        raise ConfigError(f"view {view!r}: a phantom is one of {', '.join(_VIEWS)}")
     study = study_uid or f"2.25.{int.from_bytes(rng.bytes(15), 'big')}"
     ds = Dataset()
-    _add_patient_and_study(ds, study, rng)
+    _add_patient_and_study(ds, study, rng, instance, _PRIOR_DATE if prior else _DATE)
     _add_equipment(ds, pixels.shape[0], rng)
     _add_positioning(ds, view)
     stored = _add_image(ds, pixels, rng)
     _write(path, ds, stored, _SYNTAXES[rng.integers(len(_SYNTAXES))])
 
 
-def _add_patient_and_study(ds: Dataset, study: str, rng: np.random.Generator) -> None:
+def _add_patient_and_study(
+    ds: Dataset, study: str, rng: np.random.Generator, instance: int, date: str
+) -> None:
     number = int(rng.integers(1, 1_000_000))
     ds.PatientName = f"PHANTOM^{number:06d}"
     ds.PatientID = f"PHANTOM-{number:06d}"
@@ -85,11 +96,11 @@ def _add_patient_and_study(ds: Dataset, study: str, rng: np.random.Generator) ->
     ds.StudyInstanceUID = study
     ds.SeriesInstanceUID = _derived_uid(study, "series")
     ds.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
-    ds.SOPInstanceUID = _derived_uid(study, "instance")
-    ds.StudyDate = ds.AcquisitionDate = ds.ContentDate = "20200101"
+    ds.SOPInstanceUID = _derived_uid(study, f"instance {instance}" if instance > 1 else "instance")
+    ds.StudyDate = ds.AcquisitionDate = ds.ContentDate = date
     ds.StudyTime = ds.AcquisitionTime = ds.ContentTime = f"{int(rng.integers(8, 18)):02d}0000"
     ds.StudyID, ds.AccessionNumber, ds.ReferringPhysicianName = "1", "", ""
-    ds.SeriesNumber = ds.InstanceNumber = 1
+    ds.SeriesNumber, ds.InstanceNumber = 1, instance
     ds.Modality = "DX"
     ds.PresentationIntentType = "FOR PRESENTATION"
 
@@ -112,11 +123,9 @@ def _add_positioning(ds: Dataset, view: str) -> None:
     ds.AnatomicRegionSequence = [_coded("816094009", "Chest")]
     ds.ImageLaterality = "U"
     ds.PositionerType = "COLUMN"
-    ds.ViewPosition = view
-    ds.ViewCodeSequence = [_coded(*_VIEW_CODES[view])]
+    ds.ViewPosition, code, ds.PatientOrientation = _VIEWS[view]
+    ds.ViewCodeSequence = [_coded(*code)]
     ds.ViewCodeSequence[0].ViewModifierCodeSequence = []
-    # Rows run to the patient's left, columns to the feet: right is on the left of the picture.
-    ds.PatientOrientation = ["L", "F"]
 
 
 def _coded(value: str, meaning: str) -> Dataset:

@@ -19,6 +19,8 @@ In a template [square brackets] hold the words that speak of a finding, @ is an 
 __all__ = [
     "ABSENT",
     "ADVERBS",
+    "CHANGES",
+    "COMPARED",
     "DEGENERATIVE",
     "HEART_NORMAL",
     "HEART_ONLY_NORMAL",
@@ -32,13 +34,17 @@ __all__ = [
     "NORMAL_VESSELS",
     "NOUNS",
     "NOUN_PHRASES",
+    "NO_CHANGE",
     "OTHERWISE_NORMAL",
     "PLACE_AFTER",
     "PLACE_BEFORE",
+    "REMOVED",
+    "RESOLVED",
     "SENTENCES",
     "SEVERITY",
     "SPECIAL_SENTENCES",
     "TAILS",
+    "TRACE_EFFUSION",
     "UNEQUAL_EFFUSIONS",
 ]
 
@@ -122,6 +128,7 @@ NOUN_PHRASES: dict[str, tuple[str, ...]] = {
         "[{sev} {side} {effusion}]",
     ),
     "pneumothorax": ("[{sev} {side} {pneumothorax}]", "[{sev} {side} apical {pneumothorax}]"),
+    "trace_effusion": ("[trace pleural effusion]", "[trace posterior pleural effusion]"),
     "cardiomegaly": ("[{sev} cardiomegaly]", "[{sev} enlargement of the heart]"),
     "edema": ("[{sev} pulmonary edema]", "[{sev} interstitial edema]"),
     "atelectasis": ("[{sev} {adj} atelectasis]", "[{sev} atelectasis {at}]"),
@@ -217,6 +224,57 @@ UNEQUAL_EFFUSIONS = (
     "There are [bilateral pleural effusions], larger on the {larger}.",
     "[Bilateral pleural effusions], larger on the {larger}.",
     "There are [{right} right] and [{left} left pleural effusions].",
+)
+
+TRACE_EFFUSION = (
+    "A [trace pleural effusion] blunts a posterior costophrenic angle.",
+    "[Blunting of a posterior costophrenic angle] consistent with a [trace pleural effusion].",
+    "There is a [trace pleural effusion] on the lateral view.",
+    "[Trace pleural effusion] in a posterior costophrenic sulcus.",
+)
+"""Of an effusion that only the lateral shows."""
+
+# How a finding is compared with a prior picture, and what it is called then.
+COMPARED: dict[str, str] = {
+    "opacity": "[{adj} {opacity}]",
+    "pleural_effusion": "[{side} pleural {effusion}]",
+    "pneumothorax": "[{side} {pneumothorax}]",
+    "cardiomegaly": "[enlargement of the heart]",
+    "edema": "[pulmonary edema]",
+    "atelectasis": "[{adj} atelectasis]",
+    "nodule": "[{adj} {nodule}]",
+    "mass": "[{adj} {mass}]",
+    "rib_fracture": "[{side} {zone} rib {fracture}]",
+    "hyperinflation": "[hyperinflation]",
+    "hiatal_hernia": "[hiatal hernia]",
+    "endotracheal_tube": "[endotracheal tube]",
+    "central_line": "[{side} central venous {catheter}]",
+    "pacemaker": "[{side} pacemaker]",
+}
+CHANGES: dict[str, tuple[str, ...]] = {
+    "new": (
+        "The {np} {is_} new since the prior study.",
+        "The {np} {is_} new from the prior study.",
+    ),
+    "increased": (
+        "The {np} {has} increased since the prior study.",
+        "The {np} {has} worsened since the prior study.",
+    ),
+    "decreased": (
+        "The {np} {has} decreased since the prior study.",
+        "The {np} {has} improved since the prior study.",
+    ),
+    "unchanged": (
+        "The {np} {is_} unchanged from the prior study.",
+        "The {np} {is_} stable since the prior study.",
+    ),
+}
+RESOLVED = ("The previously seen {np} has resolved.", "The previously noted {np} has resolved.")
+REMOVED = ("The previously seen {np} has been removed.",)
+NO_CHANGE = (
+    "No significant change from the prior study.",
+    "No significant change since the prior study.",
+    "No significant interval change compared with the prior study.",
 )
 
 TAILS: dict[str, tuple[str, ...]] = {

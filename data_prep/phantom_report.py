@@ -1,26 +1,33 @@
 """A phantom's findings -> a report in the manner of radiologists, with the phrases that name them.
 
-Knows the truth about the picture and nothing else: no history, no age, no rib numbers, no priors.
+Knows the truth about the pictures and nothing else: no history, no age, no rib numbers. How today
+compares with a prior picture is written by data_prep/phantom_comparison.py.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
 from data_prep import phantom_phrases as phrases
+from data_prep.phantom_wording import (
+    SEVERITIES,
+    Group,
+    Marked,
+    capital,
+    choose,
+    fill,
+    groups_of,
+    severity_word,
+)
 from data_prep.study import FINDINGS, Finding, Phrase
 from model.errors import DataError
 
 __all__ = ["write_report"]
 
-T = TypeVar("T")
-
 MAX_WORDS = 110
 BRIEF = 4  # groups in a brief impression
-SEVERITIES = ("mild", "moderate", "severe")
 DEVICES = ("endotracheal_tube", "central_line", "pacemaker")
 IN_LUNG = ("opacity", "edema", "atelectasis", "nodule")
 # What matters most comes first in an impression.
@@ -52,25 +59,6 @@ ORDERS = (
 )
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Findings that one sentence can assert together: "bilateral lower lung zone opacities"."""
-
-    name: str
-    side: str | None
-    """"right", "left", "bilateral" or None."""
-    zone: str | None
-    members: tuple[tuple[int, Finding], ...]
-
-    def indices(self, side: str | None = None) -> tuple[int, ...]:
-        return tuple(i for i, finding in self.members if side in (None, finding.side))
-
-    def severity(self, side: str | None = None) -> str | None:
-        """The worst, of one side or of all."""
-        known = [f.severity for _, f in self.members if f.severity and side in (None, f.side)]
-        return max(known, key=SEVERITIES.index, default=None)
-
-
 @dataclass
 class _Text:
     """A report as it grows, sentence by sentence."""
@@ -99,6 +87,8 @@ def write_report(
     low_inspiration: bool = False,
     degenerative_spine: bool = False,
     hidden: frozenset[str] = frozenset(),
+    lateral: bool = False,
+    comparison: Sequence[Marked] = (),
 ) -> tuple[str, tuple[Phrase, ...]]:
     """Write "Findings: ... Impression: ..." for one phantom; the same rng state, the same text.
 
@@ -108,6 +98,8 @@ def write_report(
         low_inspiration: low lung volumes may be mentioned.
         degenerative_spine: degenerative changes may be mentioned.
         hidden: findings that cannot be judged: they are neither asserted nor denied.
+        lateral: there is a lateral picture too, and it may be named.
+        comparison: sentences that end the Findings; the last are left out where there is no room.
 
     Returns:
         The text (at most about 110 words) and its phrases in order: [start, end) characters that
@@ -121,22 +113,28 @@ def write_report(
             raise DataError(f"unknown finding {finding.name!r}: expected one of {FINDINGS}")
     if view not in ("PA", "AP"):
         raise DataError(f"unknown view {view!r}: expected 'PA' or 'AP'")
-    groups = sorted(_groups(findings), key=lambda group: URGENCY.index(group.name))
-    for detail in ("full", "plain", "brief"):
-        text = _compose(groups, rng, view, low_inspiration, degenerative_spine, detail, hidden)
+    groups = sorted(groups_of(enumerate(findings)), key=lambda group: URGENCY.index(group.name))
+    views = f"{view} and lateral views" if lateral else f"{view} view"
+    tries = [("full", comparison), ("plain", comparison), ("brief", comparison)]
+    tries += [("brief", comparison[:most]) for most in range(len(comparison) - 1, -1, -1)]
+    for detail, compared in tries:
+        text = _compose(
+            groups, rng, views, low_inspiration, degenerative_spine, detail, hidden, compared
+        )
         if len(text.text.split()) <= MAX_WORDS:
             break
     return text.text, tuple(text.spans)
 
 
 def _compose(
-    groups: list[_Group],
+    groups: list[Group],
     rng: np.random.Generator,
-    view: str,
+    views: str,
     low_inspiration: bool,
     degenerative_spine: bool,
     detail: str,
     hidden: frozenset[str],
+    comparison: Sequence[Marked],
 ) -> _Text:
     """Write once; detail "plain" leaves out what need not be said, "brief" also shortens the
     impression."""
@@ -144,17 +142,19 @@ def _compose(
     extras = detail == "full"
     text = _Text("Findings:")
     if extras and rng.random() < 0.12:
-        text.add(f"{view} view of the chest.", ())
+        text.add(f"{views} of the chest.", ())
     topics = {
         topic: [_sentence(g, rng, extras) for g in groups if g.name in of_topic]
         for topic, of_topic in TOPICS.items()
     }
     if low_inspiration and "hyperinflation" not in names and rng.random() < 0.8:
-        topics["lungs"].insert(0, (_choose(rng, phrases.LOW_VOLUMES), ()))
+        topics["lungs"].insert(0, (choose(rng, phrases.LOW_VOLUMES), ()))
     _add_normal(topics, groups, names, rng, degenerative_spine and extras, extras)
-    for topic in _choose(rng, ORDERS):
+    for topic in choose(rng, ORDERS):
         for marked, indices in topics[topic]:
             text.add(marked, indices)
+    for marked, indices in comparison:
+        text.add(marked, indices)
     text.add("Impression:", ())
     for marked, indices in _impression(
         groups if detail != "brief" else groups[:BRIEF], rng, extras
@@ -163,12 +163,9 @@ def _compose(
     return text
 
 
-_Marked = tuple[str, tuple[tuple[int, ...], ...]]
-
-
 def _add_normal(
-    topics: dict[str, list[_Marked]],
-    groups: list[_Group],
+    topics: dict[str, list[Marked]],
+    groups: list[Group],
     names: set[str],
     rng: np.random.Generator,
     degenerative_spine: bool,
@@ -177,7 +174,7 @@ def _add_normal(
     """Say what is normal or absent, beside what is there."""
     absent = _absent(names, rng)
     if names.isdisjoint(IN_LUNG) and rng.random() < 0.65:
-        topics["lungs"].append((_choose(rng, phrases.LUNGS_CLEAR), ()))
+        topics["lungs"].append((choose(rng, phrases.LUNGS_CLEAR), ()))
         if rng.random() < 0.6 and "focal consolidation" in absent:
             absent.remove("focal consolidation")
     if absent:
@@ -191,26 +188,26 @@ def _add_normal(
     if "cardiomegaly" not in names:
         hernia = "hiatal_hernia" in names
         normal = phrases.HEART_ONLY_NORMAL if hernia else phrases.HEART_NORMAL
-        topics["heart"].insert(0, (_choose(rng, normal), ()))
+        topics["heart"].insert(0, (choose(rng, normal), ()))
     if degenerative_spine and rng.random() < 0.6:
-        topics["bones"].append((_choose(rng, phrases.DEGENERATIVE), ()))
+        topics["bones"].append((choose(rng, phrases.DEGENERATIVE), ()))
     elif "rib_fracture" not in names and extras and rng.random() < 0.75:
-        topics["bones"].append((_choose(rng, phrases.NORMAL_BONES), ()))
+        topics["bones"].append((choose(rng, phrases.NORMAL_BONES), ()))
 
 
 def _add_more_normal(
-    topics: dict[str, list[_Marked]], names: set[str], rng: np.random.Generator
+    topics: dict[str, list[Marked]], names: set[str], rng: np.random.Generator
 ) -> None:
     """Normal statements that many reports hold and none needs, fewer where much is wrong."""
     rate = 0.3 if not names else 0.12
     if "edema" not in names and rng.random() < rate:
-        topics["lungs"].append((_choose(rng, phrases.NORMAL_VESSELS), ()))
+        topics["lungs"].append((choose(rng, phrases.NORMAL_VESSELS), ()))
     if names.isdisjoint({"pleural_effusion", "hyperinflation"}) and rng.random() < rate:
-        topics["pleura"].append((_choose(rng, phrases.NORMAL_DIAPHRAGM), ()))
+        topics["pleura"].append((choose(rng, phrases.NORMAL_DIAPHRAGM), ()))
     if names.isdisjoint({"hiatal_hernia", "nodule"}) and rng.random() < rate:
-        topics["heart"].append((_choose(rng, phrases.NORMAL_MEDIASTINUM), ()))
+        topics["heart"].append((choose(rng, phrases.NORMAL_MEDIASTINUM), ()))
     if "hiatal_hernia" not in names and rng.random() < rate:
-        topics["bones"].append((_choose(rng, phrases.NORMAL_ABDOMEN), ()))
+        topics["bones"].append((choose(rng, phrases.NORMAL_ABDOMEN), ()))
 
 
 def _absent(names: set[str], rng: np.random.Generator) -> list[str]:
@@ -229,14 +226,14 @@ def _absent(names: set[str], rng: np.random.Generator) -> list[str]:
 def _absence(absent: list[str], rng: np.random.Generator) -> str:
     *most, last = absent
     listed = f"{', '.join(most)} or {last}" if most else last
-    return _choose(rng, phrases.ABSENT).format(absent=listed)
+    return choose(rng, phrases.ABSENT).format(absent=listed)
 
 
-def _impression(groups: list[_Group], rng: np.random.Generator, extras: bool) -> list[_Marked]:
+def _impression(groups: list[Group], rng: np.random.Generator, extras: bool) -> list[Marked]:
     if not groups:
-        return [(_choose(rng, phrases.NORMAL_IMPRESSIONS), ())]
-    sentences: list[_Marked] = []
-    waiting: list[tuple[str, _Group]] = []
+        return [(choose(rng, phrases.NORMAL_IMPRESSIONS), ())]
+    sentences: list[Marked] = []
+    waiting: list[tuple[str, Group]] = []
     for group in groups:
         waiting.append((_noun_phrase(group, rng), group))
         if len(waiting) == 2 or rng.random() < 0.65:
@@ -246,13 +243,13 @@ def _impression(groups: list[_Group], rng: np.random.Generator, extras: bool) ->
         sentences.append(_summary(waiting, rng, extras))
     quiet = {"hiatal_hernia", "hyperinflation", *DEVICES}
     if all(group.name in quiet for group in groups):
-        sentences.append((_choose(rng, phrases.NORMAL_IMPRESSIONS[:3]), ()))
+        sentences.append((choose(rng, phrases.NORMAL_IMPRESSIONS[:3]), ()))
     elif extras and rng.random() < 0.2:
-        sentences.append((_choose(rng, phrases.OTHERWISE_NORMAL), ()))
+        sentences.append((choose(rng, phrases.OTHERWISE_NORMAL), ()))
     return sentences
 
 
-def _summary(waiting: list[tuple[str, _Group]], rng: np.random.Generator, extras: bool) -> _Marked:
+def _summary(waiting: list[tuple[str, Group]], rng: np.random.Generator, extras: bool) -> Marked:
     """One sentence of the impression: noun phrases joined by "and"."""
     marked = " and ".join(phrase for phrase, _ in waiting)
     last = waiting[-1][1]
@@ -260,14 +257,17 @@ def _summary(waiting: list[tuple[str, _Group]], rng: np.random.Generator, extras
     if last.name in DEVICES and all(group.name in DEVICES for _, group in waiting):
         marked += " in place"
     elif extras and last.name in phrases.TAILS and rng.random() < 0.5:
-        tail = _choose(rng, phrases.TAILS[last.name])
+        tail = choose(rng, phrases.TAILS[last.name])
         marked += tail
         brackets += [last.indices()] * tail.count("[")
-    return _capital(f"{marked}."), tuple(brackets)
+    return capital(f"{marked}."), tuple(brackets)
 
 
-def _sentence(group: _Group, rng: np.random.Generator, extras: bool) -> _Marked:
+def _sentence(group: Group, rng: np.random.Generator, extras: bool) -> Marked:
     """The sentence of the Findings that asserts a group."""
+    if _is_trace(group):
+        marked = choose(rng, phrases.TRACE_EFFUSION)
+        return marked, (group.indices(),) * marked.count("[")
     options = phrases.SENTENCES[group.name]
     larger = _larger_side(group)
     mild_or_severe = f"{group.name} {group.severity()}"
@@ -276,26 +276,31 @@ def _sentence(group: _Group, rng: np.random.Generator, extras: bool) -> _Marked:
         return _unequal_effusions(group, larger, rng)
     if one_side and mild_or_severe in phrases.SPECIAL_SENTENCES and rng.random() < 0.3:
         options = phrases.SPECIAL_SENTENCES[mild_or_severe]
-    template = _choose(rng, options)
+    template = choose(rng, options)
     phrase = _noun_phrase(group, rng)
     if group.severity() == "mild" and template.startswith("There {is} @") and rng.random() < 0.12:
-        template = _choose(rng, ("Possible {np}.", "Probable {np}."))
+        template = choose(rng, ("Possible {np}.", "Probable {np}."))
     tails = phrases.TAILS.get(group.name)
-    tail = _choose(rng, tails) if tails and extras and rng.random() < 0.4 else ""
-    marked = _fill(template, group, rng, np=phrase, tail=tail)
-    return _capital(marked), (group.indices(),) * marked.count("[")
+    tail = choose(rng, tails) if tails and extras and rng.random() < 0.4 else ""
+    marked = fill(template, group, rng, np=phrase, tail=tail)
+    return capital(marked), (group.indices(),) * marked.count("[")
 
 
-def _unequal_effusions(group: _Group, larger: str, rng: np.random.Generator) -> _Marked:
-    template = _choose(rng, phrases.UNEQUAL_EFFUSIONS)
-    words = {side: _severity_word(group, rng, side) for side in ("right", "left")}
+def _is_trace(group: Group) -> bool:
+    """An effusion that only the lateral shows: nobody can tell on which side."""
+    return group.name == "pleural_effusion" and group.side is None
+
+
+def _unequal_effusions(group: Group, larger: str, rng: np.random.Generator) -> Marked:
+    template = choose(rng, phrases.UNEQUAL_EFFUSIONS)
+    words = {side: severity_word(group, rng, side) for side in ("right", "left")}
     marked = template.format(larger=larger, **words)
     if marked.count("[") == 1:
         return marked, (group.indices(),)
     return marked, (group.indices("right"), group.indices("left"))
 
 
-def _larger_side(group: _Group) -> str | None:
+def _larger_side(group: Group) -> str | None:
     """The side with the worse finding, None where both are alike or there is one side only."""
     right, left = (group.severity(side) for side in ("right", "left"))
     if group.side != "bilateral" or not right or not left or right == left:
@@ -303,72 +308,10 @@ def _larger_side(group: _Group) -> str | None:
     return "right" if SEVERITIES.index(right) > SEVERITIES.index(left) else "left"
 
 
-def _noun_phrase(group: _Group, rng: np.random.Generator) -> str:
-    kind = group.name
+def _noun_phrase(group: Group, rng: np.random.Generator) -> str:
+    kind = "trace_effusion" if _is_trace(group) else group.name
     if kind == "nodule" and group.severity() == "severe":
         kind = "mass"
     elif kind == "opacity" and group.severity() != "mild" and rng.random() < 0.35:
         kind = "consolidation"
-    return _fill(_choose(rng, phrases.NOUN_PHRASES[kind]), group, rng)
-
-
-def _fill(template: str, group: _Group, rng: np.random.Generator, **fields: str) -> str:
-    plural = len(group.members) > 1
-    side = group.side or ""
-    worst = group.severity()
-    one, both = _choose(rng, phrases.PLACE_AFTER[group.zone])
-    rib = " ".join(word for word in (side, group.zone) if word)
-    filled = template.format(
-        **{name: forms[plural] for name, forms in phrases.NOUNS.items()},
-        **fields,
-        sev=_severity_word(group, rng),
-        adverb=phrases.ADVERBS[worst] if worst else "",
-        side=side,
-        zone=group.zone or "",
-        adj=_choose(rng, phrases.PLACE_BEFORE[group.zone]).format(side=side),
-        at=both if side == "bilateral" else one.format(side=side),
-        is_="are" if plural else "is",
-        of_rib=f"{rib} ribs" if plural else f"a {rib} rib",
-    )
-    filled = re.sub(r"(?<!\w)-sided ", "", filled)
-    filled = re.sub(r" +", " ", filled).replace("[ ", "[")
-    return _articles(filled, plural)
-
-
-def _articles(marked: str, plural: bool) -> str:
-    """Put "a" or "an" for every @, or nothing before a plural."""
-    if plural:
-        return marked.replace("@ ", "")
-    return re.sub(r"@ (?=\[?([a-z]))", lambda m: "an " if m[1] in "aeio" else "a ", marked)
-
-
-def _severity_word(group: _Group, rng: np.random.Generator, side: str | None = None) -> str:
-    severity = group.severity(side)
-    return _choose(rng, phrases.SEVERITY[group.name][severity]) if severity else ""
-
-
-def _capital(marked: str) -> str:
-    return re.sub(r"^\[?[a-z]", lambda m: m[0].upper(), marked)
-
-
-def _choose(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """One of the options; each is chosen 1.6 times as often as the one after it."""
-    weights = np.cumsum(1.6 ** -np.arange(len(options)))
-    return options[int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))]
-
-
-def _groups(findings: Sequence[Finding]) -> list[_Group]:
-    """Gather findings of one name and zone; both sides become "bilateral"."""
-    places: dict[tuple[str, str | None], list[tuple[int, Finding]]] = {}
-    for index, finding in enumerate(findings):
-        places.setdefault((finding.name, finding.zone), []).append((index, finding))
-    groups = []
-    for (name, zone), members in places.items():
-        sides = {finding.side for _, finding in members}
-        if sides == {"right", "left"}:
-            groups.append(_Group(name, "bilateral", zone, tuple(members)))
-            continue
-        for side in sorted(sides, key=str):
-            of_side = tuple(m for m in members if m[1].side == side)
-            groups.append(_Group(name, side, zone, of_side))
-    return groups
+    return fill(choose(rng, phrases.NOUN_PHRASES[kind]), group, rng)

@@ -26,8 +26,10 @@ def write_phantoms(folder: Path, count: int = 12) -> list[Study]:
         size = SIZE * (1 + index % 2)
         phantom = make_phantom(seed=21, index=index, size=size)
         path = f"images/{index}.png"
-        assert cv2.imwrite(str(folder / path), np.round(phantom.pixels * 255).astype(np.uint8))
-        picture = Picture(path, size, size, phantom.view)
+        assert cv2.imwrite(
+            str(folder / path), np.round(phantom.pictures[0].pixels * 255).astype(np.uint8)
+        )
+        picture = Picture(path, size, size, phantom.pictures[0].view)
         study = Study(str(index), "test", (picture,), phantom.report)
         studies.append(replace(study, findings=phantom.findings, phrases=phantom.phrases))
     write_studies(folder, studies)

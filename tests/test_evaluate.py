@@ -56,8 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _prepared(out: Path, index: int) -> Study:
     phantom = make_phantom(seed=11, index=index, size=SIZE)
     path = f"images/{index:07d}.png"
-    assert cv2.imwrite(str(out / path), np.round(phantom.pixels * 255).astype(np.uint8))
-    picture = Picture(path, SIZE, SIZE, phantom.view)
+    assert cv2.imwrite(str(out / path), np.round(phantom.pictures[0].pixels * 255).astype(np.uint8))
+    picture = Picture(path, SIZE, SIZE, phantom.pictures[0].view)
     split = "train" if index < 18 else "test"
     return Study(
         f"{index:07d}", split, (picture,), phantom.report, phantom.findings, phantom.phrases

@@ -24,7 +24,7 @@ SEED = 31337
 
 @pytest.fixture(scope="module")
 def phantoms() -> list[np.ndarray]:
-    return [make_phantom(SEED, index, 128).pixels for index in range(8)]
+    return [make_phantom(SEED, index, 128).pictures[0].pixels for index in range(8)]
 
 
 def codes(pixels: np.ndarray) -> set[str]:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from data_prep import phantom
-from data_prep.anatomy import SIGNS, build, sample_patient
+from data_prep.anatomy import SIGNS, build
 from data_prep.canvas import Canvas
 from data_prep.pathology import PATHOLOGIES
+from data_prep.patient import sample_patient
 from data_prep.phantom import make_phantom
+from data_prep.phantom_plan import SIDED, UNGRADED, ZONED, Plan
 from data_prep.study import FINDINGS
 
 SIZE = 128
@@ -23,18 +25,19 @@ def phantoms():
 
 def test_a_study_follows_from_its_seed_and_index():
     one, same, other = (make_phantom(3, index, SIZE) for index in (7, 7, 8))
-    assert np.array_equal(one.pixels, same.pixels)
+    assert np.array_equal(one.pictures[0].pixels, same.pictures[0].pixels)
     assert (one.report, one.findings) == (same.report, same.findings)
-    assert not np.array_equal(one.pixels, other.pixels)
+    assert not np.array_equal(one.pictures[0].pixels, other.pictures[0].pixels)
 
 
 def test_pixels_are_a_picture(phantoms):
     for study in phantoms:
-        assert study.pixels.dtype == np.float32 and study.pixels.shape == (SIZE, SIZE)
-        assert np.isfinite(study.pixels).all()
-        assert study.pixels.min() >= 0 and study.pixels.max() <= 1
-        assert study.pixels.std() > 0.1
-        assert (study.pixels >= 1).mean() < 0.15  # a bright abdomen, no more
+        (picture,) = study.pictures
+        assert picture.pixels.dtype == np.float32 and picture.pixels.shape == (SIZE, SIZE)
+        assert np.isfinite(picture.pixels).all()
+        assert picture.pixels.min() >= 0 and picture.pixels.max() <= 1
+        assert picture.pixels.std() > 0.1
+        assert (picture.pixels >= 1).mean() < 0.15  # a bright abdomen, no more
 
 
 def test_about_half_are_normal_and_every_finding_occurs(phantoms):
@@ -46,12 +49,13 @@ def test_about_half_are_normal_and_every_finding_occurs(phantoms):
 
 def test_masks_and_boxes_agree(phantoms):
     for study in phantoms:
-        shown = {name for k, name in enumerate(FINDINGS) if (study.mask >> k & 1).any()}
+        mask = study.pictures[0].mask
+        shown = {name for k, name in enumerate(FINDINGS) if (mask >> k & 1).any()}
         assert shown == {finding.name for finding in study.findings}
         for finding in study.findings:
             x0, y0, x1, y1 = finding.box
             assert 0 <= x0 < x1 <= SIZE and 0 <= y0 < y1 <= SIZE
-            assert (study.mask[y0:y1, x0:x1] >> FINDINGS.index(finding.name) & 1).any()
+            assert (mask[y0:y1, x0:x1] >> FINDINGS.index(finding.name) & 1).any()
 
 
 def test_the_side_said_is_the_side_shown(phantoms):
@@ -74,9 +78,9 @@ def test_every_finding_is_spoken_of_and_every_phrase_is_in_the_text(phantoms):
 @pytest.mark.parametrize("zone", ZONES)
 def test_a_zone_said_is_the_zone_shown(zone, monkeypatch):
     for name in ("opacity", "nodule", "rib_fracture"):
-        severity = None if name in phantom.UNGRADED else "mild"
-        plan = [phantom._Plan(name, severity, "left", zone)]
-        monkeypatch.setattr(phantom, "_plan", lambda rng, plan=plan: plan)
+        severity = None if name in UNGRADED else "mild"
+        plan = [Plan(name, severity, "left", zone)]
+        monkeypatch.setattr(phantom, "draw_plans", lambda rng, plan=plan: plan)
         heights = []
         for index in range(24):
             study = make_phantom(9, index, SIZE)
@@ -92,8 +96,8 @@ def test_a_finding_changes_the_rays_inside_its_mask(name):
     patient = sample_patient(np.random.default_rng(1))
     canvas = Canvas(SIZE, 40, -20, 0)
     with_it, without = (build(patient, canvas, np.random.default_rng(2)) for _ in range(2))
-    side = "left" if name in phantom.SIDED else None
-    zone = "mid" if name in phantom.ZONED else None
+    side = "left" if name in SIDED else None
+    zone = "mid" if name in ZONED else None
     mask = PATHOLOGIES[name](with_it, "moderate", side, zone, np.random.default_rng(4))
     layers = ("soft", "air", "vessels", "bone", "metal")
     change = sum(np.abs(getattr(with_it, k) - getattr(without, k)) for k in layers)

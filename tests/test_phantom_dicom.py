@@ -15,6 +15,7 @@ from model.image import read_image
 
 SHOWN = picture(96, 80).astype(np.float32)
 SEEDS = range(60)
+VIEWS = ("AP", "PA", "LATERAL")
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +23,14 @@ def files(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("dx")
     paths = [folder / f"{seed}.dcm" for seed in SEEDS]
     for seed, path in zip(SEEDS, paths, strict=True):
-        write_dx(path, SHOWN, "PA" if seed % 2 else "AP", np.random.default_rng(seed))
+        write_dx(path, SHOWN, VIEWS[seed % 3], np.random.default_rng(seed))
     return paths
 
 
 def test_the_picture_is_read_back(files):
     for seed, path in zip(SEEDS, files, strict=True):
         radiograph = read_image(path)
-        assert radiograph.view == ("PA" if seed % 2 else "AP")
+        assert radiograph.view == VIEWS[seed % 3]
         assert np.abs(radiograph.pixels - SHOWN).max() <= TOLERANCE
 
 
@@ -50,7 +51,7 @@ def test_the_kinds_that_hospitals_have_are_all_there(files):
 def test_one_seed_gives_one_file_and_another_seed_another(tmp_path, files):
     again = tmp_path / "again.dcm"
     for seed in (0, 1, 2):
-        write_dx(again, SHOWN, "PA" if seed % 2 else "AP", np.random.default_rng(seed))
+        write_dx(again, SHOWN, VIEWS[seed % 3], np.random.default_rng(seed))
         assert again.read_bytes() == files[seed].read_bytes()
     assert len({dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in files}) == 60
 
@@ -59,6 +60,22 @@ def test_the_study_may_be_given(tmp_path):
     path = tmp_path / "file.dcm"
     write_dx(path, SHOWN, "PA", np.random.default_rng(3), study_uid="2.25.7")
     assert dcmread(path, stop_before_pixels=True).StudyInstanceUID == "2.25.7"
+
+
+def test_pictures_of_a_study_are_told_apart_and_a_prior_is_earlier(tmp_path):
+    headers = []
+    for number, view in enumerate(("PA", "LATERAL", "AP")):
+        path, prior = tmp_path / f"{number}.dcm", number == 2
+        rng, study = np.random.default_rng(3), "2.25.8" if prior else "2.25.7"
+        write_dx(path, SHOWN, view, rng, study, instance=1 if prior else number + 1, prior=prior)
+        headers.append(dcmread(path, stop_before_pixels=True))
+    frontal, lateral, prior = headers
+    assert frontal.PatientID == lateral.PatientID == prior.PatientID
+    assert frontal.StudyInstanceUID == lateral.StudyInstanceUID != prior.StudyInstanceUID
+    assert len({header.SOPInstanceUID for header in headers}) == 3
+    assert prior.StudyDate < frontal.StudyDate == lateral.StudyDate
+    assert (lateral.ViewPosition, lateral.PatientOrientation) == ("LL", ["P", "F"])
+    assert lateral.ViewCodeSequence[0].CodeMeaning == "left lateral"
 
 
 def test_black_and_white_pictures_survive(tmp_path):
@@ -71,8 +88,8 @@ def test_black_and_white_pictures_survive(tmp_path):
 
 
 def test_another_view_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="'LATERAL'"):
-        write_dx(tmp_path / "file.dcm", SHOWN, "LATERAL", np.random.default_rng(0))
+    with pytest.raises(ConfigError, match="'OBLIQUE'"):
+        write_dx(tmp_path / "file.dcm", SHOWN, "OBLIQUE", np.random.default_rng(0))
 
 
 @pytest.mark.skipif(

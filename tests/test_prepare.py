@@ -5,11 +5,13 @@ import json
 import cv2
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from data_prep import prepare
 from data_prep.prepare import prepare_phantom
 from data_prep.study import FINDINGS, manifest_hash, parse_study, read_studies, study_line
 from model.errors import ConfigError, DataError
+from model.image import read_image
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,9 @@ def test_another_request_is_refused_and_loses_nothing(prepared):
     assert manifest_hash(prepared) == before
 
 
-@pytest.mark.parametrize("wrong", [{"studies": 0}, {"seed": -1}, {"size": 10}])
+@pytest.mark.parametrize(
+    "wrong", [{"studies": 0}, {"seed": -1}, {"size": 10}, {"lateral": 1.5}, {"prior": -0.5}]
+)
 def test_numbers_out_of_range_are_refused(wrong, tmp_path):
     with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):
         prepare_phantom(tmp_path, **{"studies": 5, "seed": 1, "size": 64, **wrong})
@@ -75,6 +79,46 @@ def test_pictures_and_masks_are_there(prepared):
             assert {FINDINGS[k] for k in range(16) if bits >> k & 1} == {
                 finding.name for finding in study.findings
             }
+
+
+def test_a_folder_tells_of_further_pictures_only_where_there_are_some(prepared, tmp_path):
+    told = json.loads((prepared / "prepared.json").read_text())
+    assert not {"lateral", "prior", "indication"} & set(told)
+    with pytest.raises(DataError, match="asked for"):
+        prepare_phantom(prepared, 120, 2, size=64, lateral=0.5, workers=1, progress=False)
+    asked = {"lateral": 1.0, "prior": 1.0, "indication": 1.0}
+    prepare_phantom(
+        tmp_path, 20, 2, size=64, dicom=True, covered=0.3, workers=1, progress=False, **asked
+    )
+    assert asked.items() <= json.loads((tmp_path / "prepared.json").read_text()).items()
+    with pytest.raises(DataError, match="asked for"):
+        prepare_phantom(tmp_path, 20, 2, size=64, dicom=True, covered=0.3, progress=False)
+
+
+def test_every_picture_of_a_study_has_its_files(tmp_path):
+    chances = {"lateral": 0.6, "prior": 0.6, "indication": 0.6}
+    prepare_phantom(tmp_path, 30, 2, size=64, dicom=True, workers=1, progress=False, **chances)
+    studies = list(read_studies(tmp_path))
+    assert {len(study.pictures) for study in studies} == {1, 2, 3}
+    assert 0 < sum(bool(study.indication) for study in studies) < len(studies)
+    for study in studies:
+        frontal = dcmread(tmp_path / "dicom" / f"{study.id}.dcm", stop_before_pixels=True)
+        for number, picture in enumerate(study.pictures):
+            name = f"{study.id}_{number}" if number else study.id
+            assert picture.path == f"images/{name}.png"
+            pixels = cv2.imread(str(tmp_path / picture.path), cv2.IMREAD_UNCHANGED)
+            assert pixels.shape == (picture.height, picture.width)
+            found = [f for f in study.findings if f.picture == number]
+            assert (picture.mask is not None) == bool(found)
+            assert not (picture.prior and found)
+            dicom = tmp_path / "dicom" / f"{name}.dcm"
+            read = read_image(dicom)
+            assert read.view == picture.view
+            assert np.abs(read.pixels - pixels / 255).max() < 0.01
+            header = dcmread(dicom, stop_before_pixels=True)
+            assert header.PatientID == frontal.PatientID
+            same = header.StudyInstanceUID == frontal.StudyInstanceUID
+            assert same == (not picture.prior)
 
 
 def test_a_line_that_is_not_a_study_is_named(tmp_path):
