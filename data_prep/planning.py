@@ -123,8 +123,8 @@ def _plan_study(study: SourceStudy, source: Path, options: ImportOptions) -> Pla
         split=split or split_by_hash(study, options.seed),
         pictures=(),
         report=report,
-        indication=without_marks(_plain(study.indication)),
-        comparison=without_marks(_plain(study.comparison)),
+        indication=without_marks(_plain(study.indication), drop=False),
+        comparison=without_marks(_plain(study.comparison), drop=False),
         patient=study.patient,
         labels=None if study.labels is None else dict(study.labels),
     )
