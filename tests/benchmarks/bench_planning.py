@@ -20,23 +20,27 @@ SIZES = (3_000, 30_000)
 
 
 def main() -> None:
-    sizes = [int(word) for word in sys.argv[1:]] or SIZES
-    for size in sizes:
+    for size in [int(word) for word in sys.argv[1:]] or SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            # In a process of its own: only so is its peak of memory its own.
-            subprocess.run([sys.executable, __file__, "plan", str(size), folder], check=True)
+            # Each in a process of its own: only so is the peak of memory that of planning.
+            for step in ("make", "plan"):
+                subprocess.run([sys.executable, __file__, step, str(size), folder], check=True)
+
+
+def make(size: int, folder: Path) -> None:
+    from mimic_tree import write_mimic
+
+    # A patient has a study of two pictures and one of a single picture.
+    write_mimic(folder / "mimic", size // 3)
 
 
 def plan(size: int, folder: Path) -> None:
-    from mimic_tree import write_mimic
-
     from data_prep.ledger import Ledger
     from data_prep.mimic_cxr import studies
     from data_prep.planning import DEFAULTS, planned
 
     source = folder / "mimic"
-    # Studies of two pictures and of one by turns: a patient has three.
-    pictures = write_mimic(source, size // 3)
+    pictures = 3 * (size // 3)
     before = _peak()
     start, worked = time.perf_counter(), time.process_time()
     with Ledger.opened(folder / "ledger.sqlite") as ledger:
@@ -56,7 +60,8 @@ def _peak() -> float:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["plan"]:
-        plan(int(sys.argv[2]), Path(sys.argv[3]))
+    steps = {"make": make, "plan": plan}
+    if sys.argv[1:2] and sys.argv[1] in steps:
+        steps[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
     else:
         main()
