@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from layouts import png, table
 from material import PATIENT, put
+from typer.testing import CliRunner
 
+from app.cli import app
 from data_prep.folder import FolderReader
 from data_prep.importing import import_studies
 from data_prep.planning import ImportOptions
@@ -158,3 +160,16 @@ def test_nothing_that_identifies_comes_out(tmp_path: Path, make_dicom: Callable)
         for kind, value in PATIENT.items():
             if kind != "StudyDate":  # the ledger orders a patient's studies by it
                 assert value.encode() not in path.read_bytes() and value not in path.name
+
+
+def test_the_command_tells_what_came_of_it(tree: Path, tmp_path: Path) -> None:
+    table_ = tmp_path / "reports.csv"
+    rows = [[key, REPORT, "train"] for key in ("1.2.3", "A2", "lone", "nobody")]
+    table_.write_bytes(table(("study", "report", "part"), rows))
+    words = ["prepare", "folder", tree, tmp_path / "out", "--reports", table_, "--workers", 1]
+    words += ["--report-column", "report", "--split-column", "part", "--size", 64]
+    told = CliRunner().invoke(app, [str(word) for word in words])
+    assert told.exit_code == 0, told.output
+    assert "train 3, validate 0, test 0" in told.stdout
+    assert "no picture is named 1, no report in the wanted sections 1" in told.stdout
+    assert "StudyInstanceUID 1, accession number 1, file name 1" in told.stdout
