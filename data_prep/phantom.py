@@ -103,7 +103,6 @@ def make_phantom(
         low_inspiration=patient.lung_height < 18.0,
         degenerative_spine=patient.degenerative,
         hidden=hidden,
-        lateral=len(views) > 1,
         comparison=comparison,
     )
     asked = _chosen(seed, index, INDICATION, indication)

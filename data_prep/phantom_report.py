@@ -87,7 +87,6 @@ def write_report(
     low_inspiration: bool = False,
     degenerative_spine: bool = False,
     hidden: frozenset[str] = frozenset(),
-    lateral: bool = False,
     comparison: Sequence[Marked] = (),
 ) -> tuple[str, tuple[Phrase, ...]]:
     """Write "Findings: ... Impression: ..." for one phantom; the same rng state, the same text.
@@ -98,7 +97,6 @@ def write_report(
         low_inspiration: low lung volumes may be mentioned.
         degenerative_spine: degenerative changes may be mentioned.
         hidden: findings that cannot be judged: they are neither asserted nor denied.
-        lateral: there is a lateral picture too, and it may be named.
         comparison: sentences that end the Findings; the last are left out where there is no room.
 
     Returns:
@@ -114,12 +112,11 @@ def write_report(
     if view not in ("PA", "AP"):
         raise DataError(f"unknown view {view!r}: expected 'PA' or 'AP'")
     groups = sorted(groups_of(enumerate(findings)), key=lambda group: URGENCY.index(group.name))
-    views = f"{view} and lateral views" if lateral else f"{view} view"
     tries = [("full", comparison), ("plain", comparison), ("brief", comparison)]
     tries += [("brief", comparison[:most]) for most in range(len(comparison) - 1, -1, -1)]
     for detail, compared in tries:
         text = _compose(
-            groups, rng, views, low_inspiration, degenerative_spine, detail, hidden, compared
+            groups, rng, view, low_inspiration, degenerative_spine, detail, hidden, compared
         )
         if len(text.text.split()) <= MAX_WORDS:
             break
@@ -129,7 +126,7 @@ def write_report(
 def _compose(
     groups: list[Group],
     rng: np.random.Generator,
-    views: str,
+    view: str,
     low_inspiration: bool,
     degenerative_spine: bool,
     detail: str,
@@ -142,7 +139,7 @@ def _compose(
     extras = detail == "full"
     text = _Text("Findings:")
     if extras and rng.random() < 0.12:
-        text.add(f"{views} of the chest.", ())
+        text.add(f"{view} view of the chest.", ())
     topics = {
         topic: [_sentence(g, rng, extras) for g in groups if g.name in of_topic]
         for topic, of_topic in TOPICS.items()
@@ -235,8 +232,12 @@ def _impression(groups: list[Group], rng: np.random.Generator, extras: bool) -> 
     sentences: list[Marked] = []
     waiting: list[tuple[str, Group]] = []
     for group in groups:
+        # alone: training that leaves out the lateral leaves out the sentence
+        if _is_trace(group) and waiting:
+            sentences.append(_summary(waiting, rng, extras))
+            waiting = []
         waiting.append((_noun_phrase(group, rng), group))
-        if len(waiting) == 2 or rng.random() < 0.65:
+        if len(waiting) == 2 or _is_trace(group) or rng.random() < 0.65:
             sentences.append(_summary(waiting, rng, extras))
             waiting = []
     if waiting:

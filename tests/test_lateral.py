@@ -16,7 +16,7 @@ from data_prep.phantom_exposure import expose
 from data_prep.phantom_plan import HEART, SIDED, UNGRADED, ZONED
 from data_prep.phantom_prior import place_of
 from data_prep.study import FINDINGS, Finding
-from model.reader import read_denials, read_findings
+from model.reader import read_denials, read_findings, sentences
 
 SEED, SIZE = 5, 64
 LAYERS = ("soft", "air", "vessels", "bone", "metal")
@@ -81,6 +81,9 @@ def test_a_trace_of_fluid_is_told_and_not_denied(phantoms: list[Phantom]) -> Non
         impression = study.report.index("Impression:")
         ends = [phrase.end for phrase in study.phrases if at in phrase.findings]
         assert min(ends) < impression < max(ends)
+        for start, end in sentences(study.report):
+            spoken = [p.findings for p in study.phrases if start <= p.start < end]
+            assert all(which == (at,) for which in spoken) or (at,) not in spoken
         assert "pleural_effusion" in {said.name for said in read_findings(study.report)}
         assert "pleural_effusion" not in {said.name for said in read_denials(study.report)}
     assert traces >= 3 and traces / could < 0.25
