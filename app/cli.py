@@ -108,7 +108,7 @@ def grounding(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Box file of NIH ChestX-ray14, MS-CXR or VinDr-CXR, as it was downloaded.",
+            help="Box file of NIH ChestX-ray14, MS-CXR, VinDr-CXR or PadChest-GR, as downloaded.",
         ),
     ] = None,
     limit: Annotated[

@@ -222,7 +222,7 @@ def boxes(
 
     done = attach(out, file, originals)
     typer.echo(
-        f"findings      {done.findings} of {done.regions} regions on {done.pictures} pictures"
+        f"findings      {done.findings}, from {done.regions} regions on {done.pictures} pictures"
     )
     typer.echo(f"phrases       {done.phrases} in reports point at them")
     typer.echo(f"elsewhere     {done.elsewhere} regions on pictures that are not in OUT")

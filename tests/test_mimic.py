@@ -2,11 +2,14 @@
 
 import csv
 import gzip
+import json
 from pathlib import Path
 
 import pytest
 from mimic_tree import write_mimic
+from typer.testing import CliRunner
 
+from app.cli import app
 from data_prep.importing import ImportOptions, import_studies
 from data_prep.mimic_cxr import studies
 from data_prep.study import read_studies
@@ -102,6 +105,13 @@ def test_the_newest_table_is_taken(tree):
     newer.write_bytes(gzip.compress(table(tree, "split").read_bytes().replace(b"train", b"test")))
     (tree / "mimic-cxr-2.1.0-test-set-labeled.csv").write_text("study_id\n1\n")
     assert "train" not in {each.split for each in studies(tree)}
+
+
+def test_a_table_that_was_unpacked_is_taken_before_the_packed_one(tree):
+    packed = table(tree, "split").with_suffix(".csv.gz")
+    packed.write_bytes(gzip.compress(table(tree, "split").read_bytes()))
+    edit(table(tree, "split"), lambda rows: rows[:4])
+    assert len(list(studies(tree))) == 2
 
 
 def test_a_missing_report_is_named_and_the_others_are_told(tree):
@@ -243,3 +253,28 @@ def test_a_prepared_folder_has_the_official_split_and_no_marks(tree, tmp_path):
             picture.path.stem for picture in told[study.id].pictures
         }
     assert any(picture.prior for study in read_studies(out) for picture in study.pictures)
+
+
+def test_the_commands_prepare_export_and_attach(tree, tmp_path):
+    def run(*words):
+        result = CliRunner().invoke(app, ["prepare", *map(str, words)])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    out, annotation = tmp_path / "prepared", tmp_path / "annotation.json"
+    told = run("mimic-cxr", tree, out, "--workers", 1, "--export-r2gen", annotation)
+    assert "train 16, validate 2, test 2" in told
+    assert len(json.loads(annotation.read_text())["train"]) == 16
+    boxes = tmp_path / "MS_CXR_Local_Alignment_v1.1.0.csv"
+    dicom = next(studies(tree)).pictures[0].path.stem
+    boxes.write_text(
+        "category_name,label_text,path,x,y,w,h,image_width,image_height,dicom_id\n"
+        f"Pleural Effusion,small left pleural effusion,a.jpg,8,16,24,32,64,64,{dicom}\n"
+    )
+    told = run("boxes", out, boxes)
+    assert "1, from 1 regions on 1 pictures" in told and "2 in reports" in told
+    [study] = [study for study in read_studies(out) if study.findings]
+    assert study.findings[0].box == (8, 16, 32, 48)
+    assert {study.report[p.start : p.end].lower() for p in study.phrases} == {
+        "small left pleural effusion"
+    }
