@@ -13,6 +13,13 @@ from training.config import TrainConfig
 
 __all__ = ["card", "data_record", "initial_record", "saw", "training_record"]
 
+CHANCES = {
+    "covered": "a gray rectangle on",
+    "lateral": "a lateral view of",
+    "prior": "an earlier picture of",
+    "indication": "an indication with",
+}
+"""Options of `prepare phantom` that are chances, and what they put into so many of the studies."""
 LIBRARIES = ("crossray", "torch", "timm", "transformers", "tokenizers", "numpy")
 
 
@@ -102,7 +109,10 @@ def card(config: TrainConfig, record: dict[str, Any], parameters: int) -> str:
         batch=config.batch,
         minutes=round(record["seconds"] / 60),
         seed=config.seed,
+        views=", ".join(config.model.views),
+        indication=_indication(config),
         guidance=config.losses.guidance,
+        search=config.losses.search,
         sink=config.losses.sink,
         blind=f"{config.blind:.0%}",
         commands="\n".join(dict.fromkeys(_commands(record))),
@@ -111,13 +121,21 @@ def card(config: TrainConfig, record: dict[str, Any], parameters: int) -> str:
     )
 
 
+def _indication(config: TrainConfig) -> str:
+    most = config.model.prompt_tokens
+    return f"Indications of up to {most} tokens." if most else "No indication."
+
+
 def _data(data: dict[str, Any]) -> str:
     digest = data["manifest_sha256"]
     if data.get("source") == "phantom":
-        covered = f"a gray rectangle on {data['covered']:.0%} of them, " * bool(data.get("covered"))
+        parts = [
+            f"{what} {data[key]:.0%} of them" for key, what in CHANCES.items() if data.get(key)
+        ]
+        told = "".join(f"{part}, " for part in parts)
         return (
             f"{data['studies']} simulated studies (phantoms) of seed {data['seed']}, "
-            f"{data['size']} pixels a side, {covered}made by this project. "
+            f"{data['size']} pixels a side, {told}made by this project. "
             f"SHA-256 of the manifest: `{digest}`."
         )
     return f"A prepared folder whose manifest has the SHA-256 `{digest}`."
@@ -132,7 +150,7 @@ def _commands(record: dict[str, Any] | None) -> list[str]:
         prepare = [
             f"crossray prepare phantom {record['settings']['data']} --studies {data['studies']} "
             f"--seed {data['seed']} --size {data['size']}"
-            + (f" --covered {data['covered']}" if data.get("covered") else "")
+            + "".join(f" --{key} {data[key]}" for key in CHANCES if data.get(key))
         ]
     return [*_commands(record["initial"]), *prepare, record["command"]]
 
@@ -160,7 +178,7 @@ pipeline_tag: image-to-text
 {notice}
 
 Drafts a report for a chest radiograph and gives, for every word, where the decoder looked.
-{parameters} parameters, pictures of {size} x {size} pixels.
+{parameters} parameters, pictures of {size} x {size} pixels. Views it reads: {views}. {indication}
 
 ## Not for diagnosis
 
@@ -175,8 +193,9 @@ it be used, in the care of a patient. A map shows where the decoder looked, not 
 
 {step} steps of {batch} studies in {minutes} minutes, seed {seed}.{before}
 The decoder's cross-attention was guided by where the findings are (weight {guidance}) and, for
-words that speak of none, to the sink (weight {sink}); {blind} of the studies were read without
-the picture. A head that is no longer here taught the encoder which patch shows which finding.
+words that speak of none, to the sink (weight {sink}); its first layers to the finding that comes
+next (weight {search}). {blind} of the studies were read without the picture. A head that is no
+longer here taught the encoder which patch shows which finding.
 `training.json` holds every setting, the versions of the libraries and every validation. Commands:
 
 ```
