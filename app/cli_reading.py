@@ -84,9 +84,9 @@ def report(
     """Write a draft report for one study.
 
     Several FILEs are pictures of the same study and give one report. A view that the model was not
-    trained on is refused, and so is what is no chest radiograph: the embedded model reads frontal
-    views. Words that the picture made likelier bear marks, what a reader should check comes first,
-    and the least sure words are listed.
+    trained to read is refused, and so is what is no chest radiograph. Words that the picture made
+    likelier bear marks, what a reader should check comes first, and the least sure words are
+    listed.
     """
     from app.answers import answer
     from app.terminal import report_text

@@ -202,7 +202,7 @@ def test_openapi_tells_the_limits(seeing: TestClient) -> None:
         assert not {"priors", "views", "indication"} & set(schemas[name]["required"])
 
 
-CURL = re.findall(r"^ +curl (.+)$", DOCS.read_text("utf-8"), re.MULTILINE)
+CURL = re.findall(r"^ +curl (.+)$", DOCS.read_text("utf-8").replace("\\\n", ""), re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", CURL)

@@ -5,7 +5,7 @@
  * @typedef {{left: number, top: number, width: number, height: number}} Extent
  *   rectangle in original picture pixels, such as the one which the whole grid of patches covers
  * @typedef {{code: string, message: string}} Concern
- * @typedef {{width: number, height: number, view: string | null, rows: number, columns: number,
+ * @typedef {{width: number, height: number, view: string | null, prior: boolean, rows: number, columns: number,
  *   extent: Extent, concerns: Concern[], png: string | null}} Picture
  * @typedef {{scale: number, data: string}} Heatmap
  * @typedef {{probability: number, evidence: number, state: "grounded" | "not grounded",
@@ -18,8 +18,12 @@
  * @typedef {{code: string, message: string, start: number, end: number}} Flag
  * @typedef {{name: string, text: string, start: number, end: number}} Section
  * @typedef {{text: string, sections: Section[], words: Word[], sentences: Span[], findings: Finding[],
- *   review: Flag[], images: Picture[], model: {name: string, sha256: string}, notice: string}} Answer
+ *   review: Flag[], indication: string, images: Picture[], model: {name: string, sha256: string}, notice: string}} Answer
  * @typedef {Carried & {phrase: string, text: string, said: number, drafts: number, images: Picture[]}} Asked
+ * @typedef {{views: string[], prompt_tokens: number, notice: string}} Model
+ *   views: "frontal", and "lateral" and "prior" where it reads those; prompt_tokens: 0 reads no indication
+ * @typedef {{files: File[], views: string[], priors: File[], indication: string}} Sent
+ *   a study as it is sent; views: per file "PA", "AP", "LATERAL" or empty for what the file says
  * @typedef {{file: string, title: string}} Sample
  */
 
@@ -54,32 +58,33 @@ const ADVICE = {
 
 /** What the gate refused can be sent with other pictures only, or insisted on. */
 const REFUSED = "/problems/refused";
+const INVALID = "/problems/invalid-request";
 
 /**
- * Send the views of one study and wait for the report.
+ * Send one study and wait for the report.
  *
- * @param {File[]} files one or more views of the same study
+ * @param {Sent} sent
  * @param {AbortSignal} signal aborting it rejects with an AbortError
  * @param {boolean} [gate] false insists on pictures that the gate refuses
  * @returns {Promise<Answer>}
  * @throws {Problem} the service refused, could not be reached, or answered nonsense
  */
-export async function requestReport(files, signal, gate = true) {
-  return checked(await send(`v1/reports?pixels=true&gate=${gate}`, formOf(files), signal));
+export async function requestReport(sent, signal, gate = true) {
+  return checked(await send(`v1/reports?pixels=true&gate=${gate}`, formOf(sent), signal));
 }
 
 /**
  * Ask the pictures of a study for a phrase.
  *
- * @param {File[]} files the study's, as for its report
+ * @param {Sent} sent as for the study's report
  * @param {string} phrase
  * @param {AbortSignal} signal
  * @param {boolean} [gate]
  * @returns {Promise<Asked>}
  * @throws {Problem}
  */
-export async function requestAnswer(files, phrase, signal, gate = true) {
-  const form = formOf(files);
+export async function requestAnswer(sent, phrase, signal, gate = true) {
+  const form = formOf(sent);
   form.append("phrase", phrase);
   const asked = await send(`v1/questions?gate=${gate}`, form, signal);
   if (!Array.isArray(asked?.images)) throw unexpected("it holds no images");
@@ -88,12 +93,15 @@ export async function requestAnswer(files, phrase, signal, gate = true) {
 }
 
 /**
- * @param {File[]} files
+ * @param {Sent} sent
  * @returns {FormData}
  */
-function formOf(files) {
+function formOf({ files, views, priors, indication }) {
   const form = new FormData();
   for (const file of files) form.append("files", file, file.name);
+  for (const view of views) form.append("views", view);
+  for (const file of priors) form.append("priors", file, file.name);
+  if (indication) form.append("indication", indication);
   return form;
 }
 
@@ -135,7 +143,9 @@ async function problemFrom(response) {
   const refused = body.type === REFUSED;
   const advice = refused
     ? "Choose another picture. If you know better, have the report written all the same."
-    : adviceFor(response);
+    : body.type === INVALID
+      ? "Change what it names, then send it again."
+      : adviceFor(response);
   return new Problem(title, detail, advice, { passing: response.status === 429 || response.status >= 500, refused });
 }
 
@@ -222,7 +232,7 @@ function unexpected(reason) {
   );
 }
 
-/** @returns {Promise<{notice: string} | null>} the model in use; null while it is still being loaded */
+/** @returns {Promise<Model | null>} the model in use; null while it is still being loaded */
 export async function describeModel() {
   const response = await fetch("v1/model");
   return response.ok ? response.json() : null;

@@ -3,6 +3,7 @@
 
 import { peak, placeInWords } from "./heatmap.js";
 import { percent, times } from "./legend.js";
+import { viewName } from "./pictures.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {import("./api.js").Carried} Carried */
@@ -97,7 +98,8 @@ export function worth(parts) {
  */
 export function placeOf(map, pictures) {
   const best = peak(map, pictures);
-  const name = pictures.length > 1 ? `picture ${best.picture + 1}` : "the picture";
+  const view = viewName(pictures[best.picture]).toLowerCase();
+  const name = pictures.length > 1 ? `picture ${best.picture + 1} (${view})` : "the picture";
   return [
     ["Most attention", placeInWords(best, pictures[best.picture], name)],
     ["On that patch", `${percent(best.share)} (${times(best.share, map.length)})`],

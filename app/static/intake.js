@@ -1,11 +1,12 @@
 // @ts-check
-/** The ways a study comes in: dropped anywhere, chosen, or picked from the samples. Sends nothing. */
+/** The ways pictures come in: dropped anywhere, chosen, or picked from the samples. Sends nothing. */
 
 import { fetchSample, listSamples, Problem, sampleAddress } from "./api.js";
 
 /** @typedef {import("./api.js").Sample} Sample */
 /**
- * @typedef {{files: (files: File[]) => void, problem: (problem: Problem) => void}} Receiver
+ * @typedef {{files: (files: File[], earlier: boolean) => void, sample: (file: File) => void,
+ *   problem: (problem: Problem) => void}} Receiver earlier: of an earlier study
  */
 
 /**
@@ -16,16 +17,24 @@ const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id))
 
 /** @param {Receiver} receiver */
 export function connectIntake(receiver) {
-  const input = /** @type {HTMLInputElement} */ (element("files"));
-  for (const id of ["choose", "choose-other", "open-study"]) {
-    element(id).addEventListener("click", () => input.click());
-  }
+  connectChooser("files", ["choose", "choose-other", "open-study", "add-own"], (files) => receiver.files(files, false));
+  connectChooser("earlier-files", ["add-earlier"], (files) => receiver.files(files, true));
+  connectDrop(receiver);
+}
+
+/**
+ * @param {string} id of the file input
+ * @param {string[]} buttons that open it
+ * @param {(files: File[]) => void} chosen
+ */
+function connectChooser(id, buttons, chosen) {
+  const input = /** @type {HTMLInputElement} */ (element(id));
+  for (const button of buttons) element(button).addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
     const files = [...(input.files ?? [])];
     input.value = ""; // so that choosing the same file again counts as a change
-    if (files.length) receiver.files(files);
+    if (files.length) chosen(files);
   });
-  connectDrop(receiver);
 }
 
 /** @param {Receiver} receiver */
@@ -45,7 +54,8 @@ function connectDrop(receiver) {
     event.preventDefault();
     mark(false);
     const files = [...(event.dataTransfer?.files ?? [])];
-    if (files.length) receiver.files(files);
+    const earlier = event.target instanceof Element && event.target.closest("#earlier") !== null;
+    if (files.length) receiver.files(files, earlier);
   });
 }
 
@@ -91,7 +101,7 @@ function offered(sample, receiver) {
  */
 async function pick(sample, receiver) {
   try {
-    receiver.files([await fetchSample(sample)]);
+    receiver.sample(await fetchSample(sample));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     receiver.problem(error);

@@ -2,19 +2,24 @@
 /** The page's states: choosing a study, waiting for its report, reading it, or learning what went wrong. */
 
 import { describeModel, Problem, requestAnswer, requestReport } from "./api.js";
+import { Composer } from "./compose.js";
 import { connectIntake, offerSamples } from "./intake.js";
 import { StudyView } from "./study.js";
 import { connectThemeButton } from "./theme.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
+/** @typedef {import("./api.js").Sent} Sent */
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-const study = new StudyView(announce, (phrase, signal) => requestAnswer(lastFiles, phrase, signal, gated));
+const study = new StudyView(announce, (phrase, signal) => requestAnswer(lastSent, phrase, signal, gated));
+const composer = new Composer((sent) => submit(sent), announce);
+/** @type {import("./api.js").Model | null} null until it is loaded */
+let model = null;
 /** @type {AbortController | null} */
 let running = null;
-/** @type {File[]} */
-let lastFiles = [];
+/** @type {Sent} */
+let lastSent = plain([]);
 /** Whether the gate may refuse the pictures; false where their sender insisted. */
 let gated = true;
 /** @type {Answer | null} */
@@ -35,24 +40,50 @@ function enter(state) {
 }
 
 /**
+ * @param {File[]} files of which nothing else is known
+ * @returns {Sent}
+ */
+function plain(files) {
+  return { files, views: [], priors: [], indication: "" };
+}
+
+/**
+ * Pictures have come in. Where the model reads frontal pictures only there is nothing more to say of
+ * them; else they open a study, or are added to the one that is open.
+ *
+ * @param {File[]} files
+ * @param {boolean} earlier they are of an earlier study
+ */
+async function receive(files, earlier) {
+  await learnModel();
+  if (!composer.needed) return submit(plain(files));
+  if (document.body.dataset.state === "start" && composer.isOpen) return composer.add(files, earlier);
+  running?.abort();
+  running = null;
+  element("problem").hidden = true;
+  enter("start");
+  composer.open(files);
+}
+
+/**
  * Ask for the report of one study. What was on the page goes away first, so that an old report is
  * never read beside a new file.
  *
- * @param {File[]} files
+ * @param {Sent} sent
  * @param {boolean} [gate] false insists on pictures that the gate refuses
  */
-async function submit(files, gate = true) {
+async function submit(sent, gate = true) {
   running?.abort();
   const mine = new AbortController();
   running = mine;
-  lastFiles = files;
+  lastSent = sent;
   gated = gate;
   shown = null;
   element("problem").hidden = true;
   enter("busy");
-  const clock = startClock(files);
+  const clock = startClock([...sent.files, ...sent.priors]);
   try {
-    const answer = await requestReport(files, mine.signal, gate);
+    const answer = await requestReport(sent, mine.signal, gate);
     if (running === mine) await showReport(answer);
   } catch (error) {
     if (running === mine) showProblem(error);
@@ -99,7 +130,7 @@ function showProblem(error) {
   enter("start");
   if (error instanceof DOMException && error.name === "AbortError") {
     announce("Cancelled.");
-    element("choose").focus();
+    element(composer.isOpen ? "write" : "choose").focus();
     return;
   }
   const problem =
@@ -110,17 +141,21 @@ function showProblem(error) {
   element("problem-detail").textContent = problem.detail;
   element("problem-advice").textContent = problem.advice;
   element("retry").hidden = !problem.passing;
-  element("choose-other").hidden = problem.passing;
+  element("choose-other").hidden = problem.passing || composer.isOpen;
   element("insist").hidden = !problem.refused;
   element("problem").hidden = false;
   scrollTo(0, 0);
-  element(problem.passing ? "retry" : "choose-other").focus();
+  element(problem.passing ? "retry" : composer.isOpen ? "dismiss" : "choose-other").focus();
 }
 
-/** The notice belongs to the model, so it is asked for before there is any report to read. */
-async function showNotice() {
-  const model = await describeModel();
-  if (model) element("notice").textContent = model.notice;
+/** What the model reads, and the notice that belongs to it, are asked for before there is any report. */
+async function learnModel() {
+  if (model) return;
+  model = await describeModel().catch(() => null); // asking for the report will say what is wrong
+  if (!model) return;
+  element("notice").textContent = model.notice;
+  if (model.views.includes("lateral")) element("read-views").textContent = "pictures, frontal and lateral,";
+  composer.setModel(model);
 }
 
 async function copyText() {
@@ -161,17 +196,21 @@ function downloadJson() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // the browser reads it after the click
 }
 
-const receiver = { files: (/** @type {File[]} */ files) => submit(files), problem: showProblem };
+const receiver = {
+  files: receive,
+  sample: (/** @type {File} */ file) => submit(plain([file])),
+  problem: showProblem,
+};
 connectThemeButton(element("theme"));
 connectIntake(receiver);
 element("cancel").addEventListener("click", () => running?.abort());
-element("retry").addEventListener("click", () => submit(lastFiles, gated));
-element("insist").addEventListener("click", () => submit(lastFiles, false));
+element("retry").addEventListener("click", () => submit(lastSent, gated));
+element("insist").addEventListener("click", () => submit(lastSent, false));
 element("dismiss").addEventListener("click", () => {
   element("problem").hidden = true;
-  element("choose").focus();
+  element(composer.isOpen ? "write" : "choose").focus();
 });
 element("copy").addEventListener("click", copyText);
 element("download").addEventListener("click", downloadJson);
 enter("start");
-await Promise.all([showNotice(), offerSamples(receiver)]);
+await Promise.all([learnModel(), offerSamples(receiver)]);

@@ -1,5 +1,8 @@
 // @ts-check
-/** The pictures of a study as tabs: a thumbnail, the view, and the share of attention that fell there. */
+/**
+ * The pictures of a study as tabs: each small under its part of the shown map, with its view and the
+ * share of attention that fell there.
+ */
 
 import { percent } from "./legend.js";
 import { context } from "./viewer.js";
@@ -7,7 +10,11 @@ import { context } from "./viewer.js";
 /** @typedef {import("./api.js").Picture} Picture */
 /** @typedef {import("./viewer.js").Radiograph} Radiograph */
 
-const SIDE = 96; // pixels of a thumbnail, twice its CSS size
+/** @typedef {import("./viewer.js").Painting} Painting */
+/** @typedef {{canvas: HTMLCanvasElement, plain: HTMLCanvasElement, scale: number}} Small
+ *   scale: pixels of the thumbnail per original pixel */
+
+const SIDE = 176; // pixels of a thumbnail, twice its CSS size
 
 export class PictureTabs {
   /**
@@ -19,6 +26,8 @@ export class PictureTabs {
     this.selected = selected;
     /** @type {HTMLButtonElement[]} */
     this.tabs = [];
+    /** @type {Small[]} */
+    this.smalls = [];
     list.addEventListener("keydown", (event) => this.pressed(event));
   }
 
@@ -27,18 +36,18 @@ export class PictureTabs {
    * @param {Radiograph[]} radiographs
    */
   render(pictures, radiographs) {
-    this.tabs = pictures.map((picture, index) => this.tab(picture, radiographs[index], index));
+    this.smalls = radiographs.map(thumbnail);
+    this.tabs = pictures.map((picture, index) => this.tab(picture, index));
     this.list.replaceChildren(...this.tabs);
     this.list.hidden = pictures.length < 2; // one picture needs no choosing
   }
 
   /**
    * @param {Picture} picture
-   * @param {Radiograph} radiograph
    * @param {number} index
    * @returns {HTMLButtonElement}
    */
-  tab(picture, radiograph, index) {
+  tab(picture, index) {
     const tab = document.createElement("button");
     tab.type = "button";
     tab.id = `picture-${index}`;
@@ -47,7 +56,7 @@ export class PictureTabs {
     const [name, share] = [document.createElement("b"), document.createElement("span")];
     name.textContent = `${index + 1}. ${viewName(picture)}`;
     share.className = "share";
-    tab.append(thumbnail(radiograph), name, share);
+    tab.append(this.smalls[index].canvas, name, share);
     tab.addEventListener("click", () => this.selected(index));
     return tab;
   }
@@ -57,6 +66,31 @@ export class PictureTabs {
     this.tabs.forEach((tab, at) => {
       tab.setAttribute("aria-selected", String(at === index));
       tab.tabIndex = at === index ? 0 : -1;
+    });
+  }
+
+  /**
+   * Lay each picture's part of the shown map over it.
+   *
+   * @param {(Painting | null)[]} paintings null shows the picture alone
+   * @param {Picture[]} pictures
+   * @param {{opacity: number, smooth: boolean}} look
+   */
+  showHeat(paintings, pictures, { opacity, smooth }) {
+    this.smalls.forEach(({ canvas, plain, scale }, index) => {
+      const pen = context(canvas);
+      pen.drawImage(plain, 0, 0);
+      const painting = paintings[index];
+      if (!painting) return;
+      const { width, height, extent } = pictures[index];
+      const heat = canvasOf(painting);
+      pen.save();
+      pen.translate((SIDE - width * scale) / 2, (SIDE - height * scale) / 2);
+      pen.scale(scale, scale);
+      pen.globalAlpha = opacity;
+      pen.imageSmoothingEnabled = smooth;
+      pen.drawImage(heat, extent.left, extent.top, extent.width, extent.height);
+      pen.restore();
     });
   }
 
@@ -85,28 +119,39 @@ export class PictureTabs {
  * @param {Picture} picture
  * @returns {string}
  */
-export function viewName(picture) {
-  if (!picture.view) return "View not stated";
-  return picture.view === "LATERAL" ? "Lateral" : picture.view;
+export function viewName({ view, prior }) {
+  const name = view === "LATERAL" ? "Lateral" : view;
+  if (prior) return name ? `Prior (${name})` : "Prior";
+  return name ?? "View not stated";
 }
 
 /**
  * @param {Radiograph} radiograph
- * @returns {HTMLCanvasElement}
+ * @returns {Small}
  */
-function thumbnail({ pixels, columns, rows }) {
-  const full = document.createElement("canvas");
-  full.width = columns;
-  full.height = rows;
+function thumbnail({ pixels, columns, rows, width, height }) {
   const rgba = new Uint8ClampedArray(pixels.length * 4).fill(255);
   pixels.forEach((grey, at) => rgba.fill(grey, at * 4, at * 4 + 3));
-  context(full).putImageData(new ImageData(rgba, columns), 0, 0);
-  const small = document.createElement("canvas");
-  small.width = small.height = SIDE;
-  const scale = SIDE / Math.max(columns, rows);
-  const [width, height] = [columns * scale, rows * scale];
-  const pen = context(small);
+  const full = canvasOf({ width: columns, height: rows, rgba });
+  const [plain, canvas] = ["canvas", "canvas"].map((tag) => /** @type {HTMLCanvasElement} */ (document.createElement(tag)));
+  for (const small of [plain, canvas]) small.width = small.height = SIDE;
+  const scale = SIDE / Math.max(width, height);
+  const pen = context(plain);
+  pen.fillRect(0, 0, SIDE, SIDE);
   pen.imageSmoothingQuality = "high";
-  pen.drawImage(full, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
-  return small;
+  pen.drawImage(full, (SIDE - width * scale) / 2, (SIDE - height * scale) / 2, width * scale, height * scale);
+  context(canvas).drawImage(plain, 0, 0);
+  return { canvas, plain, scale };
+}
+
+/**
+ * @param {Painting} painting
+ * @returns {HTMLCanvasElement}
+ */
+function canvasOf({ width, height, rgba }) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  context(canvas).putImageData(new ImageData(rgba, width), 0, 0);
+  return canvas;
 }

@@ -78,6 +78,8 @@ export class StudyView {
     this.region.clear();
     this.tabs.render(answer.images, this.radiographs);
     element("plain-text").textContent = answer.text;
+    element("given").hidden = !answer.indication;
+    element("given-text").textContent = answer.indication;
     this.report.render(answer);
     /** @type {import("./summary.js").Choose} */
     const choose = (words, kind) => {
@@ -225,16 +227,29 @@ export class StudyView {
     input("opacity").setAttribute("aria-valuetext", `${input("opacity").value} percent`);
     this.viewer.opacity = opacity;
     this.viewer.smooth = smooth;
-    const patches = this.shownMap && ofPicture(this.shownMap, this.answer.images, this.picture);
-    this.viewer.setHeat(
-      patches && painted(patches, picture.rows, picture.columns, { table: this.table, top, smooth }),
-      picture.extent,
-    );
+    const paint = { table: this.table, top, smooth };
+    this.viewer.setHeat(this.paintingOf(this.picture, paint), picture.extent);
+    if (this.answer.images.length > 1) {
+      // Unsmoothed: so small, the canvas' own scaling is smooth enough.
+      const small = this.answer.images.map((_, index) => this.paintingOf(index, { ...paint, smooth: false }));
+      this.tabs.showHeat(small, this.answer.images, { opacity, smooth });
+    }
     const all = this.answer.images.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
     drawLegend(
       { bar: element("legend"), ticks: element("ticks"), caption: element("scale-caption") },
       { table: this.table, top, patches: all, opacity, perWord },
     );
+  }
+
+  /**
+   * @param {number} index of a picture
+   * @param {{table: Uint8Array, top: number, smooth: boolean}} paint
+   * @returns {import("./viewer.js").Painting | null} its part of the shown map; null where none is shown
+   */
+  paintingOf(index, paint) {
+    if (!this.answer || !this.shownMap) return null;
+    const { rows, columns } = this.answer.images[index];
+    return painted(ofPicture(this.shownMap, this.answer.images, index), rows, columns, paint);
   }
 
   /**

@@ -4,6 +4,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from material import chest
 
 from app.main import create_app
 from app.settings import Settings
+from model.report import ReportGenerator
 
 try:
     from playwright import sync_api
@@ -43,9 +45,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def address(tiny_generator) -> Iterator[str]:
+    with serving(tiny_generator) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def seeing_address(seeing_generator) -> Iterator[str]:
+    """Where the model reads every view, earlier pictures, and indications."""
+    with serving(seeing_generator) as address:
+        yield address
+
+
+@contextmanager
+def serving(generator: ReportGenerator) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        create_app(Settings(), tiny_generator), log_level="warning", ws="none", lifespan="on"
+        create_app(Settings(), generator), log_level="warning", ws="none", lifespan="on"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -77,7 +92,7 @@ def open_page(browser, address: str, faults: list[str]) -> Iterator[Callable[...
     contexts = []
     sample = cv2.imencode(".png", chest())[1].tobytes()
 
-    def open_page(width: int = 1280, height: int = 800, **options: Any) -> Any:
+    def open_page(width: int = 1280, height: int = 800, at: str = address, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
@@ -88,7 +103,7 @@ def open_page(browser, address: str, faults: list[str]) -> Iterator[Callable[...
             lambda route: route.fulfill(json=[{"file": "samples/one.png", "title": "Known chest"}]),
         )
         page.route("**/samples/one.png", lambda route: route.fulfill(body=sample))
-        page.goto(address)
+        page.goto(at)
         return page
 
     yield open_page

@@ -86,6 +86,7 @@ def known(heatmaps: dict[int, np.ndarray | None], *pngs: tuple[int, int, bytes])
         "sentences": sentences,
         "findings": [],
         "review": [],
+        "indication": "",
         "images": [image(*png) for png in pngs],
         "model": {"name": "known", "sha256": "ab" * 32},
         "notice": "Research software, not for diagnosis. Known.",
@@ -116,6 +117,7 @@ def image(height: int, width: int, png: bytes) -> dict[str, Any]:
         "width": width,
         "height": height,
         "view": None,
+        "prior": False,
         "rows": GRID,
         "columns": GRID,
         "extent": {

@@ -32,6 +32,15 @@ def canvas(page: Any) -> np.ndarray:
         """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(
             () => done(document.getElementById("canvas").toDataURL()))))"""
     )
+    return _decoded(address)
+
+
+def thumbnail(tab: Any) -> np.ndarray:
+    """A picture's tab: its small picture's pixels, in the form of `canvas`."""
+    return _decoded(tab.locator("canvas").evaluate("canvas => canvas.toDataURL()"))
+
+
+def _decoded(address: str) -> np.ndarray:
     png = np.frombuffer(base64.b64decode(address.split(",")[1]), np.uint8)
     return cv2.cvtColor(cv2.imdecode(png, cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
 
