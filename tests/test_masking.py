@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from grounding_material import saying
 
+from data_prep.phantom import make_phantom
 from data_prep.study import Finding, Phrase, Picture, Study
 from model.reader import read_findings
+from model.report import ReportGenerator
 from training.forcing import FRONTAL, text_of
 from training.masking import _asked, _controls, _covered, _fell, _Told, first_phrases, masked
 
@@ -112,3 +114,18 @@ def test_a_finding_that_is_there_twice_is_not_asked_after_one_is_covered() -> No
     twice = replace(study, findings=(*study.findings, replace(nodule, box=(50, 8, 58, 16))))
     assert _asked(twice, [nodule]) == []
     assert _asked(twice, [left, right]) == [left, right]
+
+
+def test_the_embedded_model_no_longer_says_what_is_covered() -> None:
+    """A pacemaker is plain to see, and under a rectangle it is not."""
+    generator = ReportGenerator.load()
+    drawn = (make_phantom(424242, index) for index in range(100))
+    phantom = next(one for one in drawn if any(f.name == "pacemaker" for f in one.findings))
+    picture = Picture("", *reversed(phantom.pictures[0].pixels.shape), "PA")
+    study = Study("1", "test", (picture,), phantom.report, phantom.findings, phantom.phrases)
+    text = text_of(generator.tokenizer, phantom.report, generator.model.config.max_tokens)
+    known = (generator.model, generator.tokenizer)
+    cases = masked(*known, 0, study, [phantom.pictures[0].pixels], FRONTAL, text)
+    [values] = [values for name, _, values in cases if name == "pacemaker"]
+    assert values["unsaid"] == values["fallen"] == 1
+    assert values["control_unsaid"] == values["control_fallen"] == 0
