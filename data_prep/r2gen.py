@@ -38,6 +38,8 @@ def export(prepared: Path, path: Path) -> dict[str, int]:
         temporary.replace(path)
     except OSError as error:
         raise DataError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return counts
 
 

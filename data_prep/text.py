@@ -51,6 +51,7 @@ _PROJECTION = re.compile(
     r"[A-Z][A-Z0-9 ,()/&_.-]{3,80}(?:\d:\d\d[A-Z0-9 ,()/&_.-]{0,40})?)[ \t]*:(?!\d)",
     re.MULTILINE,
 )
+_SENTENCE_END = re.compile(r"[.!?]\s+\Z")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
 _FINAL = re.compile(r"^[ \t]*FINAL REPORT\b", re.MULTILINE)
 
@@ -102,10 +103,10 @@ def _headings(text: str) -> list[tuple[int, int, str]]:
 
 
 def _is_heading(text: str, match: re.Match[str]) -> bool:
-    name, before = match["name"], text[: match.start("name")]
-    if name.isupper() or not before[before.rfind("\n") + 1 :].strip():
+    name, start = match["name"], match.start("name")
+    if name.isupper() or not text[text.rfind("\n", 0, start) + 1 : start].strip():
         return True
-    return name[0].isupper() and before.rstrip()[-1:] in {".", "!", "?"}
+    return name[0].isupper() and _SENTENCE_END.search(text, max(0, start - 20), start) is not None
 
 
 def _find_unheaded(bodies: list[tuple[str, str]], said: dict[str, str]) -> None:
@@ -127,7 +128,8 @@ HOLE = "\ue000"
 # With what is glued to the mark ("x-XXXX", "___-year-old"), a "year old" behind it, and a title
 # before it: "Dr." would end the sentence. A slash joins words of their own: "pneumonia/XXXX".
 _MARK = re.compile(
-    rf"(?:\b(?:Drs?|Mrs?|Ms|Prof)\.?\s+)?(?:\[\*\*.*?\*\*\]|[<\[](?!BR\b)[A-Z][A-Z _-]+\d*[>\]]|"
+    rf"(?:\b(?:Drs?|Mrs?|Ms|Prof)\.?\s+)?"
+    rf"(?:\[\*\*.{{0,200}}?\*\*\]|[<\[](?!BR\b)[A-Z][A-Z _-]{{1,40}}\d*[>\]]|"
     rf"(?<![\w'-])[\w'-]*?(?:X{{4,}}|_{{2,}}|{HOLE})[\w'-]*)"
     r"(?:\s*(?:years?|yrs?)[\s-]*olds?\b|\s*y\.?/?o\b\.?)?",
     re.DOTALL,
@@ -139,7 +141,8 @@ _LEADS = (
 )
 # "the study of ___, there" and "on ___ at": nothing is left for the preposition to govern.
 _DANGLING = re.compile(
-    rf"(?:\b(?:{_LEADS})\s+)+{HOLE}(?=\s*(?:[,.;:)?!]|$|(?:at|on|of|from|by|in)\b))", re.IGNORECASE
+    rf"(?:\b(?:{_LEADS})\s+){{1,6}}{HOLE}(?=\s*(?:[,.;:)?!]|$|(?:at|on|of|from|by|in)\b))",
+    re.IGNORECASE,
 )
 _MENDING = tuple(
     (re.compile(pattern), to)
@@ -151,7 +154,7 @@ _MENDING = tuple(
         (r"\(\s*[,;:.-]*\s*\)|\[\s*\]", " "),
         (r"\s+", " "),
         (r" (?=[,.;:)?!])", ""),
-        (r"[,;:](?:\s*[,;:])*\s*([.?!])", r"\1"),
+        (r"[,;:](?:\s?[,;:]){0,9}\s?([.?!])", r"\1"),
         (r"([,;:])(?:\s*[,;:])+", r"\1"),
         (r"^[\s,;:.)?!-]+", ""),
         (r"^(\d+[.)])[\s,;:.)?!-]+", r"\1 "),
