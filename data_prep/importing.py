@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from multiprocessing import get_context
@@ -98,15 +99,27 @@ def import_studies(
         earlier = _make_pictures(
             ledger, Job(out, source, options.size, options.pictures), workers, progress
         )
-        digest = write_studies(out, ledger.studies(options.prior))
-        summary = _summarize(out, ledger)
-    summary.earlier, summary.manifest_sha256 = earlier, digest
-    reports = (study.report for study in read_studies(out, "train"))
-    if not summary.studies["train"]:
-        raise no_train(summary.left_out)
-    train_tokenizer(reports).save(str(out / "tokenizer.json"))
-    write_json(out / "prepared.json", {**asked, "manifest_sha256": digest})
+        with _written(out):
+            digest = write_studies(out, ledger.studies(options.prior))
+            summary = _summarize(out, ledger)
+            summary.earlier, summary.manifest_sha256 = earlier, digest
+            if not summary.studies["train"]:
+                raise no_train(summary.left_out)
+            reports = (study.report for study in read_studies(out, "train"))
+            train_tokenizer(reports).save(str(out / "tokenizer.json"))
+            write_json(out / "prepared.json", {**asked, "manifest_sha256": digest})
     return summary
+
+
+@contextmanager
+def _written(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{out.name!r} cannot be written: {error.strerror}. The pictures that were prepared "
+            "are kept: make room and run the same command again"
+        ) from error
 
 
 def _watched(studies: Iterable[SourceStudy], progress: bool) -> Iterator[SourceStudy]:

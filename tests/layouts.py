@@ -120,10 +120,13 @@ def nih_official(folder: Path, lists: bool = True) -> Path:
     return put(folder, files)
 
 
-def nih_small(folder: Path) -> Path:
-    rows = [["00000001_000.jpg", 1, "Nodule|Mass", 60, "F", "PA"]]
+def nih_small(folder: Path, number: int = 1) -> Path:
+    """So many patients of one picture each."""
+    names = [f"{n:08d}_000.png" for n in range(number)]
+    rows = [[name, n, "Nodule|Mass", 60, "F", "PA"] for n, name in enumerate(names)]
     header = ["image", "patient", "labels", "age", "sex", "view"]
-    return put(folder, {"labels.csv": table(header, rows), "00000001_000.jpg": png(1)})
+    pictures = {name: png(n) for n, name in enumerate(names)}
+    return put(folder, {"labels.csv": table(header, rows), **pictures})
 
 
 def plain_studies(folder: Path, number: int, size: tuple[int, int] = (48, 40)) -> list[SourceStudy]:

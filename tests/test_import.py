@@ -1,6 +1,11 @@
 """Importing: the same folder whatever made it, what is done stays done, what is wrong is named."""
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from layouts import plain_studies, png
+from layouts import nih_small, plain_studies, png
 from material import chest, put
 
 from data_prep.importing import ImportSummary, import_studies
+from data_prep.nih import studies as nih_studies
 from data_prep.pictures import NO_FRONTAL, NOT_THERE, Job, Outcome, Task, shrink, write_pictures
 from data_prep.planning import ImportOptions
 from data_prep.source import SourcePicture, SourceStudy
@@ -120,6 +126,31 @@ def test_run_again_it_does_what_is_lost_and_what_failed(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in before} == before
     clean = bring(tmp_path / "clean", source, studies)
     assert clean.manifest_sha256 == second.manifest_sha256
+
+
+def test_a_run_that_was_killed_is_finished_by_the_next(tmp_path):
+    source, out, clean = nih_small(tmp_path / "in", 160), tmp_path / "out", tmp_path / "clean"
+    code = "from app.cli import main; main()"
+    command = [sys.executable, "-c", code, "prepare", "nih", source, out, "--size", "64"]
+    # In a session of its own: the kill must reach the processes that it started too.
+    with subprocess.Popen(
+        [*map(str, command), "--workers", "1"],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        cwd=Path(__file__).parents[1],
+    ) as running:
+        # Pictures of a third chunk: the first one stands in the ledger.
+        while len(list(out.glob("images/*/*.png"))) < 40 and running.poll() is None:
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGKILL)
+    assert not (out / "studies.jsonl").exists()
+    options = replace(SMALL, target="findings")
+    second, first = (
+        import_studies(to, {"source": "nih"}, source, nih_studies(source), options, 1, False)
+        for to in (out, clean)
+    )
+    assert 0 < second.earlier < 160 and first.earlier == 0
+    assert second.manifest_sha256 == first.manifest_sha256
 
 
 @pytest.mark.parametrize("share", ["same patient", "same id"])
