@@ -21,6 +21,12 @@ def prepared(tmp_path_factory):
     return out
 
 
+def test_a_folder_without_further_pictures_is_what_it_always_was(tmp_path):
+    """The embedded model's data are told by such a sum: it was taken before there were laterals."""
+    digest = prepare_phantom(tmp_path, 60, 2, size=64, covered=0.3, workers=1, progress=False)
+    assert digest == "dc995e1b02d8d1a39bb9955133167f6a5e51fe1cb8504d6be93b9e86c0b37854"
+
+
 def test_more_processes_write_the_same_folder(prepared, tmp_path):
     prepare_phantom(tmp_path, 120, 2, size=64, workers=2, progress=False)
     assert manifest_hash(tmp_path) == manifest_hash(prepared)
