@@ -137,7 +137,8 @@ _MARK = re.compile(
 _SEVERAL = re.compile(rf"{HOLE}(?:\s*/\s*{HOLE})+")
 _LEADS = (
     r"(?:as |when )?compared (?:to|with)|in comparison (?:to|with)|"
-    r"of|from|on|at|by|with|to|in|dated|since|for|through|until|and|or|the|an?|which|that|is|are|was|were"
+    r"of|from|on|at|by|with|to|in|dated|since|for|through|until|and|or|the|an?|which|that|"
+    r"is|are|was|were"
 )
 # "the study of ___, there" and "on ___ at": nothing is left for the preposition to govern.
 _DANGLING = re.compile(
