@@ -191,7 +191,7 @@ class ReportGenerator:
             what = "picture of an earlier study" if prior else f"{kind} view"
             return f"{what}: this model reads {' and '.join(known)} views; send those"
         if prior and view == "LATERAL":
-            return "lateral view of an earlier study: of those, frontal views are read; send that"
+            return "lateral view of an earlier study: only frontal ones are read; send that one"
         return None
 
     def __call__(
