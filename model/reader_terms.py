@@ -172,9 +172,9 @@ _HEADINGS = (
 # A point inside a number, or after the number of a list's item, ends nothing; a line's end neither,
 # since many reports are wrapped.
 SENTENCE_ENDS = re.compile(
-    rf"(?P<heading>\b(?:{_HEADINGS})\s*:)|(?<!\b\d)[.;!?]+(?=\s|$)|(?<=[a-z])\.(?=[A-Z])"
-    r"|\n\s*(?=\n|\d+[.)]|[A-Z]{4})",
-    re.IGNORECASE,
+    rf"(?P<heading>\b(?i:{_HEADINGS})\s*:)|(?<!\b\d)[.;!?]+(?=\s|$)|(?<=[a-z])\.(?=[A-Z])"
+    # A line that goes on in small letters, or with an abbreviation, is only wrapped.
+    r"|\n\s*(?=\n|\d+[.)]|[A-Z][A-Z ]{3,}:|[A-Z][a-z])"
 )
 SILENT_SECTIONS = _any(r"indication|history|information|reason|technique|comparison|exam|procedure")
 

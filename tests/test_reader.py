@@ -12,7 +12,7 @@ from phantom_findings import random_findings
 
 from data_prep.phantom_report import write_report
 from data_prep.study import Finding
-from model.reader import Assertion, read_findings
+from model.reader import Assertion, read_findings, sentences
 
 # text -> "name side zone" of everything it asserts, "-" for none, "?" after what is doubted.
 SENTENCES: dict[str, set[str]] = {
@@ -224,3 +224,17 @@ def test_real_reports_that_only_deny_are_read_as_normal() -> None:
     wrong = [r for r in normal if acute & {a.name for a in read_findings(r)}]
     assert len(normal) > 500
     assert len(wrong) <= 0.03 * len(normal), wrong[:5]
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("The\nlungs are clear. No effusion", ["The\nlungs are clear.", "No effusion"]),
+        ("There is a right\nPICC line.", ["There is a right\nPICC line."]),
+        ("Lungs are clear\nHeart is normal", ["Lungs are clear", "Heart is normal"]),
+        ("1. No effusion\n2. Nodule", ["1. No effusion", "2. Nodule"]),
+        ("findings: clear.Normal heart, 1.5 cm a.p.", ["clear.", "Normal heart, 1.5 cm a.p."]),
+    ],
+)
+def test_a_wrapped_line_is_no_end_of_a_sentence(text: str, cut: list[str]) -> None:
+    assert [text[start:end] for start, end in sentences(text)] == cut
