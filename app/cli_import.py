@@ -266,6 +266,11 @@ def _told(out: Path, summary: "ImportSummary") -> Iterable[str]:
         f"duplicates    {summary.duplicates} groups of equal pictures in different studies, "
         f"{summary.across_splits} of them across splits"
     )
+    if summary.boxes_again:
+        yield (
+            f"boxes         none: attach {', '.join(summary.boxes_again)} again with "
+            "`crossray prepare boxes`"
+        )
     yield f"manifest      SHA-256 {summary.manifest_sha256}"
     yield f"{out} holds left_out.csv, bad_pictures.csv and duplicates.csv, which name each"
 

@@ -114,6 +114,10 @@ def attach(prepared: Path, box_file: Path, originals: Path | None = None) -> Att
     sizes = _Sizes(originals, {region.picture for region in regions if region.size is None})
     done.manifest_sha256 = write_studies(prepared, _attached(prepared, by_picture, sizes, done))
     note["boxes"] = [*note.get("boxes", []), {"file": box_file.name, "sha256": digest}]
+    if box_file.name in (again := note.pop("boxes_again", [])):
+        again.remove(box_file.name)
+    if again:
+        note["boxes_again"] = again
     write_json(prepared / "prepared.json", {**note, "manifest_sha256": done.manifest_sha256})
     return done
 

@@ -61,6 +61,8 @@ class ImportSummary:
     """Groups of pictures with equal pixels in different studies."""
     across_splits: int = 0
     """Of these, groups of which two pictures are in different splits."""
+    boxes_again: list[str] = field(default_factory=list)
+    """Box files that had been attached: the manifest was written anew, without their boxes."""
     manifest_sha256: str = ""
 
 
@@ -91,10 +93,13 @@ def import_studies(
     if out.resolve().is_relative_to(source.resolve()):
         raise ConfigError(f"{str(out)!r} lies in the data set's folder: name one outside of it")
     asked = {**asked, **asdict(options)}
-    claim(out, asked, ("images",))
+    known = claim(out, asked, ("images",))
+    attached = [each["file"] for each in known.get("boxes", [])]
+    again = sorted({*known.get("boxes_again", []), *attached})
+    noted = {**asked, "boxes_again": again} if again else asked
     with Ledger.opened(out / "ledger.sqlite") as ledger:
         ledger.plan(planned(_watched(studies, progress), source, options))
-        write_json(out / "prepared.json", asked)
+        write_json(out / "prepared.json", noted)
         ledger.forget_lost(out)
         earlier = _make_pictures(
             ledger, Job(out, source, options.size, options.pictures), workers, progress
@@ -103,11 +108,12 @@ def import_studies(
             digest = write_studies(out, ledger.studies(options.prior))
             summary = _summarize(out, ledger)
             summary.earlier, summary.manifest_sha256 = earlier, digest
+            summary.boxes_again = again
             if not summary.studies["train"]:
                 raise no_train(summary.left_out)
             reports = (study.report for study in read_studies(out, "train"))
             train_tokenizer(reports).save(str(out / "tokenizer.json"))
-            write_json(out / "prepared.json", {**asked, "manifest_sha256": digest})
+            write_json(out / "prepared.json", {**noted, "manifest_sha256": digest})
     return summary
 
 

@@ -13,8 +13,11 @@ from model.errors import DataError
 __all__ = ["claim", "write_csv", "write_json", "write_png"]
 
 
-def claim(out: Path, asked: dict, folders: Iterable[str], later: Iterable[str] = ()) -> None:
+def claim(out: Path, asked: dict, folders: Iterable[str], later: Iterable[str] = ()) -> dict:
     """Find that a folder is new or holds the same; make it, and `folders` below it.
+
+    Returns:
+        What prepared.json told; `asked` where the folder is new.
 
     Args:
         asked: what the folder's content follows from. The caller writes it into prepared.json once
@@ -34,6 +37,7 @@ def claim(out: Path, asked: dict, folders: Iterable[str], later: Iterable[str] =
     there = {k: v for k, v in {**dict.fromkeys(later, 0), **known}.items() if k in asked}
     if there != asked:
         raise DataError(f"{out.name!r} holds {there}, asked for {asked}: choose an empty folder")
+    return known
 
 
 def write_json(path: Path, content: dict) -> None:

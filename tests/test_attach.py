@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layouts import nih_official
 
 from data_prep.attach import FINDING_OF, NAMES, attach
+from data_prep.importing import import_studies
+from data_prep.nih import studies as nih_studies
 from data_prep.output import write_json
 from data_prep.study import FINDINGS, Picture, Study, manifest_hash, read_studies, write_studies
 from model.errors import DataError
@@ -170,3 +173,25 @@ def test_shares_of_a_picture_become_pixels_that_cover_them(tmp_path_factory, box
 def test_names_lead_to_findings_there_are():
     assert set(NAMES) == set(FINDINGS)
     assert len(FINDING_OF) == sum(len(labels.split(", ")) for labels in NAMES.values())
+
+
+def test_preparing_again_tells_which_boxes_are_gone(tmp_path: Path) -> None:
+    """The manifest is written anew, from the data set alone."""
+    source = nih_official(tmp_path / "nih")
+    out = tmp_path / "out"
+
+    def prepare() -> list[str]:
+        asked = {"source": "nih"}
+        return import_studies(
+            out, asked, source, nih_studies(source), workers=1, progress=False
+        ).boxes_again
+
+    assert prepare() == []
+    name = next(read_studies(out)).pictures[0].source
+    row = f"Pleural Effusion,effusion,files/a.jpg,5,5,10,10,40,48,{name}\n"
+    file = boxes(out, row, name="again.csv")
+    assert attach(out, file).findings == 1
+    assert prepare() == ["again.csv"] and not any(study.findings for study in read_studies(out))
+    assert prepare() == ["again.csv"], "it stays told until it is done"
+    assert attach(out, file).findings == 1
+    assert "boxes_again" not in json.loads((out / "prepared.json").read_text())
