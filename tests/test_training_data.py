@@ -186,6 +186,21 @@ def test_every_study_is_seen_once_an_epoch(split: Split) -> None:
     assert sorted(map(bytes, seen)) == sorted(map(bytes, there))
 
 
+def test_studies_with_as_many_pictures_come_together(tmp_path: Path) -> None:
+    folder = write_prepared(tmp_path / "mixed", studies=64)
+    studies = [
+        replace(s, pictures=s.pictures * (1 + row % 2)) if s.split == "train" else s
+        for row, s in enumerate(read_studies(folder))
+    ]
+    write_studies(folder, studies)
+    batches = Batches(load(folder), 4, 3, None)
+    drawn = [batches._rows(step) for step in range(16)]
+    assert sorted(row for rows in drawn for row in rows) == list(range(64))
+    mixed = [len({len(batches.split.studies[row].pictures) for row in rows}) > 1 for rows in drawn]
+    assert sum(mixed) <= 2, "one border in each window"
+    assert drawn != [sorted(rows) for rows in drawn]
+
+
 def test_model_pictures_are_what_the_letterbox_makes(split: Split) -> None:
     pictures = Batches(split, 2, 0, None)[0].model_pictures()
     assert pictures.shape == (2, 1, 1, SIZE, SIZE)

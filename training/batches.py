@@ -26,6 +26,8 @@ from training.targets import kind_in, told_of
 __all__ = ["Batch", "Batches", "stream"]
 
 KEEP_ALL = DropConfig(0, 0, 0, 0)
+WINDOW = 8
+"""Steps whose studies are sorted by their number of pictures."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,24 @@ class Batches(Dataset[Batch]):
         return _collate([self._draw(row, rng) for row in rows], self.split)
 
     def _rows(self, step: int) -> list[int]:
-        """The studies of a step: every study once an epoch, in another order each."""
-        studies = len(self.split)
-        places = np.arange(step * self.batch, (step + 1) * self.batch)
+        """The studies of a step: every study once an epoch, in another order each.
+
+        Studies with as many pictures come together: what is padded costs as much as what is there.
+        """
+        window = self._window(step // WINDOW)
+        counts = [len(self.split.studies[row].pictures) for row in window]
+        if len(set(counts)) > 1:
+            window = [window[k] for k in np.argsort(counts, kind="stable")]
+            places = np.random.default_rng([self.seed, step // WINDOW, 2]).permutation(WINDOW)
+            first = int(places[step % WINDOW]) * self.batch
+        else:
+            first = step % WINDOW * self.batch
+        return window[first : first + self.batch]
+
+    def _window(self, number: int) -> list[int]:
+        """The studies of WINDOW steps."""
+        studies, size = len(self.split), WINDOW * self.batch
+        places = np.arange(number * size, (number + 1) * size)
         epochs = places // studies
         orders = {
             epoch: np.random.default_rng([self.seed, epoch]).permutation(studies)

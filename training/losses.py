@@ -74,20 +74,33 @@ def looked_for(coverage: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def guided(attentions: Sequence[Tensor]) -> Tensor:
-    """The model's cross_attentions -> (layers, batch, heads, tokens, patches) of the late layers.
+    """The model's cross_attentions -> the mean of the late layers and their heads.
 
-    The ones heatmaps are made of: guiding others would not move what is shown.
+    As heatmaps are made: guiding other layers would not move what is shown.
+
+    Returns:
+        float32 (batch, tokens, 1 + patches), the sink first; each row sums to 1.
     """
-    return torch.stack(tuple(attentions[int(len(attentions) * SKIPPED_SHARE) :]))
+    return _mean(attentions[_first_shown(attentions) :])
 
 
-def searching(attentions: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The model's cross_attentions -> those of the first layers, which no heatmap shows.
+def searching(attentions: Sequence[Tensor]) -> Tensor | None:
+    """The same of the first layers, which no heatmap shows.
 
     What they see decides which finding is spoken of next, before a word speaks of it; the late
-    layers are then at the sink. Empty where the decoder has fewer than three layers.
+    layers are then at the sink. None where the decoder has fewer than three layers.
     """
-    return tuple(attentions[: int(len(attentions) * SKIPPED_SHARE)])
+    first = _first_shown(attentions)
+    return _mean(attentions[:first]) if first else None
+
+
+def _first_shown(attentions: Sequence[Tensor]) -> int:
+    return int(len(attentions) * SKIPPED_SHARE)
+
+
+def _mean(attentions: Sequence[Tensor]) -> Tensor:
+    # Heads first: these tensors are the largest of all, and a stack of them would copy each.
+    return torch.stack([layer.float().mean(dim=1) for layer in attentions]).mean(dim=0)
 
 
 def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:
@@ -98,9 +111,7 @@ def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:
     that lies across two patches draws mass to both, so that the map's centre is the lesion's.
 
     Args:
-        attention: the guided layers' cross-attention, (layers, batch, heads, tokens, 1 + patches),
-            each row summing to 1, the sink first: what falls there is missing from the area.
-            Averaged over layers and heads before the log, as a heatmap is.
+        attention: `guided` or `searching`. What falls on the sink is missing from the area.
         mentions: float (batch, tokens, findings), 1 where labels[t] speaks of the finding.
         area: (batch, findings, patches), see `looked_for`.
 
@@ -113,23 +124,23 @@ def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:
     if not spoken.any():
         return attention.new_zeros(())
     target = (wanted / total.clamp(min=1e-8))[spoken]
-    heatmaps = attention.float().mean(dim=(0, 2))[spoken][:, 1:]
+    heatmaps = attention[spoken][:, 1:]
     return F.kl_div(heatmaps.clamp(min=1e-8).log(), target, reduction="batchmean")
 
 
 def sink_loss(attention: Tensor, free: Tensor) -> Tensor:
     """How much the tokens that speak of no finding look at the picture rather than at the sink.
 
-    Minus the log of the sink's share, averaged over layers and heads as a heatmap is. Only the
-    guided layers are asked: the first ones look where they must to decide what to say.
+    Minus the log of the sink's share. Only the guided layers are asked: the first ones look where
+    they must to decide what to say.
 
     Args:
-        attention: as for `guidance_loss`.
+        attention: `guided`.
         free: bool (batch, tokens), True where labels[t] speaks of no finding and is no padding.
     """
     if not free.any():
         return attention.new_zeros(())
-    share = attention[..., 0].float().mean(dim=(0, 2))[free]
+    share = attention[..., 0][free]
     return -share.clamp(min=1e-8).log().mean()
 
 

@@ -235,16 +235,18 @@ class Training:
         losses = {"tokens": token_loss(output.logits, labels, pad, weights.label_smoothing)}
         mentions = batch.mentions * ~blind[:, None, None]
         area = looked_for(batch.coverage, self.model.grid)
-        if weights.guidance:
-            loss = guidance_loss(guided(output.cross_attentions), mentions, area)
-            losses["guidance"] = weights.guidance * loss
+        if weights.guidance or weights.sink:
+            late = guided(output.cross_attentions)
+            if weights.guidance:
+                losses["guidance"] = weights.guidance * guidance_loss(late, mentions, area)
+            if weights.sink:
+                free = (labels != pad) & ~batch.mentions.any(-1) & ~blind[:, None]
+                losses["sink"] = weights.sink * sink_loss(late, free)
         if weights.search:
+            early = searching(output.cross_attentions)
+            assert early is not None  # TrainConfig has seen to it
             about = mentions + batch.leads * ~blind[:, None, None]
-            loss = guidance_loss(torch.stack(searching(output.cross_attentions)), about, area)
-            losses["search"] = weights.search * loss
-        if weights.sink:
-            free = (labels != pad) & ~batch.mentions.any(-1) & ~blind[:, None]
-            losses["sink"] = weights.sink * sink_loss(guided(output.cross_attentions), free)
+            losses["search"] = weights.search * guidance_loss(early, about, area)
         if weights.dense or weights.presence:
             seen = self.head(memory.last_hidden_state[:, 1:])
             targets = dense_targets(batch.coverage, batch.kinds, len(FINDINGS))

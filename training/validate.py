@@ -49,11 +49,12 @@ def validate(
         attention = guided(output.cross_attentions)
         hit, asked = pointing(attention, batch.mentions, batch.coverage)
         hits, words = hits + hit, words + asked
-        if early := searching(output.cross_attentions):
-            hit, asked = pointing(torch.stack(early), batch.leads, batch.coverage)
+        early = searching(output.cross_attentions)
+        if early is not None:
+            hit, asked = pointing(early, batch.leads, batch.coverage)
             found, searched = found + hit, searched + asked
         free = (labels != batches.split.pad) & ~batch.mentions.any(-1)
-        at_rest += float(attention[..., 0].float().mean(dim=(0, 2))[free].sum())
+        at_rest += float(attention[..., 0][free].sum())
         unspoken += int(free.sum())
         seen = head(memory.last_hidden_state[:, 1:])
         scores.append(pooled(seen, memory.patch_mask[:, 1:]).cpu())
@@ -77,12 +78,12 @@ def pointing(attention: Tensor, mentions: Tensor, coverage: Tensor) -> tuple[int
     """(tokens whose map is largest on a patch of their finding, tokens that speak of one).
 
     Args:
-        attention: (layers, batch, heads, tokens, 1 + patches), the sink first.
+        attention: (batch, tokens, 1 + patches), the sink first.
         mentions: float (batch, tokens, findings); coverage: (batch, findings, patches).
     """
     union = mentions @ coverage
     spoken = union.amax(-1) > 0
-    largest = attention[..., 1:].float().mean(dim=(0, 2)).argmax(-1, keepdim=True)
+    largest = attention[..., 1:].argmax(-1, keepdim=True)
     hit = union.gather(-1, largest).squeeze(-1) > 0
     return int(hit[spoken].sum()), int(spoken.sum())
 
