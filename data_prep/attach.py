@@ -197,7 +197,12 @@ def _with_regions(
         for span in _spans(study.report, region.phrase) if own else ():
             spans.setdefault(span, []).extend(own)
     done.phrases += len(spans)
-    phrases = [*study.phrases, *(Phrase(*span, tuple(own)) for span, own in spans.items())]
+    # What stands on two pictures is said once.
+    known = {(phrase.start, phrase.end): phrase for phrase in study.phrases}
+    for span, own in spans.items():
+        before = known[span].findings if span in known else ()
+        known[span] = Phrase(*span, (*before, *own))
+    phrases = list(known.values())
     phrases.sort(key=lambda phrase: (phrase.start, phrase.end))
     return replace(study, findings=tuple(findings), phrases=tuple(phrases))
 

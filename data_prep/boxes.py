@@ -12,6 +12,7 @@ use it, not from the file itself, which is given on request only.
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -197,7 +198,7 @@ def _coco(name: str, content: dict[str, Any]) -> Iterator[_Box]:
 
 
 def _corners(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
-    if not (width > 0 and height > 0):
+    if not (0 < width < math.inf and 0 < height < math.inf and abs(x) + abs(y) < math.inf):
         raise ValueError(f"a box of width {width:g} and height {height:g}")
     return x, y, x + width, y + height
 

@@ -10,7 +10,7 @@ Files and table are gathered in a temporary database on disk: memory does not gr
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,8 +28,11 @@ HEADER = ("StudyInstanceUID", "AccessionNumber", "PatientID", "StudyDate", "Stud
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 MAX_TEXT_BYTES = 2**20
 FILES = """CREATE TABLE files (
-    path BLOB PRIMARY KEY, study TEXT, uid TEXT, accession TEXT, patient TEXT, time TEXT
+    path BLOB PRIMARY KEY, folder BLOB, study TEXT, uid TEXT, accession TEXT, patient TEXT,
+    time TEXT
 ) WITHOUT ROWID"""
+BY_FOLDER = "CREATE INDEX by_folder ON files (folder, study)"
+SHARED = "SELECT min(study) < max(study) FROM files WHERE folder = ?"
 KEYS = ("StudyInstanceUID", "accession number", "file name", "folder name")
 """What a table may call a study by, in the order they are tried."""
 
@@ -43,11 +46,16 @@ class _File:
     patient: str
     time: str
 
-    def called(self) -> Iterator[tuple[str, str]]:
-        """(kind, key) of everything that a table may call this file's study."""
+    def called(self, alone: bool = True) -> Iterator[tuple[str, str]]:
+        """(kind, key) of everything that a table may call this file's study.
+
+        Args:
+            alone: no other study has files in its folder.
+        """
         yield from zip(KEYS, (self.uid, self.accession), strict=False)
         yield from ((KEYS[2], name) for name in _names(self.path))
-        yield KEYS[3], _printable(self.path.parent)
+        if alone:
+            yield KEYS[3], _printable(self.path.parent)
 
 
 class FolderReader:
@@ -88,10 +96,10 @@ class FolderReader:
             for row in rows:
                 file = _File(Path(os.fsdecode(row[0])), *row[1:])
                 if files and files[0].study != file.study:
-                    yield self._study(files)
+                    yield self._study(files, database)
                     files = []
                 files.append(file)
-            yield self._study(files)
+            yield self._study(files, database)
             if not self.matched:
                 raise self._nothing_matched(files[0])
             if self._table is not None:
@@ -99,6 +107,7 @@ class FolderReader:
 
     def _gather(self, database: sqlite3.Connection) -> None:
         database.execute(FILES)
+        database.execute(BY_FOLDER)
         database.execute("BEGIN")
         found = False
         for path in files_below(self.source):
@@ -108,10 +117,13 @@ class FolderReader:
             found = True
             values = header_values(head, HEADER)
             uid, accession, patient = (values.get(word, "") for word in HEADER[:3])
-            time = values.get("StudyDate", "") + values.get("StudyTime", "")
+            # A time of day without its date would sort before every date.
+            date = values.get("StudyDate", "")
+            time = date + values.get("StudyTime", "") if date else ""
             study = f"study {uid}" if uid else self._identity(path)
-            row = (os.fsencode(path), short_hash(study), uid, accession, patient, time)
-            database.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", row)
+            folder = os.fsencode(path.parent)
+            row = (os.fsencode(path), folder, short_hash(study), uid, accession, patient, time)
+            database.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         database.execute("COMMIT")
         if not found:
             raise DataError(
@@ -126,7 +138,14 @@ class FolderReader:
             return f"file {_printable(path)}"
         return f"folder {_printable(path.parent)}"
 
-    def _study(self, files: list[_File]) -> SourceStudy:
+    def _study(self, files: list[_File], database: sqlite3.Connection) -> SourceStudy:
+        """One study with its report. What names a folder speaks of the only study in it."""
+        folders = dict.fromkeys(file.path.parent for file in files)
+        own = {
+            folder
+            for folder in folders
+            if not database.execute(SHARED, (os.fsencode(folder),)).fetchone()[0]
+        }
         first = files[0]
         patient = next((f"patient {file.patient}" for file in files if file.patient), None)
         bare = SourceStudy(
@@ -137,9 +156,9 @@ class FolderReader:
             time=max(file.time for file in files),
         )
         if self._table is None:
-            return self._with_text(bare)
+            return self._with_text(bare, own)
         tried = sorted(
-            {pair for file in files for pair in file.called() if pair[1]},
+            {pair for file in files for pair in file.called(file.path.parent in own) if pair[1]},
             key=lambda pair: (KEYS.index(pair[0]), pair[1]),
         )
         for kind, key in tried:
@@ -149,8 +168,8 @@ class FolderReader:
                 return study
         return bare
 
-    def _with_text(self, bare: SourceStudy) -> SourceStudy:
-        path = _text_beside([picture.path for picture in bare.pictures], self.source)
+    def _with_text(self, bare: SourceStudy, own: Collection[Path]) -> SourceStudy:
+        path = _text_beside([picture.path for picture in bare.pictures], own, self.source)
         if path is None:
             return bare
         self.matched["text file"] += 1
@@ -197,12 +216,12 @@ def _printable(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
-def _text_beside(pictures: Sequence[Path], source: Path) -> Path | None:
-    """The text of a picture's own name, else the only one of their folders."""
+def _text_beside(pictures: Sequence[Path], own: Collection[Path], source: Path) -> Path | None:
+    """The text of a picture's own name, else the only one of a folder that is theirs alone."""
     for path in pictures:
         if (source / path).with_suffix(".txt").is_file():
             return path.with_suffix(".txt")
-    for folder in dict.fromkeys(path.parent for path in pictures):
+    for folder in (f for f in dict.fromkeys(path.parent for path in pictures) if f in own):
         texts = list((source / folder).glob("*.txt"))
         if len(texts) == 1 and folder != Path():
             return texts[0].relative_to(source)

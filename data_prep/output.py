@@ -55,9 +55,14 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(header)
         for count, row in enumerate(rows, 1):  # noqa: B007  counted, also when there is none
-            writer.writerow(row)
+            writer.writerow([_cell(value) for value in row])
     temporary.replace(path)
     return count
+
+
+def _cell(value: object) -> object:
+    """A spreadsheet would run what begins so (OWASP, CSV injection)."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
 
 
 def write_png(path: Path, pixels: np.ndarray) -> int:

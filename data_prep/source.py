@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SourcePicture", "SourceStudy"]
+__all__ = ["IMPORTED", "SourcePicture", "SourceStudy"]
+
+IMPORTED = ("iu-xray", "mimic-cxr", "nih", "folder")
+"""The "source" of prepared folders whose truth is not complete: what has no box may be there."""
 
 
 @dataclass(frozen=True)

@@ -109,11 +109,10 @@ def ask(model: ReportModel, memory: Memory, tokenizer: Tokenizer, phrase: str) -
     """
     asked = stripped(phrase)
     carrier = _carrier(model, tokenizer, asked)
-    first = memory.studies(slice(0, 1)).without_pictures()
-    [blind] = sampled(model, first, tokenizer)
-    prior = sum(bool(said(text, asked)) for _, text in blind)
+    blind = sampled(model, memory.without_pictures(), tokenizer)
     answers = []
     for study, texts in enumerate(sampled(model, memory, tokenizer)):
+        prior = sum(bool(said(text, asked)) for _, text in blind[study])
         saying = [(tokens, text) for tokens, text in texts if said(text, asked)]
         part = memory.studies(slice(study, study + 1))
         read = [tokens for tokens, _ in saying[:READ_BACK]] or [carrier]

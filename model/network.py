@@ -212,6 +212,10 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             for fitted in (self.feature_mean, self.feature_precision, self.views.weight):
                 # Passes over what was loaded: transformers marks it and replaces this function.
                 nn.init.zeros_(fitted)
+        if module is self.views:
+            nn.init.zeros_(module.weight)
+        if module is self.decoder.prompt_positions:
+            nn.init.trunc_normal_(module.weight, std=0.02)
         restore = getattr(module, "init_non_persistent_buffers", None)
         if restore is not None:
             restore()

@@ -1,6 +1,7 @@
 """Boxes on prepared pictures: where they were drawn, once, and said by the report's own words."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -65,6 +66,19 @@ def test_the_reports_words_point_at_it_wherever_they_stand(prepared):
     said = [first.report[phrase.start : phrase.end] for phrase in first.phrases]
     assert said == ["Small Left pleural effusion", "Small left pleural effusion"]
     assert [phrase.findings for phrase in first.phrases] == [(0,), (0,)]
+
+
+def test_a_phrase_on_two_pictures_is_one_phrase(prepared):
+    first, second = read_studies(prepared)
+    other = replace(second.pictures[0], view="LATERAL")
+    both = replace(first, pictures=(first.pictures[0], other))
+    write_json(
+        prepared / "prepared.json", {"manifest_sha256": write_studies(prepared, [both, second])}
+    )
+    attach(prepared, boxes(prepared, EFFUSION, EFFUSION.replace(",aa", ",bb")))
+    study = next(read_studies(prepared))
+    assert [phrase.findings for phrase in study.phrases] == [(0, 1), (0, 1)]
+    assert [finding.picture for finding in study.findings] == [0, 1]
 
 
 def test_what_the_report_denies_points_nowhere(prepared):

@@ -1,7 +1,10 @@
 """Views, priors and indications: what is given of a study is read, and in any batch alike."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from test_decoding import generated
 from tiny import tiny_config, tiny_model, tiny_pictures
 from torch.testing import assert_close
@@ -122,3 +125,15 @@ def test_views_without_a_frontal_one_are_refused() -> None:
             tiny_config(views=wrong)
     with pytest.raises(ConfigError, match="prompt_tokens"):
         tiny_config(prompt_tokens=-1)
+
+
+def test_transformers_loads_weights_from_before_there_were_views(tmp_path: Path) -> None:
+    seeing(0).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    for name in ("views.weight", "decoder.prompt_positions.weight"):
+        del weights[name]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    loaded = ReportModel.from_pretrained(tmp_path)
+    assert (loaded.views.weight == 0).all()
+    assert loaded.decoder.prompt_positions.weight.abs().max() < 0.1
+    assert all(weight.isfinite().all() for weight in loaded.state_dict().values())

@@ -103,8 +103,8 @@ def test_texts_lie_beside_their_pictures(tree):
     assert said["deep/er/a"].impression == "Normal."
     assert said["lone.png"].findings == "Clear."
     # A text of a picture's own name is of this picture alone.
-    assert (said["pngs/0.png"].impression, said["pngs/1.png"].impression) == ("Normal.", "Normal.")
-    assert reader.matched == {"text file": 4}
+    assert (said["pngs/0.png"].impression, said["pngs/1.png"].impression) == ("Normal.", "")
+    assert reader.matched == {"text file": 3}
 
 
 def test_nothing_found_is_told_by_form_alone(tree):
@@ -173,3 +173,19 @@ def test_the_command_tells_what_came_of_it(tree: Path, tmp_path: Path) -> None:
     assert "train 3, validate 0, test 0" in told.stdout
     assert "no picture is named 1, no report in the wanted sections 1" in told.stdout
     assert "StudyInstanceUID 1, accession number 1, file name 1" in told.stdout
+
+
+def test_a_folder_of_several_studies_gives_none_of_them_its_text(tree):
+    """`other/` holds files of two studies: its text would be told of both."""
+    put(tree, {"other/report.txt": REPORT.encode(), "deep/er/r.txt": b"Impression: Normal."})
+    said = {min(names(study)): study for study in FolderReader(tree).studies()}
+    assert said["deep/er/a"].impression == "Normal."
+    assert not said["other/c.dcm"].findings
+    reader = with_table(tree, [["other", REPORT], ["A1", REPORT]])
+    assert not {min(names(s)): s for s in reader.studies()}["other/c.dcm"].findings
+
+
+def test_a_time_without_its_date_is_no_time(tmp_path: Path, make_dicom: Callable) -> None:
+    put(tmp_path, {"a": make_dicom(StudyDate="", StudyTime="235900"), "a.txt": REPORT.encode()})
+    [study] = FolderReader(tmp_path).studies()
+    assert study.time == ""

@@ -297,6 +297,42 @@ def test_a_comparison_that_alone_asserts_a_finding_stays(views: Path) -> None:
         assert cut.report == left
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            "Findings: Cardiomegaly is unchanged. No effusion. Impression: Stable cardiomegaly.",
+            "Findings: No effusion. Impression: Stable cardiomegaly.",
+        ),
+        (
+            "Findings: Stable right upper lobe nodule. New left lower lobe nodule since the prior.",
+            "Findings: Stable right upper lobe nodule. New left lower lobe nodule since the prior.",
+        ),
+        (
+            "Findings: Small right pleural effusion. The left pleural effusion has increased.",
+            "Findings: Small right pleural effusion. The left pleural effusion has increased.",
+        ),
+        (
+            "Findings: The lungs are unchanged. Impression: No acute disease.",
+            "Impression: No acute disease.",
+        ),
+    ],
+)
+def test_no_finding_is_lost_with_a_comparison(views: Path, text: str, left: str) -> None:
+    study = replace(next(read_studies(views, "train")), report=text, findings=(), phrases=())
+    assert told_of(study, (True, False, False)).report == left
+
+
+def test_a_phrase_moves_with_an_empty_heading(views: Path) -> None:
+    text = "Findings: The lungs are unchanged. Impression: Left opacity."
+    start = text.index("Left")
+    phrase = Phrase(start, start + 12, (0,))
+    study = replace(next(read_studies(views, "train")), report=text, phrases=(phrase,))
+    cut = told_of(study, (True, False, False))
+    [moved] = cut.phrases
+    assert cut.report[moved.start : moved.end] == "Left opacity"
+
+
 def test_views_of_a_study_lie_behind_one_another(views: Path) -> None:
     split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
     batch = Batches(split, 1, 0, None)[0]

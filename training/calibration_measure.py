@@ -5,7 +5,7 @@ model itself writes, and of each finding that it is asked for.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from training.calibration_scores import (
 )
 from training.record import saw
 from training.scores import Bootstrap, Score
+from training.targets import readable
 
 __all__ = ["Measured", "measure", "measured_table", "run_calibration"]
 
@@ -89,7 +90,11 @@ def run_calibration(
         lines = [f"    {name:<20}{value:>12.6g}" for name, value in asdict(fit).items()]
         told.append("\n".join([f"{generator.identity.name} calibrated", *lines]))
     if measure_on is not None:
-        measured = measure(generator, measure_on, _untouched(_record(folder), measure_on))
+        measured = measure(
+            generator,
+            measure_on,
+            _untouched(_record(folder), measure_on, generator.model.config.views),
+        )
         numbers["measured"] = asdict(measured)
         told.append(measured_table(measured))
     if json_file is not None:
@@ -102,7 +107,7 @@ def _record(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "training.json").read_text(encoding="utf-8"))
 
 
-def _untouched(record: dict[str, Any], folder: Path) -> list[Study]:
+def _untouched(record: dict[str, Any], folder: Path, views: Collection[str]) -> list[Study]:
     """The studies that neither the weights nor what was fitted afterwards has seen."""
     trained = saw(record, folder)
     if not trained and saw({"data": record.get("calibration", {}).get("data")}, folder):
@@ -110,7 +115,7 @@ def _untouched(record: dict[str, Any], folder: Path) -> list[Study]:
             f"{str(folder)!r} is what the checkpoint was calibrated on, or of the same seed: "
             "measure on phantoms of another seed"
         )
-    studies = list(read_studies(folder, "test" if trained else None))
+    studies = list(readable(read_studies(folder, "test" if trained else None), views))
     if not any(study.findings for study in studies):
         raise DataError(f"no study to measure on in {str(folder)!r} has findings: prepare more")
     return studies

@@ -182,6 +182,8 @@ def sample_of(study: Study, split: Split) -> Sample:
             f"a report of {len(tokens) - 1} tokens, the model writes {config.max_tokens}: raise "
             "model.max_tokens or shorten the reports"
         )
+    if len(study.findings) > 64:  # the bits of a token
+        raise DataError(f"a study with {len(study.findings)} findings: at most 64")
     mentions, leads = np.zeros((2, len(tokens) - 1), np.uint64)
     starts, ends = np.array(encoding.offsets, np.int64).reshape(-1, 2).T
     phrases = sorted(study.phrases, key=lambda phrase: phrase.start)

@@ -131,7 +131,8 @@ def evaluate(
             the report that suits them best, and the nearest other one's.
         limit: only the first studies.
         views: of those that the model reads, give it only these; the truth stays that of all
-            pictures, so that what a view adds can be told. None gives all.
+            pictures, so that what a view adds can be told. None gives all. Studies without such
+            a picture are left out.
 
     Raises:
         DataError: no such study, no truth, or no train studies for the floors.
@@ -139,6 +140,10 @@ def evaluate(
     """
     studies = _chosen(data, split, limit)
     given = list(readable(studies, _views(generator, views)))
+    if not given:
+        raise DataError(
+            f"no study of {str(data)!r} has a picture that is given: choose other views"
+        )
     readable_ids = {study.id for study in given}
     studies = [study for study in studies if study.id in readable_ids]
     train_folder, itself = train or data, train is None and split in ("all", "train")

@@ -22,9 +22,9 @@ def exam_of(generator: ReportGenerator, study: Study, paths: Sequence[Path]) -> 
         for path, picture in zip(paths, study.pictures, strict=True)
     ]
     both = list(zip(radiographs, study.pictures, strict=True))
-    # Cut as training cuts it.
+    # Cut as training cuts it; a letter of several bytes that is cut goes whole.
     tokenizer, most = generator.tokenizer, generator.model.config.prompt_tokens
-    indication = tokenizer.decode(tokenizer.encode(study.indication).ids[:most])
+    indication = tokenizer.decode(tokenizer.encode(study.indication).ids[:most]).rstrip("\ufffd")
     return Exam(
         [radiograph for radiograph, picture in both if not picture.prior],
         indication,

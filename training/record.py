@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.study import manifest_hash
+from model.errors import DataError
 from training.config import TrainConfig
 
 __all__ = ["card", "data_record", "initial_record", "saw", "training_record"]
@@ -34,19 +35,29 @@ def saw(record: dict[str, Any], folder: Path) -> bool:
     """Whether studies of this prepared folder may be among those a checkpoint was trained on.
 
     A phantom follows from its seed and index: folders of one seed share studies, however many
-    they hold.
+    they hold. Any other data set is the same however it was prepared.
 
     Args:
         record: the checkpoint's training.json.
+
+    Raises:
+        DataError: the same data set in another split: what it calls test may have been trained on.
     """
     there = data_record(folder)
     while record:
         data = record.get("data") or {}
         if data.get("manifest_sha256") == there["manifest_sha256"]:
             return True
-        made = [there.get(k) for k in ("source", "seed")]
-        if None not in made and made == [data.get(k) for k in ("source", "seed")]:
-            return True
+        source, split = there.get("source"), [there.get(k) for k in ("split", "seed")]
+        if source is not None and source == data.get("source"):
+            same = split == [data.get(k) for k in ("split", "seed")]
+            if source != "phantom" and not same:
+                raise DataError(
+                    f"{str(folder)!r} holds the data set {source!r}, which the checkpoint was "
+                    "trained on in another split: prepare it with the same --split and --seed"
+                )
+            if same:
+                return True
         record = record.get("initial") or {}
     return False
 

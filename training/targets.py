@@ -16,6 +16,7 @@ from model.reader import read_findings, sentences
 __all__ = ["kind_in", "readable", "told_of"]
 
 HEADING = "Impression:"
+EMPTY = f"Findings: {HEADING}"
 
 
 def kind_in(picture: Picture) -> int:
@@ -67,7 +68,7 @@ def told_of(study: Study, kept: Sequence[bool]) -> Study:
         if any(start <= phrase.start < end and not phrase.findings for phrase in phrases)
     }
     if not any(picture.prior for picture in pictures):
-        unseen |= _comparisons(study.report)
+        unseen |= _comparisons(study.report, [span for span in every if span not in unseen])
     if len(unseen) == len(every):
         unseen = set()  # a report of nothing teaches to write nothing
     report, phrases = _without(study.report, phrases, sorted(unseen))
@@ -76,19 +77,28 @@ def told_of(study: Study, kept: Sequence[bool]) -> Study:
     )
 
 
-def _comparisons(text: str) -> set[tuple[int, int]]:
-    """Sentences that compare with an earlier study and say nothing else."""
+def _comparisons(text: str, there: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Sentences that compare with an earlier study and assert nothing that no other one does.
+
+    Args:
+        there: [start, end) of the sentences that are told, in order.
+    """
     if not terms.PRIOR.search(text):
         return set()
-    said = read_findings(text)
-    found = set()
-    for start, end in sentences(text):
-        if terms.PRIOR.search(text, start, end):
-            inside = {f.name for f in said if start <= f.start < end}
-            others = {f.name for f in said if not start <= f.start < end}
-            if inside <= others:
-                found.add((start, end))
-    return found
+    said = {
+        span: {
+            (f.name, f.sides, f.zone) for f in read_findings(text) if span[0] <= f.start < span[1]
+        }
+        for span in there
+    }
+    cut: set[tuple[int, int]] = set()
+    for span in there:
+        if terms.PRIOR.search(text, *span):
+            # Of two that say the same, and both compare, one stays.
+            rest = set().union(*(said[s] for s in there if s != span and s not in cut))
+            if said[span] <= rest:
+                cut.add(span)
+    return cut
 
 
 def _without(
@@ -108,4 +118,10 @@ def _without(
             if begin <= phrase.start < start
         ]
         begin = end + len(text[end:]) - len(text[end:].lstrip())
-    return "".join(pieces).rstrip().removesuffix(HEADING).rstrip(), moved
+    cut = "".join(pieces).rstrip().removesuffix(HEADING).rstrip()
+    if cut.startswith(EMPTY):
+        # No finding is left that the impression would not say.
+        gone = len(EMPTY) - len(HEADING)
+        moved = [replace(p, start=p.start - gone, end=p.end - gone) for p in moved]
+        cut = cut[gone:]
+    return cut, moved

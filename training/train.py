@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from data_prep.source import IMPORTED
 from data_prep.study import FINDINGS
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.config import ReportConfig
@@ -114,6 +115,9 @@ class Training:
         self.device = _device(config.device)
         self.folder = Path(config.output)
         self.data = data_record(Path(config.data))
+        self.complete = self.data.get("source") not in IMPORTED
+        if not self.complete:
+            log.info("what has no box may be there: the sink, dense and presence losses are off")
         torch.manual_seed(config.seed)
         self.model, self.tokenizer = _model(config)
         self.initial = initial_record(config.initial)
@@ -239,7 +243,7 @@ class Training:
             late = guided(output.cross_attentions)
             if weights.guidance:
                 losses["guidance"] = weights.guidance * guidance_loss(late, mentions, area)
-            if weights.sink:
+            if weights.sink and self.complete:
                 free = (labels != pad) & ~batch.mentions.any(-1) & ~blind[:, None]
                 losses["sink"] = weights.sink * sink_loss(late, free)
         if weights.search:
@@ -247,7 +251,7 @@ class Training:
             assert early is not None  # TrainConfig has seen to it
             about = mentions + batch.leads * ~blind[:, None, None]
             losses["search"] = weights.search * guidance_loss(early, about, area)
-        if weights.dense or weights.presence:
+        if (weights.dense or weights.presence) and self.complete:
             seen = self.head(memory.last_hidden_state[:, 1:])
             targets = dense_targets(batch.coverage, batch.kinds, len(FINDINGS))
             losses["dense"] = weights.dense * dense_loss(seen, targets, there)
@@ -357,12 +361,15 @@ def _shape(config: TrainConfig, tokenizer: Tokenizer) -> ReportConfig:
     )
 
 
+EMBEDDINGS = ("pos_embed", "tokens.weight", "positions.weight", "views.weight")
+
+
 def _optimizer(modules: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """Weight decay on matrices and kernels only."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in modules.named_parameters():
-        embeds = name.endswith(("pos_embed", "tokens.weight", "positions.weight"))
+        embeds = name.endswith(EMBEDDINGS)
         (free if parameter.ndim < 2 or embeds else decayed).append(parameter)
     settings = config.optimizer
     groups = [
