@@ -135,6 +135,17 @@ def test_phantoms_of_the_trained_seed_were_seen_however_many_they_are(
         assert saw(trained, tmp_path) == seen
 
 
+def test_a_data_set_is_the_same_however_it_was_prepared(folder: Path, tmp_path: Path) -> None:
+    write_studies(tmp_path, read_studies(folder, "test"))
+    made = {"source": "iu-xray", "split": "standard", "seed": 0, "size": 512}
+    (tmp_path / "prepared.json").write_text(json.dumps(made))
+    trained = {"data": {**made, "size": 256, "manifest_sha256": "0" * 64}}
+    assert saw(trained, tmp_path)
+    for other in ({"split": "patient"}, {"seed": 1}):
+        with pytest.raises(DataError, match="in another split"):
+            saw({"data": {**trained["data"], **other}}, tmp_path)
+
+
 def test_without_a_train_split_the_nearest_is_another_study(
     folder: Path, tiny_generator: ReportGenerator
 ) -> None:

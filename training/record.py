@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from data_prep.source import IMPORTED
 from data_prep.study import manifest_hash
 from model.errors import DataError
 from training.config import TrainConfig
@@ -48,15 +49,15 @@ def saw(record: dict[str, Any], folder: Path) -> bool:
         data = record.get("data") or {}
         if data.get("manifest_sha256") == there["manifest_sha256"]:
             return True
-        source, split = there.get("source"), [there.get(k) for k in ("split", "seed")]
+        source = there.get("source")
         if source is not None and source == data.get("source"):
-            same = split == [data.get(k) for k in ("split", "seed")]
-            if source != "phantom" and not same:
+            same = [there.get(k) == data.get(k) for k in ("split", "seed")]
+            if source in IMPORTED and not all(same):
                 raise DataError(
                     f"{str(folder)!r} holds the data set {source!r}, which the checkpoint was "
                     "trained on in another split: prepare it with the same --split and --seed"
                 )
-            if same:
+            if all(same) and there.get("seed") is not None:
                 return True
         record = record.get("initial") or {}
     return False
