@@ -3,18 +3,22 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from prepared_folder import SIZE, write_prepared
+from torch import Tensor
 
 from model.checkpoint import load_checkpoint
 from model.errors import CheckpointError, ConfigError
+from training.batches import Batch
 from training.config import TrainConfig, load_config
 from training.losses import (
     dense_loss,
@@ -97,19 +101,38 @@ def test_the_right_pictures_explain_the_reports_better_than_others_do(settings: 
     assert right < wrong / 2
 
 
+def looked(settings: TrainConfig) -> tuple[Training, Batch, tuple[Tensor, ...]]:
+    """A short training, some studies it has not seen, and where it looks on them."""
+    training = Training(replace(settings, steps=45, batch=16, augment=False))
+    list(training.steps())
+    training.model.eval()
+    batch = training.validate_batches.make(range(10), step=0)
+    with torch.no_grad():
+        output = training.model(
+            batch.tokens[:, :-1], pictures=batch.model_pictures(), output_attentions=True
+        )
+    return training, batch, output.cross_attentions
+
+
+def test_where_what_has_no_box_may_be_there_nothing_teaches_that_it_is_not(
+    settings: Path, prepared: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "imported"
+    shutil.copytree(prepared, folder)
+    whole = next(Training(config(settings, "steps=1")).steps())
+    assert {"sink", "dense", "presence"} <= whole.keys()
+    (folder / "prepared.json").write_text(json.dumps({"source": "mimic-cxr"}))
+    asked = (f'data="{folder}"', f'output="{tmp_path / "other"}"', "steps=1")
+    part = next(Training(config(settings, *asked)).steps())
+    assert {"sink", "dense", "presence"}.isdisjoint(part) and part["guidance"] > 0
+
+
 def test_guidance_makes_the_decoder_look_at_the_finding(settings: Path) -> None:
     scores = {}
     for weight in ("0.0", "0.3"):
         asked = (f"losses.guidance={weight}", f"output={settings.parent / weight}")
-        training = Training(config(settings, "steps=45", "batch=16", "augment=false", *asked))
-        list(training.steps())
-        training.model.eval()
-        batch = training.validate_batches.make(range(10), step=0)
-        with torch.no_grad():
-            output = training.model(
-                batch.tokens[:, :-1], pictures=batch.model_pictures(), output_attentions=True
-            )
-        attention = guided(output.cross_attentions)
+        training, batch, attentions = looked(config(settings, *asked))
+        attention = guided(attentions)
         area = looked_for(batch.coverage, training.model.grid)
         scores[weight] = float(guidance_loss(attention, batch.mentions, area))
         assert training.model.config.attention_guidance == float(weight)
@@ -232,15 +255,8 @@ def test_the_first_layers_search_for_the_finding_before_it_is_named(settings: Pa
     scores = {}
     for weight in ("0.0", "0.3"):
         asked = (f"losses.search={weight}", f"output={settings.parent / weight}")
-        training = Training(config(settings, "steps=45", "batch=16", "augment=false", *asked))
-        list(training.steps())
-        training.model.eval()
-        batch = training.validate_batches.make(range(10), step=0)
-        with torch.no_grad():
-            output = training.model(
-                batch.tokens[:, :-1], pictures=batch.model_pictures(), output_attentions=True
-            )
-        early = searching(output.cross_attentions)
+        _, batch, attentions = looked(config(settings, *asked))
+        early = searching(attentions)
         scores[weight] = float(guidance_loss(early, batch.leads, batch.coverage))
     assert scores["0.3"] < scores["0.0"] / 2
 
