@@ -23,7 +23,7 @@ from data_prep.study import (
     write_studies,
 )
 from model.checkpoint import save_checkpoint
-from model.errors import CheckpointError, DataError
+from model.errors import CheckpointError, ConfigError, DataError
 from model.image import Radiograph, read_image
 from model.report import ReportGenerator
 from training.evaluate import (
@@ -144,6 +144,20 @@ def test_a_data_set_is_the_same_however_it_was_prepared(folder: Path, tmp_path: 
     for other in ({"split": "patient"}, {"seed": 1}):
         with pytest.raises(DataError, match="in another split"):
             saw({"data": {**trained["data"], **other}}, tmp_path)
+
+
+def test_views_that_leave_no_study_or_that_no_model_reads_are_told(
+    folder: Path, tiny_generator: ReportGenerator, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="this model reads"):
+        evaluate(tiny_generator, folder, views=["lateral"], progress=False)
+    laterals = [
+        replace(study, pictures=tuple(replace(p, view="LATERAL") for p in study.pictures))
+        for study in read_studies(folder)
+    ]
+    write_studies(tmp_path, laterals)
+    with pytest.raises(DataError, match="choose other views"):
+        evaluate(tiny_generator, tmp_path, progress=False)
 
 
 def test_without_a_train_split_the_nearest_is_another_study(

@@ -5,7 +5,7 @@ there; the words that name a true finding have their maps held against its boxes
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -149,23 +149,13 @@ def evaluate(
     train_folder, itself = train or data, train is None and split in ("all", "train")
     # Before the slow part, so that a missing train split is told at once.
     known = studies if itself else train_studies(train_folder)
-    texts: list[str] = []
-    thumbnails: list[np.ndarray] = []
     looks = Looks(len(studies))
-    with tqdm(total=len(studies), unit="study", disable=not progress) as bar:
-        for first in range(0, len(studies), batch_size):
-            batch = given[first : first + batch_size]
-            exams = [
-                exam_of(generator, study, [data / picture.path for picture in study.pictures])
-                for study in batch
-            ]
-            thumbnails += [thumbnail(exam.pictures[0]) for exam in exams]
-            for study, report in zip(
-                batch, generator.reports(exams, options, gate=False), strict=True
-            ):
-                looks.add(len(texts), study, report)
-                texts.append(report.text)
-            bar.update(len(batch))
+    reports = _reports(generator, data, given, batch_size, options, progress)
+    texts, thumbnails = [], []
+    for row, (study, report, picture) in enumerate(reports):
+        looks.add(row, study, report)
+        texts.append(report.text)
+        thumbnails.append(picture)
     constant = best_constant(known)
     return Evaluation(
         model=generator.identity.name,
@@ -179,6 +169,29 @@ def evaluate(
         constant_report=constant,
         floors_from="the other evaluated studies" if itself else f"{len(known)} train studies",
     )
+
+
+def _reports(
+    generator: ReportGenerator,
+    data: Path,
+    studies: Sequence[Study],
+    batch_size: int,
+    options: DecodingOptions,
+    progress: bool,
+) -> Iterator[tuple[Study, Report, np.ndarray]]:
+    """Each study with the report of it and the thumbnail of its first picture."""
+    with tqdm(total=len(studies), unit="study", disable=not progress) as bar:
+        for first in range(0, len(studies), batch_size):
+            batch = studies[first : first + batch_size]
+            exams = [
+                exam_of(generator, study, [data / picture.path for picture in study.pictures])
+                for study in batch
+            ]
+            pictures = [thumbnail(exam.pictures[0]) for exam in exams]
+            yield from zip(
+                batch, generator.reports(exams, options, gate=False), pictures, strict=True
+            )
+            bar.update(len(batch))
 
 
 def _views(generator: ReportGenerator, asked: Collection[str] | None) -> Collection[str]:
