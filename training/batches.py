@@ -1,11 +1,13 @@
 """Batches of a split, the same ones for every run of the same seed.
 
-Pictures and what lies on them are varied together, and parts of a study are left out at random.
+Pictures and what lies on them are varied together; parts of a study are left out and findings
+covered at random.
 """
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -21,11 +23,13 @@ from model.network import ReportModel
 from training.augment import Augmentation
 from training.config import AugmentConfig, DropConfig
 from training.data import Sample, Split, sample_of
+from training.hiding import hide
 from training.targets import kind_in, told_of
 
 __all__ = ["Batch", "Batches", "stream"]
 
-KEEP_ALL = DropConfig(0, 0, 0, 0)
+KEEP_ALL = DropConfig(0, 0, 0, 0, 0)
+NOTHING: Mapping[str, int] = MappingProxyType({})
 WINDOW = 8
 """Steps whose studies are sorted by their number of pictures."""
 
@@ -52,7 +56,10 @@ class Batch:
     coverage: Tensor
     """float32 (batch, findings, patches of all pictures), share of each patch that is covered."""
     kinds: Tensor
-    """int64 (batch, findings), place in FINDINGS; -1 where a study has fewer findings."""
+    """int64 (batch, findings), place in FINDINGS; -1 where a study has fewer findings, and for what
+    is hidden."""
+    hidden: Tensor
+    """float32 (batch, findings), 1 where the report speaks of what has been covered."""
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})
@@ -65,6 +72,18 @@ class Batch:
         # Without a mask the encoder need not gather what is there.
         mask = None if self.picture_mask.all() else self.picture_mask
         return model.encode(self.model_pictures(), mask, self.views, self.prompt)
+
+    def unsayable(self) -> tuple[Tensor, Tensor]:
+        """Labels that nothing to be seen supports, bool (batch, tokens) both.
+
+        Returns:
+            Those that speak of hidden findings alone; and those that are not to be learnt: these,
+            what leads up to them, and what speaks of a hidden finding beside others.
+        """
+        spoken = (self.mentions @ self.hidden[:, :, None])[..., 0] > 0
+        leading = (self.leads @ self.hidden[:, :, None])[..., 0] > 0
+        seen = (self.mentions @ (1 - self.hidden)[:, :, None])[..., 0] > 0
+        return spoken & ~seen, spoken | leading
 
     def present(self) -> Tensor:
         """float32 (batch, kinds of finding), 1 where the study has it."""
@@ -83,10 +102,13 @@ class Batches(Dataset[Batch]):
         seed: int,
         augment: AugmentConfig | None,
         drop: DropConfig = KEEP_ALL,
+        repeat: Mapping[str, int] = NOTHING,
     ) -> None:
         """augment None leaves the pictures as they are and needs no albumentations."""
         self.split, self.batch, self.seed = split, batch, seed
         self.augment, self.drop = augment, drop
+        times = [max([1, *(repeat.get(f.name, 1) for f in s.findings)]) for s in split.studies]
+        self._epoch = np.repeat(np.arange(len(split)), times)
         self._augmentation: Augmentation | None = None
 
     def __getitem__(self, step: int) -> Batch:
@@ -104,7 +126,8 @@ class Batches(Dataset[Batch]):
         return _collate([self._draw(row, rng) for row in rows], self.split)
 
     def _rows(self, step: int) -> list[int]:
-        """The studies of a step: every study once an epoch, in another order each.
+        """The studies of a step: every one once an epoch, or as often as `repeat` says of the
+        finding it has for which that is most; in another order each epoch.
 
         Studies with as many pictures come together: what is padded costs as much as what is there.
         """
@@ -120,7 +143,7 @@ class Batches(Dataset[Batch]):
 
     def _window(self, number: int) -> list[int]:
         """The studies of WINDOW steps."""
-        studies, size = len(self.split), WINDOW * self.batch
+        studies, size = len(self._epoch), WINDOW * self.batch
         places = np.arange(number * size, (number + 1) * size)
         epochs = places // studies
         orders = {
@@ -128,7 +151,8 @@ class Batches(Dataset[Batch]):
             for epoch in np.unique(epochs).tolist()
         }
         return [
-            int(orders[epoch][place % studies]) for epoch, place in zip(epochs, places, strict=True)
+            int(self._epoch[orders[epoch][place % studies]])
+            for epoch, place in zip(epochs, places, strict=True)
         ]
 
     def _draw(self, row: int, rng: np.random.Generator) -> "_Drawn":
@@ -145,11 +169,15 @@ class Batches(Dataset[Batch]):
             shown = np.zeros_like(picture, np.uint16)
             if area >= 0:
                 shown = split.areas[area].repeat(2, axis=0).repeat(2, axis=1)
-            if self._augmentation is not None:
-                picture, shown = self._augmentation(picture, shown)
             pictures.append(picture)
             areas.append(shown)
-        return _Drawn(study, sample_of(study, split), pictures, areas)
+        hidden: frozenset[int] = frozenset()
+        if rng.random() < self.drop.finding:
+            hidden = hide(study, pictures, areas, rng)
+        if self._augmentation is not None:
+            varied = [self._augmentation(*both) for both in zip(pictures, areas, strict=True)]
+            pictures, areas = [one for one, _ in varied], [one for _, one in varied]
+        return _Drawn(study, sample_of(study, split), pictures, areas, hidden)
 
 
 @dataclass(frozen=True)
@@ -160,6 +188,8 @@ class _Drawn:
     """(size, size) each."""
     areas: list[NDArray[np.uint16]]
     """(size, size) each, bits as in Split.areas."""
+    hidden: frozenset[int]
+    """Findings that have been covered."""
 
 
 def _kept(study: Study, drop: DropConfig, rng: np.random.Generator) -> list[bool]:
@@ -181,6 +211,7 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
     tokens = np.full((batch, longest), split.pad, np.int64)
     prompt = np.full((batch, given), split.pad, np.int64)
     kinds = np.full((batch, findings), -1, np.int64)
+    hidden = np.zeros((batch, findings), np.float32)
     mentions, leads = np.zeros((2, batch, longest - 1, findings), np.float32)
     coverage = np.zeros((batch, findings, most * patches), np.float32)
     size = split.config.image_size
@@ -192,6 +223,8 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         tokens[row, : len(sample.tokens)] = sample.tokens
         prompt[row, given - len(sample.prompt) :] = sample.prompt
         kinds[row, : len(sample.kinds)] = sample.kinds
+        hidden[row, list(each.hidden)] = 1
+        kinds[row, list(each.hidden)] = -1
         mentions[row, : len(sample.mentions)] = sample.mentions[:, None] >> bits & np.uint64(1)
         leads[row, : len(sample.leads)] = sample.leads[:, None] >> bits & np.uint64(1)
         for column, (picture, areas) in enumerate(zip(each.pictures, each.areas, strict=True)):
@@ -199,9 +232,11 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
             views[row, column] = kind_in(each.study.pictures[column])
             own = [j for j, f in enumerate(each.study.findings) if f.picture == column]
             for k, j in enumerate(own):
+                if j in each.hidden:
+                    continue
                 place = slice(column * patches, (column + 1) * patches)
                 coverage[row, j, place] = _coverage(areas, k, split.grid)
-    parts = (pictures, mask, views, prompt, tokens, mentions, leads, coverage, kinds)
+    parts = (pictures, mask, views, prompt, tokens, mentions, leads, coverage, kinds, hidden)
     return Batch(*(torch.from_numpy(part) for part in parts))
 
 

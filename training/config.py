@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from data_prep.study import FINDINGS
 from model.errors import ConfigError
 from model.heatmap import SKIPPED_SHARE
 
@@ -79,13 +80,16 @@ class DropConfig:
     """How often each part of a study is left out, so that the model can do without.
 
     Chances in [0, 1]. At least one picture of the study itself stays, and what the report says of
-    those left out goes with them (training/targets.py).
+    those left out goes with them (training/targets.py). For what is covered see training/hiding.py.
     """
 
     frontal: float = 0.05
     lateral: float = 0.3
     prior: float = 0.3
     indication: float = 0.3
+    finding: float = 0.0
+    """Of the studies: that something a phrase speaks of is covered with a gray rectangle. The
+    report stays whole; losses.unlikely is told to the words of what is hidden."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,8 @@ class LossConfig:
     search: float = 0.1
     """How far the first layers' attention of a token that leads up to a finding, or speaks of it,
     is from the finding's area: the decision to speak of it is made there."""
+    unlikely: float = 0.1
+    """How probable a phrase is whose findings are all hidden, see drop.finding."""
     dense: float = 2.0
     """Which findings lie on which patch, read from the encoder by a head used in training only."""
     presence: float = 0.5
@@ -164,6 +170,9 @@ class TrainConfig:
     workers: int = 1
     """Processes that make batches; 0 makes them in the training process."""
     augment: bool = True
+    repeat: dict[str, int] = field(default_factory=dict)
+    """How often an epoch sees the studies with a finding, by its name; 1 where nothing is said. What
+    is hard or rare is learnt sooner, at the price of being said more readily than it occurs."""
     blind: float = 0.1
     """Share of studies whose text is read without the picture: the decoder then learns what the
     text alone suggests, which is what a word's evidence is measured against."""
@@ -186,6 +195,11 @@ class TrainConfig:
                 f"decoder's layers, and model.layers = {self.model.layers} has none: give it 3 "
                 "layers, or set losses.search = 0"
             )
+        for name, times in self.repeat.items():
+            if name not in FINDINGS:
+                raise ConfigError(f"repeat.{name}: no finding, they are {', '.join(FINDINGS)}")
+            if type(times) is not int or times < 1:
+                raise ConfigError(f"repeat.{name} = {times!r}: it is a number of times, from 1")
         for name, chance in vars(self.drop).items():
             if not 0 <= chance <= 1:
                 raise ConfigError(f"drop.{name} = {chance}: it is a chance, from 0 to 1")

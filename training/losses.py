@@ -26,6 +26,7 @@ __all__ = [
     "searching",
     "sink_loss",
     "token_loss",
+    "unlikely_loss",
 ]
 
 SPARSE = -6.0
@@ -45,6 +46,30 @@ def token_loss(logits: Tensor, labels: Tensor, pad: int, label_smoothing: float)
         ignore_index=pad,
         label_smoothing=label_smoothing,
     )
+
+
+def unlikely_loss(logits: Tensor, labels: Tensor, hidden: Tensor) -> Tensor:
+    """Minus the log of the chance that a hidden phrase is not said, the mean over such phrases.
+
+    Unlikelihood (Welleck et al. 2020) of whole phrases: of "left upper rib fracture" one improbable
+    word is enough, and the words that follow from those before it are left alone.
+
+    Args:
+        logits: (batch, tokens, vocabulary).
+        labels: (batch, tokens).
+        hidden: bool (batch, tokens), True where the label speaks of what is not to be seen. Those
+            next to each other are one phrase.
+    """
+    if not hidden.any():
+        return logits.new_zeros((), dtype=torch.float32)
+    said = -F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="none")
+    said = said.view_as(labels) * hidden
+    begins = hidden.clone()
+    begins[:, 1:] &= ~hidden[:, :-1]
+    # Phrases are numbered through the batch, and all that is no phrase goes to number 0.
+    numbers = begins.flatten().cumsum(0) * hidden.flatten()
+    phrases = said.new_zeros(int(numbers.max()) + 1).scatter_add(0, numbers, said.flatten())[1:]
+    return -torch.log1p(-phrases.clamp(max=-1e-4).exp()).mean()
 
 
 def inside(coverage: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ from training.losses import (
     searching,
     sink_loss,
     token_loss,
+    unlikely_loss,
 )
 from training.record import card, data_record, initial_record, training_record
 from training.snapshot import Progress, load_snapshot, save_snapshot
@@ -146,7 +147,7 @@ class Training:
         if split != "train":
             return Batches(loaded, config.batch, config.seed, None)
         augment = config.augmentation if config.augment else None
-        return Batches(loaded, config.batch, config.seed, augment, config.drop)
+        return Batches(loaded, config.batch, config.seed, augment, config.drop, config.repeat)
 
     @property
     def snapshot(self) -> Path:
@@ -236,7 +237,12 @@ class Training:
             output_attentions=weights.guidance > 0 or weights.sink > 0 or weights.search > 0,
         )
         labels, pad = batch.tokens[:, 1:], self.train_batches.split.pad
-        losses = {"tokens": token_loss(output.logits, labels, pad, weights.label_smoothing)}
+        hidden, untold = (each & ~blind[:, None] for each in batch.unsayable())
+        told = labels.masked_fill(untold, pad)
+        losses = {"tokens": token_loss(output.logits, told, pad, weights.label_smoothing)}
+        if weights.unlikely and self.config.drop.finding:
+            unlikely = unlikely_loss(output.logits, labels, hidden)
+            losses["unlikely"] = weights.unlikely * unlikely
         mentions = batch.mentions * ~blind[:, None, None]
         area = looked_for(batch.coverage, self.model.grid)
         if weights.guidance or weights.sink:
@@ -301,7 +307,7 @@ class Training:
         save_checkpoint(self.folder / "checkpoint", self.model, self.tokenizer, record, text)
 
 
-LOSSES = ("tokens", "guidance", "search", "sink", "dense", "presence")
+LOSSES = ("tokens", "guidance", "search", "sink", "unlikely", "dense", "presence")
 
 
 def _device(name: str) -> torch.device:
