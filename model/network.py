@@ -24,6 +24,10 @@ from model.memory import Memory, TokenCache
 
 __all__ = ["Decoder", "Memory", "ReportConfig", "ReportModel"]
 
+_FIELDS = Seq2SeqLMOutput.__dataclass_fields__
+CACHE = "cache" if "cache" in _FIELDS else "past_key_values"
+"""What transformers calls the cache, in its outputs too: renamed in 5.24."""
+
 
 class MLP(nn.Module):
     """Each token by itself: wider, GELU, back."""
@@ -307,6 +311,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         picture_mask: Tensor | None = None,
         encoder_outputs: Memory | None = None,
         labels: Tensor | None = None,
+        cache: EncoderDecoderCache | None = None,
         past_key_values: EncoderDecoderCache | None = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -320,6 +325,8 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             encoder_outputs: what `encode` returned.
             labels: (rows, tokens), the token that follows each of decoder_input_ids; pad and
                 -100 do not count.
+            cache, past_key_values: of the tokens before; transformers passes the first, before
+                5.24 the second.
             output_attentions: also return the cross-attention, by the explicit softmax.
 
         Returns:
@@ -332,25 +339,26 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             memory = self.encode(pictures, picture_mask)
         if memory is None or decoder_input_ids is None:
             raise DataError("pass decoder_input_ids, and pictures or encode()'s encoder_outputs")
-        if use_cache and past_key_values is None:
-            past_key_values = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        # The memory is the cross-attention cache: of transformers' two only one is used.
-        cache = None if past_key_values is None else past_key_values.self_attention_cache
+        cache = past_key_values if cache is None else cache
+        if use_cache and cache is None:
+            cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         logits, attentions = self.decoder(
             decoder_input_ids,
             memory.cross_keys_layers.unbind(1),
             memory.cross_values_layers.unbind(1),
             memory.bias(self.grid),
             memory.prompt,
-            cache,
+            # The memory is the cross-attention cache: of transformers' two only one is used.
+            None if cache is None else cache.self_attention_cache,
             bool(output_attentions),
         )
+        kept: dict[str, Any] = {CACHE: cache}
         return Seq2SeqLMOutput(
             loss=self._loss(logits, labels),
             logits=logits,
-            past_key_values=past_key_values,
             cross_attentions=attentions or None,
             encoder_last_hidden_state=memory.last_hidden_state,
+            **kept,
         )
 
     def _loss(self, logits: Tensor, labels: Tensor | None) -> Tensor | None:
@@ -360,7 +368,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=-100)
 
     @torch.no_grad()
-    def generate(  # type: ignore[override]
+    def generate(
         self,
         inputs: Tensor | None = None,
         *,
@@ -380,7 +388,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             kwargs["max_new_tokens"] = self.config.max_tokens
         # generate repeats the memory per beam in place: it gets a copy of the outer shell.
         memory = Memory(**encoder_outputs)
-        return super().generate(encoder_outputs=memory, **kwargs)  # type: ignore[misc]
+        return super().generate(encoder_outputs=memory, **kwargs)
 
 
 def _as_not_fitted(model: ReportModel, state: dict[str, Tensor], prefix: str, *_: Any) -> None:

@@ -6,12 +6,12 @@ named, denied ones are dropped, and the words of place nearest to a finding are 
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from model import reader_terms as terms
 
-__all__ = ["Assertion", "Denial", "read_denials", "read_findings", "sentences"]
+__all__ = ["Assertion", "Denial", "Vocabulary", "read_denials", "read_findings", "sentences"]
 
 SIDED = frozenset(
     {
@@ -74,8 +74,12 @@ NO_ZONE: list[str | None] = [None]
 NOWHERE: list[_Place] = [(frozenset(), None)]
 
 
-def read_findings(text: str) -> tuple[Assertion, ...]:
-    """The findings that a chest report asserts, in the order of the text.
+Vocabulary = Sequence[tuple[str, re.Pattern[str]]]
+"""(name, how it is written), in order of priority: an earlier one keeps what it has matched."""
+
+
+def read_findings(text: str, vocabulary: Vocabulary = terms.TERMS) -> tuple[Assertion, ...]:
+    """What a chest report asserts, in the order of the text: findings, or what a vocabulary names.
 
     What is denied ("no", "without", "has resolved"), asked ("evaluate for") or past ("history of")
     is left out; what is doubted ("possible", "cannot be excluded") is asserted as "possible".
@@ -85,18 +89,25 @@ def read_findings(text: str) -> tuple[Assertion, ...]:
     return tuple(
         assertion
         for start, sentence in _telling(text)
-        for assertion in _read_sentence(sentence, start)
+        for assertion in _read_sentence(sentence, start, vocabulary)
     )
 
 
-def read_denials(text: str) -> tuple[Denial, ...]:
+def read_denials(
+    text: str, vocabulary: Vocabulary = terms.TERMS, in_part: bool = False
+) -> tuple[Denial, ...]:
     """The findings that a chest report plainly denies, in the order of the text.
 
     Fewer than what `read_findings` leaves out: a finding that is asked for, past, or denied only in
     part ("no large effusion", "no acute fracture") is not among them.
+
+    Args:
+        in_part: what is denied in part counts too.
     """
     return tuple(
-        denial for start, sentence in _telling(text) for denial in _plain_denials(sentence, start)
+        denial
+        for start, sentence in _telling(text)
+        for denial in _plain_denials(sentence, start, vocabulary, in_part)
     )
 
 
@@ -134,8 +145,8 @@ def _cut(text: str) -> Iterator[tuple[int, int, bool]]:
         yield start, len(text), silent
 
 
-def _read_sentence(sentence: str, offset: int) -> Iterator[Assertion]:
-    found = _find_terms(sentence)
+def _read_sentence(sentence: str, offset: int, vocabulary: Vocabulary) -> Iterator[Assertion]:
+    found = _find_terms(sentence, vocabulary)
     denied = _denied(_mask(sentence, terms.CHANGE_NOT_ABSENCE, terms.NOT_EXCLUDED), found)
     regions = _regions(sentence, found)
     for term, region, places in zip(found, regions, _all_places(sentence, found), strict=True):
@@ -156,22 +167,26 @@ def _read_sentence(sentence: str, offset: int) -> Iterator[Assertion]:
             )
 
 
-def _plain_denials(sentence: str, offset: int) -> Iterator[Denial]:
-    found = _find_terms(sentence)
+def _plain_denials(
+    sentence: str, offset: int, vocabulary: Vocabulary, in_part: bool
+) -> Iterator[Denial]:
+    found = _find_terms(sentence, vocabulary)
     for trigger in terms.PLAIN_DENIAL.finditer(_mask(sentence, terms.CHANGE_NOT_ABSENCE)):
         end = _reach(sentence, trigger.end())
         for term, places in zip(found, _all_places(sentence, found), strict=True):
             between = sentence[trigger.end() : term.start]
-            if not trigger.end() <= term.start < end or terms.IN_PART.search(between):
+            if not trigger.end() <= term.start < end:
+                continue
+            if not in_part and terms.IN_PART.search(between):
                 continue
             for sides, zone in places or NOWHERE:
                 yield Denial(term.name, sides, zone, offset + term.start, offset + term.end)
 
 
-def _find_terms(sentence: str) -> list[_Term]:
-    """Every term, in order; where two overlap, the pattern named earlier in TERMS wins."""
+def _find_terms(sentence: str, vocabulary: Vocabulary) -> list[_Term]:
+    """Every term, in order; where two overlap, the pattern named earlier in the vocabulary wins."""
     found: list[_Term] = []
-    for name, pattern in terms.TERMS:
+    for name, pattern in vocabulary:
         for match in pattern.finditer(sentence):
             if all(match.end() <= term.start or term.end <= match.start() for term in found):
                 found.append(_Term(name, match.start(), match.end()))

@@ -171,8 +171,8 @@ class TrainConfig:
     """Processes that make batches; 0 makes them in the training process."""
     augment: bool = True
     repeat: dict[str, int] = field(default_factory=dict)
-    """How often an epoch sees the studies with a finding, by its name; 1 where nothing is said. What
-    is hard or rare is learnt sooner, at the price of being said more readily than it occurs."""
+    """How often an epoch sees the studies with a finding, by its name; once where nothing is said.
+    What is hard is learnt sooner, at the price of being said more readily than it occurs."""
     blind: float = 0.1
     """Share of studies whose text is read without the picture: the decoder then learns what the
     text alone suggests, which is what a word's evidence is measured against."""

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Bootstrap", "FindingScores", "Score", "contrast", "exact", "points_inside"]
+__all__ = [
+    "Bootstrap",
+    "FindingScores",
+    "Score",
+    "contrast",
+    "divide",
+    "exact",
+    "percentiles",
+    "points_inside",
+    "resamples",
+]
 
 CONFIDENCE = 95.0
 MACRO = "macro"
@@ -40,23 +50,26 @@ def exact(value: float, n: int) -> Score:
     return Score(value, value, value, n)
 
 
+def resamples(studies: int, number: int = 1000, seed: int = 0) -> np.ndarray:
+    """How often each study is drawn, float64 (1 + number, studies); row 0 is the sample itself."""
+    if studies < 1:
+        raise ValueError(f"{studies} studies: at least one is needed to resample")
+    shares = np.full(studies, 1 / studies)
+    drawn = np.random.default_rng(seed).multinomial(studies, shares, size=number)
+    return np.vstack([np.ones(studies), drawn])
+
+
 class Bootstrap:
     """Resamples of `studies` studies."""
 
-    def __init__(self, studies: int, resamples: int = 1000, seed: int = 0) -> None:
-        if studies < 1:
-            raise ValueError(f"{studies} studies: at least one is needed to resample")
+    def __init__(self, studies: int, seed: int = 0) -> None:
         self.studies = studies
-        rng = np.random.default_rng(seed)
-        shares = np.full(studies, 1 / studies)
-        # Row 0 is the sample itself; row r counts how often each study is drawn in resample r.
-        drawn = rng.multinomial(studies, shares, size=resamples)
-        self._weights = np.vstack([np.ones(studies), drawn])
+        self._weights = resamples(studies, seed=seed)
 
     def ratio(self, numerator: np.ndarray, denominator: np.ndarray) -> Score:
         """Sum of numerators over sum of denominators, (studies,) each: a share or a mean."""
-        values = _divide(self._weights @ numerator, self._weights @ denominator)
-        return _score(values, int(np.sum(denominator)))
+        values = divide(self._weights @ numerator, self._weights @ denominator)
+        return percentiles(values, int(np.sum(denominator)))
 
     def calibration_error(self, told: np.ndarray, right: np.ndarray, cases: np.ndarray) -> Score:
         """Expected calibration error (Naeini et al. 2015; Guo et al. 2017).
@@ -67,7 +80,7 @@ class Bootstrap:
         Args: (studies, bins) each: sum of told probabilities, how many are right, how many cases.
         """
         gaps = np.abs(self._weights @ told - self._weights @ right).sum(axis=1)
-        return _score(_divide(gaps, self._weights @ cases.sum(axis=1)), int(cases.sum()))
+        return percentiles(divide(gaps, self._weights @ cases.sum(axis=1)), int(cases.sum()))
 
     def findings(
         self, names: Sequence[str], truth: np.ndarray, called: np.ndarray
@@ -83,20 +96,20 @@ class Bootstrap:
         cases = self._weights @ truth
         occurs = truth.any(axis=0)
         tables = {
-            "precision": (_divide(true_positive, calls), called.sum(axis=0)),
-            "recall": (_divide(true_positive, cases), truth.sum(axis=0)),
-            "f1": (_divide(2 * true_positive, calls + cases), truth.sum(axis=0)),
+            "precision": (divide(true_positive, calls), called.sum(axis=0)),
+            "recall": (divide(true_positive, cases), truth.sum(axis=0)),
+            "f1": (divide(2 * true_positive, calls + cases), truth.sum(axis=0)),
         }
         scored = {}
         for measure, (values, counts) in tables.items():
-            scores = {MACRO: _score(_mean(values[:, occurs]), len(truth))}
+            scores = {MACRO: percentiles(_mean(values[:, occurs]), len(truth))}
             for k, name in enumerate(names):
-                scores[name] = _score(values[:, k], int(counts[k]))
+                scores[name] = percentiles(values[:, k], int(counts[k]))
             scored[measure] = scores
         return FindingScores(**scored)
 
 
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """NaN where there is nothing to divide by."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(denominator > 0, numerator / denominator, np.nan)
@@ -105,11 +118,11 @@ def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 def _mean(values: np.ndarray) -> np.ndarray:
     """Mean of each row over what is defined in it; NaN where nothing is."""
     defined = ~np.isnan(values)
-    return _divide(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1))
+    return divide(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1))
 
 
-def _score(values: np.ndarray, n: int) -> Score:
-    """values[0] is the sample's own, the rest those of its resamples."""
+def percentiles(values: np.ndarray, n: int) -> Score:
+    """A score whose values[0] is the sample's own and the rest those of its resamples."""
     if np.isnan(values[0]):
         return Score(None, None, None, n)
     tail = (100 - CONFIDENCE) / 2

@@ -2,9 +2,6 @@
 
 Texts are words between spaces, already normalised (training/protocols.py). What is counted is what
 pycocoevalcap counts, which most published scores of this field come from; tests hold it to that.
-Everything is kept per study, so that any resample of the studies is scored without reading a text
-again.
-
 - BLEU: Papineni et al. 2002, of the whole corpus, one reference a study.
 - ROUGE-L: Lin 2004, F measure with beta 1.2, mean over studies.
 - CIDEr-D: Vedantam et al. 2015, document frequencies of the references that are scored, mean over
@@ -13,86 +10,66 @@ again.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ORDERS", "TEXT_SCORES", "TextCounts", "bleu", "count_texts", "lcs"]
+from training.measures import Measure, mean
+
+__all__ = ["ORDERS", "lcs", "text_measures"]
 
 ORDERS = 4
 """n-grams of one to four words."""
-TEXT_SCORES = (*(f"bleu_{order}" for order in range(1, ORDERS + 1)), "rouge_l", "cider")
 BETA = 1.2
 SIGMA = 6.0
-"""Of CIDEr-D's penalty for another length, in words."""
+"""Of CIDEr-D's penalty for another length, in pairs of words."""
 
 Grams = Counter[tuple[str, ...]]
 
 
-@dataclass(frozen=True)
-class TextCounts:
-    """What the scores are made of, a row a study."""
-
-    matches: NDArray[np.float64]
-    """(studies, ORDERS): n-grams that the reference has too, each at most as often as there."""
-    grams: NDArray[np.float64]
-    """(studies, ORDERS): n-grams of the generated text."""
-    lengths: NDArray[np.float64]
-    """(studies, 2): words of the generated text and of the reference."""
-    rouge_l: NDArray[np.float64]
-    """(studies,) in [0, 1]."""
-    cider: NDArray[np.float64]
-    """(studies,) in [0, 10]."""
-
-    def scores(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """Every one of TEXT_SCORES for each row of `weights` (resamples, studies)."""
-        total = weights.sum(axis=1)
-        of_bleu = bleu(weights @ self.matches, weights @ self.grams, weights @ self.lengths)
-        means = {"rouge_l": weights @ self.rouge_l / total, "cider": weights @ self.cider / total}
-        return {f"bleu_{n + 1}": of_bleu[:, n] for n in range(ORDERS)} | means
-
-
-def count_texts(generated: Sequence[str], references: Sequence[str]) -> TextCounts:
-    """Count what is alike in each pair of texts.
+def text_measures(generated: Sequence[str], references: Sequence[str]) -> list[Measure]:
+    """bleu_1 to bleu_4, rouge_l and cider of generated texts.
 
     An empty text is worth 0 in every score.
 
-    Raises:
-        ValueError: not as many of one as of the other, or none.
-    """
-    if len(generated) != len(references) or not generated:
-        raise ValueError(
-            f"{len(generated)} generated texts, {len(references)} references: as many of each"
-        )
-    said = [text.split() for text in generated]
-    true = [text.split() for text in references]
-    said_grams, true_grams = [_grams(words) for words in said], [_grams(words) for words in true]
-    pairs = list(zip(said_grams, true_grams, strict=True))
-    words = list(zip(said, true, strict=True))
-    return TextCounts(
-        matches=np.array([[(g & t).total() for g, t in zip(*pair, strict=True)] for pair in pairs]),
-        grams=np.array([[gram.total() for gram in grams] for grams in said_grams], np.float64),
-        lengths=np.array([(len(g), len(t)) for g, t in words], np.float64),
-        rouge_l=np.array([_rouge_l(g, t) for g, t in words]),
-        cider=_cider(said_grams, true_grams),
-    )
-
-
-def bleu(
-    matches: NDArray[np.float64], grams: NDArray[np.float64], lengths: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """BLEU-1 to BLEU-ORDERS of corpora given as sums over their studies, (corpora, ORDERS).
-
     Args:
-        matches, grams: (corpora, ORDERS), see TextCounts.
-        lengths: (corpora, 2).
+        generated, references: of the same studies in the same order; at least one.
     """
+    said, true = ([text.split() for text in texts] for texts in (generated, references))
+    said_grams, true_grams = ([_grams(words) for words in texts] for texts in (said, true))
+    rouge = [_rouge_l(*both) for both in zip(said, true, strict=True)]
+    return [
+        *_bleu(said_grams, true_grams),
+        mean("rouge_l", np.array(rouge)),
+        mean("cider", _cider(said_grams, true_grams)),
+    ]
+
+
+def _bleu(said: Sequence[list[Grams]], true: Sequence[list[Grams]]) -> list[Measure]:
+    """BLEU-1 to BLEU-ORDERS.
+
+    Counted for each study: words of the generated text, of the reference, then for each order the
+    n-grams of the generated text and how many of them the reference has, each at most as often.
+    """
+    rows = []
+    for generated, reference in zip(said, true, strict=True):
+        pairs = zip(generated, reference, strict=True)
+        counts = [(a.total(), (a & b).total()) for a, b in pairs]
+        rows.append([generated[0].total(), reference[0].total(), *chain(*counts)])
+    counted = np.array(rows, np.float64)
+    return [
+        Measure(f"bleu_{order}", counted[:, : 2 + 2 * order], _bleu_of, len(counted))
+        for order in range(1, ORDERS + 1)
+    ]
+
+
+def _bleu_of(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The geometric mean of the precisions, times the penalty of what is too short; 0 if any is."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(matches / grams)
-        means = np.cumsum(logs, axis=1) / np.arange(1, ORDERS + 1)
-        brevity = np.minimum(0, 1 - lengths[:, 1] / lengths[:, 0])
-        return np.nan_to_num(np.exp(means + brevity[:, None]), nan=0.0)
+        precisions = np.log(sums[:, 3::2] / sums[:, 2::2]).mean(axis=1)
+        brevity = np.minimum(0, 1 - sums[:, 1] / sums[:, 0])
+        return np.nan_to_num(np.exp(precisions + brevity), nan=0.0)
 
 
 def _grams(words: Sequence[str]) -> list[Grams]:
@@ -148,6 +125,8 @@ def _cider(said: Sequence[list[Grams]], true: Sequence[list[Grams]]) -> NDArray[
             norms = np.sqrt(sum(w * w for w in a.values()) * sum(w * w for w in b.values()))
             if norms:
                 # No more than the reference has of it: repeating a word earns nothing.
-                product = sum(min(weight, b[gram]) * b[gram] for gram, weight in a.items() if gram in b)
+                product = sum(
+                    min(weight, b[gram]) * b[gram] for gram, weight in a.items() if gram in b
+                )
                 scores[row, order] = penalty * product / norms
     return 10 * scores.mean(axis=1)

@@ -1,0 +1,227 @@
+"""The commands `crossray score` and `crossray compare`: files of reports -> scores to be trusted.
+
+Beside a system's scores stand those of reports that nobody wrote for these studies; without them a
+score says little. Two systems are compared study by study.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.study import Study, read_studies
+from model.errors import DataError
+from model.image import read_image
+from training.floors import nearest, thumbnail, train_studies
+from training.measures import Difference, Measure, differences, intervals, mean
+from training.meteor import meteor_measure, why_no_meteor
+from training.observations import clinical_measures
+from training.predictions import References, match, read_predictions, read_references
+from training.protocols import Protocol, protocol
+from training.score_table import compare_table, score_table
+from training.scores import Score, exact
+from training.text_floors import best_constant_text, random_texts
+from training.text_scores import text_measures
+
+__all__ = ["Comparison", "Scored", "compare_texts", "run_compare", "run_score", "score_texts"]
+
+FEW = 0.05
+"""Fewer different reports than this share of the studies are told as an alarm."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A system's scores and those of the floors, all on the same studies."""
+
+    protocol: str
+    studies: int
+    scores: dict[str, Score]
+    floors: dict[str, dict[str, Score]]
+    """By floor: "constant", "random", "retrieval"; those that could be had."""
+    not_computed: dict[str, str]
+    """Scores and floors that are missing, and why."""
+    constant_report: str | None
+    alarms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    protocol: str
+    studies: int
+    differences: dict[str, Difference]
+    not_computed: dict[str, str]
+
+
+def run_score(
+    predictions: Path,
+    references: Path,
+    protocol_name: str = "r2gen",
+    split: str = "test",
+    json_file: Path | None = None,
+) -> str:
+    """Score a file of generated reports; write JSON where asked; return what is printed.
+
+    Raises:
+        DataError, ConfigError: a file that cannot be read, studies that only one of both has, no
+            such protocol.
+    """
+    _writable(json_file)
+    written = read_references(references, split)
+    studies, generated, reports = match(read_predictions(predictions), written)
+    way = protocol(protocol_name, written.train or None)
+    retrieved = None
+    if references.is_dir():
+        retrieved = _retrieved(references, studies)
+    scored = score_texts(way, generated, reports, written, retrieved)
+    if json_file is not None:
+        _write(json_file, {**_sources(predictions, references), **asdict(scored)})
+    return score_table(scored)
+
+
+def score_texts(
+    way: Protocol,
+    generated: Sequence[str],
+    reports: Sequence[str],
+    known: References,
+    retrieved: Sequence[str] | None = None,
+) -> Scored:
+    """Score generated reports, and the floors beside them.
+
+    Args:
+        generated, reports: as written, of the same studies in the same order.
+        known: where the floors' reports come from.
+        retrieved: for each study the report of the nearest train picture; None where there are no
+            pictures.
+    """
+    not_computed = {}
+    if reason := why_no_meteor():
+        not_computed["meteor"] = reason
+    if way.name == "r2gen" and not known.train:
+        not_computed["<unk>"] = "rare words stay: the references have no train split"
+    own = _scores(way, generated, reports)
+    floors: dict[str, Sequence[str]] = {}
+    constant = None
+    if known.train:
+        train = [way.select(text) for text in known.train]
+        chosen_on = [way.apply(text) for text in known.validate or known.train]
+        normalised = {way.apply(text): text for text in reversed(train)}
+        constant = normalised[best_constant_text(list(map(way.apply, train)), chosen_on)]
+        floors = {
+            "constant": [constant] * len(reports),
+            "random": random_texts(known.train, len(reports)),
+        }
+    else:
+        not_computed["constant, random"] = "the references have no train split"
+    if retrieved is not None:
+        floors["retrieval"] = retrieved
+    else:
+        not_computed["retrieval"] = "needs pictures: give a prepared folder as references"
+    return Scored(
+        protocol=way.name,
+        studies=len(reports),
+        scores=own,
+        floors={name: _scores(way, texts, reports) for name, texts in floors.items()},
+        not_computed=not_computed,
+        constant_report=constant,
+        alarms=tuple(_alarms(own, generated)),
+    )
+
+
+def _scores(way: Protocol, generated: Sequence[str], reports: Sequence[str]) -> dict[str, Score]:
+    measures = _measures(way, generated, reports)
+    scores = intervals(measures, len(reports))
+    distinct = len({way.apply(text) for text in generated})
+    return {"distinct_reports": exact(distinct, len(generated)), **scores}
+
+
+def _measures(
+    way: Protocol, generated: Sequence[str], reports: Sequence[str], meteor: bool = True
+) -> list[Measure]:
+    said, true = ([way.apply(text) for text in texts] for texts in (generated, reports))
+    measures = [mean("words", np.array([len(text.split()) for text in said], np.float64))]
+    measures += text_measures(said, true)
+    if meteor and why_no_meteor() is None:
+        measures.append(meteor_measure(said, true))
+    read, written = ([way.select(text) for text in texts] for texts in (generated, reports))
+    return measures + clinical_measures(read, written)
+
+
+def _alarms(scores: dict[str, Score], generated: Sequence[str]) -> list[str]:
+    alarms = []
+    distinct = scores["distinct_reports"].value or 0
+    if len(generated) > 1 and distinct <= max(1, FEW * len(generated)):
+        alarms.append(
+            f"{distinct:.0f} different reports for {len(generated)} studies: the pictures seem to "
+            "make no difference"
+        )
+    empty = sum(not text.strip() for text in generated)
+    if empty:
+        alarms.append(f"{empty} generated reports are empty and count as such")
+    return alarms
+
+
+def _retrieved(folder: Path, ids: Sequence[str]) -> list[str]:
+    """For each study the report of the train study whose first picture is the nearest."""
+    studies: dict[str, Study] = {study.id: study for study in read_studies(folder)}
+    pictures = [folder / studies[name].pictures[0].path for name in ids]
+    thumbnails = [thumbnail(read_image(picture)) for picture in pictures]
+    return nearest(folder, train_studies(folder), thumbnails)
+
+
+def run_compare(
+    first: Path,
+    second: Path,
+    references: Path,
+    protocol_name: str = "r2gen",
+    split: str = "test",
+    json_file: Path | None = None,
+) -> str:
+    """Compare two files of generated reports of the same studies; return what is printed.
+
+    Raises:
+        DataError, ConfigError: see `run_score`.
+    """
+    _writable(json_file)
+    written = read_references(references, split)
+    one, other = (match(read_predictions(path), written)[1] for path in (first, second))
+    way = protocol(protocol_name, written.train or None)
+    comparison = compare_texts(way, one, other, list(written.reports.values()))
+    if json_file is not None:
+        _write(json_file, {**_sources(first, references, second), **asdict(comparison)})
+    return compare_table(comparison, first.name, second.name)
+
+
+def compare_texts(
+    way: Protocol, first: Sequence[str], second: Sequence[str], reports: Sequence[str]
+) -> Comparison:
+    """Two systems' reports of the same studies, score by score."""
+    # METEOR is left out: each of ten thousand swaps would be another question to Java.
+    one, other = (_measures(way, texts, reports, meteor=False) for texts in (first, second))
+    skipped = {"meteor": "it has no paired test; `crossray score` tells it with its interval"}
+    return Comparison(way.name, len(reports), differences(one, other, len(reports)), skipped)
+
+
+def _sources(predictions: Path, references: Path, second: Path | None = None) -> dict[str, object]:
+    named = {"predictions": predictions, "second": second, "references": references}
+    return {name: _identity(path) for name, path in named.items() if path is not None}
+
+
+def _identity(path: Path) -> dict[str, str]:
+    file = path / "studies.jsonl" if path.is_dir() else path
+    with file.open("rb") as content:
+        return {"name": path.name, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+
+
+def _writable(json_file: Path | None) -> None:
+    if json_file is not None and not json_file.parent.is_dir():
+        raise DataError(f"no folder {str(json_file.parent)!r} to write {json_file.name!r} in")
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    temporary = path.with_name(path.name + ".part")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)
