@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "cover", "elsewhere", "overlap"]
+__all__ = ["HIDDEN", "Box", "cover", "elsewhere", "overlap"]
 
 Box = tuple[int, int, int, int]
 """(x0, y0, x1, y1) in pixels, x1 and y1 exclusive."""
 TRIES = 200
+HIDDEN = 0.7
+"""Share of a finding that lies under a cover when it counts as not to be seen."""
 
 
 def cover(pixels: NDArray[np.float32], boxes: Sequence[Box]) -> NDArray[np.float32]:

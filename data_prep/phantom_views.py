@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from data_prep.anatomy import Anatomy, build
 from data_prep.canvas import Canvas
-from data_prep.cover import Box, cover, elsewhere
+from data_prep.cover import HIDDEN, Box, cover, elsewhere
 from data_prep.lateral import build_lateral, lateral_field
 from data_prep.lateral_pathology import LATERAL_PATHOLOGIES, Region, trace_effusion
 from data_prep.pathology import PATHOLOGIES, Mask, add_ribs
@@ -19,8 +19,6 @@ from data_prep.study import FINDINGS
 
 __all__ = ["Shown", "View", "covered_view", "draw_frontal", "draw_lateral"]
 
-HIDDEN = 0.7
-"""Share of a finding that lies under a cover when it counts as not to be seen."""
 BOX_MARGIN = {"nodule": 0.5}
 """Centimetres added around a mask: a reader's box does not cut through the lesion's rim."""
 TRACE = 0.1

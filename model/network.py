@@ -7,7 +7,7 @@ text, or how tokens are chosen.
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,7 @@ from model.memory import Memory, TokenCache
 
 __all__ = ["Decoder", "Memory", "ReportConfig", "ReportModel"]
 
-_FIELDS = Seq2SeqLMOutput.__dataclass_fields__
-CACHE = "cache" if "cache" in _FIELDS else "past_key_values"
-"""What transformers calls the cache, in its outputs too: renamed in 5.24."""
+CACHE = "cache" if hasattr(Seq2SeqLMOutput, "cache") else "past_key_values"  # before 5.24
 
 
 class MLP(nn.Module):
@@ -325,8 +323,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             encoder_outputs: what `encode` returned.
             labels: (rows, tokens), the token that follows each of decoder_input_ids; pad and
                 -100 do not count.
-            cache, past_key_values: of the tokens before; transformers passes the first, before
-                5.24 the second.
+            cache, past_key_values: of the tokens before, by transformers' new and old name.
             output_attentions: also return the cross-attention, by the explicit softmax.
 
         Returns:
@@ -352,13 +349,12 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             None if cache is None else cache.self_attention_cache,
             bool(output_attentions),
         )
-        kept: dict[str, Any] = {CACHE: cache}
         return Seq2SeqLMOutput(
             loss=self._loss(logits, labels),
             logits=logits,
             cross_attentions=attentions or None,
             encoder_last_hidden_state=memory.last_hidden_state,
-            **kept,
+            **cast(dict[str, Any], {CACHE: cache}),
         )
 
     def _loss(self, logits: Tensor, labels: Tensor | None) -> Tensor | None:

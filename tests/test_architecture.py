@@ -79,6 +79,7 @@ def test_training_takes_only_what_describes_data_from_data_prep() -> None:
         "data_prep.cover",
         "data_prep.source",
         "data_prep.boxes",
+        "data_prep.text",
     }
     assert {name for name in modules if name.startswith("data_prep")} <= allowed
 

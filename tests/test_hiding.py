@@ -1,4 +1,4 @@
-"""What lies under a gray rectangle: out of the picture, out of the maps, and improbable in words."""
+"""What lies under a gray rectangle: out of the picture and the maps, improbable in words."""
 
 from pathlib import Path
 

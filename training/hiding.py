@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.cover import Box, cover
-from data_prep.phantom_views import HIDDEN
+from data_prep.cover import HIDDEN, Box, cover
 from data_prep.study import Study
 from model.geometry import Letterbox
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.scores import Score, divide, percentiles, resamples
+from training.scores import Score, divide, draw, percentiles
 
 __all__ = ["Difference", "Measure", "differences", "f1_of", "intervals", "mean"]
 
@@ -55,7 +55,7 @@ class Difference:
 
 def intervals(measures: Sequence[Measure], studies: int) -> dict[str, Score]:
     """Each measure's value with its 95 % bootstrap interval, all from the same resamples."""
-    weights = resamples(studies)
+    weights = draw(studies)
     return {each.name: percentiles(each.scores(weights), each.n) for each in measures}
 
 
@@ -67,7 +67,7 @@ def differences(
     Args:
         first, second: the same measures in the same order, of the same studies in the same order.
     """
-    weights = resamples(studies)
+    weights = draw(studies)
     extreme = dict.fromkeys((each.name for each in first), 0)
     values = {}
     for a, b in zip(first, second, strict=True):

@@ -15,10 +15,10 @@ __all__ = [
     "Score",
     "contrast",
     "divide",
+    "draw",
     "exact",
     "percentiles",
     "points_inside",
-    "resamples",
 ]
 
 CONFIDENCE = 95.0
@@ -50,7 +50,7 @@ def exact(value: float, n: int) -> Score:
     return Score(value, value, value, n)
 
 
-def resamples(studies: int, number: int = 1000, seed: int = 0) -> np.ndarray:
+def draw(studies: int, number: int = 1000, seed: int = 0) -> np.ndarray:
     """How often each study is drawn, float64 (1 + number, studies); row 0 is the sample itself."""
     if studies < 1:
         raise ValueError(f"{studies} studies: at least one is needed to resample")
@@ -62,9 +62,9 @@ def resamples(studies: int, number: int = 1000, seed: int = 0) -> np.ndarray:
 class Bootstrap:
     """Resamples of `studies` studies."""
 
-    def __init__(self, studies: int, seed: int = 0) -> None:
+    def __init__(self, studies: int, resamples: int = 1000) -> None:
         self.studies = studies
-        self._weights = resamples(studies, seed=seed)
+        self._weights = draw(studies, resamples)
 
     def ratio(self, numerator: np.ndarray, denominator: np.ndarray) -> Score:
         """Sum of numerators over sum of denominators, (studies,) each: a share or a mean."""

@@ -18,20 +18,17 @@ from types import FrameType
 from typing import Any
 
 import torch
-from timm.layers import resample_abs_pos_embed
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from data_prep.source import IMPORTED
 from data_prep.study import FINDINGS
-from model.checkpoint import load_checkpoint, save_checkpoint
-from model.config import ReportConfig
-from model.errors import ConfigError, DataError
-from model.network import ReportModel
+from model.checkpoint import save_checkpoint
+from model.errors import ConfigError
 from training.batches import Batch, Batches, stream
 from training.config import TrainConfig, load_config
 from training.data import load_split
+from training.initial import first_model
 from training.losses import (
     DenseHead,
     dense_loss,
@@ -120,7 +117,7 @@ class Training:
         if not self.complete:
             log.info("what has no box may be there: the sink, dense and presence losses are off")
         torch.manual_seed(config.seed)
-        self.model, self.tokenizer = _model(config)
+        self.model, self.tokenizer = first_model(config)
         self.initial = initial_record(config.initial)
         self.head = DenseHead(self.model.encoder.width, len(FINDINGS))
         self.modules = nn.ModuleDict({"model": self.model, "head": self.head})
@@ -319,52 +316,11 @@ def _device(name: str) -> torch.device:
         raise ConfigError(f"device = {name!r} is none that torch knows: 'auto', 'cpu'") from error
 
 
-def _model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
-    """A new model, with the prepared folder's tokenizer or all of an earlier checkpoint's."""
-    if config.initial is None:
-        path = Path(config.data) / "tokenizer.json"
-        if not path.is_file():
-            raise DataError(
-                f"no tokenizer.json in {config.data!r}: make it with `crossray prepare`"
-            )
-        tokenizer = Tokenizer.from_file(str(path))
-        return ReportModel(_shape(config, tokenizer)), tokenizer
-    if not Path(config.initial).is_dir():
-        raise ConfigError(
-            f"no checkpoint at initial = {config.initial!r}: run the training it comes from first, "
-            "or name another"
-        )
-    earlier, tokenizer, _ = load_checkpoint(Path(config.initial))
-    model = ReportModel(_shape(config, tokenizer))
-    weights = earlier.state_dict()
-    place = "encoder.trunk.pos_embed"
-    grids = list(model.encoder.coarse_grid), list(earlier.encoder.coarse_grid)
-    if place in weights and grids[0] != grids[1]:  # pictures of another size
-        prefix = earlier.encoder.trunk.num_prefix_tokens
-        weights[place] = resample_abs_pos_embed(weights[place], *grids, prefix)
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ConfigError(
-            f"the weights of initial = {config.initial!r} do not fit these [model] settings: give "
-            "the settings it was trained with (image_size may differ)"
-        ) from error
-    return model, tokenizer
-
-
 def _plain_attention(model: nn.Module) -> None:
     """Written-out attention in timm's blocks: torch's fused one goes back slowly on a CPU."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             vars(module)["fused_attn"] = False
-
-
-def _shape(config: TrainConfig, tokenizer: Tokenizer) -> ReportConfig:
-    return ReportConfig(
-        **asdict(config.model),
-        vocab_size=tokenizer.get_vocab_size(),
-        attention_guidance=config.losses.guidance,
-    )
 
 
 EMBEDDINGS = ("pos_embed", "tokens.weight", "positions.weight", "views.weight")

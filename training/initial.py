@@ -1,0 +1,61 @@
+"""The model a run starts with: new, or the weights of an earlier checkpoint."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from timm.layers import resample_abs_pos_embed
+from tokenizers import Tokenizer
+
+from model.checkpoint import load_checkpoint
+from model.config import ReportConfig
+from model.errors import ConfigError, DataError
+from model.network import ReportModel
+from training.config import TrainConfig
+
+__all__ = ["first_model"]
+
+
+def first_model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
+    """A new model, with the prepared folder's tokenizer or all of an earlier checkpoint's.
+
+    Raises:
+        ConfigError: no such checkpoint, or one of another shape.
+        DataError: a prepared folder without a tokenizer.
+    """
+    if config.initial is None:
+        path = Path(config.data) / "tokenizer.json"
+        if not path.is_file():
+            raise DataError(
+                f"no tokenizer.json in {config.data!r}: make it with `crossray prepare`"
+            )
+        tokenizer = Tokenizer.from_file(str(path))
+        return ReportModel(_shape(config, tokenizer)), tokenizer
+    if not Path(config.initial).is_dir():
+        raise ConfigError(
+            f"no checkpoint at initial = {config.initial!r}: run the training it comes from first, "
+            "or name another"
+        )
+    earlier, tokenizer, _ = load_checkpoint(Path(config.initial))
+    model = ReportModel(_shape(config, tokenizer))
+    weights = earlier.state_dict()
+    place = "encoder.trunk.pos_embed"
+    grids = list(model.encoder.coarse_grid), list(earlier.encoder.coarse_grid)
+    if place in weights and grids[0] != grids[1]:  # pictures of another size
+        prefix = earlier.encoder.trunk.num_prefix_tokens
+        weights[place] = resample_abs_pos_embed(weights[place], *grids, prefix)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"the weights of initial = {config.initial!r} do not fit these [model] settings: give "
+            "the settings it was trained with (image_size may differ)"
+        ) from error
+    return model, tokenizer
+
+
+def _shape(config: TrainConfig, tokenizer: Tokenizer) -> ReportConfig:
+    return ReportConfig(
+        **asdict(config.model),
+        vocab_size=tokenizer.get_vocab_size(),
+        attention_guidance=config.losses.guidance,
+    )
