@@ -319,8 +319,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
 
         Args:
             decoder_input_ids: (rows, tokens), beginning with bos; the caller shifts.
-            pictures, picture_mask: as for `encode`; or
-            encoder_outputs: what `encode` returned.
+            pictures, picture_mask: as for `encode`; or encoder_outputs, what that returned.
             labels: (rows, tokens), the token that follows each of decoder_input_ids; pad and
                 -100 do not count.
             cache, past_key_values: of the tokens before, by transformers' new and old name.
