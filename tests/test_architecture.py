@@ -24,7 +24,7 @@ ALLOWED = {
 """Which rooms each room may import when it is itself imported."""
 
 
-COMMANDS = {"app.cli", "app.cli_import", "app.cli_prepare"}
+COMMANDS = {"app.cli", "app.cli_import", "app.cli_prepare", "app.cli_scoring"}
 """Load what other rooms do when their command is asked for."""
 
 

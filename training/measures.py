@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training.scores import Score, divide, draw, percentiles
 
-__all__ = ["Difference", "Measure", "differences", "f1_of", "intervals", "mean"]
+__all__ = ["Difference", "Measure", "differences", "f1_of", "intervals", "mean", "mean_of"]
 
 SWAPS = 10_000
 """Random swaps of a paired test; the smallest p value it can tell is 1 in so many."""
@@ -100,8 +100,13 @@ def _p(extreme: int, difference: Score) -> float | None:
 
 def mean(name: str, values: NDArray[np.float64]) -> Measure:
     """The mean over studies of (studies,) values."""
-    counts = np.stack((values, np.ones(len(values))), axis=1)
-    return Measure(name, counts, lambda sums: divide(sums[:, 0], sums[:, 1]), len(values))
+    return mean_of(name, values, np.ones(len(values)))
+
+
+def mean_of(name: str, numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> Measure:
+    """Sum of (studies,) numerators over the sum of denominators: a share."""
+    counts = np.stack((numerator, denominator), axis=1)
+    return Measure(name, counts, lambda s: divide(s[:, 0], s[:, 1]), int(denominator.sum()))
 
 
 def f1_of(name: str, counts: Sums, n: int) -> Measure:

@@ -10,7 +10,7 @@ from enum import IntEnum
 import numpy as np
 
 from model.reader import read_denials, read_findings
-from training.measures import Measure, f1_of
+from training.measures import Measure, f1_of, mean_of
 from training.observation_terms import NORMAL, VOCABULARY
 from training.scores import divide
 
@@ -61,9 +61,9 @@ def labels_of(report: str) -> dict[str, Label]:
     No Finding is present where no other is, support devices left out, and missing otherwise.
     """
     labels: dict[str, Label] = {}
-    for text, pattern in ((name, pattern) for name, pattern in NORMAL):
+    for name, pattern in NORMAL:
         if pattern.search(report):
-            labels[text] = Label.ABSENT
+            labels[name] = Label.ABSENT
     for denial in read_denials(report, VOCABULARY, in_part=True):
         labels[denial.name] = Label.ABSENT
     for said in read_findings(report, VOCABULARY):
@@ -108,14 +108,10 @@ def clinical_measures(generated: Sequence[str], references: Sequence[str]) -> li
         if cases:
             measures += [
                 f1_of(f"f1.{name}", of_one, cases),
-                _ratio(f"precision.{name}", of_one[:, [0, 1]]),
-                _ratio(f"recall.{name}", of_one[:, [0, 2]]),
+                mean_of(f"precision.{name}", of_one[:, 0], of_one[:, 1]),
+                mean_of(f"recall.{name}", of_one[:, 0], of_one[:, 2]),
             ]
     return measures
-
-
-def _ratio(name: str, counts: np.ndarray) -> Measure:
-    return Measure(name, counts, lambda s: divide(s[:, 0], s[:, 1]), int(counts[:, 1].sum()))
 
 
 def _macro_f1(sums: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 from data_prep.study import read_studies
 from model.errors import DataError
 
-__all__ = ["References", "match", "read_predictions", "read_references", "write_rexrank"]
+__all__ = ["References", "match", "read_predictions", "read_references"]
 
 IDS = ("study_id", "study", "id", "uid", "dicom_id", "case_id", "image_id")
 """What the column of studies is called, the likeliest first."""
@@ -93,17 +93,6 @@ def match(
     studies = list(references.reports)
     written = list(references.reports.values())
     return studies, [predictions[study] for study in studies], written
-
-
-def write_rexrank(path: Path, predictions: Mapping[str, str], references: References) -> None:
-    """Write {study: {"report", "model_prediction"}}, whole or not at all."""
-    content = {
-        study: {"report": references.reports[study], "model_prediction": text}
-        for study, text in predictions.items()
-    }
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    temporary.replace(path)
 
 
 def _collected(entries: Iterable[tuple[str, str]], path: Path) -> dict[str, str]:
