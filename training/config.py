@@ -163,8 +163,9 @@ class TrainConfig:
     """Steps between savings of what a resumed run needs."""
     device: str = "auto"
     """"auto" takes CUDA where there is one; or what torch calls a device."""
-    precision: str = "bf16"
-    """"bf16" (autocast) or "float32"."""
+    precision: str = "auto"
+    """"bf16" (autocast), "float32", or "auto": bf16 where the processor has instructions for it.
+    Without them it is emulated, thirty times as slow."""
     threads: int = 0
     """Of torch on the CPU; 0 leaves it to torch."""
     workers: int = 1
@@ -205,8 +206,10 @@ class TrainConfig:
                 raise ConfigError(f"drop.{name} = {chance}: it is a chance, from 0 to 1")
         if not 0 <= self.blind < 1:
             raise ConfigError(f"blind = {self.blind}: it is a share, from 0 to less than 1")
-        if self.precision not in ("bf16", "float32"):
-            raise ConfigError(f"precision = {self.precision!r}: choose 'bf16' or 'float32'")
+        if self.precision not in ("auto", "bf16", "float32"):
+            raise ConfigError(
+                f"precision = {self.precision!r}: choose 'auto', 'bf16' or 'float32'"
+            )
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:

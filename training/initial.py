@@ -3,8 +3,10 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from timm.layers import resample_abs_pos_embed
 from tokenizers import Tokenizer
+from torch import nn
 
 from model.checkpoint import load_checkpoint
 from model.config import ReportConfig
@@ -50,7 +52,26 @@ def first_model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
             f"the weights of initial = {config.initial!r} do not fit these [model] settings: give "
             "the settings it was trained with (image_size may differ)"
         ) from error
+    if list(model.config.views) != list(earlier.config.views):
+        _tell_apart(model)
     return model, tokenizer
+
+
+def _tell_apart(model: ReportModel) -> None:
+    """Draw the embeddings of views that the weights know nothing of.
+
+    Left at zero they move by the learning rate a step, and for hundreds of steps what an earlier
+    picture shows is asserted of today's. Frontal pictures stay what the decoder is used to.
+    """
+    rows = model.views.weight
+    with torch.no_grad():
+        for kind in range(1, len(rows)):
+            if not rows[kind].any():
+                nn.init.normal_(rows[kind], std=VIEW_STD)
+
+
+VIEW_STD = 0.5
+"""Of the embeddings; a patch's features, behind the encoder's norm, have about 1."""
 
 
 def _shape(config: TrainConfig, tokenizer: Tokenizer) -> ReportConfig:

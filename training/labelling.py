@@ -37,7 +37,7 @@ MESH = {
     "Pneumothorax": r"(?:Hydro|Hemo)?pneumothorax",
     "Support Devices": r"Catheters|Implanted Medical|Medical Device|Tube, Inserted|Stents",
 }
-"""Beginnings of Open-i's MeSH terms that say the same. What is normal is indexed by another rule."""
+"""Beginnings of Open-i's MeSH terms that say the same. Normal studies have a rule of their own."""
 NOT_INDEXED = "No Indexing"
 
 
@@ -148,7 +148,7 @@ def _counts(labels: Mapping[str, Mapping[str, Label]]) -> str:
 
 
 def _write(path: Path, labels: Mapping[str, Mapping[str, Label]]) -> None:
-    """study and the observations, 1, 0, -1 or empty as in MIMIC-CXR's files; whole or not at all."""
+    """study and the observations, 1, 0, -1 or empty as in MIMIC-CXR's files; or nothing at all."""
     temporary = path.with_name(path.name + ".part")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as file:

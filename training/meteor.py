@@ -42,8 +42,11 @@ def meteor_measure(generated: Sequence[str], references: Sequence[str]) -> Measu
     asked = [
         " ||| ".join(("SCORE", *(text.replace("|||", " ") for text in pair))) for pair in pairs
     ]
-    counts = [[float(number) for number in line.split()] for line in _run(asked, len(asked))]
-    return Measure("meteor", np.array(counts), _scores, len(counts))
+    counts = np.array([line.split() for line in _run(asked, len(asked))], np.float64)
+    # As the program adds up a corpus: a text that is matched whole has no chunks to be fined for.
+    lengths, matches = counts[:, :2], counts[:, -2:]
+    counts[(lengths == matches).all(axis=1) & (counts[:, -3] == 1), -3] = 0
+    return Measure("meteor", counts, _scores, len(counts))
 
 
 def _scores(sums: NDArray[np.float64]) -> NDArray[np.float64]:

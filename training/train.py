@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -107,10 +107,12 @@ class Training:
     """One run: everything that changes from step to step, and how to put it away."""
 
     def __init__(self, config: TrainConfig, command: str = "crossray train") -> None:
+        self.device = _device(config.device)
+        # What "auto" comes to is part of the record, and must be the same where the run goes on.
+        config = replace(config, precision=_precision(config.precision, self.device))
         self.config = config
         self.command = command
         """What was typed, for the record."""
-        self.device = _device(config.device)
         self.folder = Path(config.output)
         self.data = data_record(Path(config.data))
         self.complete = self.data.get("source") not in IMPORTED
@@ -314,6 +316,19 @@ def _device(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"device = {name!r} is none that torch knows: 'auto', 'cpu'") from error
+
+
+def _precision(name: str, device: torch.device) -> str:
+    if name != "auto":
+        return name
+    if device.type == "cpu":
+        found = torch.cpu.get_capabilities()
+        return "bf16" if any(found.get(name) for name in BF16) else "float32"
+    return "bf16" if device.type != "cuda" or torch.cuda.is_bf16_supported() else "float32"
+
+
+BF16 = ("avx512_bf16", "amx_bf16", "arm_bf16")
+"""Names that torch.cpu.get_capabilities() has for instructions on it."""
 
 
 def _plain_attention(model: nn.Module) -> None:
