@@ -44,7 +44,7 @@ def read_predictions(path: Path) -> dict[str, str]:
     report}, ReXrank's {study: {"model_prediction": ...}}, or a list of objects as JSON lines have.
 
     Raises:
-        DataError: not readable, no such column, a study twice, no study.
+        DataError: not readable, no such column, a study twice, an empty report, no study.
     """
     return _collected(_entries(path, GENERATED), path)
 
@@ -102,6 +102,11 @@ def _collected(entries: Iterable[tuple[str, str]], path: Path) -> dict[str, str]
             raise DataError(f"study {study!r} is twice in {path.name!r}: give it one report")
         if not isinstance(report, str):
             raise DataError(f"study {study!r} of {path.name!r} has {report!r} for a report")
+        if not report.strip():
+            raise DataError(
+                f"the report of study {study!r} in {path.name!r} is empty: every score of it would "
+                "be 0; write what there is, or leave the study out of both files"
+            )
         reports[study] = report
     if not reports:
         raise DataError(f"no reports in {path.name!r}")
