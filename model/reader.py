@@ -153,7 +153,11 @@ def _read_sentence(sentence: str, offset: int, vocabulary: Vocabulary) -> Iterat
         if term in denied:
             continue
         said = sentence[slice(*region)]
-        doubt = terms.DOUBT.search(said) or terms.NOT_EXCLUDED.search(said)
+        doubt = (
+            terms.DOUBT.search(said)
+            or terms.NOT_EXCLUDED.search(said)
+            or terms.ALTERNATIVE.match(sentence, term.end)
+        )
         for sides, zone in places or NOWHERE:
             yield Assertion(
                 name=term.name,

@@ -6,6 +6,7 @@ Every pattern is matched without regard to case.
 import re
 
 __all__ = [
+    "ALTERNATIVE",
     "CHANGE_NOT_ABSENCE",
     "DELIMITERS",
     "DOUBT",
@@ -194,6 +195,8 @@ DOUBT = _any(
     r"\b(?:possibl[ey]|probabl[ey]|likely|may|might|could|presumed|borderline|equivocal)\b",
     r"\b(?:suspect\w*|suspicious|suggest\w*|concerning|questionabl\w*|question of|versus|vs)\b",
 )
+# Behind a finding: the other one it may be ("atelectasis versus pneumonia").
+ALTERNATIVE = _any(r"(?:\s+(?!with\b|and\b|but\b)[\w-]+){0,4}?\s+(?:versus|vs)\b")
 NEGATION_BEFORE = _any(
     r"\b(?:no|nor|neither|without|never)\b",
     r"\b(?:free|clear|absence|resolution|removal|clearing) of\b",

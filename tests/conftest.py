@@ -1,6 +1,7 @@
 """What many tests share: a tiny real model, and radiographs with a patient's data in them."""
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -17,6 +18,7 @@ from material import NOTICE, PATIENT, PROMPT_TOKENS, REPORT, chest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
+from app import cli
 from data_prep.tokenizer import train_tokenizer
 from model.checkpoint import save_checkpoint
 from model.config import VIEWS, ReportConfig
@@ -24,6 +26,23 @@ from model.network import ReportModel
 from model.report import ReportGenerator
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable:
+    """`run("report", path...)` -> (exit status, standard output, standard error)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["crossray", *map(str, arguments)])
+        # The process's log would stay configured for the other tests.
+        monkeypatch.setattr("app.logs.configure_logging", lambda **_: None)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from fastapi.testclient import TestClient
 from material import NOTICE, REPORT
 from prepared_folder import SIZE, write_prepared
 
-from app import cli
 from app.main import create_app
 from app.settings import Settings
 from data_prep.prepare import LARGEST, SMALLEST
@@ -49,23 +48,6 @@ COMMANDS = [
     "evaluate",
     "grounding",
 ]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable:
-    """`run("report", path...)` -> (exit status, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["crossray", *map(str, arguments)])
-        # The process's log would stay configured for the other tests.
-        monkeypatch.setattr("app.logs.configure_logging", lambda **_: None)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Laws of comparing two systems: swap them and signs turn; one against itself differs in nothing."""
+"""Laws of comparing systems: swapped, signs turn; one against itself differs in nothing."""
 
 import numpy as np
 import pytest

@@ -78,7 +78,6 @@ def test_a_prepared_folder_is_a_file_of_references(tmp_path: Path) -> None:
         ("x.csv", "id,words\na,b\n", "no column of reports: id, words are there"),
         ("x.csv", "id,report\na,b\na,c\n", "study 'a' is twice"),
         ("x.csv", "id,report\n", "no reports in 'x.csv'"),
-        ("x.csv", "id,report\na,  \n", "report of study 'a' in 'x.csv' is empty"),
         ("x.json", "{", "'x.json' is not JSON"),
         ("x.json", "3", "neither a list nor an object"),
         ("x.json", "[3]", "an entry that is no object: '3'"),
@@ -108,6 +107,12 @@ def test_both_files_must_be_of_the_same_studies() -> None:
         match({**REPORTS, "c": "x"}, references)
     with pytest.raises(DataError, match=r"1 of 2 studies have no generated report, such as 'b2'"):
         match({"a1": "x"}, references)
+    for predictions, written in (
+        ({**REPORTS, "b2": " "}, REPORTS),
+        (REPORTS, {**REPORTS, "b2": ""}),
+    ):
+        with pytest.raises(DataError, match="1 (generated|reference) reports are empty, .* 'b2'"):
+            match(predictions, References(dict(written)))
     assert match({"b2": "B", "a1": "A"}, references)[:2] == (["a1", "b2"], ["A", "B"])
 
 

@@ -98,9 +98,7 @@ def test_meteor_is_pycocoevalcaps_of_the_corpus_and_of_any_part_of_it() -> None:
     scorer = Meteor()
     try:
         for studies in (range(25), range(5), range(1)):
-            said, true = (
-                {k: [texts[k]] for k in studies} for texts in (generated, references)
-            )
+            said, true = ({k: [texts[k]] for k in studies} for texts in (generated, references))
             theirs, _ = scorer.compute_score(true, said)
             chosen = np.isin(np.arange(25), studies).astype(float)
             assert measure.scores(chosen[None])[0] == pytest.approx(theirs, abs=1e-9)

@@ -207,9 +207,7 @@ class TrainConfig:
         if not 0 <= self.blind < 1:
             raise ConfigError(f"blind = {self.blind}: it is a share, from 0 to less than 1")
         if self.precision not in ("auto", "bf16", "float32"):
-            raise ConfigError(
-                f"precision = {self.precision!r}: choose 'auto', 'bf16' or 'float32'"
-            )
+            raise ConfigError(f"precision = {self.precision!r}: choose 'auto', 'bf16' or 'float32'")
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -44,7 +44,7 @@ def read_predictions(path: Path) -> dict[str, str]:
     report}, ReXrank's {study: {"model_prediction": ...}}, or a list of objects as JSON lines have.
 
     Raises:
-        DataError: not readable, no such column, a study twice, an empty report, no study.
+        DataError: not readable, no such column, a study twice, no study.
     """
     return _collected(_entries(path, GENERATED), path)
 
@@ -76,8 +76,8 @@ def match(
     """(studies, generated, written), in the order of the references.
 
     Raises:
-        DataError: a study that only one of both has. Scores of some studies are not comparable
-            with those of others, so none is left out silently.
+        DataError: an empty report, or a study that only one of both has. Scores of some studies
+            are not comparable with those of others, so none is left out silently.
     """
     for there, other, lacking in (
         (predictions, references.reports, "the references lack"),
@@ -89,6 +89,13 @@ def match(
             raise DataError(
                 f"{len(missing)} of {len(there)} studies {lacking}, such as {some}: "
                 "both files must be of the same studies, called alike"
+            )
+    for reports, called in ((predictions, "generated"), (references.reports, "reference")):
+        empty = [study for study, text in reports.items() if not text.strip()]
+        if empty:
+            raise DataError(
+                f"{len(empty)} {called} reports are empty, such as that of {empty[0]!r}: every "
+                "score of it would be 0; write what there is, or leave the study out of both files"
             )
     studies = list(references.reports)
     written = list(references.reports.values())
@@ -102,11 +109,6 @@ def _collected(entries: Iterable[tuple[str, str]], path: Path) -> dict[str, str]
             raise DataError(f"study {study!r} is twice in {path.name!r}: give it one report")
         if not isinstance(report, str):
             raise DataError(f"study {study!r} of {path.name!r} has {report!r} for a report")
-        if not report.strip():
-            raise DataError(
-                f"the report of study {study!r} in {path.name!r} is empty: every score of it would "
-                "be 0; write what there is, or leave the study out of both files"
-            )
         reports[study] = report
     if not reports:
         raise DataError(f"no reports in {path.name!r}")
