@@ -87,12 +87,26 @@ def evaluate(
             "to be found stays the same, so two runs tell what a view adds.",
         ),
     ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="How texts are normalised: r2gen, rexrank or raw.")
+    ] = "r2gen",
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the reports here, as JSON in ReXrank's names, for score."
+        ),
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a model card with pictures into this folder."),
+    ] = None,
 ) -> None:
-    """Measure a model on a prepared folder, with 95 % intervals and two floors beside it."""
-    from training.evaluate import run_evaluation
+    """Measure a model on a prepared folder, with 95 % intervals and floors beside it."""
+    from training.evaluate import Outputs, run_evaluation
 
     asked = None if views is None else [name.strip() for name in views.split(",")]
-    typer.echo(run_evaluation(model, data, json_file, train_data, limit, device, asked))
+    outputs = Outputs(json_file, predictions, card)
+    typer.echo(run_evaluation(model, data, outputs, train_data, limit, device, asked, protocol))
 
 
 @app.command()

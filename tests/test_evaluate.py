@@ -5,7 +5,7 @@ Everything runs on small real phantoms and a tiny real model.
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -26,16 +26,15 @@ from model.checkpoint import save_checkpoint
 from model.errors import CheckpointError, ConfigError, DataError
 from model.image import Radiograph, read_image
 from model.report import ReportGenerator
-from training.evaluate import (
-    Evaluation,
-    evaluate,
-    report_table,
-    run_evaluation,
-    score_texts,
-    write_json,
-)
+from training.evaluate import Evaluation, Outputs, evaluate, run_evaluation
+from training.evaluation_table import report_table, write_json, write_predictions
+from training.finding_scores import score_findings
 from training.floors import best_constant, nearest, thumbnail
+from training.model_card import write_card
 from training.record import saw
+from training.score import run_score
+
+pytestmark = pytest.mark.usefixtures("without_java")
 
 SIZE = 64
 NAMES = [
@@ -66,12 +65,14 @@ def _prepared(out: Path, index: int) -> Study:
 
 @pytest.fixture(scope="module")
 def evaluation(folder: Path, tiny_generator: ReportGenerator) -> Evaluation:
-    return evaluate(tiny_generator, folder, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "")  # no Java: METEOR has tests of its own
+        return evaluate(tiny_generator, folder, progress=False)
 
 
 def test_the_true_reports_score_1_everywhere(folder: Path) -> None:
     studies = list(read_studies(folder))
-    scores = score_texts(studies, [study.report for study in studies])
+    scores = score_findings(studies, [study.report for study in studies])
     for by_finding in (scores.finding_precision, scores.finding_recall, scores.finding_f1):
         assert {score.value for score in by_finding.values()} <= {1, None}
         assert by_finding["macro"].value == 1
@@ -84,7 +85,7 @@ def test_a_wrong_side_or_zone_costs_accuracy_and_nothing_else() -> None:
     study = Study("1", "test", (), "", (finding,))
     texts = {"Left lower": (1, 1), "Right lower": (0, 1), "Left upper": (1, 0), "Lung": (0, 0)}
     for place, (side, zone) in texts.items():
-        scores = score_texts([study], [f"{place} opacity."])
+        scores = score_findings([study], [f"{place} opacity."])
         assert (scores.side_accuracy.value, scores.zone_accuracy.value) == (side, zone)
         assert scores.finding_f1["opacity"].value == 1
 
@@ -92,13 +93,13 @@ def test_a_wrong_side_or_zone_costs_accuracy_and_nothing_else() -> None:
 def test_places_are_only_asked_of_true_positives() -> None:
     finding = Finding("pneumothorax", "mild", "left", None, (0, 0, 8, 8))
     studies = [Study("1", "test", (), "", (finding,)), Study("2", "test", (), "")]
-    scores = score_texts(studies, ["No pneumothorax.", "Right pneumothorax."])
+    scores = score_findings(studies, ["No pneumothorax.", "Right pneumothorax."])
     assert scores.side_accuracy.n == 0
     assert scores.normal_recall.value == 0
 
 
 def test_a_model_that_only_says_normal_is_found_out(evaluation: Evaluation) -> None:
-    scores = evaluation.scores
+    scores = evaluation.findings.scores
     assert scores.finding_f1["macro"].value == 0
     assert scores.normal_recall.value == 1
     assert scores.distinct_reports.value == 1
@@ -109,8 +110,8 @@ def test_it_is_measured_on_the_test_split_only(folder: Path, evaluation: Evaluat
     tests = list(read_studies(folder, "test"))
     assert (evaluation.split, evaluation.studies) == ("test", len(tests))
     normal = sum(not study.findings for study in tests)
-    assert evaluation.scores.normal_recall.n == normal
-    assert evaluation.scores.distinct_reports.n == len(tests)
+    assert evaluation.findings.scores.normal_recall.n == normal
+    assert evaluation.findings.scores.distinct_reports.n == len(tests)
 
 
 def test_of_the_trained_folder_only_the_test_split_is_evaluated(
@@ -120,7 +121,7 @@ def test_of_the_trained_folder_only_the_test_split_is_evaluated(
     other = {"data": {"manifest_sha256": "0" * 64}}
     for record, studies in ((trained, 12), ({**other, "initial": trained}, 12), (other, 30)):
         save_checkpoint(tmp_path, tiny_generator.model, tiny_generator.tokenizer, record, "")
-        run_evaluation(tmp_path, folder, tmp_path / "s.json")
+        run_evaluation(tmp_path, folder, Outputs(tmp_path / "s.json"))
         assert json.loads((tmp_path / "s.json").read_text())["studies"] == studies
 
 
@@ -169,12 +170,12 @@ def test_without_a_train_split_the_nearest_is_another_study(
     same = [report == study.report for report, study in zip(found, studies, strict=True)]
     assert not any(same[k] for k, s in enumerate(studies) if s.findings)
     every = evaluate(tiny_generator, folder, "all", progress=False)
-    assert every.studies == 30 and every.retrieval.finding_f1["macro"].value < 1
+    assert every.studies == 30 and every.findings.retrieval.finding_f1["macro"].value < 1
 
 
 def test_limit_takes_the_first(folder: Path, tiny_generator: ReportGenerator) -> None:
     few = evaluate(tiny_generator, folder, limit=3, batch_size=2, progress=False)
-    assert few.studies == few.scores.distinct_reports.n == 3
+    assert few.studies == few.findings.scores.distinct_reports.n == 3
 
 
 def test_json_has_the_stable_names(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_the_table_shows_what_the_json_holds(evaluation: Evaluation) -> None:
     table = report_table(evaluation)
     for name in ("finding_f1.macro", "finding_recall.nodule", "normal_recall", "pointing_game"):
         assert re.search(rf"^{re.escape(name)} .*\[", table, re.MULTILINE), name
-    recall = evaluation.scores.normal_recall
+    recall = evaluation.findings.scores.normal_recall
     line = next(line for line in table.splitlines() if line.startswith("normal_recall"))
     assert f"{recall.value:.3f} [{recall.low:.3f}, {recall.high:.3f}]" in line
 
@@ -204,7 +205,7 @@ def test_the_table_shows_what_the_json_holds(evaluation: Evaluation) -> None:
 def test_the_command_loads_evaluates_and_writes(
     folder: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    table = run_evaluation(tiny_checkpoint, folder, tmp_path / "s.json", None, 2, "cpu")
+    table = run_evaluation(tiny_checkpoint, folder, Outputs(tmp_path / "s.json"), limit=2)
     assert "crossray-tiny on 2 studies" in table
     assert json.loads((tmp_path / "s.json").read_text())["model"]["name"] == "crossray-tiny"
 
@@ -227,12 +228,51 @@ def test_nothing_to_evaluate_is_an_error(
         evaluate(tiny_generator, folder, progress=False, **arguments)
 
 
-def test_a_folder_without_truth_is_an_error(
+def test_a_folder_without_boxes_has_scores_of_its_words_alone(
     folder: Path, tiny_generator: ReportGenerator, tmp_path: Path
 ) -> None:
-    write_studies(tmp_path, (replace(s, findings=(), phrases=()) for s in read_studies(folder)))
-    with pytest.raises(DataError, match="has findings"):
-        evaluate(tiny_generator, tmp_path, progress=False)
+    bare = (replace(s, findings=(), phrases=()) for s in read_studies(folder))
+    write_studies(tmp_path, bare)
+    (tmp_path / "images").symlink_to(folder / "images")
+    evaluation = evaluate(tiny_generator, tmp_path, progress=False)
+    assert evaluation.findings is None
+    assert evaluation.texts.scores["bleu_1"].n == evaluation.studies
+    assert set(evaluation.texts.floors) == {"constant", "random", "retrieval"}
+    assert "no boxes" in report_table(evaluation)
+    write_json(evaluation, tmp_path / "scores.json")
+    assert "finding_f1" not in json.loads((tmp_path / "scores.json").read_text())
+
+
+def test_predictions_score_as_they_did_in_the_evaluation(
+    folder: Path, evaluation: Evaluation, tmp_path: Path
+) -> None:
+    write_predictions(evaluation, tmp_path / "predictions.json")
+    out = tmp_path / "scores.json"
+    run_score(tmp_path / "predictions.json", folder, json_file=out)
+    told = json.loads(out.read_text())
+    assert told["scores"] == json.loads(json.dumps(asdict(evaluation.texts)))["scores"]
+    # ReXrank's sections of the same file are the references too.
+    run_score(tmp_path / "predictions.json", tmp_path / "predictions.json", "raw")
+
+
+def test_the_card_has_every_number_and_its_pictures(
+    evaluation: Evaluation, tiny_generator: ReportGenerator, tmp_path: Path
+) -> None:
+    validation = [{"step": 10.0, "loss": 2.0, "pointing": 0.5}]
+    record = {
+        **{"step": 10, "seconds": 60.0, "settings": {"batch": 4, "seed": 1}},
+        **{"data": {"manifest_sha256": "ab"}, "validation": validation},
+    }
+    write_card(evaluation, tiny_generator, {**record, "initial": record}, tmp_path / "card")
+    text = (tmp_path / "card" / "README.md").read_text()
+    for name in ("finding_f1.macro", "normal_recall", "bleu_4", "macro_f1_14"):
+        assert f"| {name} |" in text
+    for file in re.findall(r"\]\((\w+\.png)\)", text):
+        assert cv2.imread(str(tmp_path / "card" / file)) is not None
+    assert "training.png" in text and "findings.png" in text
+    assert tiny_generator.model.config.notice in text and evaluation.sha256 in text
+    with pytest.raises(DataError, match="cannot write the card"):
+        write_card(evaluation, tiny_generator, record, tmp_path / "card" / "README.md")
 
 
 def test_a_missing_checkpoint_is_a_typed_error(folder: Path, tmp_path: Path) -> None:
@@ -247,7 +287,7 @@ def test_the_best_constant_is_the_best_of_all_train_reports(folder: Path) -> Non
     train = list(read_studies(folder, "train"))
 
     def macro(report: str) -> float:
-        value = score_texts(train, [report] * len(train)).finding_f1["macro"].value
+        value = score_findings(train, [report] * len(train)).finding_f1["macro"].value
         assert value is not None
         return value
 

@@ -28,11 +28,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_prepared(tmp_path_factory.mktemp("scored") / "prepared", 24)
 
 
-@pytest.fixture
-def without_java(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-
-
 def _predict(folder: Path, out: Path, change: bool = False) -> Path:
     reports = {s.id: s.report for s in read_studies(folder) if s.split == "validate"}
     if change:

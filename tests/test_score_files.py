@@ -111,7 +111,7 @@ def test_both_files_must_be_of_the_same_studies() -> None:
         ({**REPORTS, "b2": " "}, REPORTS),
         (REPORTS, {**REPORTS, "b2": ""}),
     ):
-        with pytest.raises(DataError, match="1 (generated|reference) reports are empty, .* 'b2'"):
+        with pytest.raises(DataError, match=r"1 (generated|reference) reports are empty, .* 'b2'"):
             match(predictions, References(dict(written)))
     assert match({"b2": "B", "a1": "A"}, references)[:2] == (["a1", "b2"], ["A", "B"])
 

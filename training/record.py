@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from data_prep.study import manifest_hash
 from model.errors import DataError
 from training.config import TrainConfig
 
-__all__ = ["card", "data_record", "initial_record", "saw", "training_record"]
+__all__ = ["card", "data_record", "data_text", "initial_record", "saw", "training_record"]
 
 CHANCES = {
     "covered": "a gray rectangle on",
@@ -116,7 +117,7 @@ def card(config: TrainConfig, record: dict[str, Any], parameters: int) -> str:
         notice=config.model.notice,
         parameters=f"{parameters / 1e6:.1f} million",
         size=config.model.image_size,
-        data=_data(record["data"]),
+        data=data_text(record["data"]),
         step=record["step"],
         batch=config.batch,
         minutes=round(record["seconds"] / 60),
@@ -138,7 +139,7 @@ def _indication(config: TrainConfig) -> str:
     return f"Indications of up to {most} tokens." if most else "No indication."
 
 
-def _data(data: dict[str, Any]) -> str:
+def data_text(data: Mapping[str, Any]) -> str:
     digest = data["manifest_sha256"]
     if data.get("source") == "phantom":
         parts = [
