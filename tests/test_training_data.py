@@ -107,7 +107,7 @@ def test_findings_that_share_a_mask_bit_are_told_apart_by_their_boxes(tmp_path: 
     both = tuple(Finding("opacity", "mild", side, None, PLACES[side]) for side in PLACES)
     phrases = (Phrase(0, 8, (0,)), Phrase(10, 15, (0, 1)))
     write_studies(folder, [replace(study, findings=both, phrases=phrases)])
-    batch = Batches(load(folder), 1, 0, None)[0]
+    batch = Batches(load(folder), 1, 0, None)[0, 0]
     right, left = batch.coverage[0].reshape(2, *GRID)
     assert right[:, :4].sum() == right.sum() > 0
     assert left[:, 4:].sum() == left.sum() > 0
@@ -172,16 +172,16 @@ def test_nothing_is_ever_mirrored() -> None:
 
 def test_a_step_has_the_same_batch_however_it_is_reached(split: Split) -> None:
     batches = Batches(split, 6, 5, AugmentConfig())
-    whole = list(stream(batches, range(0, 5), workers=0))
-    late = list(stream(Batches(split, 6, 5, AugmentConfig()), range(3, 5), workers=1))
+    whole = list(stream(batches, [(step, 0) for step in range(5)], workers=0))
+    late = list(stream(Batches(split, 6, 5, AugmentConfig()), [(3, 0), (4, 0)], workers=1))
     assert all(equal(one, other) for one, other in zip(whole[3:], late, strict=True))
-    assert not equal(whole[0], Batches(split, 6, 6, AugmentConfig())[0])
+    assert not equal(whole[0], Batches(split, 6, 6, AugmentConfig())[0, 0])
 
 
 def test_every_study_is_seen_once_an_epoch(split: Split) -> None:
     batches = Batches(split, 8, 1, None)
     epochs = len(split) // 8
-    seen = torch.cat([batches[step].pictures for step in range(epochs)]).flatten(1).numpy()
+    seen = torch.cat([batches[step, 0].pictures for step in range(epochs)]).flatten(1).numpy()
     there = split.pictures.reshape(len(split), -1)
     assert sorted(map(bytes, seen)) == sorted(map(bytes, there))
 
@@ -202,7 +202,7 @@ def test_studies_with_as_many_pictures_come_together(tmp_path: Path) -> None:
 
 
 def test_model_pictures_are_what_the_letterbox_makes(split: Split) -> None:
-    pictures = Batches(split, 2, 0, None)[0].model_pictures()
+    pictures = Batches(split, 2, 0, None)[0, 0].model_pictures()
     assert pictures.shape == (2, 1, 1, SIZE, SIZE)
     assert pictures.min() >= -1
     assert pictures.max() == pytest.approx(220 / 127.5 - 1, abs=1e-6)
@@ -335,21 +335,21 @@ def test_a_phrase_moves_with_an_empty_heading(views: Path) -> None:
 
 def test_views_of_a_study_lie_behind_one_another(views: Path) -> None:
     split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
-    batch = Batches(split, 1, 0, None)[0]
+    batch = Batches(split, 1, 0, None)[0, 0]
     assert batch.views.tolist() == [[0, 1, 2]] and batch.picture_mask.all()
     assert split.tokenizer.decode(batch.prompt[0].tolist()) == "Chills."
     covered = batch.coverage[0].unflatten(-1, (3, 64)).sum(-1) > 0
     assert covered.tolist() == [[True, False, False], [False, True, False], [False, True, False]]
     one = load(views, max_tokens=120)
     assert len(one.pictures) == 1
-    assert Batches(one, 1, 0, None)[0].prompt.shape == (1, 0)
+    assert Batches(one, 1, 0, None)[0, 0].prompt.shape == (1, 0)
 
 
 def test_parts_are_left_out_by_their_chance_and_a_picture_stays(views: Path) -> None:
     split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
     drop = DropConfig(frontal=0.5, lateral=0.5, prior=0.5, indication=0.5)
     batches = Batches(split, 1, 3, None, drop)
-    drawn = [batches[step] for step in range(200)]
+    drawn = [batches[step, 0] for step in range(200)]
     seen = {tuple(batch.views[0].tolist()) for batch in drawn}
     assert seen == {(0,), (1,), (0, 1), (0, 2), (1, 2), (0, 1, 2)}
     assert 60 < sum(batch.prompt.shape[1] > 0 for batch in drawn) < 140
@@ -357,7 +357,7 @@ def test_parts_are_left_out_by_their_chance_and_a_picture_stays(views: Path) -> 
         text = split.tokenizer.decode(batch.tokens[0].tolist())
         assert ("since the prior" in text) == (2 in batch.views)
         assert ("A low" in text) == (1 in batch.views)
-    alone = Batches(split, 1, 3, None, DropConfig(1, 1, 1, 1))[0]
+    alone = Batches(split, 1, 3, None, DropConfig(1, 1, 1, 1))[0, 0]
     assert alone.views.tolist() == [[0]]
 
 
@@ -365,7 +365,7 @@ def test_a_batch_of_different_studies_pads_pictures_and_indications(views: Path)
     split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
     drop = DropConfig(frontal=0, lateral=0.5, prior=0.5, indication=0.5)
     batches = Batches(split, 8, 3, None, drop)
-    batch = batches[0]
+    batch = batches[0, 0]
     assert not batch.picture_mask.all() and batch.picture_mask[:, 0].all()
     covered = batch.coverage.unflatten(-1, (-1, 64)).sum(-1)
     assert covered.sum() > 0 and not (covered * ~batch.picture_mask[:, None]).any()

@@ -93,7 +93,10 @@ class Batch:
 
 
 class Batches(Dataset[Batch]):
-    """Step number -> that step's batch, from (seed, step) alone: resuming needs no state."""
+    """(step, part) -> that part of the step's studies. It follows from the seed: nothing to resume.
+
+    A part is every parts-th study of the step's batch, whichever process it is computed in.
+    """
 
     def __init__(
         self,
@@ -103,26 +106,28 @@ class Batches(Dataset[Batch]):
         augment: AugmentConfig | None,
         drop: DropConfig = KEEP_ALL,
         repeat: Mapping[str, int] = NOTHING,
+        parts: int = 1,
     ) -> None:
         """augment None leaves the pictures as they are and needs no albumentations."""
         self.split, self.batch, self.seed = split, batch, seed
-        self.augment, self.drop = augment, drop
+        self.augment, self.drop, self.parts = augment, drop, parts
         times = [max([1, *(repeat.get(f.name, 1) for f in s.findings)]) for s in split.studies]
         self._epoch = np.repeat(np.arange(len(split)), times)
         self._augmentation: Augmentation | None = None
 
-    def __getitem__(self, step: int) -> Batch:
-        return self.make(self._rows(step), step)
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        step, part = key
+        return self.make(self._rows(step)[part :: self.parts], step, part)
 
-    def make(self, rows: Sequence[int], step: int) -> Batch:
-        """The batch of these studies, augmented and with parts left out as in this step."""
+    def make(self, rows: Sequence[int], step: int, part: int = 0) -> Batch:
+        """The batch of these studies, varied and with something left out as in this part of it."""
         if self.augment is not None:
             if self._augmentation is None:
                 self._augmentation = Augmentation(self.augment)
-            state = np.random.SeedSequence([self.seed, step]).generate_state(1)
+            state = np.random.SeedSequence([self.seed, step, part]).generate_state(1)
             self._augmentation.seed(int(state[0]))
         # Of its own: what is left out does not depend on how pictures are varied.
-        rng = np.random.default_rng([self.seed, step, 1])
+        rng = np.random.default_rng([self.seed, step, 1, part])
         return _collate([self._draw(row, rng) for row in rows], self.split)
 
     def _rows(self, step: int) -> list[int]:
@@ -250,15 +255,15 @@ def _coverage(
     return shares.astype(np.float32).ravel()
 
 
-def stream(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
-    """The batches of these steps in order, made ahead by worker processes."""
+def stream(batches: Batches, keys: Sequence[tuple[int, int]], workers: int) -> Iterator[Batch]:
+    """The batches of these steps and parts in order, made ahead by worker processes."""
     if workers:
         # In the parent: OpenCV's threads do not survive a fork, and telling the child hangs it.
         cv2.setNumThreads(1)
     loader = DataLoader(
         batches,
         batch_size=None,
-        sampler=steps,
+        sampler=keys,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         # fork: the workers read the parent's pictures, which would not fit twice.

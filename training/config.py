@@ -16,6 +16,7 @@ from model.errors import ConfigError
 from model.heatmap import SKIPPED_SHARE
 
 __all__ = [
+    "PARTS",
     "AugmentConfig",
     "DropConfig",
     "LossConfig",
@@ -24,6 +25,10 @@ __all__ = [
     "TrainConfig",
     "load_config",
 ]
+
+
+PARTS = ("encoder", "cross_attention", "decoder", "head")
+"""Of the net, that may learn at rates of their own."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,24 @@ class OptimizerConfig:
     beta2: float = 0.98
     clip: float = 1.0
     """Largest norm of the gradient."""
+    layer_decay: float = 1.0
+    """By how much each layer of the encoder learns slower than the one after it: 1 is not at all;
+    0.75 is usual where the encoder was pretrained."""
+    rates: dict[str, float] = field(default_factory=dict)
+    """Shares of the learning rate, by part: encoder, cross_attention, decoder, head; 1 where
+    nothing is said. Where `dependence` stays low in validation, the decoder writes what the text
+    alone suggests: give it less, and the others more."""
 
     def __post_init__(self) -> None:
+        if not 0 < self.layer_decay <= 1:
+            raise ConfigError(
+                f"optimizer.layer_decay = {self.layer_decay}: it is more than 0 and at most 1"
+            )
+        for name, rate in self.rates.items():
+            if name not in PARTS:
+                raise ConfigError(f"optimizer.rates.{name}: no part, they are {', '.join(PARTS)}")
+            if type(rate) not in (int, float) or rate < 0:
+                raise ConfigError(f"optimizer.rates.{name} = {rate!r}: it is a share, from 0")
         if self.warm_up < 0:
             raise ConfigError(f"optimizer.warm_up = {self.warm_up}: it may not be negative")
         if self.decay_steps and self.decay_steps <= self.warm_up:
@@ -153,6 +174,12 @@ class TrainConfig:
     steps: int = 10_000
     batch: int = 32
     """Studies a step."""
+    accumulate: int = 1
+    """In how many parts a process computes its share of a step's studies, one after the other:
+    memory of a part, gradient of the whole."""
+    ema: float = 0.0
+    """Validate and export a moving average of the weights with this decay, up to 0.9999; less in
+    the first steps. 0 takes the weights as they are."""
     train_studies: int = 0
     """Use only the first so many of the train split; 0 uses all."""
     validate_studies: int = 256
@@ -184,7 +211,14 @@ class TrainConfig:
     losses: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "validate_studies", "validate_every", "save_every"):
+        for name in (
+            "steps",
+            "batch",
+            "accumulate",
+            "validate_studies",
+            "validate_every",
+            "save_every",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} = {getattr(self, name)}: it starts at 1")
         for name in ("threads", "workers", "train_studies", "seed"):
@@ -204,6 +238,8 @@ class TrainConfig:
         for name, chance in vars(self.drop).items():
             if not 0 <= chance <= 1:
                 raise ConfigError(f"drop.{name} = {chance}: it is a chance, from 0 to 1")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema = {self.ema}: it is a decay, from 0 to less than 1")
         if not 0 <= self.blind < 1:
             raise ConfigError(f"blind = {self.blind}: it is a share, from 0 to less than 1")
         if self.precision not in ("auto", "bf16", "float32"):

@@ -4,6 +4,7 @@ No pickles: a file of tensors and a JSON text in its header.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,21 @@ class Progress:
 
 
 def save_snapshot(
-    path: Path, modules: nn.ModuleDict, optimizer: Optimizer, progress: Progress
+    path: Path, modules: Mapping[str, nn.Module], optimizer: Optimizer, progress: Progress
 ) -> None:
-    """Write everything a run needs to go on, the state of torch's random generators included."""
-    tensors = {f"modules.{name}": value for name, value in modules.state_dict().items()}
-    for name, parameter in modules.named_parameters():
+    """Write everything a run needs to go on. Random numbers follow from seed and step.
+
+    Args:
+        modules: "modules", what is trained, and others whose weights change with it.
+    """
+    tensors = {
+        f"{kind}.{name}": value
+        for kind, module in modules.items()
+        for name, value in module.state_dict().items()
+    }
+    for name, parameter in modules["modules"].named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = value
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
     temporary = path.with_suffix(".part")
     whole = {name: value.detach().contiguous().clone() for name, value in tensors.items()}
     save_file(whole, temporary, metadata={"progress": json.dumps(vars(progress))})
@@ -51,7 +57,7 @@ def save_snapshot(
 
 
 def load_snapshot(
-    path: Path, modules: nn.ModuleDict, optimizer: Optimizer, settings: dict[str, Any]
+    path: Path, modules: Mapping[str, nn.Module], optimizer: Optimizer, settings: dict[str, Any]
 ) -> Progress:
     """Put everything back in place; returns where the run stood.
 
@@ -67,17 +73,15 @@ def load_snapshot(
             f"{path.name!r} is not a run to go on with ({error!r}): remove it to start anew"
         ) from error
     _require_same(path, progress.settings, settings)
-    modules.load_state_dict(_under(tensors, "modules."))
-    for name, parameter in modules.named_parameters():
+    for kind, module in modules.items():
+        module.load_state_dict(_under(tensors, f"{kind}."))
+    for name, parameter in modules["modules"].named_parameters():
         for key in ("step", "exp_avg", "exp_avg_sq"):
             if (value := tensors.get(f"optimizer.{key}.{name}")) is not None:
                 # In the parameter's own memory layout: fused AdamW walks both in one go.
                 like = parameter if value.shape == parameter.shape else value
                 kept = torch.empty_like(like, dtype=value.dtype, device=parameter.device)
                 optimizer.state[parameter][key] = kept.copy_(value).detach()
-    torch.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
     return progress
 
 

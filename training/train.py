@@ -1,11 +1,12 @@
 """The training loop: a prepared folder and settings in, a checkpoint folder out.
 
-A run may be stopped at any time (SIGINT, SIGTERM, power): the same command goes on where the last
-snapshot was, with the same batches and the same random numbers as if it had never stopped.
+A run may be stopped at any time (SIGINT, SIGTERM, SIGKILL, power): the same command goes on where
+the last snapshot was, with the same batches and the same random numbers as if it had never stopped.
+Several processes (torchrun) share every step's studies.
 """
 
+import ctypes
 import logging
-import math
 import shlex
 import signal
 import time
@@ -17,31 +18,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from data_prep.source import IMPORTED
-from data_prep.study import FINDINGS
 from model.checkpoint import save_checkpoint
 from model.errors import ConfigError
 from training.batches import Batch, Batches, stream
 from training.config import TrainConfig, load_config
 from training.data import load_split
 from training.initial import first_model
-from training.losses import (
-    DenseHead,
-    dense_loss,
-    dense_targets,
-    guidance_loss,
-    guided,
-    looked_for,
-    presence_loss,
-    searching,
-    sink_loss,
-    token_loss,
-    unlikely_loss,
-)
+from training.objective import LOSSES, Objective
+from training.optimizing import gradient_norms, make_optimizer, schedule
 from training.record import card, data_record, initial_record, training_record
 from training.snapshot import Progress, load_snapshot, save_snapshot
 from training.validate import validate
@@ -113,25 +105,38 @@ class Training:
         self.config = config
         self.command = command
         """What was typed, for the record."""
+        self.accelerator = Accelerator(
+            cpu=self.device.type == "cpu",
+            # An indication or a kind of view may be in no study of a step.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        if self.accelerator.num_processes > 1:
+            self.device = self.accelerator.device
+        self.parts = _parts(config, self.accelerator.num_processes)
         self.folder = Path(config.output)
         self.data = data_record(Path(config.data))
-        self.complete = self.data.get("source") not in IMPORTED
-        if not self.complete:
+        complete = self.data.get("source") not in IMPORTED
+        if not complete:
             log.info("what has no box may be there: the sink, dense and presence losses are off")
         torch.manual_seed(config.seed)
         self.model, self.tokenizer = first_model(config)
         self.initial = initial_record(config.initial)
-        self.head = DenseHead(self.model.encoder.width, len(FINDINGS))
-        self.modules = nn.ModuleDict({"model": self.model, "head": self.head})
-        self.modules.to(self.device).to(memory_format=torch.channels_last)  # faster convolutions
+        self.objective = Objective(self.model, config, complete)
+        self.objective.to(self.device).to(memory_format=torch.channels_last)  # faster convolutions
         if self.device.type == "cpu":
             _plain_attention(self.model)
-        self.optimizer = _optimizer(self.modules, config)
+            _keep_memory()
+        self.average = (
+            ModelEmaV3(self.objective, config.ema, use_warmup=True) if config.ema else None
+        )
+        """Of the weights of all steps, the later the more: what is validated and exported."""
+        self.optimizer = make_optimizer(self.objective, config)
         self.train_batches = self._batches("train", config.train_studies)
         self.validate_batches = self._batches("validate", config.validate_studies)
         self.step, self.seconds = 0, 0.0
         self.scores: list[dict[str, float]] = []
         self._resume()
+        self.shared: nn.Module = self.accelerator.prepare_model(self.objective)
 
     def _batches(self, split: str, limit: int) -> Batches:
         config = self.config
@@ -146,7 +151,9 @@ class Training:
         if split != "train":
             return Batches(loaded, config.batch, config.seed, None)
         augment = config.augmentation if config.augment else None
-        return Batches(loaded, config.batch, config.seed, augment, config.drop, config.repeat)
+        return Batches(
+            loaded, config.batch, config.seed, augment, config.drop, config.repeat, self.parts
+        )
 
     @property
     def snapshot(self) -> Path:
@@ -155,113 +162,117 @@ class Training:
     def _settings(self) -> dict[str, Any]:
         """What a run that goes on must have in common with the one that was stopped."""
         settings = {k: v for k, v in asdict(self.config).items() if k not in MAY_CHANGE}
-        return {**settings, "manifest_sha256": self.data["manifest_sha256"]}
+        return {
+            **settings, "parts": self.parts, "manifest_sha256": self.data["manifest_sha256"],
+        }  # fmt: skip
 
     def _resume(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.accelerator.is_main_process:
+            self.folder.mkdir(parents=True, exist_ok=True)
         if self.snapshot.is_file():
-            there = load_snapshot(self.snapshot, self.modules, self.optimizer, self._settings())
+            there = load_snapshot(self.snapshot, self._modules(), self.optimizer, self._settings())
             self.step, self.seconds, self.scores = there.step, there.seconds, there.scores
             log.info("going on at step %d", self.step)
 
     def save(self) -> None:
         """Put away all that is needed to go on from here."""
         progress = Progress(self.step, self.seconds, self.scores, self._settings())
-        save_snapshot(self.snapshot, self.modules, self.optimizer, progress)
+        if self.accelerator.is_main_process:
+            save_snapshot(self.snapshot, self._modules(), self.optimizer, progress)
+
+    def _modules(self) -> dict[str, nn.Module]:
+        modules: dict[str, nn.Module] = {"modules": self.objective}
+        return modules if self.average is None else {**modules, "average": self.average.module}
 
     def run(self, stopped: Sequence[int]) -> Outcome:
         """Train to the last step, or until `stopped` holds a signal."""
-        board, losses = _board(self.folder / "tensorboard"), {}
+        losses: dict[str, float] = {}
+        board = _board(self.folder / "tensorboard", self.accelerator.is_main_process)
         recent: deque[tuple[float, int]] = deque(maxlen=50)
-        bar = tqdm(total=self.config.steps, initial=self.step, unit="step", mininterval=2)
-        with bar, board:
+        bar = tqdm(
+            total=self.config.steps,
+            initial=self.step,
+            unit="step",
+            mininterval=2,
+            disable=not self.accelerator.is_main_process,
+        )
+        with bar, board as writer:
             for losses in self.steps():
                 bar.update()
                 recent.append((time.perf_counter(), self.step))
-                self._tell(bar, board, losses, recent)
+                self._tell(bar, writer, losses, recent)
                 last = self.step == self.config.steps
                 if self.step % self.config.validate_every == 0 or last:
-                    self._validate(board, losses)
+                    self._validate(writer, losses)
                     recent.clear()
-                if self.step % self.config.save_every == 0 or last or stopped:
+                stop = self._any(bool(stopped))
+                if self.step % self.config.save_every == 0 or last or stop:
                     self.save()
-                if stopped:
+                if stop:
                     log.info("stopped at step %d; the same command goes on", self.step)
                     break
         scores = self.scores[-1] if self.scores else {}
         finished = self.step == self.config.steps
+        self.accelerator.wait_for_everyone()
         return Outcome(self.step, finished, self.folder / "checkpoint", scores)
+
+    def _any(self, here: bool) -> bool:
+        """Whether it is so in any of the processes: they must all leave after the same step."""
+        if self.accelerator.num_processes == 1:
+            return here
+        count = torch.tensor(float(here), device=self.device)
+        return bool(self.accelerator.reduce(count, "sum") > 0)
 
     def steps(self) -> Iterator[dict[str, float]]:
         """The remaining steps, each yielding its losses once it is done."""
-        self.modules.train()
-        remaining = range(self.step, self.config.steps)
+        self.objective.train()
+        own = range(self.accelerator.process_index, self.parts, self.accelerator.num_processes)
+        keys = [(step, part) for step in range(self.step, self.config.steps) for part in own]
+        batches = stream(self.train_batches, keys, self.config.workers)
         began = time.perf_counter()
-        for batch in stream(self.train_batches, remaining, self.config.workers):
-            losses = self._step(batch.to(self.device))
+        while self.step < self.config.steps:
+            losses = self._step([(part, next(batches).to(self.device)) for part in own])
             self.step += 1
             now = time.perf_counter()
             self.seconds, began = self.seconds + now - began, now
             yield losses
 
-    def _step(self, batch: Batch) -> dict[str, float]:
-        rate = self.config.optimizer.learning_rate * _schedule(self.step, self.config)
+    def _step(self, batches: Sequence[tuple[int, Batch]]) -> dict[str, float]:
+        """One step of the optimizer on this process's parts of the step's studies."""
+        rate = self.config.optimizer.learning_rate * schedule(
+            self.step, self.config.optimizer, self.config.steps
+        )
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with self._autocast():
-            losses = self._losses(batch)
-        total = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(total):
-            raise ConfigError(
-                f"the loss is {total.item()} at step {self.step}: lower learning_rate"
-            )
-        total.backward()
-        clip = self.config.optimizer.clip
-        norm = nn.utils.clip_grad_norm_(self.modules.parameters(), clip)
+            group["lr"] = rate * group["scale"]
+        told: list[dict[str, Tensor]] = []
+        for number, (part, batch) in enumerate(batches):
+            # From what step and part alone: going on needs no state, nor does another process.
+            torch.manual_seed(_seed(self.config.seed, self.step, part))
+            last = number == len(batches) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.shared):
+                with self._autocast():
+                    losses = self.shared(batch)
+                total = torch.stack(list(losses.values())).sum()
+                if not torch.isfinite(total):
+                    raise ConfigError(
+                        f"the loss is {total.item()} at step {self.step}: lower learning_rate"
+                    )
+                (total / len(batches)).backward()
+            told.append({name: loss.detach() for name, loss in losses.items()})
+        norms = gradient_norms(self.objective)
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.config.optimizer.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        values = {name: loss.item() for name, loss in losses.items()}
-        return {**values, "gradient": norm.item(), "learning_rate": rate}
+        if self.average is not None:
+            self.average.update(self.objective, step=self.step)
+        return {**self._mean(told), **norms, "gradient": norm.item(), "learning_rate": rate}
 
-    def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Each loss times its weight; those turned off are not computed."""
-        weights = self.config.losses
-        memory = batch.read_by(self.model)
-        there = memory.patch_mask[:, 1:].clone()
-        blind = torch.rand(len(batch.tokens), device=self.device) < self.config.blind
-        memory.patch_mask[blind, 1:] = False
-        output = self.model(
-            decoder_input_ids=batch.tokens[:, :-1],
-            encoder_outputs=memory,
-            output_attentions=weights.guidance > 0 or weights.sink > 0 or weights.search > 0,
-        )
-        labels, pad = batch.tokens[:, 1:], self.train_batches.split.pad
-        hidden, untold = (each & ~blind[:, None] for each in batch.unsayable())
-        told = labels.masked_fill(untold, pad)
-        losses = {"tokens": token_loss(output.logits, told, pad, weights.label_smoothing)}
-        if weights.unlikely and self.config.drop.finding:
-            unlikely = unlikely_loss(output.logits, labels, hidden)
-            losses["unlikely"] = weights.unlikely * unlikely
-        mentions = batch.mentions * ~blind[:, None, None]
-        area = looked_for(batch.coverage, self.model.grid)
-        if weights.guidance or weights.sink:
-            late = guided(output.cross_attentions)
-            if weights.guidance:
-                losses["guidance"] = weights.guidance * guidance_loss(late, mentions, area)
-            if weights.sink and self.complete:
-                free = (labels != pad) & ~batch.mentions.any(-1) & ~blind[:, None]
-                losses["sink"] = weights.sink * sink_loss(late, free)
-        if weights.search:
-            early = searching(output.cross_attentions)
-            assert early is not None  # TrainConfig has seen to it
-            about = mentions + batch.leads * ~blind[:, None, None]
-            losses["search"] = weights.search * guidance_loss(early, about, area)
-        if (weights.dense or weights.presence) and self.complete:
-            seen = self.head(memory.last_hidden_state[:, 1:])
-            targets = dense_targets(batch.coverage, batch.kinds, len(FINDINGS))
-            losses["dense"] = weights.dense * dense_loss(seen, targets, there)
-            losses["presence"] = weights.presence * presence_loss(seen, batch.present(), there)
-        return losses
+    def _mean(self, told: Sequence[dict[str, Tensor]]) -> dict[str, float]:
+        """Of the losses of all parts, in all processes."""
+        values = torch.stack([torch.stack(list(losses.values())) for losses in told]).mean(dim=0)
+        if self.accelerator.num_processes > 1:
+            values = self.accelerator.reduce(values, "mean")
+        return dict(zip(told[0], values.tolist(), strict=True))
 
     def _autocast(self) -> AbstractContextManager:
         if self.config.precision == "float32":
@@ -275,13 +286,16 @@ class Training:
         rate = (step - first) * self.config.batch / (now - since) if now > since else 0.0
         shown = {name: f"{value:.3f}" for name, value in losses.items() if name in LOSSES}
         bar.set_postfix({**shown, "images/s": f"{rate:.1f}"}, refresh=False)
-        if self.step % 10 == 0:
+        if self.step % 10 == 0 and board is not None:
             for name, value in {**losses, "images_per_second": rate}.items():
                 board.add_scalar(f"train/{name}", value, self.step)
 
     def _validate(self, board: Any, losses: dict[str, float]) -> None:
+        if board is None:  # another process does
+            return
+        judged = self.objective if self.average is None else self.average.module
         with self._autocast():
-            scores = validate(self.model, self.head, self.validate_batches, self.device)
+            scores = validate(judged.model, judged.head, self.validate_batches, self.device)
         for name, value in scores.items():
             board.add_scalar(f"validate/{name}", value, self.step)
         brief = ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if "/" not in k)
@@ -301,12 +315,25 @@ class Training:
             losses=losses,
             scores=self.scores,
         )
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        model = self.model if self.average is None else self.average.module.model
+        parameters = sum(parameter.numel() for parameter in model.parameters())
         text = card(self.config, record, parameters)
-        save_checkpoint(self.folder / "checkpoint", self.model, self.tokenizer, record, text)
+        save_checkpoint(self.folder / "checkpoint", model, self.tokenizer, record, text)
 
 
-LOSSES = ("tokens", "guidance", "search", "sink", "unlikely", "dense", "presence")
+def _parts(config: TrainConfig, processes: int) -> int:
+    """In how many parts a step's studies are computed, over all processes."""
+    parts = config.accumulate * processes
+    if config.batch % parts:
+        raise ConfigError(
+            f"batch = {config.batch} does not divide into {parts} parts ({processes} processes, "
+            f"accumulate = {config.accumulate}): choose a multiple"
+        )
+    return parts
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _device(name: str) -> torch.device:
@@ -338,36 +365,22 @@ def _plain_attention(model: nn.Module) -> None:
             vars(module)["fused_attn"] = False
 
 
-EMBEDDINGS = ("pos_embed", "tokens.weight", "positions.weight", "views.weight")
+def _keep_memory() -> None:
+    """Tell glibc to keep freed memory: giving it back and asking anew takes half of a step."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 1 << 28)):
+            mallopt(option, value)
 
 
-def _optimizer(modules: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Weight decay on matrices and kernels only."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in modules.named_parameters():
-        embeds = name.endswith(EMBEDDINGS)
-        (free if parameter.ndim < 2 or embeds else decayed).append(parameter)
-    settings = config.optimizer
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    betas = (settings.beta1, settings.beta2)
-    return torch.optim.AdamW(groups, settings.learning_rate, betas=betas, fused=True)
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+"""Of malloc.h."""
 
 
-def _schedule(step: int, config: TrainConfig) -> float:
-    """Share of the learning rate: up in a line, down to nothing in a cosine."""
-    warm_up = config.optimizer.warm_up
-    last = config.optimizer.decay_steps or config.steps
-    if step < warm_up:
-        return (step + 1) / warm_up
-    done = min(1.0, (step - warm_up) / max(1, last - warm_up))
-    return 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _board(folder: Path) -> Any:
+def _board(folder: Path, wanted: bool) -> AbstractContextManager[Any]:
+    """TensorBoard's writer, or a context of None in a process that only helps."""
+    if not wanted:
+        return nullcontext()
     try:  # not on every machine that trains
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

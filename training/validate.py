@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data_prep.study import FINDINGS
+from model.memory import Memory
 from model.network import ReportModel
 from training.batches import Batch, Batches
 from training.losses import DenseHead, guided, pooled, searching, token_loss
@@ -25,7 +26,9 @@ def validate(
     """Scores over all studies of the split, in order, not augmented.
 
     Returns:
-        "loss": mean cross-entropy a token. "pointing": share of finding words whose map is
+        "loss": mean cross-entropy a token. "dependence": by how much it rises where each study is
+        given the pictures of the next one in its batch: how much the words depend on them; missing
+        where all batches are of one study. "pointing": share of finding words whose map is
         largest on a patch the finding covers. "sink": share of attention that the other words
         leave on the sink. "search": as "pointing", of the words that lead up to a finding, in the
         first layers. "precision" and "auc": mean over findings of the dense head's average
@@ -35,7 +38,7 @@ def validate(
     was_training = model.training
     model.eval()
     losses, tokens, hits, words, scores, truth = 0.0, 0, 0, 0, [], []
-    at_rest, unspoken, found, searched = 0.0, 0, 0, 0
+    at_rest, unspoken, found, searched, rises, swapped = 0.0, 0, 0, 0, 0.0, 0
     for batch in _in_order(batches):
         batch = batch.to(device)
         memory = batch.read_by(model)
@@ -44,8 +47,12 @@ def validate(
         )
         labels = batch.tokens[:, 1:]
         count = int((labels != batches.split.pad).sum())
-        losses += count * float(token_loss(output.logits, labels, batches.split.pad, 0.0))
-        tokens += count
+        own = float(token_loss(output.logits, labels, batches.split.pad, 0.0))
+        losses, tokens = losses + count * own, tokens + count
+        if len(labels) > 1:
+            other = model(decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=_swapped(memory))
+            wrong = float(token_loss(other.logits, labels, batches.split.pad, 0.0))
+            rises, swapped = rises + count * (wrong - own), swapped + count
         attention = guided(output.cross_attentions)
         hit, asked = pointing(attention, batch.mentions, batch.coverage)
         hits, words = hits + hit, words + asked
@@ -61,11 +68,19 @@ def validate(
         truth.append(batch.present().cpu())
     model.train(was_training)
     result = {"loss": losses / tokens, "sink": at_rest / max(1, unspoken)}
+    if swapped:
+        result["dependence"] = rises / swapped
     if words:
         result["pointing"] = hits / words
     if searched:
         result["search"] = found / searched
     return result | _presence(torch.cat(scores).numpy(), torch.cat(truth).numpy())
+
+
+def _swapped(memory: Memory) -> Memory:
+    """Each study with the pictures of the one before it; its indication stays its own."""
+    pictures = {name: value.roll(1, dims=0) for name, value in memory.items() if name != "prompt"}
+    return Memory(**pictures, prompt=memory.prompt)
 
 
 def _in_order(batches: Batches) -> Iterator[Batch]:

@@ -1,0 +1,88 @@
+"""What a batch is learnt from: the model, the head that teaches its encoder, and their losses."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from data_prep.study import FINDINGS
+from model.network import ReportModel
+from training.batches import Batch
+from training.config import TrainConfig
+from training.losses import (
+    DenseHead,
+    dense_loss,
+    dense_targets,
+    guidance_loss,
+    guided,
+    looked_for,
+    presence_loss,
+    searching,
+    sink_loss,
+    token_loss,
+    unlikely_loss,
+)
+
+__all__ = ["LOSSES", "Objective"]
+
+LOSSES = ("tokens", "guidance", "search", "sink", "unlikely", "dense", "presence")
+
+
+class Objective(nn.Module):
+    """A batch -> its losses. One module, so that processes can share its gradients."""
+
+    def __init__(self, model: ReportModel, config: TrainConfig, complete: bool) -> None:
+        """`complete`: what has no box is not there, see docs/training.md."""
+        super().__init__()
+        self.model = model
+        self.head = DenseHead(model.encoder.width, len(FINDINGS))
+        self.config, self.complete = config, complete
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Each loss times its weight; those turned off are not computed."""
+        weights, pad = self.config.losses, self.model.config.pad_token_id
+        memory = batch.read_by(self.model)
+        there = memory.patch_mask[:, 1:].clone()
+        blind = torch.rand(len(batch.tokens), device=batch.tokens.device) < self.config.blind
+        memory.patch_mask[blind, 1:] = False
+        output = self.model(
+            decoder_input_ids=batch.tokens[:, :-1],
+            encoder_outputs=memory,
+            output_attentions=weights.guidance > 0 or weights.sink > 0 or weights.search > 0,
+        )
+        labels = batch.tokens[:, 1:]
+        hidden, untold = (each & ~blind[:, None] for each in batch.unsayable())
+        told = labels.masked_fill(untold, pad)
+        losses = {"tokens": token_loss(output.logits, told, pad, weights.label_smoothing)}
+        if weights.unlikely and self.config.drop.finding:
+            unlikely = unlikely_loss(output.logits, labels, hidden)
+            losses["unlikely"] = weights.unlikely * unlikely
+        losses |= self._looks(batch, output.cross_attentions or (), blind)
+        if (weights.dense or weights.presence) and self.complete:
+            seen = self.head(memory.last_hidden_state[:, 1:])
+            targets = dense_targets(batch.coverage, batch.kinds, len(FINDINGS))
+            losses["dense"] = weights.dense * dense_loss(seen, targets, there)
+            losses["presence"] = weights.presence * presence_loss(seen, batch.present(), there)
+        return losses
+
+    def _looks(
+        self, batch: Batch, attentions: Sequence[Tensor], blind: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses of where the decoder looks; a study that is read blind has none."""
+        weights, losses = self.config.losses, {}
+        mentions = batch.mentions * ~blind[:, None, None]
+        area = looked_for(batch.coverage, self.model.grid)
+        if weights.guidance or weights.sink:
+            late = guided(attentions)
+            if weights.guidance:
+                losses["guidance"] = weights.guidance * guidance_loss(late, mentions, area)
+            if weights.sink and self.complete:
+                spoken = batch.tokens[:, 1:] != self.model.config.pad_token_id
+                free = spoken & ~batch.mentions.any(-1) & ~blind[:, None]
+                losses["sink"] = weights.sink * sink_loss(late, free)
+        if weights.search:
+            early = searching(attentions)
+            assert early is not None  # TrainConfig has seen to it
+            about = mentions + batch.leads * ~blind[:, None, None]
+            losses["search"] = weights.search * guidance_loss(early, about, area)
+        return losses

@@ -1,0 +1,95 @@
+"""AdamW, how fast each part of the net learns, and how large each part's gradients are."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from timm.optim import param_groups_layer_decay
+from torch import Tensor, nn
+
+from training.config import PARTS, OptimizerConfig, TrainConfig
+from training.objective import Objective
+
+__all__ = ["gradient_norms", "make_optimizer", "part_of", "schedule"]
+
+EMBEDDINGS = ("pos_embed", "tokens.weight", "positions.weight", "views.weight")
+
+
+def part_of(name: str) -> str:
+    """Of PARTS, the one that a parameter of an Objective belongs to."""
+    if "cross_attention" in name or name == "model.sink":
+        return "cross_attention"
+    if name.startswith(("model.encoder.", "model.views.")):
+        return "encoder"
+    return "head" if name.startswith("head.") else "decoder"
+
+
+def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.AdamW:
+    """Weight decay on matrices and kernels only; "scale" of a group is its share of the rate."""
+    settings = config.optimizer
+    scales = _layer_scales(objective, settings.layer_decay)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in objective.named_parameters():
+        free = parameter.ndim < 2 or name.endswith(EMBEDDINGS)
+        scale = scales.get(name, 1.0) * settings.rates.get(part_of(name), 1.0)
+        decay = 0.0 if free else settings.weight_decay
+        groups.setdefault((decay, scale), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "weight_decay": decay, "scale": scale}
+            for (decay, scale), parameters in groups.items()
+        ],
+        settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        fused=True,
+    )
+
+
+def _layer_scales(objective: Objective, decay: float) -> dict[str, float]:
+    """By parameter of the encoder: decay to the power of its distance from the encoder's end.
+
+    timm knows the order of every model of its own; the stem comes before its first layer.
+    """
+    encoder = objective.model.encoder
+    if decay == 1 or not hasattr(encoder.trunk, "group_matcher"):
+        return {}
+    scale_of = {
+        id(parameter): group["lr_scale"]
+        for group in param_groups_layer_decay(encoder.trunk, layer_decay=decay)
+        for parameter in group["params"]
+    }
+    first = min(scale_of.values())
+    stem = () if encoder.stem is None else encoder.stem.parameters()
+    scale_of |= {id(parameter): first * decay for parameter in stem}
+    return {
+        name: scale_of[id(parameter)]
+        for name, parameter in objective.named_parameters()
+        if id(parameter) in scale_of
+    }
+
+
+def schedule(step: int, settings: OptimizerConfig, steps: int) -> float:
+    """Share of the learning rate: up in a line, down to nothing in a cosine."""
+    last = settings.decay_steps or steps
+    if step < settings.warm_up:
+        return (step + 1) / settings.warm_up
+    done = min(1.0, (step - settings.warm_up) / max(1, last - settings.warm_up))
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def gradient_norms(objective: Objective) -> dict[str, float]:
+    """ "gradient/<part>" for each of PARTS: the norm of its gradients, before they are clipped."""
+    by_part: dict[str, list[Tensor]] = {part: [] for part in PARTS}
+    for name, gradient in _gradients(objective):
+        by_part[part_of(name)].append(gradient)
+    return {f"gradient/{part}": _norm(gradients) for part, gradients in by_part.items()}
+
+
+def _gradients(objective: Objective) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in objective.named_parameters():
+        if parameter.grad is not None:
+            yield name, parameter.grad
+
+
+def _norm(gradients: Sequence[Tensor]) -> float:
+    return float(nn.utils.get_total_norm(gradients)) if gradients else 0.0
