@@ -110,6 +110,27 @@ def evaluate(
 
 
 @app.command()
+def robustness(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Checkpoint folder.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared folder with boxes.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here too.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the curves into this PNG.")
+    ] = None,
+    studies: Annotated[
+        int, typer.Option(min=2, help="The first so many; each is read 26 times.")
+    ] = (100),
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Tell where reports and maps break under noise, blur, lost contrast, rotation, occlusion."""
+    from training.robustness import run_robustness
+
+    typer.echo(run_robustness(model, data, studies, json_file, picture, device))
+
+
+@app.command()
 def grounding(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Checkpoint folder.")],
     data: Annotated[

@@ -4,7 +4,7 @@ The text is read by rules (model/reader.py) and held against a study's findings;
 a true finding have their maps held against its boxes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -50,11 +50,18 @@ class Looks:
         self.hits, self.words = np.zeros(shape), np.zeros(shape)
         self.contrasts, self.contrasted = np.zeros(shape), np.zeros(shape)
 
-    def add(self, row: int, study: Study, report: Report) -> None:
-        """Hold the report of study number `row` against its boxes."""
+    def add(self, row: int, study: Study, report: Report, moved: Callable | None = None) -> None:
+        """Hold the report of study number `row` against its boxes.
+
+        Args:
+            moved: what has become of a mask, bool (height, width), on the pictures that were read,
+                where it is not in its place.
+        """
         for named in named_words(study, report.text, report.words):
             column = FINDINGS.index(named.name)
-            inside = _inside(named.meant, report)
+            masks = _inside(named.meant, report)
+            placed = masks if moved is None else [moved(mask) for mask in masks]
+            inside = np.concatenate([mask.ravel() for mask in placed])
             maps = zip(report.placements, report.words[named.word].heatmap, strict=True)
             heatmap = np.concatenate([place.restore(part).ravel() for place, part in maps])
             self.words[row, column] += 1
@@ -65,13 +72,13 @@ class Looks:
                 self.contrasted[row, column] += 1
 
 
-def _inside(findings: Sequence[Finding], report: Report) -> np.ndarray:
-    """bool, the pixels of all pictures one after another: whether they lie in a finding's box."""
+def _inside(findings: Sequence[Finding], report: Report) -> list[np.ndarray]:
+    """bool (height, width) for each picture: whether a pixel lies in a finding's box."""
     inside = [np.zeros((place.height, place.width), bool) for place in report.placements]
     for finding in findings:
         x0, y0, x1, y1 = finding.box
         inside[finding.picture][y0:y1, x0:x1] = True
-    return np.concatenate([picture.ravel() for picture in inside])
+    return inside
 
 
 def score_findings(

@@ -3,15 +3,19 @@
 Drawn without a screen; matplotlib comes with the extra `score`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.errors import ConfigError
 from training.calibration_scores import Reliability
 from training.scores import Score
 
-__all__ = ["draw_calibration", "draw_findings", "draw_training"]
+if TYPE_CHECKING:
+    from training.robustness import Robustness
+
+__all__ = ["draw_calibration", "draw_findings", "draw_robustness", "draw_training"]
 
 INK, OURS, FLOORS = "#1f2933", "#0b6e99", ("#b0b7c0", "#d9a441")
 DPI = 120
@@ -84,6 +88,41 @@ def draw_training(runs: Sequence[Sequence[Mapping[str, Any]]], path: Path) -> No
     other.set(ylabel="pointing", ylim=(0, 1))
     other.legend(loc="lower right", frameon=False)
     _save(figure, axes, path)
+
+
+def draw_robustness(measured: "Robustness", units: Mapping[str, str], path: Path) -> None:
+    """For each harm the scores over its amounts, with intervals, and where they break."""
+    figure, _ = _figure(3.1 * len(measured.levels), 3.2)
+    figure.clear()
+    all_axes = figure.subplots(1, len(measured.levels), sharey=True)
+    for axes, (name, levels) in zip(all_axes, measured.levels.items(), strict=True):
+        places = range(len(levels))
+        for score, label, color in CURVES:
+            values = [getattr(level, score) for level in levels]
+            value, low, high = (
+                # A gap where nothing could be measured.
+                [math.nan if getattr(v, end) is None else getattr(v, end) for v in values]
+                for end in ("value", "low", "high")
+            )
+            axes.plot(places, value, "o-", color=color, label=label)
+            axes.fill_between(places, low, high, color=color, alpha=0.15)
+            broken = measured.breaks[name][score]
+            if broken is not None:
+                at = [level.amount for level in levels].index(broken)
+                axes.plot(at, value[at], "x", color=INK, markersize=10)
+        axes.set_xticks(places, [f"{level.amount:g}" for level in levels])
+        axes.set(title=name, xlabel=units[name], ylim=(0, 1.02))
+        axes.xaxis.label.set_fontsize(8)
+        axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, all_axes[0], path)
+
+
+CURVES = (
+    ("finding_f1", "macro F1", OURS),
+    ("pointing_game", "pointing", FLOORS[1]),
+    ("normal_recall", "normal called normal", FLOORS[0]),
+)
+"""Crosses mark where each breaks."""
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
