@@ -92,15 +92,18 @@ def decode(
 
 @torch.inference_mode()
 def drafts(
-    model: ReportModel, memory: Memory, count: int, options: DecodingOptions
+    model: ReportModel, memory: Memory, count: int, options: DecodingOptions, apart: bool = False
 ) -> list[list[list[int]]]:
     """Sample `count` texts for each study of `memory`, each as `decode` would return it.
 
     Args:
         options: temperature, top_p, seed and max_tokens of the sampling.
+        apart: every study draws its own random numbers: its texts then depend on its place in the
+            batch, but their errors are not those of the others. Otherwise all share them.
     """
     limit = options.max_tokens or model.config.max_tokens
-    texts = _one_by_one(model, memory, _Sampler(options, count), limit, count)
+    numbers = count * (len(memory.patch_mask) if apart else 1)
+    texts = _one_by_one(model, memory, _Sampler(options, numbers), limit, count)
     trimmed = [_trim(text, model.config.eos_token_id) for text in texts.tolist()]
     return [trimmed[row : row + count] for row in range(0, len(trimmed), count)]
 
@@ -173,7 +176,7 @@ def _worth_leaving(finished: Tensor) -> bool:
 def _one_by_one(
     model: ReportModel,
     memory: Memory,
-    choose: Callable[[Tensor], Tensor],
+    choose: Callable[[Tensor, Tensor], Tensor],
     limit: int,
     count: int = 1,
 ) -> Tensor:
@@ -186,7 +189,7 @@ def _one_by_one(
     running = torch.arange(rows, device=device)
     finished = torch.zeros(rows, dtype=torch.bool, device=device)
     for position in range(limit):
-        chosen = choose(step(chosen)).masked_fill(finished, config.pad_token_id)
+        chosen = choose(step(chosen), running).masked_fill(finished, config.pad_token_id)
         texts[running, position] = chosen
         finished |= chosen == config.eos_token_id
         studies = finished.view(-1, count).all(dim=1)
@@ -200,15 +203,15 @@ def _one_by_one(
     return texts
 
 
-def _likeliest(logits: Tensor) -> Tensor:
+def _likeliest(logits: Tensor, rows: Tensor) -> Tensor:
     return logits.argmax(dim=-1)
 
 
 class _Sampler:
     """Draws each row's token by inverting its distribution at one number in [0, 1).
 
-    A step draws `count` numbers, for the texts of one study; all studies share them, so that a
-    study's texts are the ones it gets alone.
+    A step draws `count` numbers and row i takes the (i modulo count)-th: with as many as a study
+    has texts, all studies share them, and a study's texts are the ones it gets alone.
     """
 
     def __init__(self, options: DecodingOptions, count: int = 1) -> None:
@@ -216,7 +219,7 @@ class _Sampler:
         self.count = count
         self.generator = torch.Generator().manual_seed(options.seed)
 
-    def __call__(self, logits: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, rows: Tensor) -> Tensor:
         probabilities = torch.softmax(logits / self.options.temperature, dim=-1)
         probabilities, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
         reached = probabilities.cumsum(dim=-1)
@@ -226,7 +229,7 @@ class _Sampler:
         )
         reached = probabilities.cumsum(dim=-1)
         numbers = torch.rand(self.count, generator=self.generator).to(logits.device)
-        numbers = numbers.repeat(len(logits) // self.count)[:, None]
+        numbers = numbers[rows % self.count][:, None]
         place = torch.searchsorted(reached, numbers * reached[:, -1:], right=True)
         last = (probabilities > 0).sum(dim=-1, keepdim=True) - 1
         return tokens.gather(1, place.minimum(last))[:, 0]

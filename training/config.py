@@ -22,6 +22,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
+    "RewardConfig",
     "TrainConfig",
     "load_config",
 ]
@@ -154,10 +155,30 @@ class LossConfig:
     is from the finding's area: the decision to speak of it is made there."""
     unlikely: float = 0.1
     """How probable a phrase is whose findings are all hidden, see drop.finding."""
+    reward: float = 0.0
+    """Self-critical learning from the model's own drafts, see RewardConfig; for fine-tuning."""
     dense: float = 2.0
     """Which findings lie on which patch, read from the encoder by a head used in training only."""
     presence: float = 0.5
     """Which findings the picture has, by the same head pooled over the patches."""
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """What a draft is worth (training/self_critical.py), where losses.reward is above 0."""
+
+    drafts: int = 4
+    """Of each study; one is as good as it is better than the mean of the others."""
+    cider: float = 1.0
+    """Weight of CIDEr-D over 10, against the study's own report."""
+    findings: float = 1.0
+    """Weight of the F1 of the findings, with their sides, that a draft asserts."""
+
+    def __post_init__(self) -> None:
+        if self.drafts < 2:
+            raise ConfigError(
+                f"reward.drafts = {self.drafts}: a draft needs others, give 2 or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -209,6 +230,7 @@ class TrainConfig:
     drop: DropConfig = field(default_factory=DropConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     losses: LossConfig = field(default_factory=LossConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
 
     def __post_init__(self) -> None:
         for name in (

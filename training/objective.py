@@ -22,21 +22,32 @@ from training.losses import (
     token_loss,
     unlikely_loss,
 )
+from training.self_critical import SelfCritical
 
 __all__ = ["LOSSES", "Objective"]
 
-LOSSES = ("tokens", "guidance", "search", "sink", "unlikely", "dense", "presence")
+LOSSES = ("tokens", "guidance", "search", "sink", "unlikely", "reward", "dense", "presence")
 
 
 class Objective(nn.Module):
     """A batch -> its losses. One module, so that processes can share its gradients."""
 
-    def __init__(self, model: ReportModel, config: TrainConfig, complete: bool) -> None:
-        """`complete`: what has no box is not there, see docs/training.md."""
+    def __init__(
+        self,
+        model: ReportModel,
+        config: TrainConfig,
+        complete: bool,
+        critic: SelfCritical | None = None,
+    ) -> None:
+        """
+        Args:
+            complete: what has no box is not there, see docs/training.md.
+            critic: of the drafts, where losses.reward is above 0.
+        """
         super().__init__()
         self.model = model
         self.head = DenseHead(model.encoder.width, len(FINDINGS))
-        self.config, self.complete = config, complete
+        self.config, self.complete, self.critic = config, complete, critic
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Each loss times its weight; those turned off are not computed."""
@@ -57,6 +68,9 @@ class Objective(nn.Module):
         if weights.unlikely and self.config.drop.finding:
             unlikely = unlikely_loss(output.logits, labels, hidden)
             losses["unlikely"] = weights.unlikely * unlikely
+        if self.critic is not None:
+            learnt = self.critic(self.model, memory, batch.tokens, ~blind)
+            losses["reward"] = weights.reward * learnt
         losses |= self._looks(batch, output.cross_attentions or (), blind)
         if (weights.dense or weights.presence) and self.complete:
             seen = self.head(memory.last_hidden_state[:, 1:])

@@ -8,6 +8,7 @@ pycocoevalcap counts, which most published scores of this field come from; tests
   studies. In a resample the frequencies stay those of all the references.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from training.measures import Measure, mean
 
-__all__ = ["ORDERS", "lcs", "text_measures"]
+__all__ = ["ORDERS", "Cider", "Grams", "lcs", "n_grams", "text_measures"]
 
 ORDERS = 4
 """n-grams of one to four words."""
@@ -37,12 +38,12 @@ def text_measures(generated: Sequence[str], references: Sequence[str]) -> list[M
         generated, references: of the same studies in the same order; at least one.
     """
     said, true = ([text.split() for text in texts] for texts in (generated, references))
-    said_grams, true_grams = ([_grams(words) for words in texts] for texts in (said, true))
+    said_grams, true_grams = ([n_grams(words) for words in texts] for texts in (said, true))
     rouge = [_rouge_l(*both) for both in zip(said, true, strict=True)]
     return [
         *_bleu(said_grams, true_grams),
         mean("rouge_l", np.array(rouge)),
-        mean("cider", _cider(said_grams, true_grams)),
+        mean("cider", Cider(true_grams)(said_grams, true_grams)),
     ]
 
 
@@ -72,7 +73,7 @@ def _bleu_of(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.nan_to_num(np.exp(precisions + brevity), nan=0.0)
 
 
-def _grams(words: Sequence[str]) -> list[Grams]:
+def n_grams(words: Sequence[str]) -> list[Grams]:
     """The n-grams of each order and how often they occur."""
     return [
         Counter(zip(*(words[start:] for start in range(order)), strict=False))
@@ -104,29 +105,37 @@ def lcs(one: Sequence[str], other: Sequence[str]) -> int:
     return len(one) - row.bit_count()
 
 
-def _cider(said: Sequence[list[Grams]], true: Sequence[list[Grams]]) -> NDArray[np.float64]:
-    """CIDEr-D of each study.
+class Cider:
+    """CIDEr-D against the document frequencies of some references, from 0 to 10.
 
     The length that is compared is the number of pairs of words, as in the authors' own scorer.
     """
-    frequency = [Counter(gram for grams in true for gram in grams[n]) for n in range(ORDERS)]
-    studies = np.log(len(true))
 
-    def weighted(grams: Grams, order: int) -> dict[tuple[str, ...], float]:
-        known = frequency[order]
-        return {g: n * (studies - np.log(max(1, known[g]))) for g, n in grams.items()}
+    def __init__(self, references: Sequence[list[Grams]]) -> None:
+        self._frequency = [
+            Counter(gram for grams in references for gram in grams[n]) for n in range(ORDERS)
+        ]
+        self._log_studies = float(np.log(len(references)))
 
-    scores = np.zeros((len(true), ORDERS))
-    for row, (generated, reference) in enumerate(zip(said, true, strict=True)):
-        difference = generated[1].total() - reference[1].total()
-        penalty = np.exp(-(difference**2) / (2 * SIGMA**2))
-        for order in range(ORDERS):
-            a, b = weighted(generated[order], order), weighted(reference[order], order)
-            norms = np.sqrt(sum(w * w for w in a.values()) * sum(w * w for w in b.values()))
-            if norms:
-                # No more than the reference has of it: repeating a word earns nothing.
-                product = sum(
-                    min(weight, b[gram]) * b[gram] for gram, weight in a.items() if gram in b
-                )
-                scores[row, order] = penalty * product / norms
-    return 10 * scores.mean(axis=1)
+    def __call__(
+        self, said: Sequence[list[Grams]], true: Sequence[list[Grams]]
+    ) -> NDArray[np.float64]:
+        """Of each generated text against its own reference, both as `n_grams` gives them."""
+        scores = np.zeros((len(true), ORDERS))
+        for row, (generated, reference) in enumerate(zip(said, true, strict=True)):
+            difference = generated[1].total() - reference[1].total()
+            penalty = np.exp(-(difference**2) / (2 * SIGMA**2))
+            for order in range(ORDERS):
+                a, b = (self._weighted(grams[order], order) for grams in (generated, reference))
+                norms = np.sqrt(sum(w * w for w in a.values()) * sum(w * w for w in b.values()))
+                if norms:
+                    # No more than the reference has of it: repeating a word earns nothing.
+                    product = sum(
+                        min(weight, b[gram]) * b[gram] for gram, weight in a.items() if gram in b
+                    )
+                    scores[row, order] = penalty * product / norms
+        return 10 * scores.mean(axis=1)
+
+    def _weighted(self, grams: Grams, order: int) -> dict[tuple[str, ...], float]:
+        known = self._frequency[order]
+        return {g: n * (self._log_studies - math.log(max(1, known[g]))) for g, n in grams.items()}

@@ -35,6 +35,7 @@ from training.initial import first_model
 from training.objective import LOSSES, Objective
 from training.optimizing import gradient_norms, make_optimizer, schedule
 from training.record import card, data_record, initial_record, training_record
+from training.self_critical import SelfCritical
 from training.snapshot import Progress, load_snapshot, save_snapshot
 from training.validate import validate
 
@@ -121,7 +122,13 @@ class Training:
         torch.manual_seed(config.seed)
         self.model, self.tokenizer = first_model(config)
         self.initial = initial_record(config.initial)
-        self.objective = Objective(self.model, config, complete)
+        self.train_batches = self._batches("train", config.train_studies)
+        self.validate_batches = self._batches("validate", config.validate_studies)
+        critic = None
+        if config.losses.reward:
+            reports = [study.report for study in self.train_batches.split.studies]
+            critic = SelfCritical(self.tokenizer, reports, config.reward)
+        self.objective = Objective(self.model, config, complete, critic)
         self.objective.to(self.device).to(memory_format=torch.channels_last)  # faster convolutions
         if self.device.type == "cpu":
             _plain_attention(self.model)
@@ -131,8 +138,6 @@ class Training:
         )
         """Of the weights of all steps, the later the more: what is validated and exported."""
         self.optimizer = make_optimizer(self.objective, config)
-        self.train_batches = self._batches("train", config.train_studies)
-        self.validate_batches = self._batches("validate", config.validate_studies)
         self.step, self.seconds = 0, 0.0
         self.scores: list[dict[str, float]] = []
         self._resume()
@@ -265,6 +270,8 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.objective, step=self.step)
+        if (critic := self.objective.critic) is not None:
+            norms["draft_reward"] = critic.reward
         return {**self._mean(told), **norms, "gradient": norm.item(), "learning_rate": rate}
 
     def _mean(self, told: Sequence[dict[str, Tensor]]) -> dict[str, float]:
