@@ -32,24 +32,52 @@ for command in (report, ask, batch, serve, score, compare, label):
     app.command()(command)
 
 
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of the run.")]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated."),
+]
+DataOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Prepared folder, instead of CONFIG's.")
+]
+OutputOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the run, instead of CONFIG's.")
+]
+
+
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of the run.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated."),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Prepared folder, instead of CONFIG's.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the run, instead of CONFIG's.")
-    ] = None,
+    config: ConfigArgument,
+    settings: SettingsOption = None,
+    data: DataOption = None,
+    output: OutputOption = None,
 ) -> None:
     """Train a model on a prepared folder. A run that was interrupted goes on where it stopped."""
-    from training.train import run
+    _train(config, [_key_and_value(setting) for setting in settings or []], data, output)
+
+
+@app.command()
+def pretrain(
+    config: ConfigArgument,
+    settings: SettingsOption = None,
+    data: DataOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Teach a model's encoder alone: which findings a picture has, from boxes or labels.
+
+    Takes the settings of a training, whose `initial` can then be the checkpoint this writes. What
+    has no boxes is learnt from what the reports assert, such as those that `prepare nih` makes of
+    labels.
+    """
+    from training.config import ENCODER_ALONE
 
     overrides = [_key_and_value(setting) for setting in settings or []]
+    _train(config, [*ENCODER_ALONE, *overrides], data, output)
+
+
+def _train(config: Path, overrides: list[str], data: Path | None, output: Path | None) -> None:
+    from training.train import run
+
     given = {"data": data, "output": output}
     # In quotes: an override is TOML, and a folder may be called 123.
     overrides += [f"{k}={json.dumps(str(v))}" for k, v in given.items() if v is not None]

@@ -40,8 +40,8 @@ def test_a_hidden_finding_is_nowhere_but_in_the_report(split: Split) -> None:
     assert torch.equal(whole.tokens, batch.tokens) and torch.equal(whole.mentions, batch.mentions)
     assert batch.hidden.all() and not whole.hidden.any()
     assert (whole.pictures > 200).any() and not (batch.pictures > 200).any()
-    assert not batch.coverage.any() and not batch.present().any()
-    assert whole.coverage.any() and whole.present().any()
+    assert not batch.coverage.any() and not batch.present.any()
+    assert whole.coverage.any() and whole.present.any()
 
 
 def test_the_rectangle_hides_the_finding_and_little_more(split: Split) -> None:

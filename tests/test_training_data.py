@@ -84,14 +84,14 @@ def test_coverage_is_the_share_of_each_patch_inside_the_finding(folder: Path, sp
     expected = plane.reshape(8, 8, 8, 8).mean(axis=(1, 3)).ravel()
     np.testing.assert_allclose(batch.coverage[0, 0].numpy(), expected, atol=1e-6)
     assert batch.kinds[0].tolist() == [FINDINGS.index("opacity")]
-    assert batch.present()[0].sum() == 1
+    assert batch.present[0].sum() == 1
 
 
 def test_a_normal_study_covers_and_mentions_nothing(folder: Path, split: Split) -> None:
     studies = list(read_studies(folder, "train"))
     row = next(i for i, study in enumerate(studies) if not study.findings)
     batch = Batches(split, 1, 0, None).make([row], 0)
-    assert batch.coverage.sum() == batch.mentions.sum() == batch.present().sum() == 0
+    assert batch.coverage.sum() == batch.mentions.sum() == batch.present.sum() == 0
     assert batch.kinds.tolist() == [[-1]]
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from prepared_folder import SIZE, write_prepared
 from safetensors.torch import load_file
 from torch import Tensor
 
+from data_prep.study import read_studies, write_studies
 from model.errors import ConfigError
-from training.config import TrainConfig, load_config
+from training.config import ENCODER_ALONE, TrainConfig, load_config
+from training.objective import LOSSES
 from training.optimizing import gradient_norms, make_optimizer, part_of
 from training.train import Training, run
 
@@ -164,6 +167,30 @@ def test_layers_learn_the_slower_the_earlier_and_a_part_at_its_own_rate(settings
         if part_of(name) == "decoder":
             assert torch.equal(each, before[name]), name
     assert not torch.equal(training.model.sink, before["model.sink"])
+
+
+def test_pretraining_teaches_the_encoder_alone_from_what_reports_assert(settings: Path) -> None:
+    folder = settings.parent / "labelled"
+    if not folder.is_dir():
+        write_prepared(folder, 60)
+    bare = [replace(s, findings=(), phrases=()) for s in read_studies(folder)]
+    write_studies(folder, bare)
+    (folder / "prepared.json").write_text('{"source": "nih"}')
+    asked = (*ENCODER_ALONE, f'data="{folder}"', "augment=false", "batch=16")
+    training = Training(config(settings, "pretrained", *asked, "steps=60"))
+    before = {name: each.clone() for name, each in training.objective.named_parameters()}
+    losses = list(training.steps())
+    assert [name for name in losses[0] if name in LOSSES] == ["presence"]
+    assert losses[-1]["presence"] < losses[0]["presence"] / 3
+    for name, each in training.objective.named_parameters():
+        if part_of(name) in ("decoder", "cross_attention"):
+            assert torch.equal(each, before[name]), name
+    training.save()
+    training.export({})
+    initial = f"initial={settings.parent / 'pretrained' / 'checkpoint'}"
+    on = Training(config(settings, "on", initial))
+    name = "encoder.trunk.blocks.0.mlp.fc1.weight"
+    assert torch.equal(on.model.state_dict()[name], training.model.state_dict()[name])
 
 
 def test_gradients_of_the_parts_are_told_and_make_up_the_whole(settings: Path) -> None:

@@ -60,6 +60,8 @@ class Batch:
     is hidden."""
     hidden: Tensor
     """float32 (batch, findings), 1 where the report speaks of what has been covered."""
+    present: Tensor
+    """float32 (batch, kinds of finding), 1 where the study has it, and it is not hidden."""
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})
@@ -84,12 +86,6 @@ class Batch:
         leading = (self.leads @ self.hidden[:, :, None])[..., 0] > 0
         seen = (self.mentions @ (1 - self.hidden)[:, :, None])[..., 0] > 0
         return spoken & ~seen, spoken | leading
-
-    def present(self) -> Tensor:
-        """float32 (batch, kinds of finding), 1 where the study has it."""
-        table = torch.zeros(len(self.kinds), len(FINDINGS) + 1, device=self.kinds.device)
-        table.scatter_(1, self.kinds.where(self.kinds >= 0, len(FINDINGS)), 1.0)
-        return table[:, :-1]
 
 
 class Batches(Dataset[Batch]):
@@ -217,6 +213,7 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
     prompt = np.full((batch, given), split.pad, np.int64)
     kinds = np.full((batch, findings), -1, np.int64)
     hidden = np.zeros((batch, findings), np.float32)
+    present = np.zeros((batch, len(FINDINGS)), np.float32)
     mentions, leads = np.zeros((2, batch, longest - 1, findings), np.float32)
     coverage = np.zeros((batch, findings, most * patches), np.float32)
     size = split.config.image_size
@@ -230,6 +227,9 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         kinds[row, : len(sample.kinds)] = sample.kinds
         hidden[row, list(each.hidden)] = 1
         kinds[row, list(each.hidden)] = -1
+        seen = {kind for j, kind in enumerate(sample.kinds) if j not in each.hidden}
+        unseen = {sample.kinds[j] for j in each.hidden} - seen
+        present[row, list(sample.asserted - unseen)] = 1
         mentions[row, : len(sample.mentions)] = sample.mentions[:, None] >> bits & np.uint64(1)
         leads[row, : len(sample.leads)] = sample.leads[:, None] >> bits & np.uint64(1)
         for column, (picture, areas) in enumerate(zip(each.pictures, each.areas, strict=True)):
@@ -241,7 +241,8 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
                     continue
                 place = slice(column * patches, (column + 1) * patches)
                 coverage[row, j, place] = _coverage(areas, k, split.grid)
-    parts = (pictures, mask, views, prompt, tokens, mentions, leads, coverage, kinds, hidden)
+    words = (tokens, mentions, leads)
+    parts = (pictures, mask, views, prompt, *words, coverage, kinds, hidden, present)
     return Batch(*(torch.from_numpy(part) for part in parts))
 
 

@@ -16,6 +16,7 @@ from model.errors import ConfigError
 from model.heatmap import SKIPPED_SHARE
 
 __all__ = [
+    "ENCODER_ALONE",
     "PARTS",
     "AugmentConfig",
     "DropConfig",
@@ -30,6 +31,12 @@ __all__ = [
 
 PARTS = ("encoder", "cross_attention", "decoder", "head")
 """Of the net, that may learn at rates of their own."""
+
+
+ENCODER_ALONE = tuple(
+    f"losses.{name}=0" for name in ("tokens", "guidance", "sink", "search", "unlikely", "reward")
+)
+"""Overrides that leave only what the encoder is taught: which findings are where, and there."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +150,10 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What the losses weigh; 0 turns one off. The tokens' cross-entropy weighs 1."""
+    """What the losses weigh; 0 turns one off."""
 
+    tokens: float = 1.0
+    """Cross-entropy of each token; 0 teaches the encoder alone (`crossray pretrain`)."""
     label_smoothing: float = 0.0
     guidance: float = 0.3
     """How far the attention of a token is from the area of the finding it speaks of."""
@@ -160,7 +169,7 @@ class LossConfig:
     dense: float = 2.0
     """Which findings lie on which patch, read from the encoder by a head used in training only."""
     presence: float = 0.5
-    """Which findings the picture has, by the same head pooled over the patches."""
+    """Which findings the study has, by the same head pooled over the patches."""
 
 
 @dataclass(frozen=True)

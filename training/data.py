@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from data_prep.study import FINDINGS, Finding, Picture, Study, read_studies
 from model.config import ReportConfig
 from model.errors import DataError
 from model.geometry import Letterbox
-from model.reader import sentences
+from model.reader import read_findings, sentences
 from training.targets import readable
 
 __all__ = ["Sample", "Split", "load_split", "sample_of"]
@@ -47,6 +48,8 @@ class Sample:
     """The same where it leads up to the words that do: "There is a" before "small nodule"."""
     kinds: tuple[int, ...]
     """For each finding of the study its place in FINDINGS."""
+    asserted: frozenset[int]
+    """Places in FINDINGS of what the report asserts, surely or not."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Split:
     config: ReportConfig
     grid: tuple[int, int]
     """(rows, columns) of patches on one picture."""
+    complete: bool
+    """Whether what has no box is not there."""
 
     def __len__(self) -> int:
         return len(self.studies)
@@ -83,6 +88,7 @@ def load_split(
     config: ReportConfig,
     grid: tuple[int, int],
     limit: int = 0,
+    complete: bool = True,
 ) -> Split:
     """Read a split of a prepared folder into memory.
 
@@ -91,6 +97,8 @@ def load_split(
             its own is left out.
         grid: (rows, columns) of patches on one picture.
         limit: only the first so many studies; 0 for all.
+        complete: what has no box is not there, as in phantoms. Otherwise what the report asserts
+            counts as there.
 
     Raises:
         DataError: no studies, a missing picture, a report too long.
@@ -123,7 +131,15 @@ def load_split(
                     areas.append(_areas(folder, shown, picture, size))
     stacked = np.stack(areas) if areas else np.zeros((0, size // 2, size // 2), np.uint16)
     loaded = Split(
-        tuple(studies), tuple(first), pictures, stacked, tuple(area_of), tokenizer, config, grid
+        studies=tuple(studies),
+        first=tuple(first),
+        pictures=pictures,
+        areas=stacked,
+        area_of=tuple(area_of),
+        tokenizer=tokenizer,
+        config=config,
+        grid=grid,
+        complete=complete,
     )
     for study in studies:
         sample_of(study, loaded)  # what cannot be learnt from is told now, not in the tenth hour
@@ -197,7 +213,14 @@ def sample_of(study: Study, split: Split) -> Sample:
     # A long indication is cut: what matters comes first, and the report can be learnt without.
     prompt = tokenizer.encode(study.indication).ids[: config.prompt_tokens]
     kinds = tuple(_kind(finding) for finding in study.findings)
-    return Sample(tokens, np.array(prompt, np.int64), mentions, leads, kinds)
+    asserted = frozenset(kinds) if split.complete else _asserted(study.report)
+    return Sample(tokens, np.array(prompt, np.int64), mentions, leads, kinds, asserted)
+
+
+@lru_cache(maxsize=100_000)
+def _asserted(report: str) -> frozenset[int]:
+    names = {finding.name for finding in read_findings(report)}
+    return frozenset(FINDINGS.index(name) for name in names if name in FINDINGS)
 
 
 def _kind(finding: Finding) -> int:

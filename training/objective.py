@@ -53,8 +53,12 @@ class Objective(nn.Module):
         """Each loss times its weight; those turned off are not computed."""
         weights, pad = self.config.losses, self.model.config.pad_token_id
         memory = batch.read_by(self.model)
-        there = memory.patch_mask[:, 1:].clone()
+        losses = self._seen(batch, memory.last_hidden_state[:, 1:], memory.patch_mask[:, 1:])
+        if not any((weights.tokens, weights.guidance, weights.sink, weights.search)):
+            return losses  # the encoder alone is taught
         blind = torch.rand(len(batch.tokens), device=batch.tokens.device) < self.config.blind
+        # Anew: the losses above keep the mask that they have read.
+        memory.patch_mask = memory.patch_mask.clone()
         memory.patch_mask[blind, 1:] = False
         output = self.model(
             decoder_input_ids=batch.tokens[:, :-1],
@@ -64,19 +68,26 @@ class Objective(nn.Module):
         labels = batch.tokens[:, 1:]
         hidden, untold = (each & ~blind[:, None] for each in batch.unsayable())
         told = labels.masked_fill(untold, pad)
-        losses = {"tokens": token_loss(output.logits, told, pad, weights.label_smoothing)}
+        learnt = token_loss(output.logits, told, pad, weights.label_smoothing)
+        losses["tokens"] = weights.tokens * learnt
         if weights.unlikely and self.config.drop.finding:
             unlikely = unlikely_loss(output.logits, labels, hidden)
             losses["unlikely"] = weights.unlikely * unlikely
         if self.critic is not None:
             learnt = self.critic(self.model, memory, batch.tokens, ~blind)
             losses["reward"] = weights.reward * learnt
-        losses |= self._looks(batch, output.cross_attentions or (), blind)
-        if (weights.dense or weights.presence) and self.complete:
-            seen = self.head(memory.last_hidden_state[:, 1:])
-            targets = dense_targets(batch.coverage, batch.kinds, len(FINDINGS))
-            losses["dense"] = weights.dense * dense_loss(seen, targets, there)
-            losses["presence"] = weights.presence * presence_loss(seen, batch.present(), there)
+        return losses | self._looks(batch, output.cross_attentions or (), blind)
+
+    def _seen(self, batch: Batch, patches: Tensor, there: Tensor) -> dict[str, Tensor]:
+        """Losses of the head on the encoder."""
+        weights, losses = self.config.losses, {}
+        if weights.dense or weights.presence:
+            seen = self.head(patches)
+            if weights.dense and self.complete:
+                targets = dense_targets(batch.coverage, batch.kinds, len(FINDINGS))
+                losses["dense"] = weights.dense * dense_loss(seen, targets, there)
+            if weights.presence:
+                losses["presence"] = weights.presence * presence_loss(seen, batch.present, there)
         return losses
 
     def _looks(

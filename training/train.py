@@ -5,7 +5,6 @@ the last snapshot was, with the same batches and the same random numbers as if i
 Several processes (torchrun) share every step's studies.
 """
 
-import ctypes
 import logging
 import shlex
 import signal
@@ -32,6 +31,7 @@ from training.batches import Batch, Batches, stream
 from training.config import TrainConfig, load_config
 from training.data import load_split
 from training.initial import first_model
+from training.machine import chosen_device, chosen_precision, keep_memory, plain_attention
 from training.objective import LOSSES, Objective
 from training.optimizing import gradient_norms, make_optimizer, schedule
 from training.record import card, data_record, initial_record, training_record
@@ -100,9 +100,9 @@ class Training:
     """One run: everything that changes from step to step, and how to put it away."""
 
     def __init__(self, config: TrainConfig, command: str = "crossray train") -> None:
-        self.device = _device(config.device)
+        self.device = chosen_device(config.device)
         # What "auto" comes to is part of the record, and must be the same where the run goes on.
-        config = replace(config, precision=_precision(config.precision, self.device))
+        config = replace(config, precision=chosen_precision(config.precision, self.device))
         self.config = config
         self.command = command
         """What was typed, for the record."""
@@ -116,9 +116,12 @@ class Training:
         self.parts = _parts(config, self.accelerator.num_processes)
         self.folder = Path(config.output)
         self.data = data_record(Path(config.data))
-        complete = self.data.get("source") not in IMPORTED
-        if not complete:
-            log.info("what has no box may be there: the sink, dense and presence losses are off")
+        self.complete = self.data.get("source") not in IMPORTED
+        if not self.complete:
+            log.info(
+                "what has no box may be there: the sink and dense losses are off, and presence is "
+                "learnt from what the reports assert"
+            )
         torch.manual_seed(config.seed)
         self.model, self.tokenizer = first_model(config)
         self.initial = initial_record(config.initial)
@@ -128,11 +131,11 @@ class Training:
         if config.losses.reward:
             reports = [study.report for study in self.train_batches.split.studies]
             critic = SelfCritical(self.tokenizer, reports, config.reward)
-        self.objective = Objective(self.model, config, complete, critic)
+        self.objective = Objective(self.model, config, self.complete, critic)
         self.objective.to(self.device).to(memory_format=torch.channels_last)  # faster convolutions
         if self.device.type == "cpu":
-            _plain_attention(self.model)
-            _keep_memory()
+            plain_attention(self.model)
+            keep_memory()
         self.average = (
             ModelEmaV3(self.objective, config.ema, use_warmup=True) if config.ema else None
         )
@@ -152,6 +155,7 @@ class Training:
             self.model.config,
             self.model.grid,
             limit,
+            self.complete,
         )
         if split != "train":
             return Batches(loaded, config.batch, config.seed, None)
@@ -341,47 +345,6 @@ def _parts(config: TrainConfig, processes: int) -> int:
 
 def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"device = {name!r} is none that torch knows: 'auto', 'cpu'") from error
-
-
-def _precision(name: str, device: torch.device) -> str:
-    if name != "auto":
-        return name
-    if device.type == "cpu":
-        found = torch.cpu.get_capabilities()
-        return "bf16" if any(found.get(name) for name in BF16) else "float32"
-    return "bf16" if device.type != "cuda" or torch.cuda.is_bf16_supported() else "float32"
-
-
-BF16 = ("avx512_bf16", "amx_bf16", "arm_bf16")
-"""Names that torch.cpu.get_capabilities() has for instructions on it."""
-
-
-def _plain_attention(model: nn.Module) -> None:
-    """Written-out attention in timm's blocks: torch's fused one goes back slowly on a CPU."""
-    for module in model.modules():
-        if hasattr(module, "fused_attn"):
-            vars(module)["fused_attn"] = False
-
-
-def _keep_memory() -> None:
-    """Tell glibc to keep freed memory: giving it back and asking anew takes half of a step."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 1 << 28)):
-            mallopt(option, value)
-
-
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-"""Of malloc.h."""
 
 
 def _board(folder: Path, wanted: bool) -> AbstractContextManager[Any]:

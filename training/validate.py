@@ -65,7 +65,7 @@ def validate(
         unspoken += int(free.sum())
         seen = head(memory.last_hidden_state[:, 1:])
         scores.append(pooled(seen, memory.patch_mask[:, 1:]).cpu())
-        truth.append(batch.present().cpu())
+        truth.append(batch.present.cpu())
     model.train(was_training)
     result = {"loss": losses / tokens, "sink": at_rest / max(1, unspoken)}
     if swapped:
