@@ -238,7 +238,7 @@ def test_a_folder_without_boxes_has_scores_of_its_words_alone(
     assert evaluation.findings is None
     assert evaluation.texts.scores["bleu_1"].n == evaluation.studies
     assert set(evaluation.texts.floors) == {"constant", "random", "retrieval"}
-    assert "no boxes" in report_table(evaluation)
+    assert "not all that is there has a box" in report_table(evaluation)
     write_json(evaluation, tmp_path / "scores.json")
     assert "finding_f1" not in json.loads((tmp_path / "scores.json").read_text())
 
@@ -251,8 +251,28 @@ def test_predictions_score_as_they_did_in_the_evaluation(
     run_score(tmp_path / "predictions.json", folder, json_file=out)
     told = json.loads(out.read_text())
     assert told["scores"] == json.loads(json.dumps(asdict(evaluation.texts)))["scores"]
-    # ReXrank's sections of the same file are the references too.
-    run_score(tmp_path / "predictions.json", tmp_path / "predictions.json", "raw")
+    # The same file is a file of references: its sections are the true reports.
+    run_score(tmp_path / "predictions.json", tmp_path / "predictions.json", json_file=out)
+    same = json.loads(out.read_text())["scores"]
+    assert same["bleu_1"] == told["scores"]["bleu_1"]
+
+
+def test_a_checkpoint_is_not_damaged_by_a_card_and_a_folder_is_no_file(
+    folder: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"another README\.md would damage"):
+        run_evaluation(tiny_checkpoint, folder, Outputs(card=tiny_checkpoint))
+    with pytest.raises(DataError, match="is a folder: name a file in it"):
+        run_evaluation(tiny_checkpoint, folder, Outputs(json_file=tmp_path))
+
+
+def test_on_imported_data_nothing_is_called_wrong_for_want_of_a_box(
+    folder: Path, tiny_generator: ReportGenerator, tmp_path: Path
+) -> None:
+    write_studies(tmp_path, read_studies(folder))
+    (tmp_path / "images").symlink_to(folder / "images")
+    (tmp_path / "prepared.json").write_text('{"source": "mimic-cxr"}')
+    assert evaluate(tiny_generator, tmp_path, limit=3, progress=False).findings is None
 
 
 def test_the_card_has_every_number_and_its_pictures(

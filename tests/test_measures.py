@@ -48,6 +48,7 @@ def test_p_is_uniform_where_systems_are_alike() -> None:
         for seed in range(30)
     ]
     assert np.mean(np.array(values) <= 0.1) <= 0.25
+    assert 0.25 < np.mean(values) < 0.75
 
 
 def test_what_does_not_occur_has_no_difference() -> None:

@@ -1,6 +1,7 @@
 """CheXpert's observations in sentences that a person labelled, and F1 over them by hand."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -111,6 +112,21 @@ def test_labels_go_through_a_file_and_measure_themselves_as_perfect(tmp_path: Pa
     ]
 
 
+def test_mimics_labels_are_a_truth_and_what_has_none_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "reports.csv").write_text("study_id,report\n50,Edema.\n51,Clear lungs.\n")
+    (tmp_path / "truth.csv").write_text("subject_id,study_id,Edema,Fracture\n1,50,1.0,\n")
+    told = run_label(tmp_path / "reports.csv", None, tmp_path / "truth.csv")
+    assert told.startswith("1 reports") and told.endswith("1 more reports have no labels by people")
+
+
+def test_generated_reports_are_labelled_where_true_ones_lie_beside(tmp_path: Path) -> None:
+    entry = {"report": "Edema.", "model_prediction": "Cardiomegaly."}
+    (tmp_path / "both.json").write_text(json.dumps({"a": entry}))
+    run_label(tmp_path / "both.json", tmp_path / "labels.csv")
+    [row] = csv.DictReader((tmp_path / "labels.csv").read_text().splitlines())
+    assert (row["Cardiomegaly"], row["Edema"]) == ("1", "")
+
+
 def test_open_i_is_read_from_its_terms() -> None:
     terms = "Cardiomegaly/mild;Pleural Effusion/left/small;Calcified Granuloma/lung"
     assert mesh_labels(terms) == {"Cardiomegaly": YES, "Pleural Effusion": YES}
@@ -133,8 +149,10 @@ def test_real_reports_are_read_as_their_indexers_read_them() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("name\nx\n", "neither the column 'study' nor Open-i's 'MeSH'"),
+        ("name\nx\n", "neither Open-i's columns 'uid' and 'MeSH', nor"),
         ("study,Edema\n0,2\n", "has Edema = '2': it is 1, 0, -1 or empty"),
+        ("study,Edema\n0,0.5\n", "has Edema = '0.5'"),
+        ("study,Edema\n0,inf\n", "has Edema = 'inf'"),
         ("study,Edema\nelsewhere,1\n", "no labels of the studies"),
     ],
 )

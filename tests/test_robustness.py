@@ -9,7 +9,7 @@ import pytest
 from prepared_folder import write_prepared
 
 from data_prep.study import read_studies, write_studies
-from model.errors import DataError
+from model.errors import ConfigError, DataError
 from model.report import ReportGenerator
 from training.robustness import HARMS, Level, breaks, robustness, run_robustness
 from training.scores import Score
@@ -75,6 +75,8 @@ def test_it_breaks_at_the_first_level_below_nine_tenths() -> None:
     levels = [_level(0, 0.8), _level(1, 0.75), _level(2, 0.71), _level(3, 0.9), _level(4, None)]
     assert breaks(levels) == {"finding_f1": 2, "pointing_game": None, "normal_recall": 2}
     assert breaks([_level(0, 0.8), _level(4, None)])["finding_f1"] == 4
+    for nothing in (0.0, None):  # what is not there cannot break
+        assert "finding_f1" not in breaks([_level(0, nothing), _level(1, nothing)])
 
 
 def test_the_command_measures_writes_and_draws(
@@ -93,6 +95,8 @@ def test_the_command_measures_writes_and_draws(
     }
     assert "rotation (degrees) breaks:" in table
     assert cv2.imread(str(drawn)) is not None
+    with pytest.raises(ConfigError, match=r"what is drawn is a \.png"):
+        run_robustness(tiny_checkpoint, folder, 4, None, tmp_path / "x.jpg")
     with pytest.raises(DataError, match="no folder"):
         run_robustness(tiny_checkpoint, folder, 4, tmp_path / "nowhere" / "x.json")
 
@@ -100,5 +104,5 @@ def test_the_command_measures_writes_and_draws(
 def test_without_boxes_it_says_so(tmp_path: Path, tiny_generator: ReportGenerator) -> None:
     folder = write_prepared(tmp_path / "prepared", 8)
     write_studies(folder, [study for study in read_studies(folder) if not study.findings])
-    with pytest.raises(DataError, match="needs boxes"):
+    with pytest.raises(DataError, match="robustness needs them"):
         robustness(tiny_generator, folder, "all", 4, progress=False)

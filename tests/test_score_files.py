@@ -66,7 +66,7 @@ def test_an_annotation_file_gives_its_split_and_what_floors_need(tmp_path: Path)
 def test_a_prepared_folder_is_a_file_of_references(tmp_path: Path) -> None:
     folder = write_prepared(tmp_path / "prepared", 8)
     there = read_references(folder, "validate")
-    assert (len(there.reports), len(there.train), len(there.validate)) == (2, 8, 2)
+    assert (len(there.reports), len(there.train), len(there.validate)) == (2, 8, 0)
     with pytest.raises(DataError, match="no studies of split 'test'"):
         read_references(folder)
 
@@ -81,8 +81,8 @@ def test_a_prepared_folder_is_a_file_of_references(tmp_path: Path) -> None:
         ("x.json", "{", "'x.json' is not JSON"),
         ("x.json", "3", "neither a list nor an object"),
         ("x.json", "[3]", "an entry that is no object: '3'"),
-        ("x.json", '{"a": null}', "study 'a' of 'x.json' has None for a report"),
-        ("x.jsonl", '{"id": 1, "report": 5}', "study '1' of 'x.jsonl' has 5 for a report"),
+        ("x.json", '{"a": null}', "study 'a' of 'x.json' has 'None' for a report"),
+        ("x.jsonl", '{"id": 1, "report": 5}', "study '1' of 'x.jsonl' has '5' for a report"),
         ("x.txt", "", r"read from \.csv, \.json and \.jsonl"),
     ],
 )
@@ -126,6 +126,46 @@ def test_r2gen_marks_rare_words_cuts_and_takes_the_findings_alone() -> None:
     assert way.apply("Findings: Lungs odd. Impression: clear.") == "lungs <unk> ."
     assert len(way.apply("lungs " * 80).split()) == 59
     assert protocol("r2gen").apply("Lungs odd.") == "lungs odd ."
+
+
+@pytest.mark.parametrize(
+    ("report", "findings"),
+    [
+        ("INDICATION: Cough. FINDINGS: Lungs clear. IMPRESSION: Normal.", "lungs clear ."),
+        ("Impression: Large left pneumothorax.", "large left pneumothorax ."),
+        ("Findings: Impression: Normal.", "normal ."),
+        ("Lungs clear.", "lungs clear ."),
+    ],
+)
+def test_r2gen_finds_the_findings_wherever_they_stand(report: str, findings: str) -> None:
+    assert protocol("r2gen").apply(report) == findings
+
+
+def test_mimics_annotation_file_has_an_entry_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "annotation.json"
+    parts = {
+        split: [{"id": f"{split}{k}", "study_id": 5, "report": "Clear."} for k in range(2)]
+        for split in ("train", "val", "test")
+    }
+    path.write_text(json.dumps(parts))
+    assert list(read_references(path).reports) == ["test0", "test1"]
+    every = read_references(path, "all")
+    assert len(every.reports) == 6 and every.train == ()
+
+
+def test_no_report_that_is_scored_is_a_train_report(tmp_path: Path) -> None:
+    folder = write_prepared(tmp_path / "prepared", 8)
+    for split in ("all", "train"):
+        assert read_references(folder, split).train == ()
+    assert len(read_references(folder, "validate").train) == 8
+
+
+def test_a_line_end_inside_a_report_is_no_end_of_it(tmp_path: Path) -> None:
+    text = "Clear.\u2028No effusion.\x0cNormal."
+    (tmp_path / "a.jsonl").write_text(json.dumps({"id": "a", "report": text}, ensure_ascii=False))
+    (tmp_path / "a.csv").write_text(f"id,report\na,{text}\n")
+    for name in ("a.jsonl", "a.csv"):
+        assert read_predictions(tmp_path / name) == {"a": text}
 
 
 def test_other_protocols_keep_headings() -> None:

@@ -211,9 +211,17 @@ def test_dependence_tells_a_model_that_looks_from_one_that_does_not(settings: Pa
     assert looks["dependence"] > max(0.1, 5 * abs(blind["dependence"]))
 
 
+def test_with_every_loss_off_it_says_so(settings: Path) -> None:
+    off = ("losses.dense=0", "losses.presence=0", *ENCODER_ALONE)
+    with pytest.raises(ConfigError, match="every weight in \\[losses\\] is 0"):
+        next(Training(config(settings, "off", *off)).steps())
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [
+        ("losses.dense=-1", "losses.dense = -1.0: it may not be negative"),
+        ("optimizer.clip=0", "optimizer.clip = 0.0: it is above 0"),
         ("ema=1.0", "ema = 1.0: it is a decay"),
         ("accumulate=0", "accumulate = 0: it starts at 1"),
         ("optimizer.layer_decay=0", r"layer_decay = 0.0: it is more than 0"),

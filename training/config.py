@@ -130,6 +130,9 @@ class OptimizerConfig:
     alone suggests: give it less, and the others more."""
 
     def __post_init__(self) -> None:
+        for name in ("learning_rate", "clip"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"optimizer.{name} = {getattr(self, name)}: it is above 0")
         if not 0 < self.layer_decay <= 1:
             raise ConfigError(
                 f"optimizer.layer_decay = {self.layer_decay}: it is more than 0 and at most 1"
@@ -184,6 +187,9 @@ class RewardConfig:
     """Weight of the F1 of the findings, with their sides, that a draft asserts."""
 
     def __post_init__(self) -> None:
+        for name in ("cider", "findings"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"reward.{name} = {getattr(self, name)}: it may not be negative")
         if self.drafts < 2:
             raise ConfigError(
                 f"reward.drafts = {self.drafts}: a draft needs others, give 2 or more"
@@ -261,6 +267,9 @@ class TrainConfig:
                 f"decoder's layers, and model.layers = {self.model.layers} has none: give it 3 "
                 "layers, or set losses.search = 0"
             )
+        for name, weight in vars(self.losses).items():
+            if weight < 0:
+                raise ConfigError(f"losses.{name} = {weight}: it may not be negative")
         for name, times in self.repeat.items():
             if name not in FINDINGS:
                 raise ConfigError(f"repeat.{name}: no finding, they are {', '.join(FINDINGS)}")

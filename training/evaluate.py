@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.source import IMPORTED
 from data_prep.study import Study, manifest_hash, read_studies
 from data_prep.text import sections
 from model.decoding import GREEDY, DecodingOptions
@@ -24,9 +25,11 @@ from training.exams import exam_of
 from training.finding_scores import Looks, Scores, score_findings
 from training.floors import best_constant, nearest, thumbnail, train_studies
 from training.model_card import write_card
+from training.output import require_writable
+from training.plots import require_matplotlib
 from training.predictions import References
 from training.protocols import Protocol, protocol
-from training.record import saw
+from training.record import data_record, saw
 from training.score import Scored, score_texts
 from training.targets import readable
 
@@ -60,7 +63,7 @@ class Evaluation:
     """Those that the model was given."""
     studies: int
     findings: FindingEvaluation | None
-    """None where the data has no boxes."""
+    """None where not all that is there has a box."""
     texts: Scored
     """The words, against those of the true reports."""
     floors_from: str
@@ -79,11 +82,23 @@ class Outputs:
     card: Path | None = None
     """Folder for a model card with pictures."""
 
-    def require_folders(self) -> None:
-        """Raises: DataError: there is no folder to write in."""
-        for path in (self.json_file, self.predictions, self.card):
-            if path is not None and not path.parent.is_dir():
-                raise DataError(f"no folder {str(path.parent)!r} to write {path.name!r} in")
+    def check(self) -> None:
+        """
+        Raises:
+            DataError: what cannot be written to, before hours of work.
+            ConfigError: a card is wanted and matplotlib is missing.
+        """
+        require_writable(self.json_file, self.predictions)
+        if self.card is None:
+            return
+        require_matplotlib()
+        if not self.card.is_dir():
+            require_writable(self.card)
+        elif (self.card / "SHA256SUMS").is_file():
+            raise DataError(
+                f"{str(self.card)!r} is a checkpoint, which another README.md would damage: write "
+                "the card to a folder of its own"
+            )
 
 
 def run_evaluation(
@@ -107,7 +122,7 @@ def run_evaluation(
         CheckpointError: the checkpoint cannot be loaded.
         DataError, ConfigError: see `evaluate`.
     """
-    outputs.require_folders()
+    outputs.check()
     protocol(protocol_name)  # a wrong name is told before the work
     generator = ReportGenerator.load(model_dir, device=device)
     record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
@@ -182,11 +197,17 @@ def evaluate(
         split=split,
         views=tuple(read),
         studies=len(studies),
-        findings=_findings(studies, texts, known, retrieved, looks, chances),
+        findings=_findings(studies, texts, known, retrieved, looks, chances, all_boxed(data)),
         texts=_texts(protocol_name, studies, texts, retrieved, None if itself else train_folder),
         floors_from="the other evaluated studies" if itself else f"{len(known)} train studies",
         predictions=dict(map(_prediction, studies, texts)),
     )
+
+
+def all_boxed(data: Path) -> bool:
+    """Whether all that is there to be found in a prepared folder has a box, as in phantoms."""
+    imported = data_record(data).get("source") in IMPORTED
+    return not imported and any(study.findings for study in read_studies(data))
 
 
 def _findings(
@@ -196,8 +217,10 @@ def _findings(
     retrieved: Sequence[str],
     looks: Looks,
     chances: "_Chances",
+    boxed: bool,
 ) -> FindingEvaluation | None:
-    if not any(study.findings for study in (*studies, *known)):
+    # On other data than phantoms what has no box may be there: nothing could be called wrong.
+    if not boxed:
         return None
     constant = best_constant(known)
     return FindingEvaluation(

@@ -1,11 +1,11 @@
 """An evaluation as JSON with stable names, and as lines to read."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training import output
 from training.calibration_scores import reliability_table
 from training.finding_scores import ABSENT, Scores
 from training.score_table import score_table
@@ -41,25 +41,21 @@ def write_json(evaluation: "Evaluation", path: Path) -> None:
         answer["reliability"] = asdict(evaluation.findings.reliability)
     answer["floors_from"] = evaluation.floors_from
     answer["texts"] = asdict(evaluation.texts)
-    _write(path, json.dumps(answer, indent=2, allow_nan=False) + "\n")
+    output.write_json(path, answer)
 
 
 def write_predictions(evaluation: "Evaluation", path: Path) -> None:
     """Write the reports beside the true ones, in ReXrank's names; `crossray score` reads them."""
-    _write(path, json.dumps(evaluation.predictions, indent=2, ensure_ascii=False) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    output.write_json(path, evaluation.predictions)
 
 
 def report_table(evaluation: "Evaluation") -> str:
     """The scores with their intervals, the floors beside them, one line a score."""
     lines = [f"{evaluation.model} on {evaluation.studies} studies of split {evaluation.split!r}"]
     if evaluation.findings is None:
-        lines.append("the data has no boxes: nothing to hold findings and maps against")
+        lines.append(
+            "not all that is there has a box, as in phantoms: findings and maps are not scored"
+        )
     else:
         head = f"{'score':<42}{'value [95 %]':<22}{'n':>6}  {'constant':>9} {'retrieval':>9}"
         lines.append(head)

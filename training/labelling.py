@@ -7,6 +7,7 @@ bound.
 """
 
 import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ import numpy as np
 from model.errors import DataError
 from training.measures import Measure, f1_of, intervals, mean_of
 from training.observations import NO_FINDING, OBSERVATIONS, Label, labels_of
-from training.predictions import read_references
+from training.output import require_writable, write_text
+from training.predictions import IDS, read_predictions, read_references, read_table
 from training.scores import Score
 
 __all__ = ["mesh_labels", "run_label"]
@@ -47,17 +49,31 @@ def run_label(reports: Path, out: Path | None = None, truth: Path | None = None)
     Raises:
         DataError: a file that cannot be read or written, or labels of other studies.
     """
-    texts = read_references(reports, "all").reports
+    require_writable(out)
+    texts = _texts(reports)
     labels = {study: labels_of(text) for study, text in texts.items()}
     if out is not None:
-        _write(out, labels)
+        write_text(out, _csv(labels))
     if truth is None:
         return _counts(labels)
     known = _truth(truth)
     studies = [study for study in labels if study in known]
     if not studies:
         raise DataError(f"{truth.name!r} has no labels of the studies of {reports.name!r}")
-    return _measured([labels[study] for study in studies], [known[study] for study in studies])
+    table = _measured([labels[study] for study in studies], [known[study] for study in studies])
+    left = len(labels) - len(studies)
+    return table + (f"\n{left} more reports have no labels by people" if left else "")
+
+
+def _texts(path: Path) -> dict[str, str]:
+    """Generated reports where the file has any, else written ones."""
+    if path.is_dir():
+        return read_references(path, "all").reports
+    try:
+        return read_predictions(path)
+    except DataError:
+        # No column or layout of generated reports; what is wrong beside that is told here too.
+        return read_references(path, "all").reports
 
 
 def mesh_labels(terms: str) -> dict[str, Label]:
@@ -70,30 +86,31 @@ def mesh_labels(terms: str) -> dict[str, Label]:
 
 
 def _truth(path: Path) -> dict[str, dict[str, Label]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {str(path)!r}: {error}") from error
-    if rows and "MeSH" in rows[0] and "uid" in rows[0]:
+    rows = read_table(path)
+    columns = rows[0].keys() if rows else {}
+    if "MeSH" in columns and "uid" in columns:
         indexed = (row for row in rows if row["MeSH"] != NOT_INDEXED)
         return {row["uid"]: mesh_labels(row["MeSH"]) for row in indexed}
-    if not rows or "study" not in rows[0]:
-        raise DataError(f"{path.name!r} has neither the column 'study' nor Open-i's 'MeSH'")
-    return {row["study"]: _row_labels(row, path) for row in rows}
+    key = next((name for name in IDS if name in columns), None)
+    if key is None or not set(columns) & set(OBSERVATIONS):
+        raise DataError(
+            f"{path.name!r} has neither Open-i's columns 'uid' and 'MeSH', nor a column of studies "
+            "and those of the observations, as `crossray label --out` writes them"
+        )
+    return {row[key]: _row_labels(row, path) for row in rows}
 
 
 def _row_labels(row: Mapping[str, str], path: Path) -> dict[str, Label]:
     labels = {}
     for name in OBSERVATIONS:
         if text := (row.get(name) or "").strip():
-            try:
-                labels[name] = Label(int(float(text)))
-            except ValueError as error:
-                raise DataError(
-                    f"{path.name!r} has {name} = {text!r}: it is 1, 0, -1 or empty"
-                ) from error
+            if text not in NUMBERS:
+                raise DataError(f"{path.name!r} has {name} = {text!r}: it is 1, 0, -1 or empty")
+            labels[name] = NUMBERS[text]
     return labels
+
+
+NUMBERS = {form.format(int(label)): label for label in Label for form in ("{}", "{}.0")}
 
 
 def _positive(labels: Sequence[Mapping[str, Label]]) -> np.ndarray:
@@ -147,16 +164,12 @@ def _counts(labels: Mapping[str, Mapping[str, Label]]) -> str:
     return "\n".join(lines)
 
 
-def _write(path: Path, labels: Mapping[str, Mapping[str, Label]]) -> None:
-    """study and the observations, 1, 0, -1 or empty as in MIMIC-CXR's files; or nothing at all."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["study", *OBSERVATIONS])
-            for study, told in labels.items():
-                row = [told.get(name) for name in OBSERVATIONS]
-                writer.writerow([study, *("" if label is None else int(label) for label in row)])
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {str(path)!r}: {error.strerror}") from error
+def _csv(labels: Mapping[str, Mapping[str, Label]]) -> str:
+    """study and the observations, 1, 0, -1 or empty as in MIMIC-CXR's files."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["study", *OBSERVATIONS])
+    for study, told in labels.items():
+        row = [told.get(name) for name in OBSERVATIONS]
+        writer.writerow([study, *("" if label is None else int(label) for label in row)])
+    return text.getvalue()

@@ -68,7 +68,7 @@ def differences(
         first, second: the same measures in the same order, of the same studies in the same order.
     """
     weights = draw(studies)
-    extreme = dict.fromkeys((each.name for each in first), 0)
+    extreme, swaps = (dict.fromkeys((each.name for each in first), 0) for _ in range(2))
     values = {}
     for a, b in zip(first, second, strict=True):
         of_both = a.scores(weights), b.scores(weights)
@@ -82,10 +82,17 @@ def differences(
                 kept @ one.counts + (1 - kept) @ other.counts for one, other in ((a, b), (b, a))
             )
             swapped = np.abs(np.subtract(*(a.value(sums) for sums in mixed)))
-            # What rounds differently is still as large.
-            extreme[a.name] += int(np.count_nonzero(~(swapped < own - 1e-12)))
+            # What rounds differently is still as large; a swap that leaves no score is none.
+            defined = ~np.isnan(swapped)
+            swaps[a.name] += int(defined.sum())
+            extreme[a.name] += int(np.count_nonzero(defined & ~(swapped < own - 1e-12)))
     return {
-        name: Difference(_plain(a[0]), _plain(b[0]), difference, _p(extreme[name], difference))
+        name: Difference(
+            first=_plain(a[0]),
+            second=_plain(b[0]),
+            difference=difference,
+            p=_p(extreme[name], swaps[name], difference),
+        )
         for name, (a, b, difference) in values.items()
     }
 
@@ -94,8 +101,8 @@ def _plain(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _p(extreme: int, difference: Score) -> float | None:
-    return None if difference.value is None else (extreme + 1) / (SWAPS + 1)
+def _p(extreme: int, swaps: int, difference: Score) -> float | None:
+    return None if difference.value is None else (extreme + 1) / (swaps + 1)
 
 
 def mean(name: str, values: NDArray[np.float64]) -> Measure:

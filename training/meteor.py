@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model.errors import DataError
 from training.measures import Measure
 
-__all__ = ["meteor_measure", "why_no_meteor"]
+__all__ = ["meteor_fails", "meteor_measure", "why_no_meteor"]
 
 MEMORY = "-Xmx2G"
 SECONDS = 900
@@ -28,6 +28,18 @@ def why_no_meteor() -> str | None:
         return "Java is not installed"
     if _program() is None:
         return "pycocoevalcap is not installed: install the extra `score`"
+    return None
+
+
+def meteor_fails() -> str | None:
+    """What its program says where it is there and does not run; None where it does.
+
+    A Java that starts nothing, or too little memory, should not end an evaluation of hours.
+    """
+    try:
+        meteor_measure(["clear"], ["clear"])
+    except DataError as error:
+        return str(error)
     return None
 
 
@@ -71,6 +83,8 @@ def _run(lines: Sequence[str], answers: int) -> list[str]:
             timeout=SECONDS,
             check=False,
         )
+    except OSError as error:
+        raise DataError(f"METEOR cannot be started: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
         raise DataError(f"METEOR has not answered within {SECONDS} seconds") from error
     told = done.stdout.splitlines()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from data_prep.study import FINDINGS
+from model.errors import ConfigError
 from model.network import ReportModel
 from training.batches import Batch
 from training.config import TrainConfig
@@ -27,6 +28,10 @@ from training.self_critical import SelfCritical
 __all__ = ["LOSSES", "Objective"]
 
 LOSSES = ("tokens", "guidance", "search", "sink", "unlikely", "reward", "dense", "presence")
+
+
+WRITING = ("tokens", "guidance", "search", "sink", "unlikely")
+"""Those that need the decoder; "reward" does too, and has a critic."""
 
 
 class Objective(nn.Module):
@@ -54,7 +59,9 @@ class Objective(nn.Module):
         weights, pad = self.config.losses, self.model.config.pad_token_id
         memory = batch.read_by(self.model)
         losses = self._seen(batch, memory.last_hidden_state[:, 1:], memory.patch_mask[:, 1:])
-        if not any((weights.tokens, weights.guidance, weights.sink, weights.search)):
+        if self.critic is None and not any(getattr(weights, name) for name in WRITING):
+            if not losses:
+                raise ConfigError("every weight in [losses] is 0: nothing would be learnt")
             return losses  # the encoder alone is taught
         blind = torch.rand(len(batch.tokens), device=batch.tokens.device) < self.config.blind
         # Anew: the losses above keep the mask that they have read.
@@ -74,7 +81,9 @@ class Objective(nn.Module):
             unlikely = unlikely_loss(output.logits, labels, hidden)
             losses["unlikely"] = weights.unlikely * unlikely
         if self.critic is not None:
-            learnt = self.critic(self.model, memory, batch.tokens, ~blind)
+            # A study with something hidden would be paid for guessing it.
+            whole = ~blind & (batch.hidden == 0).all(dim=1)
+            learnt = self.critic(self.model, memory, batch.tokens, whole)
             losses["reward"] = weights.reward * learnt
         return losses | self._looks(batch, output.cross_attentions or (), blind)
 

@@ -5,6 +5,7 @@ Drawn without a screen; matplotlib comes with the extra `score`.
 
 import math
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,13 @@ from training.scores import Score
 if TYPE_CHECKING:
     from training.robustness import Robustness
 
-__all__ = ["draw_calibration", "draw_findings", "draw_robustness", "draw_training"]
+__all__ = [
+    "draw_calibration",
+    "draw_findings",
+    "draw_robustness",
+    "draw_training",
+    "require_matplotlib",
+]
 
 INK, OURS, FLOORS = "#1f2933", "#0b6e99", ("#b0b7c0", "#d9a441")
 DPI = 120
@@ -106,7 +113,7 @@ def draw_robustness(measured: "Robustness", units: Mapping[str, str], path: Path
             )
             axes.plot(places, value, "o-", color=color, label=label)
             axes.fill_between(places, low, high, color=color, alpha=0.15)
-            broken = measured.breaks[name][score]
+            broken = measured.breaks[name].get(score)
             if broken is not None:
                 at = [level.amount for level in levels].index(broken)
                 axes.plot(at, value[at], "x", color=INK, markersize=10)
@@ -125,12 +132,17 @@ CURVES = (
 """Crosses mark where each breaks."""
 
 
+def require_matplotlib() -> None:
+    """Raises: ConfigError: it is not installed."""
+    if find_spec("matplotlib") is None:
+        raise ConfigError("matplotlib is missing: install the extra `score`")
+
+
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    try:
-        # Not pyplot: it keeps every figure, and asks for a screen.
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("matplotlib is missing: install the extra `score`") from error
+    require_matplotlib()
+    # Not pyplot: it keeps every figure, and asks for a screen.
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)

@@ -4,6 +4,7 @@ What a file is follows from its ending and its first entry, never from its name.
 """
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 from data_prep.study import read_studies
 from model.errors import DataError
 
-__all__ = ["References", "match", "read_predictions", "read_references"]
+__all__ = ["IDS", "References", "match", "read_predictions", "read_references", "read_table"]
 
 IDS = ("study_id", "study", "id", "uid", "dicom_id", "case_id", "image_id")
 """What the column of studies is called, the likeliest first."""
@@ -32,7 +33,8 @@ class References:
     reports: dict[str, str]
     """By study."""
     train: tuple[str, ...] = ()
-    """Reports of the train split, where the file has one: rare words and floors come from them."""
+    """Reports of the train split that are not scored themselves: rare words and floors come from
+    them."""
     validate: tuple[str, ...] = ()
     """Reports of the validate split, which the constant floor is chosen on."""
 
@@ -108,7 +110,9 @@ def _collected(entries: Iterable[tuple[str, str]], path: Path) -> dict[str, str]
         if study in reports:
             raise DataError(f"study {study!r} is twice in {path.name!r}: give it one report")
         if not isinstance(report, str):
-            raise DataError(f"study {study!r} of {path.name!r} has {report!r} for a report")
+            raise DataError(
+                f"study {study!r} of {path.name!r} has {str(report)[:60]!r} for a report"
+            )
         reports[study] = report
     if not reports:
         raise DataError(f"no reports in {path.name!r}")
@@ -117,9 +121,9 @@ def _collected(entries: Iterable[tuple[str, str]], path: Path) -> dict[str, str]
 
 def _entries(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     if path.suffix == ".csv":
-        yield from _rows(_table(path), path, names)
+        yield from _rows(read_table(path), path, names)
     elif path.suffix == ".jsonl":
-        lines = _text(path).splitlines()
+        lines = _text(path).split("\n")
         yield from _rows([_parsed(line, path) for line in lines if line.strip()], path, names)
     elif path.suffix == ".json":
         content = _json(path)
@@ -172,7 +176,7 @@ def _prepared(folder: Path, split: str) -> References:
     if not reports:
         raise DataError(f"no studies of split {split!r} in {str(folder)!r}")
     train, validate = (
-        tuple(study.report for study in studies if study.split == name)
+        tuple(s.report for s in studies if s.split == name and s.id not in reports)
         for name in ("train", "validate")
     )
     return References(reports, train, validate)
@@ -186,16 +190,31 @@ def _annotation(content: Mapping[str, Any], path: Path, split: str) -> Reference
                 f"no studies of split {name!r} in {path.name!r}: it has "
                 f"{', '.join(map(repr, content))}"
             )
-        return _collected(_rows(entries, path, ("report",)), path)
+        # MIMIC's has an entry for each picture, with an "id" of its own.
+        rows = ({"id": e.get("id"), "report": e.get("report")} for e in map(dict, entries))
+        return _collected(_rows(list(rows), path, ("report",)), path)
 
-    reports = of(SPLITS.get(split, split))
-    train = tuple(of("train").values())
-    return References(reports, train, tuple(of("val").values()) if "val" in content else ())
+    parts = {name: of(name) for name in content if split == "all" or name in ("train", "val")}
+    if split == "all":
+        return References({study: r for part in parts.values() for study, r in part.items()})
+    wanted = SPLITS.get(split, split)
+    reports = of(wanted)
+    train, validate = (
+        tuple(parts.get(name, {}).values()) if name != wanted else () for name in ("train", "val")
+    )
+    return References(reports, train, validate)
 
 
-def _table(path: Path) -> list[dict[str, str]]:
-    rows = csv.DictReader(_text(path).splitlines(keepends=True))
-    return list(rows)
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header.
+
+    Raises:
+        DataError: not readable.
+    """
+    try:
+        return list(csv.DictReader(io.StringIO(_text(path), newline="")))
+    except csv.Error as error:
+        raise DataError(f"{path.name!r} is not CSV: {error}") from error
 
 
 def _json(path: Path) -> Any:

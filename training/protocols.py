@@ -4,7 +4,8 @@ Generated texts and references are treated alike. See docs/scores.md.
 
 - `r2gen`: as R2Gen (Chen et al. 2020, EMNLP) did for IU X-Ray, and with it the standard table:
   lower case, sentences between " . ", other punctuation dropped, words that are rare in the train
-  reports written as <unk>, WORDS words at most. Of the findings alone.
+  reports written as <unk>, WORDS words at most. Of the findings alone; of the whole text where a
+  report has none.
 - `rexrank`: as the leaderboard of that name reads reports, headings and all: lower case,
   punctuation apart from the words.
 - `raw`: the texts as they are.
@@ -29,7 +30,7 @@ RARE = 3
 """A word that occurs fewer times in the train reports is UNKNOWN."""
 UNKNOWN = "<unk>"
 
-_HEADING = re.compile(r"^\s*(?:findings|impression)\s*:", re.IGNORECASE)
+_HEADING = re.compile(r"\b(?:findings|impression)\s*:", re.IGNORECASE)
 _DROPPED = re.compile(r"[.,?;*!%^&_+()\[\]{}:<=>@\"/\\']")
 _PUNCTUATION = re.compile(r"([^\w\s])")
 
@@ -76,8 +77,9 @@ def _r2gen(text: str, known: frozenset[str] | None) -> str:
 
 
 def _findings(text: str) -> str:
-    """The findings of a report with headings; one without is findings as it stands."""
-    return sections(text).findings if _HEADING.search(text) else text
+    """The findings of a report with headings; what has none is taken as it stands."""
+    found = sections(text).findings if _HEADING.search(text) else ""
+    return _HEADING.sub("", found or text)
 
 
 def _vocabulary(train: Iterable[str]) -> frozenset[str]:

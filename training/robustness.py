@@ -8,22 +8,23 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from data_prep.cover import cover
+from data_prep.source import IMPORTED
 from data_prep.study import Study, manifest_hash, read_studies
 from model.decoding import GREEDY
-from model.errors import DataError
+from model.errors import ConfigError, DataError
 from model.image import Radiograph
 from model.report import Exam, ReportGenerator
 from training.exams import exam_of
 from training.finding_scores import Looks, score_findings
-from training.plots import draw_robustness
-from training.record import saw
+from training.output import require_writable, write_json
+from training.plots import draw_robustness, require_matplotlib
+from training.record import data_record, saw
 from training.scores import Score
 from training.targets import readable
 
@@ -112,7 +113,8 @@ class Robustness:
     levels: dict[str, list[Level]]
     """By harm, clean pictures first."""
     breaks: dict[str, dict[str, float | None]]
-    """By harm and score, the first amount where it has broken; None where it never does."""
+    """By harm and score, the first amount where it has broken; None where it does not. A score
+    that clean pictures do not have, or that is 0 there, is left out."""
 
 
 def run_robustness(
@@ -129,15 +131,17 @@ def run_robustness(
         CheckpointError: the checkpoint cannot be loaded.
         DataError: no studies with findings, or no folder to write in.
     """
-    for path in (json_file, picture):
-        if path is not None and not path.parent.is_dir():
-            raise DataError(f"no folder {str(path.parent)!r} to write {path.name!r} in")
+    require_writable(json_file, picture)
+    if picture is not None:
+        require_matplotlib()
+        if picture.suffix.lower() != ".png":
+            raise ConfigError(f"--picture {picture.name!r}: what is drawn is a .png")
     generator = ReportGenerator.load(model_dir, device=device)
     record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
     split = "test" if saw(record, data) else "all"
     measured = robustness(generator, data, split, studies)
     if json_file is not None:
-        _write(json_file, asdict(measured))
+        write_json(json_file, asdict(measured))
     if picture is not None:
         draw_robustness(measured, {name: harm.unit for name, harm in HARMS.items()}, picture)
     return _table(measured)
@@ -153,9 +157,10 @@ def robustness(
     """
     every = [study for study in read_studies(data) if split in ("all", study.split)]
     studies = list(readable(every, generator.model.config.views))[:limit]
-    if not any(study.findings for study in studies):
+    if data_record(data).get("source") in IMPORTED or not any(s.findings for s in studies):
         raise DataError(
-            f"no study of split {split!r} in {str(data)!r} has findings: robustness needs boxes"
+            f"split {split!r} of {str(data)!r} has no study with findings of which all have boxes, "
+            "as phantoms have them: robustness needs them"
         )
     exams = [
         exam_of(generator, study, [data / picture.path for picture in study.pictures])
@@ -233,6 +238,7 @@ def breaks(levels: Sequence[Level]) -> dict[str, float | None]:
             None,
         )
         for name in SCORES
+        if getattr(clean, name).value
     }
 
 
@@ -262,9 +268,3 @@ def _interval(score: Score) -> str:
     if score.value is None:
         return "-"
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)

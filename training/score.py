@@ -5,7 +5,6 @@ score says little. Two systems are compared study by study.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.study import Study, read_studies
-from model.errors import DataError
 from model.image import read_image
 from training.floors import nearest, thumbnail, train_studies
 from training.measures import Difference, Measure, differences, intervals, mean
-from training.meteor import meteor_measure, why_no_meteor
+from training.meteor import meteor_fails, meteor_measure, why_no_meteor
 from training.observations import clinical_measures
+from training.output import require_writable, write_json
 from training.predictions import References, match, read_predictions, read_references
 from training.protocols import Protocol, protocol
 from training.score_table import compare_table, score_table
@@ -68,16 +67,14 @@ def run_score(
         DataError, ConfigError: a file that cannot be read, studies that only one of both has, no
             such protocol.
     """
-    _writable(json_file)
+    require_writable(json_file)
     written = read_references(references, split)
     studies, generated, reports = match(read_predictions(predictions), written)
     way = protocol(protocol_name, written.train or None)
-    retrieved = None
-    if references.is_dir():
-        retrieved = _retrieved(references, studies)
+    retrieved = _retrieved(references, studies) if references.is_dir() and written.train else None
     scored = score_texts(way, generated, reports, written, retrieved)
     if json_file is not None:
-        _write(json_file, {**_sources(predictions, references), **asdict(scored)})
+        write_json(json_file, {**_sources(predictions, references), **asdict(scored)})
     return score_table(scored)
 
 
@@ -97,11 +94,12 @@ def score_texts(
             pictures.
     """
     not_computed = {}
-    if reason := why_no_meteor():
+    reason = why_no_meteor() or meteor_fails()
+    if reason is not None:
         not_computed["meteor"] = reason
     if way.name == "r2gen" and not known.train:
         not_computed["<unk>"] = "rare words stay: the references have no train split"
-    own = _scores(way, generated, reports)
+    own = _scores(way, generated, reports, reason is None)
     floors: dict[str, Sequence[str]] = {}
     constant = None
     if known.train:
@@ -114,36 +112,40 @@ def score_texts(
             "random": random_texts(known.train, len(reports)),
         }
     else:
-        not_computed["constant, random"] = "the references have no train split"
+        not_computed["constant, random"] = "the references have no train reports beside these"
     if retrieved is not None:
         floors["retrieval"] = retrieved
     else:
-        not_computed["retrieval"] = "needs pictures: give a prepared folder as references"
+        not_computed["retrieval"] = "needs train pictures: give a prepared folder as references"
     return Scored(
         protocol=way.name,
         studies=len(reports),
         scores=own,
-        floors={name: _scores(way, texts, reports) for name, texts in floors.items()},
+        floors={
+            name: _scores(way, texts, reports, reason is None) for name, texts in floors.items()
+        },
         not_computed=not_computed,
         constant_report=constant,
         alarms=tuple(_alarms(own, generated)),
     )
 
 
-def _scores(way: Protocol, generated: Sequence[str], reports: Sequence[str]) -> dict[str, Score]:
-    measures = _measures(way, generated, reports)
+def _scores(
+    way: Protocol, generated: Sequence[str], reports: Sequence[str], meteor: bool
+) -> dict[str, Score]:
+    measures = _measures(way, generated, reports, meteor)
     scores = intervals(measures, len(reports))
     distinct = len({way.apply(text) for text in generated})
     return {"distinct_reports": exact(distinct, len(generated)), **scores}
 
 
 def _measures(
-    way: Protocol, generated: Sequence[str], reports: Sequence[str], meteor: bool = True
+    way: Protocol, generated: Sequence[str], reports: Sequence[str], meteor: bool
 ) -> list[Measure]:
     said, true = ([way.apply(text) for text in texts] for texts in (generated, reports))
     measures = [mean("words", np.array([len(text.split()) for text in said], np.float64))]
     measures += text_measures(said, true)
-    if meteor and why_no_meteor() is None:
+    if meteor:
         measures.append(meteor_measure(said, true))
     read, written = ([way.select(text) for text in texts] for texts in (generated, reports))
     return measures + clinical_measures(read, written)
@@ -157,6 +159,9 @@ def _alarms(scores: dict[str, Score], generated: Sequence[str]) -> list[str]:
             f"{distinct:.0f} different reports for {len(generated)} studies: the pictures seem to "
             "make no difference"
         )
+    empty = sum(not text.strip() for text in generated)
+    if empty:
+        alarms.append(f"{empty} generated reports are empty: they say nothing, and pass for normal")
     return alarms
 
 
@@ -165,7 +170,8 @@ def _retrieved(folder: Path, ids: Sequence[str]) -> list[str]:
     studies: dict[str, Study] = {study.id: study for study in read_studies(folder)}
     pictures = [folder / studies[name].pictures[0].path for name in ids]
     thumbnails = [thumbnail(read_image(picture)) for picture in pictures]
-    return nearest(folder, train_studies(folder), thumbnails)
+    scored = set(ids)
+    return nearest(folder, [s for s in train_studies(folder) if s.id not in scored], thumbnails)
 
 
 def run_compare(
@@ -181,13 +187,13 @@ def run_compare(
     Raises:
         DataError, ConfigError: see `run_score`.
     """
-    _writable(json_file)
+    require_writable(json_file)
     written = read_references(references, split)
     one, other = (match(read_predictions(path), written)[1] for path in (first, second))
     way = protocol(protocol_name, written.train or None)
     comparison = compare_texts(way, one, other, list(written.reports.values()))
     if json_file is not None:
-        _write(json_file, {**_sources(first, references, second), **asdict(comparison)})
+        write_json(json_file, {**_sources(first, references, second), **asdict(comparison)})
     return compare_table(comparison, first.name, second.name)
 
 
@@ -210,15 +216,3 @@ def _identity(path: Path) -> dict[str, str]:
     file = path / "studies.jsonl" if path.is_dir() else path
     with file.open("rb") as content:
         return {"name": path.name, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
-
-
-def _writable(json_file: Path | None) -> None:
-    if json_file is not None and not json_file.parent.is_dir():
-        raise DataError(f"no folder {str(json_file.parent)!r} to write {json_file.name!r} in")
-
-
-def _write(path: Path, content: dict[str, object]) -> None:
-    temporary = path.with_name(path.name + ".part")
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -10,6 +10,8 @@ from training.text_scores import text_measures
 
 __all__ = ["best_constant_text", "random_texts"]
 
+MOST_CANDIDATES, MOST_REFERENCES = 5000, 1000
+"""Evenly spaced; more would cost time and memory, and hardly be a better constant."""
 SHORTLIST = 50
 """Constants that are scored exactly, of those whose n-grams are the most common ones."""
 CHOSEN_BY = ("bleu_4", "rouge_l")
@@ -24,16 +26,21 @@ def best_constant_text(train: Sequence[str], chosen_on: Sequence[str]) -> str:
         train: normalised reports, the candidates.
         chosen_on: normalised references to score it against, best those of the validate split.
     """
-    candidates = list(dict.fromkeys(train))
+    candidates = _spaced(list(dict.fromkeys(train)), MOST_CANDIDATES)
+    chosen_on = _spaced(chosen_on, MOST_REFERENCES)
     common = _in_common(candidates, chosen_on)
     best = sorted(np.argsort(-common, kind="stable")[:SHORTLIST].tolist())
 
     def worth(text: str) -> float:
-        measures = text_measures([text] * len(chosen_on), chosen_on)
+        measures = text_measures([text] * len(chosen_on), chosen_on, cider=False)
         every = np.ones((1, len(chosen_on)))
         return sum(float(m.scores(every)[0]) for m in measures if m.name in CHOSEN_BY)
 
     return max((candidates[k] for k in best), key=worth)
+
+
+def _spaced(texts: Sequence[str], most: int) -> Sequence[str]:
+    return texts[:: -(-len(texts) // most)]
 
 
 def random_texts(train: Sequence[str], studies: int, seed: int = 0) -> list[str]:

@@ -29,8 +29,10 @@ SIGMA = 6.0
 Grams = Counter[tuple[str, ...]]
 
 
-def text_measures(generated: Sequence[str], references: Sequence[str]) -> list[Measure]:
-    """bleu_1 to bleu_4, rouge_l and cider of generated texts.
+def text_measures(
+    generated: Sequence[str], references: Sequence[str], cider: bool = True
+) -> list[Measure]:
+    """bleu_1 to bleu_4, rouge_l and, if wanted, cider of generated texts.
 
     An empty text is worth 0 in every score.
 
@@ -40,11 +42,10 @@ def text_measures(generated: Sequence[str], references: Sequence[str]) -> list[M
     said, true = ([text.split() for text in texts] for texts in (generated, references))
     said_grams, true_grams = ([n_grams(words) for words in texts] for texts in (said, true))
     rouge = [_rouge_l(*both) for both in zip(said, true, strict=True)]
-    return [
-        *_bleu(said_grams, true_grams),
-        mean("rouge_l", np.array(rouge)),
-        mean("cider", Cider(true_grams)(said_grams, true_grams)),
-    ]
+    measures = [*_bleu(said_grams, true_grams), mean("rouge_l", np.array(rouge))]
+    if cider:
+        measures.append(mean("cider", Cider(true_grams)(said_grams, true_grams)))
+    return measures
 
 
 def _bleu(said: Sequence[list[Grams]], true: Sequence[list[Grams]]) -> list[Measure]:

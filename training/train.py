@@ -19,14 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from data_prep.source import IMPORTED
 from model.checkpoint import save_checkpoint
-from model.errors import ConfigError
+from model.errors import CheckpointError, ConfigError
 from training.batches import Batch, Batches, stream
 from training.config import TrainConfig, load_config
 from training.data import load_split
@@ -43,9 +42,10 @@ __all__ = ["Outcome", "Training", "run"]
 
 log = logging.getLogger(__name__)
 
-MAY_CHANGE = ("data", "output", "initial", "device", "threads", "workers", "validate_every",
-              "validate_studies", "save_every")  # fmt: skip
+MAY_CHANGE = ("accumulate", "data", "output", "initial", "device", "threads", "workers",
+              "validate_every", "validate_studies", "save_every")  # fmt: skip
 """Settings that may differ between the sessions of one run."""
+PARTS_SETTING = "number of parts (processes x accumulate)"
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,7 @@ class Training:
         self.config = config
         self.command = command
         """What was typed, for the record."""
-        self.accelerator = Accelerator(
-            cpu=self.device.type == "cpu",
-            # An indication or a kind of view may be in no study of a step.
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        )
+        self.accelerator = _accelerator(self.device)
         if self.accelerator.num_processes > 1:
             self.device = self.accelerator.device
         self.parts = _parts(config, self.accelerator.num_processes)
@@ -144,7 +140,9 @@ class Training:
         self.step, self.seconds = 0, 0.0
         self.scores: list[dict[str, float]] = []
         self._resume()
-        self.shared: nn.Module = self.accelerator.prepare_model(self.objective)
+        self.shared: nn.Module = self.accelerator.prepare_model(
+            self.objective, device_placement=False
+        )
 
     def _batches(self, split: str, limit: int) -> Batches:
         config = self.config
@@ -171,9 +169,8 @@ class Training:
     def _settings(self) -> dict[str, Any]:
         """What a run that goes on must have in common with the one that was stopped."""
         settings = {k: v for k, v in asdict(self.config).items() if k not in MAY_CHANGE}
-        return {
-            **settings, "parts": self.parts, "manifest_sha256": self.data["manifest_sha256"],
-        }  # fmt: skip
+        settings[PARTS_SETTING] = self.parts
+        return {**settings, "manifest_sha256": self.data["manifest_sha256"]}
 
     def _resume(self) -> None:
         if self.accelerator.is_main_process:
@@ -182,6 +179,11 @@ class Training:
             there = load_snapshot(self.snapshot, self._modules(), self.optimizer, self._settings())
             self.step, self.seconds, self.scores = there.step, there.seconds, there.scores
             log.info("going on at step %d", self.step)
+        if self._any(self.step > 0) and self.step == 0:
+            raise CheckpointError(
+                f"{self.snapshot.name!r} is not in {str(self.folder)!r} of every machine: "
+                "give them an output folder that they share"
+            )
 
     def save(self) -> None:
         """Put away all that is needed to go on from here."""
@@ -268,14 +270,14 @@ class Training:
                     )
                 (total / len(batches)).backward()
             told.append({name: loss.detach() for name, loss in losses.items()})
+            if (critic := self.objective.critic) is not None:
+                told[-1]["draft_reward"] = total.new_tensor(critic.reward)
         norms = gradient_norms(self.objective)
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.config.optimizer.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.objective, step=self.step)
-        if (critic := self.objective.critic) is not None:
-            norms["draft_reward"] = critic.reward
         return {**self._mean(told), **norms, "gradient": norm.item(), "learning_rate": rate}
 
     def _mean(self, told: Sequence[dict[str, Tensor]]) -> dict[str, float]:
@@ -330,6 +332,16 @@ class Training:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         text = card(self.config, record, parameters)
         save_checkpoint(self.folder / "checkpoint", model, self.tokenizer, record, text)
+
+
+def _accelerator(device: torch.device) -> Any:
+    try:  # not on every machine that runs the rest
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+    except ImportError as error:
+        raise ConfigError("accelerate is missing: install the extra `train`") from error
+    # An indication or a kind of view may be in no study of a step.
+    shared = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(cpu=device.type == "cpu", kwargs_handlers=[shared])
 
 
 def _parts(config: TrainConfig, processes: int) -> int:

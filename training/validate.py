@@ -27,7 +27,7 @@ def validate(
 
     Returns:
         "loss": mean cross-entropy a token. "dependence": by how much it rises where each study is
-        given the pictures of the next one in its batch: how much the words depend on them; missing
+        given the pictures of another one of its batch: how much the words depend on them; missing
         where all batches are of one study. "pointing": share of finding words whose map is
         largest on a patch the finding covers. "sink": share of attention that the other words
         leave on the sink. "search": as "pointing", of the words that lead up to a finding, in the
