@@ -369,9 +369,14 @@ def test_the_learning_rate_rises_in_a_line_and_falls_to_nothing(settings: Path) 
     assert list(whole.steps())[-1]["learning_rate"] < 0.0002
 
 
-@pytest.mark.parametrize("name", ["phantom-small.toml", "phantom.toml"])
+@pytest.mark.parametrize("name", ["phantom-small.toml", "phantom.toml", "phantom-views.toml"])
 def test_the_shipped_settings_are_read(name: str) -> None:
     made = load_config(Path(__file__).parents[1] / "training" / "configs" / name)
     assert made.augment
     assert made.losses.guidance > 0
     assert "never seen a real patient" in made.model.notice
+
+
+def test_the_settings_for_labels_are_read_and_say_what_they_are() -> None:
+    made = load_config(Path(__file__).parents[1] / "training" / "configs" / "nih.toml")
+    assert "not for diagnosis" in made.model.notice and "labels" in made.model.notice
