@@ -51,7 +51,7 @@ def draw_findings(
         axes.plot(at, places, "o", color=color, markeredgecolor=INK, markersize=5, label=floor)
     axes.set_yticks(places, [name.replace("_", " ") for name in names])
     axes.set(xlim=(0, 1), xlabel="F1, with 95 % intervals")
-    _save(figure, axes, path)
+    _save(figure, axes, path, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
 
 
 def draw_calibration(measured: Reliability, path: Path) -> None:
@@ -149,6 +149,6 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, axes: Any, path: Path) -> None:
-    axes.legend(loc="best", frameon=False)
+def _save(figure: Any, axes: Any, path: Path, **legend: Any) -> None:
+    axes.legend(**{"loc": "best", "frameon": False, **legend})
     figure.savefig(path, metadata={"Software": None})
