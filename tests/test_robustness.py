@@ -74,7 +74,7 @@ def _level(amount: float, f1: float | None) -> Level:
 def test_it_breaks_at_the_first_level_below_nine_tenths() -> None:
     levels = [_level(0, 0.8), _level(1, 0.75), _level(2, 0.71), _level(3, 0.9), _level(4, None)]
     assert breaks(levels) == {"finding_f1": 2, "pointing_game": None, "normal_recall": 2}
-    assert breaks([_level(0, 0.8), _level(4, None)])["finding_f1"] == 4
+    assert breaks([_level(0, 0.8), _level(4, None), _level(5, 0.1)])["finding_f1"] == 5
     for nothing in (0.0, None):  # what is not there cannot break
         assert "finding_f1" not in breaks([_level(0, nothing), _level(1, nothing)])
 

@@ -226,20 +226,19 @@ SCORES = ("finding_f1", "pointing_game", "normal_recall")
 
 
 def breaks(levels: Sequence[Level]) -> dict[str, float | None]:
-    """By score, the first amount at which it is below BROKEN of the clean one."""
-    clean = levels[0]
-    return {
-        name: next(
-            (
-                level.amount
-                for level in levels[1:]
-                if (getattr(level, name).value or 0) < BROKEN * (getattr(clean, name).value or 0)
-            ),
-            None,
-        )
-        for name in SCORES
-        if getattr(clean, name).value
-    }
+    """By score, the first amount at which it is below BROKEN of the clean one.
+
+    What cannot be measured at a level, as where no word names a true finding, is not broken there.
+    """
+    first: dict[str, float | None] = {}
+    for name in SCORES:
+        clean = getattr(levels[0], name).value
+        if not clean:
+            continue
+        values = ((level.amount, getattr(level, name).value) for level in levels[1:])
+        broken = (amount for amount, v in values if v is not None and v < BROKEN * clean)
+        first[name] = next(broken, None)
+    return first
 
 
 def _table(measured: Robustness) -> str:
