@@ -125,6 +125,9 @@ def test_generated_reports_are_labelled_where_true_ones_lie_beside(tmp_path: Pat
     run_label(tmp_path / "both.json", tmp_path / "labels.csv")
     [row] = csv.DictReader((tmp_path / "labels.csv").read_text().splitlines())
     assert (row["Cardiomegaly"], row["Edema"]) == ("1", "")
+    (tmp_path / "both.json").write_text(json.dumps({"a": {**entry, "model_prediction": None}}))
+    with pytest.raises(DataError, match=r"study 'a' of 'both\.json' has 'None'"):
+        run_label(tmp_path / "both.json")
 
 
 def test_open_i_is_read_from_its_terms() -> None:

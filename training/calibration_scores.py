@@ -101,8 +101,8 @@ def reliability_table(name: str, measured: Reliability) -> str:
     return "\n".join(lines)
 
 
-def interval(score: Score) -> str:
+def interval(score: Score, digits: int = 4) -> str:
     """ "0.9123 [0.9001, 0.9211]"."""
     if score.value is None:
         return "-"
-    return f"{score.value:.4f} [{score.low:.4f}, {score.high:.4f}]"
+    return f"{score.value:.{digits}f} [{score.low:.{digits}f}, {score.high:.{digits}f}]"

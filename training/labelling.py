@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import DataError
+from training.calibration_scores import interval
 from training.measures import Measure, f1_of, intervals, mean_of
 from training.observations import NO_FINDING, OBSERVATIONS, Label, labels_of
 from training.output import require_writable, write_text
-from training.predictions import IDS, read_predictions, read_references, read_table
-from training.scores import Score
+from training.predictions import IDS, read_reports, read_table
 
 __all__ = ["mesh_labels", "run_label"]
 
@@ -50,7 +50,7 @@ def run_label(reports: Path, out: Path | None = None, truth: Path | None = None)
         DataError: a file that cannot be read or written, or labels of other studies.
     """
     require_writable(out)
-    texts = _texts(reports)
+    texts = read_reports(reports)
     labels = {study: labels_of(text) for study, text in texts.items()}
     if out is not None:
         write_text(out, _csv(labels))
@@ -63,17 +63,6 @@ def run_label(reports: Path, out: Path | None = None, truth: Path | None = None)
     table = _measured([labels[study] for study in studies], [known[study] for study in studies])
     left = len(labels) - len(studies)
     return table + (f"\n{left} more reports have no labels by people" if left else "")
-
-
-def _texts(path: Path) -> dict[str, str]:
-    """Generated reports where the file has any, else written ones."""
-    if path.is_dir():
-        return read_references(path, "all").reports
-    try:
-        return read_predictions(path)
-    except DataError:
-        # No column or layout of generated reports; what is wrong beside that is told here too.
-        return read_references(path, "all").reports
 
 
 def mesh_labels(terms: str) -> dict[str, Label]:
@@ -140,14 +129,8 @@ def _measured(labels: Sequence[Mapping[str, Label]], truth: Sequence[Mapping[str
             f1_of("f1", of_one, n),
         ]
         scores = intervals(measures, len(labels)).values()
-        lines.append(f"{name:<28}{n:>6}  " + "".join(f"{_interval(s):<22}" for s in scores))
+        lines.append(f"{name:<28}{n:>6}  " + "".join(f"{interval(s, 3):<22}" for s in scores))
     return "\n".join(lines)
-
-
-def _interval(score: Score) -> str:
-    if score.value is None:
-        return "-"
-    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
 def _counts(labels: Mapping[str, Mapping[str, Label]]) -> str:

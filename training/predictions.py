@@ -14,12 +14,21 @@ from typing import Any
 from data_prep.study import read_studies
 from model.errors import DataError
 
-__all__ = ["IDS", "References", "match", "read_predictions", "read_references", "read_table"]
+__all__ = [
+    "IDS",
+    "References",
+    "match",
+    "read_predictions",
+    "read_references",
+    "read_reports",
+    "read_table",
+]
 
 IDS = ("study_id", "study", "id", "uid", "dicom_id", "case_id", "image_id")
 """What the column of studies is called, the likeliest first."""
 GENERATED = ("model_prediction", "prediction", "generated", "hypothesis", "report", "text")
 WRITTEN = ("report", "reference", "text")
+EITHER = (*GENERATED, "reference")
 SECTIONS = (("section_findings", "section_impression"), ("findings", "impression"))
 """ReXrank's names, and those of its examples."""
 SPLITS = {"validate": "val"}
@@ -70,6 +79,18 @@ def read_references(path: Path, split: str = "test") -> References:
         if isinstance(content, dict) and isinstance(content.get("train"), list):
             return _annotation(content, path, split)
     return References(_collected(_entries(path, WRITTEN), path))
+
+
+def read_reports(path: Path) -> dict[str, str]:
+    """All reports of a file or prepared folder by study: generated ones where it has both.
+
+    Raises:
+        DataError: as `read_references`.
+    """
+    content = _json(path) if path.suffix == ".json" else None
+    if path.is_dir() or (isinstance(content, dict) and isinstance(content.get("train"), list)):
+        return read_references(path, "all").reports
+    return _collected(_entries(path, EITHER), path)
 
 
 def match(
@@ -156,7 +177,7 @@ def _report(entry: Mapping[str, Any], path: Path, names: tuple[str, ...]) -> Any
         if name in entry:
             return entry[name]
     for pair in SECTIONS:
-        if names is WRITTEN and pair[0] in entry:
+        if names is not GENERATED and pair[0] in entry:
             return " ".join(
                 f"{heading}: {text}"
                 for heading, text in zip(

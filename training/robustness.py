@@ -7,6 +7,7 @@ BROKEN of what it is on clean pictures, it has broken.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from model.decoding import GREEDY
 from model.errors import ConfigError, DataError
 from model.image import Radiograph
 from model.report import Exam, ReportGenerator
+from training.calibration_scores import interval
 from training.exams import exam_of
 from training.finding_scores import Looks, score_findings
 from training.output import require_writable, write_json
@@ -45,7 +47,7 @@ class Harm:
     amounts: tuple[float, ...]
     """From little to much."""
     change: Callable[[Picture, float, np.random.Generator], Picture]
-    moved: Callable[[Picture, float], Picture] | None = None
+    moved: Callable[..., Picture] | None = None
     """What becomes of a mask on the picture, where it does not stay in place."""
 
 
@@ -195,15 +197,12 @@ def _level(
     bar: tqdm,
 ) -> Level:
     looks, texts = Looks(len(studies)), []
-    moved = None
-    if harm is not None and harm.moved is not None:
-        moved = harm.moved
+    moved = partial(harm.moved, amount=amount) if harm is not None and harm.moved else None
     for first in range(0, len(exams), BATCH):
         rows = range(first, min(first + BATCH, len(exams)))
         given = [_harmed(exams[row], harm, amount, row) for row in rows]
         for row, report in zip(rows, generator.reports(given, GREEDY, gate=False), strict=True):
-            mask = None if moved is None else lambda inside: moved(inside, amount)
-            looks.add(row, studies[row], report, mask)
+            looks.add(row, studies[row], report, moved)
             texts.append(report.text)
         bar.update(len(rows))
     scores = score_findings(studies, texts, looks)
@@ -250,7 +249,7 @@ def _table(measured: Robustness) -> str:
     ]
     for name, levels in measured.levels.items():
         for level in levels:
-            scores = "".join(f"{_interval(getattr(level, each)):<24}" for each in SCORES)
+            scores = "".join(f"{interval(getattr(level, each), 3):<24}" for each in SCORES)
             lines.append(f"{name:<12}{level.amount:>8g}  {scores}")
     for name, breaks in measured.breaks.items():
         told = ", ".join(f"{score} {_broken(amount)}" for score, amount in breaks.items())
@@ -261,9 +260,3 @@ def _table(measured: Robustness) -> str:
 
 def _broken(amount: float | None) -> str:
     return "never" if amount is None else f"at {amount:g}"
-
-
-def _interval(score: Score) -> str:
-    if score.value is None:
-        return "-"
-    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
