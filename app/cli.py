@@ -10,7 +10,7 @@ import typer
 from app.cli_import import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli_prepare import prepare
 from app.cli_reading import ModelOption, ask, batch, report, serve
-from app.cli_scoring import compare, label, score
+from app.cli_scoring import ChexbertOption, RadgraphOption, compare, label, score
 from model.errors import CrossRayError
 
 __all__ = ["app", "main"]
@@ -118,6 +118,8 @@ def evaluate(
     protocol: Annotated[
         str, typer.Option(help="How texts are normalised: r2gen, rexrank or raw.")
     ] = "r2gen",
+    chexbert: ChexbertOption = None,
+    radgraph: RadgraphOption = None,
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -134,7 +136,10 @@ def evaluate(
 
     asked = None if views is None else [name.strip() for name in views.split(",")]
     outputs = Outputs(json_file, predictions, card)
-    typer.echo(run_evaluation(model, data, outputs, train_data, limit, device, asked, protocol))
+    table = run_evaluation(
+        model, data, outputs, train_data, limit, device, asked, protocol, chexbert, radgraph
+    )
+    typer.echo(table)
 
 
 @app.command()

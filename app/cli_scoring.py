@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["compare", "label", "score"]
+__all__ = ["ChexbertOption", "RadgraphOption", "compare", "label", "score"]
 
 JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here too.")
@@ -24,6 +24,15 @@ SplitOption = Annotated[
     str, typer.Option(help="Of a prepared folder or annotation.json: test, validate or all.")
 ]
 
+ChexbertOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder with CheXbert's weights: its F1 is computed too."),
+]
+RadgraphOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder with RadGraph's weights: its F1 is computed too."),
+]
+
 
 def score(
     predictions: Annotated[
@@ -36,6 +45,8 @@ def score(
     references: ReferencesArgument,
     protocol: ProtocolOption = "r2gen",
     split: SplitOption = "test",
+    chexbert: ChexbertOption = None,
+    radgraph: RadgraphOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Score a file of reports: words, findings, floors beside, 95 % intervals.
@@ -44,7 +55,8 @@ def score(
     """
     from training.score import run_score
 
-    typer.echo(run_score(predictions, references, protocol, split, json_file))
+    table = run_score(predictions, references, protocol, split, json_file, chexbert, radgraph)
+    typer.echo(table)
 
 
 def compare(
@@ -53,12 +65,15 @@ def compare(
     references: ReferencesArgument,
     protocol: ProtocolOption = "r2gen",
     split: SplitOption = "test",
+    chexbert: ChexbertOption = None,
+    radgraph: RadgraphOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Tell whether B differs from A: score by score, study by study, with intervals and p."""
     from training.score import run_compare
 
-    typer.echo(run_compare(first, second, references, protocol, split, json_file))
+    table = run_compare(first, second, references, protocol, split, json_file, chexbert, radgraph)
+    typer.echo(table)
 
 
 def label(

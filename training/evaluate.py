@@ -24,6 +24,7 @@ from training.evaluation_table import report_table, write_json, write_prediction
 from training.exams import exam_of
 from training.finding_scores import Looks, Scores, score_findings
 from training.floors import best_constant, nearest, thumbnail, train_studies
+from training.judges import NO_JUDGES, Judges
 from training.model_card import write_card
 from training.output import require_writable
 from training.plots import require_matplotlib
@@ -110,13 +111,15 @@ def run_evaluation(
     device: str = "cpu",
     views: Collection[str] | None = None,
     protocol_name: str = "r2gen",
+    chexbert: Path | None = None,
+    radgraph: Path | None = None,
 ) -> str:
     """Evaluate a checkpoint folder, write what is asked for, return the table to print.
 
     Of a folder the checkpoint may have been trained on only the test split is evaluated, of any
     other one every study.
 
-    Args: as for `evaluate`.
+    Args: as for `evaluate` and `run_score`.
 
     Raises:
         CheckpointError: the checkpoint cannot be loaded.
@@ -124,11 +127,19 @@ def run_evaluation(
     """
     outputs.check()
     protocol(protocol_name)  # a wrong name is told before the work
+    judges = Judges.load(chexbert, radgraph)
     generator = ReportGenerator.load(model_dir, device=device)
     record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
     split = "test" if saw(record, data) else "all"
     evaluation = evaluate(
-        generator, data, split, train=train, limit=limit, views=views, protocol_name=protocol_name
+        generator,
+        data,
+        split,
+        train=train,
+        limit=limit,
+        views=views,
+        protocol_name=protocol_name,
+        judges=judges,
     )
     if outputs.json_file is not None:
         write_json(evaluation, outputs.json_file)
@@ -147,6 +158,7 @@ def evaluate(
     limit: int | None = None,
     views: Collection[str] | None = None,
     protocol_name: str = "r2gen",
+    judges: Judges = NO_JUDGES,
     batch_size: int = 16,
     progress: bool = True,
     options: DecodingOptions = GREEDY,
@@ -164,20 +176,14 @@ def evaluate(
             pictures, so that what a view adds can be told. None gives all. Studies without such
             a picture are left out.
         protocol_name: how texts are normalised, see training/protocols.py.
+        judges: networks that score the words too.
 
     Raises:
         DataError: no such study, or no train studies for the floors.
         ConfigError: a view that the model does not read, or no such protocol.
     """
-    studies = _chosen(data, split, limit)
     read = _views(generator, views)
-    given = list(readable(studies, read))
-    if not given:
-        raise DataError(
-            f"no study of {str(data)!r} has a picture that is given: choose other views"
-        )
-    readable_ids = {study.id for study in given}
-    studies = [study for study in studies if study.id in readable_ids]
+    studies, given = _given(data, split, limit, read)
     train_folder, itself = train or data, train is None and split in ("all", "train")
     # Before the slow part, so that a missing train split is told at once.
     known = studies if itself else train_studies(train_folder)
@@ -198,7 +204,9 @@ def evaluate(
         views=tuple(read),
         studies=len(studies),
         findings=_findings(studies, texts, known, retrieved, looks, chances, all_boxed(data)),
-        texts=_texts(protocol_name, studies, texts, retrieved, None if itself else train_folder),
+        texts=_texts(
+            protocol_name, studies, texts, retrieved, None if itself else train_folder, judges
+        ),
         floors_from="the other evaluated studies" if itself else f"{len(known)} train studies",
         predictions=dict(map(_prediction, studies, texts)),
     )
@@ -238,6 +246,7 @@ def _texts(
     texts: Sequence[str],
     retrieved: Sequence[str],
     train: Path | None,
+    judges: Judges,
 ) -> Scored:
     train_reports: tuple[str, ...] = ()
     validate: tuple[str, ...] = ()
@@ -246,7 +255,8 @@ def _texts(
         validate = tuple(study.report for study in read_studies(train, "validate"))
     way: Protocol = protocol(protocol_name, train_reports or None)
     reports = [study.report for study in studies]
-    return score_texts(way, texts, reports, References({}, train_reports, validate), retrieved)
+    known = References({}, train_reports, validate)
+    return score_texts(way, texts, reports, known, retrieved, judges)
 
 
 def _prediction(study: Study, text: str) -> tuple[str, dict[str, Any]]:
@@ -308,6 +318,20 @@ def _views(generator: ReportGenerator, asked: Collection[str] | None) -> Collect
     if not set(asked) or not set(asked) <= set(known):
         raise ConfigError(f"views {sorted(asked)}: this model reads {known}")
     return asked
+
+
+def _given(
+    data: Path, split: str, limit: int | None, views: Collection[str]
+) -> tuple[list[Study], list[Study]]:
+    """The studies that have a picture of the views: whole, and with those pictures alone."""
+    studies = _chosen(data, split, limit)
+    given = list(readable(studies, views))
+    if not given:
+        raise DataError(
+            f"no study of {str(data)!r} has a picture that is given: choose other views"
+        )
+    seen = {study.id for study in given}
+    return [study for study in studies if study.id in seen], given
 
 
 def _chosen(data: Path, split: str, limit: int | None) -> list[Study]:

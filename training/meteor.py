@@ -1,7 +1,7 @@
 """METEOR 1.5 (Denkowski and Lavie 2014) through its authors' own program, where Java is present.
 
-The program comes with pycocoevalcap, the extra `score`. It is asked twice: for the counts of every
-study, then for the score of sums of those counts, which is how it scores a corpus itself.
+The program comes with pycocoevalcap, the extra `score`. It is asked for the counts of every study:
+finding what matches is its art. The score of a corpus follows from sums of those counts.
 """
 
 import shutil
@@ -15,11 +15,19 @@ from numpy.typing import NDArray
 
 from model.errors import DataError
 from training.measures import Measure
+from training.scores import divide
 
-__all__ = ["meteor_fails", "meteor_measure", "why_no_meteor"]
+__all__ = ["meteor_measure", "meteor_or_why", "why_no_meteor"]
 
+ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
+"""Its parameters for English: recall's share, the penalty's exponent and weight, content words'
+share."""
+MATCHERS = np.array([1.0, 0.6, 0.8, 0.6])
+"""What a match is worth that is exact, of stems, of synonyms, of paraphrases."""
 MEMORY = "-Xmx2G"
 SECONDS = 900
+
+_Column = NDArray[np.float64]
 
 
 def why_no_meteor() -> str | None:
@@ -31,16 +39,14 @@ def why_no_meteor() -> str | None:
     return None
 
 
-def meteor_fails() -> str | None:
-    """What its program says where it is there and does not run; None where it does.
-
-    A Java that starts nothing, or too little memory, should not end an evaluation of hours.
-    """
+def meteor_or_why(generated: Sequence[str], references: Sequence[str]) -> Measure | str:
+    """METEOR, or what is missing for it or fails: other scores, of hours of work, go on."""
+    if reason := why_no_meteor():
+        return reason
     try:
-        meteor_measure(["clear"], ["clear"])
+        return meteor_measure(generated, references)
     except DataError as error:
         return str(error)
-    return None
 
 
 def meteor_measure(generated: Sequence[str], references: Sequence[str]) -> Measure:
@@ -54,7 +60,7 @@ def meteor_measure(generated: Sequence[str], references: Sequence[str]) -> Measu
     asked = [
         " ||| ".join(("SCORE", *(text.replace("|||", " ") for text in pair))) for pair in pairs
     ]
-    counts = np.array([line.split() for line in _run(asked, len(asked))], np.float64)
+    counts = np.array([line.split() for line in _run(asked)], np.float64)
     # As the program adds up a corpus: a text that is matched whole has no chunks to be fined for.
     lengths, matches = counts[:, :2], counts[:, -2:]
     counts[(lengths == matches).all(axis=1) & (counts[:, -3] == 1), -3] = 0
@@ -62,13 +68,24 @@ def meteor_measure(generated: Sequence[str], references: Sequence[str]) -> Measu
 
 
 def _scores(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    told = [" ".join(map(repr, row)) for row in sums.tolist()]
-    # The last line is the score of all the rows together.
-    lines = _run([" ||| ".join(("EVAL", *told))], len(told) + 1)
-    return np.array([float(line) for line in lines[:-1]])
+    """(corpora, 23), in the program's order -> the score of each (its paper's section 2)."""
+    said, true, said_function, true_function = sums[:, :4].T
+    matches = sums[:, 4:20].reshape(-1, len(MATCHERS), 4)
+    chunks, said_matched, true_matched = sums[:, 20:].T
+    said_content, true_content, said_rest, true_rest = np.moveaxis(matches, 2, 0)
+
+    def share(content: _Column, rest: _Column, words: _Column, function: _Column) -> _Column:
+        found = (DELTA * content + (1 - DELTA) * rest) @ MATCHERS
+        return divide(found, DELTA * (words - function) + (1 - DELTA) * function)
+
+    precision = share(said_content, said_rest, said, said_function)
+    recall = share(true_content, true_rest, true, true_function)
+    mean = divide(precision * recall, ALPHA * precision + (1 - ALPHA) * recall)
+    fragments = divide(2 * chunks, said_matched + true_matched)
+    return np.nan_to_num(mean * (1 - GAMMA * np.nan_to_num(fragments) ** BETA))
 
 
-def _run(lines: Sequence[str], answers: int) -> list[str]:
+def _run(lines: Sequence[str]) -> list[str]:
     program = _program()
     java = shutil.which("java")
     assert program is not None and java is not None, "ask why_no_meteor first"
@@ -88,8 +105,10 @@ def _run(lines: Sequence[str], answers: int) -> list[str]:
     except subprocess.TimeoutExpired as error:
         raise DataError(f"METEOR has not answered within {SECONDS} seconds") from error
     told = done.stdout.splitlines()
-    if done.returncode or len(told) != answers:
-        raise DataError(f"METEOR failed ({len(told)} answers of {answers}): {done.stderr[-300:]}")
+    if done.returncode or len(told) != len(lines):
+        raise DataError(
+            f"METEOR failed ({len(told)} answers of {len(lines)}): {done.stderr[-300:]}"
+        )
     return told
 
 

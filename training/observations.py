@@ -20,6 +20,7 @@ __all__ = [
     "OBSERVATIONS",
     "Label",
     "clinical_measures",
+    "f1_measures",
     "labels_of",
     "positives",
 ]
@@ -88,23 +89,15 @@ def positives(reports: Sequence[str]) -> np.ndarray:
 
 
 def clinical_measures(generated: Sequence[str], references: Sequence[str]) -> list[Measure]:
-    """F1 of the observations: over all of them, over COMPETITION, and of each.
+    """F1 of the observations that the rules read: of all, of COMPETITION, and of each.
 
-    Micro F1 counts all observations together; macro F1 is the mean over those that occur in the
-    references. An observation that is never called has F1 0; one that does not occur has none.
+    An observation that is never called has F1 0; one that does not occur in the references has
+    none.
     """
     called, truth = positives(generated), positives(references)
-    counts = np.stack((called & truth, called, truth), axis=2).astype(np.float64)
-    chosen = [OBSERVATIONS.index(name) for name in COMPETITION]
-    measures = []
-    for suffix, columns in (("14", list(range(len(OBSERVATIONS)))), ("5", chosen)):
-        some = counts[:, columns]
-        measures.append(f1_of(f"micro_f1_{suffix}", some.sum(axis=1), len(some)))
-        flat = some.reshape(len(some), -1)
-        measures.append(Measure(f"macro_f1_{suffix}", flat, _macro_f1, len(some)))
+    measures, counts = f1_measures(called, truth), _counts(called, truth)
     for column, name in enumerate(OBSERVATIONS):
-        cases = int(truth[:, column].sum())
-        of_one = counts[:, column]
+        cases, of_one = int(truth[:, column].sum()), counts[:, column]
         if cases:
             measures += [
                 f1_of(f"f1.{name}", of_one, cases),
@@ -112,6 +105,32 @@ def clinical_measures(generated: Sequence[str], references: Sequence[str]) -> li
                 mean_of(f"recall.{name}", of_one[:, 0], of_one[:, 2]),
             ]
     return measures
+
+
+def f1_measures(called: np.ndarray, truth: np.ndarray, prefix: str = "") -> list[Measure]:
+    """Micro and macro F1 over all observations and over COMPETITION.
+
+    Micro F1 counts all observations together; macro F1 is the mean over those that occur in the
+    references.
+
+    Args:
+        called, truth: bool (reports, OBSERVATIONS).
+        prefix: of the measures' names: who read the reports.
+    """
+    counts = _counts(called, truth)
+    chosen = [OBSERVATIONS.index(name) for name in COMPETITION]
+    measures = []
+    for suffix, columns in (("14", list(range(len(OBSERVATIONS)))), ("5", chosen)):
+        some = counts[:, columns]
+        measures.append(f1_of(f"{prefix}micro_f1_{suffix}", some.sum(axis=1), len(some)))
+        flat = some.reshape(len(some), -1)
+        measures.append(Measure(f"{prefix}macro_f1_{suffix}", flat, _macro_f1, len(some)))
+    return measures
+
+
+def _counts(called: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """float64 (reports, observations, 3): true positives, calls and cases."""
+    return np.stack((called & truth, called, truth), axis=2).astype(np.float64)
 
 
 def _macro_f1(sums: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ import numpy as np
 from data_prep.study import Study, read_studies
 from model.image import read_image
 from training.floors import nearest, thumbnail, train_studies
+from training.judges import NO_JUDGES, Judges
 from training.measures import Difference, Measure, differences, intervals, mean
-from training.meteor import meteor_fails, meteor_measure, why_no_meteor
+from training.meteor import meteor_or_why
 from training.observations import clinical_measures
 from training.output import require_writable, write_json
 from training.predictions import References, match, read_predictions, read_references
@@ -60,19 +61,25 @@ def run_score(
     protocol_name: str = "r2gen",
     split: str = "test",
     json_file: Path | None = None,
+    chexbert: Path | None = None,
+    radgraph: Path | None = None,
 ) -> str:
     """Score a file of generated reports; write JSON where asked; return what is printed.
+
+    Args:
+        chexbert, radgraph: folders with the weights of these judges, see training/judges.py.
 
     Raises:
         DataError, ConfigError: a file that cannot be read, studies that only one of both has, no
             such protocol.
     """
     require_writable(json_file)
+    judges = Judges.load(chexbert, radgraph)
     written = read_references(references, split)
     studies, generated, reports = match(read_predictions(predictions), written)
     way = protocol(protocol_name, written.train or None)
     retrieved = _retrieved(references, studies) if references.is_dir() and written.train else None
-    scored = score_texts(way, generated, reports, written, retrieved)
+    scored = score_texts(way, generated, reports, written, retrieved, judges)
     if json_file is not None:
         write_json(json_file, {**_sources(predictions, references), **asdict(scored)})
     return score_table(scored)
@@ -84,6 +91,7 @@ def score_texts(
     reports: Sequence[str],
     known: References,
     retrieved: Sequence[str] | None = None,
+    judges: Judges = NO_JUDGES,
 ) -> Scored:
     """Score generated reports, and the floors beside them.
 
@@ -92,14 +100,12 @@ def score_texts(
         known: where the floors' reports come from.
         retrieved: for each study the report of the nearest train picture; None where there are no
             pictures.
+        judges: networks that score too.
     """
-    not_computed = {}
-    reason = why_no_meteor() or meteor_fails()
-    if reason is not None:
-        not_computed["meteor"] = reason
+    not_computed = judges.missing()
     if way.name == "r2gen" and not known.train:
         not_computed["<unk>"] = "rare words stay: the references have no train split"
-    own = _scores(way, generated, reports, reason is None)
+    own = _scores(way, generated, reports, judges, not_computed)
     floors: dict[str, Sequence[str]] = {}
     constant = None
     if known.train:
@@ -122,7 +128,8 @@ def score_texts(
         studies=len(reports),
         scores=own,
         floors={
-            name: _scores(way, texts, reports, reason is None) for name, texts in floors.items()
+            name: _scores(way, texts, reports, judges, not_computed)
+            for name, texts in floors.items()
         },
         not_computed=not_computed,
         constant_report=constant,
@@ -131,24 +138,41 @@ def score_texts(
 
 
 def _scores(
-    way: Protocol, generated: Sequence[str], reports: Sequence[str], meteor: bool
+    way: Protocol,
+    generated: Sequence[str],
+    reports: Sequence[str],
+    judges: Judges,
+    not_computed: dict[str, str],
 ) -> dict[str, Score]:
-    measures = _measures(way, generated, reports, meteor)
+    measures = _measures(way, generated, reports, judges, not_computed)
     scores = intervals(measures, len(reports))
     distinct = len({way.apply(text) for text in generated})
     return {"distinct_reports": exact(distinct, len(generated)), **scores}
 
 
 def _measures(
-    way: Protocol, generated: Sequence[str], reports: Sequence[str], meteor: bool
+    way: Protocol,
+    generated: Sequence[str],
+    reports: Sequence[str],
+    judges: Judges,
+    not_computed: dict[str, str],
 ) -> list[Measure]:
+    """All scores that can be had.
+
+    Args:
+        not_computed: METEOR is put here with the reason where it fails, and is not tried again.
+    """
     said, true = ([way.apply(text) for text in texts] for texts in (generated, reports))
     measures = [mean("words", np.array([len(text.split()) for text in said], np.float64))]
     measures += text_measures(said, true)
-    if meteor:
-        measures.append(meteor_measure(said, true))
+    if "meteor" not in not_computed:
+        told = meteor_or_why(said, true)
+        if isinstance(told, str):
+            not_computed["meteor"] = told
+        else:
+            measures.append(told)
     read, written = ([way.select(text) for text in texts] for texts in (generated, reports))
-    return measures + clinical_measures(read, written)
+    return measures + judges.measures(read, written) + clinical_measures(read, written)
 
 
 def _alarms(scores: dict[str, Score], generated: Sequence[str]) -> list[str]:
@@ -181,29 +205,37 @@ def run_compare(
     protocol_name: str = "r2gen",
     split: str = "test",
     json_file: Path | None = None,
+    chexbert: Path | None = None,
+    radgraph: Path | None = None,
 ) -> str:
     """Compare two files of generated reports of the same studies; return what is printed.
 
-    Raises:
-        DataError, ConfigError: see `run_score`.
+    Args, Raises: as for `run_score`.
     """
     require_writable(json_file)
+    judges = Judges.load(chexbert, radgraph)
     written = read_references(references, split)
     one, other = (match(read_predictions(path), written)[1] for path in (first, second))
     way = protocol(protocol_name, written.train or None)
-    comparison = compare_texts(way, one, other, list(written.reports.values()))
+    comparison = compare_texts(way, one, other, list(written.reports.values()), judges)
     if json_file is not None:
         write_json(json_file, {**_sources(first, references, second), **asdict(comparison)})
     return compare_table(comparison, first.name, second.name)
 
 
 def compare_texts(
-    way: Protocol, first: Sequence[str], second: Sequence[str], reports: Sequence[str]
+    way: Protocol,
+    first: Sequence[str],
+    second: Sequence[str],
+    reports: Sequence[str],
+    judges: Judges = NO_JUDGES,
 ) -> Comparison:
     """Two systems' reports of the same studies, score by score."""
-    # METEOR is left out: each of ten thousand swaps would be another question to Java.
-    one, other = (_measures(way, texts, reports, meteor=False) for texts in (first, second))
-    skipped = {"meteor": "it has no paired test; `crossray score` tells it with its interval"}
+    skipped = judges.missing()
+    one = _measures(way, first, reports, judges, skipped)
+    other = _measures(way, second, reports, judges, skipped)
+    # Where METEOR fails at the second only, the first has it.
+    one, other = ([each for each in every if each.name not in skipped] for every in (one, other))
     return Comparison(way.name, len(reports), differences(one, other, len(reports)), skipped)
 
 
