@@ -10,7 +10,7 @@ import typer
 from app.cli_import import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli_prepare import prepare
 from app.cli_reading import ModelOption, ask, batch, report, serve
-from app.cli_scoring import ChexbertOption, RadgraphOption, compare, label, score
+from app.cli_scoring import ChexbertOption, RadgraphOption, compare, label, rexrank, score
 from model.errors import CrossRayError
 
 __all__ = ["app", "main"]
@@ -28,7 +28,7 @@ app = typer.Typer(
 app.add_typer(prepare, name="prepare")
 for importer in (iu_xray, mimic_cxr, nih, folder, boxes):
     prepare.command()(importer)
-for command in (report, ask, batch, serve, score, compare, label):
+for command in (report, ask, batch, serve, score, compare, label, rexrank):
     app.command()(command)
 
 

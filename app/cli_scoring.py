@@ -1,11 +1,13 @@
-"""The commands that score files of reports: score, compare and label."""
+"""The commands for files of reports: score, compare and label them, or write ReXrank's."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["ChexbertOption", "RadgraphOption", "compare", "label", "score"]
+from app.cli_reading import EXIT_BAD_FILES, ModelOption
+
+__all__ = ["ChexbertOption", "RadgraphOption", "compare", "label", "rexrank", "score"]
 
 JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here too.")
@@ -96,3 +98,31 @@ def label(
     from training.labelling import run_label
 
     typer.echo(run_label(reports, out, truth))
+
+
+def rexrank(
+    cases: Annotated[Path, typer.Argument(metavar="INPUT", help="ReXrank's JSON of cases.")],
+    out: Annotated[Path, typer.Argument(metavar="OUTPUT", help="JSON to write.")],
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="Folder that the paths in INPUT begin in.")
+    ],
+    model: ModelOption = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=256, help="Cases read at once.")] = 8,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Write a report for every case of ReXrank's input file, in its output file's form.
+
+    Views that the model does not read are left out. Run again, it does only the cases that are
+    missing. A case without a report is listed, and the exit status is then 3.
+    """
+    from model.report import ReportGenerator
+    from training.rexrank import run_rexrank
+
+    outcome = run_rexrank(
+        ReportGenerator.load(model, device=device), cases, out, images, batch_size
+    )
+    typer.echo(f"{outcome.done} reports written to {out}, {outcome.kept} kept", err=True)
+    for name, reason in outcome.failed.items():
+        typer.echo(f"{name}: {reason}", err=True)
+    if outcome.failed:
+        raise typer.Exit(EXIT_BAD_FILES)

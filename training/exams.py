@@ -8,7 +8,7 @@ from data_prep.study import Study
 from model.image import read_image
 from model.report import Exam, ReportGenerator
 
-__all__ = ["exam_of"]
+__all__ = ["cut_indication", "exam_of"]
 
 
 def exam_of(generator: ReportGenerator, study: Study, paths: Sequence[Path]) -> Exam:
@@ -22,11 +22,15 @@ def exam_of(generator: ReportGenerator, study: Study, paths: Sequence[Path]) -> 
         for path, picture in zip(paths, study.pictures, strict=True)
     ]
     both = list(zip(radiographs, study.pictures, strict=True))
-    # Cut as training cuts it; a letter of several bytes that is cut goes whole.
-    tokenizer, most = generator.tokenizer, generator.model.config.prompt_tokens
-    indication = tokenizer.decode(tokenizer.encode(study.indication).ids[:most]).rstrip("\ufffd")
     return Exam(
         [radiograph for radiograph, picture in both if not picture.prior],
-        indication,
+        cut_indication(generator, study.indication),
         [radiograph for radiograph, picture in both if picture.prior],
     )
+
+
+def cut_indication(generator: ReportGenerator, indication: str) -> str:
+    """As much of it as the model reads, cut as training cuts it; nothing where it reads none."""
+    tokenizer, most = generator.tokenizer, generator.model.config.prompt_tokens
+    # A letter of several bytes that is cut goes whole.
+    return tokenizer.decode(tokenizer.encode(indication).ids[:most]).rstrip("\ufffd")

@@ -18,6 +18,7 @@ __all__ = [
     "IDS",
     "References",
     "match",
+    "read_json",
     "read_predictions",
     "read_references",
     "read_reports",
@@ -75,7 +76,7 @@ def read_references(path: Path, split: str = "test") -> References:
     if path.is_dir():
         return _prepared(path, split)
     if path.suffix == ".json":
-        content = _json(path)
+        content = read_json(path)
         if isinstance(content, dict) and isinstance(content.get("train"), list):
             return _annotation(content, path, split)
     return References(_collected(_entries(path, WRITTEN), path))
@@ -87,7 +88,7 @@ def read_reports(path: Path) -> dict[str, str]:
     Raises:
         DataError: as `read_references`.
     """
-    content = _json(path) if path.suffix == ".json" else None
+    content = read_json(path) if path.suffix == ".json" else None
     if path.is_dir() or (isinstance(content, dict) and isinstance(content.get("train"), list)):
         return read_references(path, "all").reports
     return _collected(_entries(path, EITHER), path)
@@ -147,7 +148,7 @@ def _entries(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         lines = _text(path).split("\n")
         yield from _rows([_parsed(line, path) for line in lines if line.strip()], path, names)
     elif path.suffix == ".json":
-        content = _json(path)
+        content = read_json(path)
         if isinstance(content, list):
             yield from _rows(content, path, names)
         elif isinstance(content, dict):
@@ -238,7 +239,11 @@ def read_table(path: Path) -> list[dict[str, str]]:
         raise DataError(f"{path.name!r} is not CSV: {error}") from error
 
 
-def _json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """
+    Raises:
+        DataError: not readable, or no JSON.
+    """
     return _parsed(_text(path), path)
 
 

@@ -1,0 +1,149 @@
+"""`crossray rexrank`: the cases of ReXrank's input file get reports, in its output file's form.
+
+ReXrank (Zhang et al. 2024) asks of every system for one command with three arguments: input file,
+output file, folder of the pictures. The output holds each case as it came in, with
+"model_prediction".
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tqdm import tqdm
+
+from model.errors import DataError, ImageError
+from model.image import Radiograph
+from model.isolation import read_image_isolated
+from model.report import Exam, ReportGenerator
+from training.exams import cut_indication
+from training.output import require_writable, write_json
+from training.predictions import read_json
+
+__all__ = ["Outcome", "run_rexrank"]
+
+PREDICTION, WEIGHTS = "model_prediction", "model_sha256"
+"""What is added to a case."""
+INDICATION = re.compile(r"Indication:\s*(.*?)\s*(?:\.?\s*Comparison:|</context>|\Z)", re.S | re.I)
+SAVE_EVERY = 64
+"""Cases between two savings: the file is written as a whole."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    done: int
+    kept: int
+    """Cases an earlier run had finished."""
+    failed: Mapping[str, str]
+    """Cases without a report, and why."""
+
+
+def run_rexrank(
+    generator: ReportGenerator, cases_file: Path, out: Path, images: Path, batch_size: int = 8
+) -> Outcome:
+    """Write a report for every case that has none yet in the output file.
+
+    All pictures of a case are read whose views the model reads, and its indication where the model
+    reads those. The gate does not refuse: a leaderboard's cases are radiographs.
+
+    Args:
+        cases_file: JSON, {case: {"image_path": [...], "frontal_lateral": [...], "context": ...}};
+            the last two may be missing.
+        out: JSON to write; cases that it holds are kept.
+        images: folder that the paths begin in.
+
+    Raises:
+        DataError: a file that is not as above; an output of another model.
+    """
+    require_writable(out)
+    cases = _cases(cases_file)
+    sha256 = generator.identity.sha256
+    written = _earlier(out, sha256) if out.is_file() else {}
+    kept = len(written.keys() & cases.keys())
+    missing = [name for name in cases if name not in written]
+    failed: dict[str, str] = {}
+    with tqdm(total=len(missing), unit="case") as bar:
+        for first in range(0, len(missing), batch_size):
+            batch = missing[first : first + batch_size]
+            exams = {}
+            for name in batch:
+                try:
+                    exams[name] = _exam(generator, cases[name], images)
+                except (ImageError, DataError) as error:
+                    failed[name] = str(error)
+            for name, report in zip(
+                exams, generator.reports(list(exams.values()), gate=False), strict=True
+            ):
+                written[name] = {**cases[name], PREDICTION: report.text, WEIGHTS: sha256}
+            bar.update(len(batch))
+            if first // SAVE_EVERY < (first + batch_size) // SAVE_EVERY:
+                write_json(out, _ordered(cases, written))
+    write_json(out, _ordered(cases, written))
+    return Outcome(len(missing) - len(failed), kept, failed)
+
+
+def _ordered(cases: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: written[name] for name in cases if name in written}
+
+
+def _cases(path: Path) -> dict[str, dict[str, Any]]:
+    content = read_json(path)
+    if not isinstance(content, dict) or not content:
+        raise DataError(f"{path.name!r} holds no cases: ReXrank's input is {{case: {{...}}}}")
+    for name, case in content.items():
+        paths = case.get("image_path") if isinstance(case, dict) else None
+        if not paths or not isinstance(paths, list) or not all(isinstance(p, str) for p in paths):
+            raise DataError(f"case {name!r} of {path.name!r} has no list of paths as 'image_path'")
+        views = case.get("frontal_lateral")
+        if views is not None and (not isinstance(views, list) or len(views) != len(paths)):
+            raise DataError(
+                f"case {name!r} of {path.name!r}: 'frontal_lateral' does not tell a view for each "
+                f"of its {len(paths)} pictures"
+            )
+    return content
+
+
+def _earlier(out: Path, sha256: str) -> dict[str, Any]:
+    content = read_json(out)
+    told = content.values() if isinstance(content, dict) else [content]
+    other = [case for case in told if not isinstance(case, dict) or case.get(WEIGHTS) != sha256]
+    if other:
+        raise DataError(
+            f"{out.name!r} holds what this model has not written: name another file, or remove it"
+        )
+    return content
+
+
+def _exam(generator: ReportGenerator, case: Mapping[str, Any], images: Path) -> Exam:
+    """
+    Raises:
+        ImageError: a picture cannot be read.
+        DataError: one lies outside the folder; none has a view that the model reads.
+    """
+    views = case.get("frontal_lateral") or [""] * len(case["image_path"])
+    pictures: list[Radiograph] = []
+    reasons = []
+    for name, view in zip(case["image_path"], views, strict=True):
+        stated = "LATERAL" if str(view).lower() == "lateral" else None
+        reason = generator.why_unread(stated)
+        if reason is None:
+            read = read_image_isolated(_inside(images, name))
+            picture = replace(read, view=stated or read.view)
+            reason = generator.why_unread(picture.view)
+        if reason is None:
+            pictures.append(picture)
+        else:
+            reasons.append(reason)
+    if not pictures:
+        raise DataError(f"no picture that this model reads: {'; '.join(reasons)}")
+    told = INDICATION.search(str(case.get("context") or ""))
+    return Exam(pictures, cut_indication(generator, told[1] if told else ""))
+
+
+def _inside(images: Path, name: str) -> Path:
+    """A picture's path; the input file is a stranger's."""
+    parts = PurePosixPath(name.lstrip("/")).parts
+    if ".." in parts:
+        raise DataError(f"the path {name!r} leads out of the folder of pictures")
+    return images.joinpath(*parts)
