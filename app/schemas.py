@@ -84,10 +84,11 @@ class FindingAnswer(SpanAnswer):
     )
     zone: str | None = Field(description='"upper", "mid" or "lower" third; null where none is said')
     certainty: str = Field(description='"definite" or "possible"')
-    chance: float = Field(
+    chance: float | None = Field(
         ge=0,
         le=1,
-        description="calibrated, that it is there; probability is only that of this wording",
+        description="calibrated, that it is there; probability is only that of this wording; null "
+        "where the checkpoint was never calibrated",
     )
     clause_evidence: float = Field(
         description="in nats, of all words of the clause that speaks of it"

@@ -52,7 +52,7 @@ class ReportConfig(PretrainedConfig):
         ask_scale, ask_offset: the chance that what is asked for is there is
             sigmoid(ask_scale * evidence + ask_offset) (Platt 1999).
         finding_scale, finding_offset: the same for what the report itself asserts, of the
-            log-probability of the clause that names it first.
+            log-probability of the clause that names it first; None where nothing was fitted.
         familiar_distance: a picture whose features lie farther than this from those of the
             phantoms or radiographs fitted on is told to be unfamiliar; 0 where nothing was fitted.
 
@@ -94,7 +94,7 @@ class ReportConfig(PretrainedConfig):
     grounded_share: float = 0.5
     ask_scale: float = 1.0
     ask_offset: float = 0.0
-    finding_scale: float = 1.0
+    finding_scale: float | None = None
     finding_offset: float = 0.0
     familiar_distance: float = 0.0
     is_encoder_decoder: bool = True

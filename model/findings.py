@@ -32,9 +32,10 @@ class NamedFinding(Span):
     clause_evidence: float
     """In nats: sum over the words of the clause. What a picture shows is mostly told by the words
     before the name: after "a small right pleural", the text alone suggests "effusion"."""
-    chance: float
+    chance: float | None
     """In [0, 1]: the calibrated chance that it is there, from how sure the model was of the clause
-    that names it first (training/calibrate.py). Not `probability`, that of naming it so."""
+    that names it first (training/calibrate.py). Not `probability`, that of naming it so. None of a
+    checkpoint that was never calibrated."""
 
 
 def named_findings(
@@ -65,7 +66,7 @@ def named_findings(
                 certainty=said.certainty,
                 clause=said.clause,
                 clause_evidence=math.fsum(told[k].evidence for k in inside(told, *said.clause)),
-                chance=_sigmoid(config.finding_scale * first[said.name] + config.finding_offset),
+                chance=_chance(first[said.name], config),
             )
         )
     return tuple(found)
@@ -76,7 +77,10 @@ def surety(said: Assertion, told: Sequence[Word]) -> float:
     return math.fsum(math.log(told[k].probability) for k in inside(told, *said.clause))
 
 
-def _sigmoid(score: float) -> float:
+def _chance(sure: float, config: ReportConfig) -> float | None:
+    if config.finding_scale is None:
+        return None
+    score = config.finding_scale * sure + config.finding_offset
     return 0.5 * (1 + math.tanh(score / 2))  # exp would overflow
 
 

@@ -1,5 +1,7 @@
 """The one public object: radiographs in, a report out, the same alone and in a batch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -196,6 +198,11 @@ def test_findings_are_what_the_reader_reads(tiny_generator) -> None:
         ["effusion"],
     ]
     assert text[slice(*found[0].clause)] == "The heart is enlarged."
+    # No chance before one was fitted: the wording's probability is none.
+    assert {finding.chance for finding in found} == {None}
+    fitted = replace(model.config, finding_scale=1.0, finding_offset=0.5)
+    chances = [f.chance for f in named_findings(text, told, (1, *model.grid), fitted)]
+    assert all(0 < chance < 1 for chance in chances) and chances[1] == chances[2]
 
 
 def test_a_text_that_was_cut_is_flagged_and_one_that_ended_is_not(tiny_generator) -> None:

@@ -105,7 +105,7 @@ class Fit:
     """Of "this word speaks of a finding that is there", on the studies fitted on."""
     ask_scale: float
     ask_offset: float
-    finding_scale: float
+    finding_scale: float | None
     finding_offset: float
     familiar_distance: float
     studies: int

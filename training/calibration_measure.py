@@ -127,10 +127,12 @@ def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
     tokens = force(generator, data, studies)
     observed = observe(generator, data, studies)
     asked = expit(config.ask_scale * observed.asked_odds + config.ask_offset)
-    own = expit(config.finding_scale * observed.own_surety + config.finding_offset)
+    own = plain = np.exp(observed.own_surety)
+    if config.finding_scale is not None:
+        own = expit(config.finding_scale * observed.own_surety + config.finding_offset)
     before = {
         "token of a true report": _tokens_told(tokens, 1.0),
-        "finding of own report": _own(observed, np.exp(observed.own_surety)),
+        "finding of own report": _own(observed, plain),
         "finding asked for": _asked(observed, expit(observed.asked_odds)),
     }
     after = {

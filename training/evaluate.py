@@ -281,7 +281,9 @@ class _Chances:
     def add(self, row: int, study: Study, report: Report) -> None:
         there = {finding.name for finding in study.findings}
         first = {finding.name: finding.chance for finding in reversed(report.findings)}
-        self.cases += [(chance, name in there, row) for name, chance in first.items()]
+        self.cases += [
+            (chance, name in there, row) for name, chance in first.items() if chance is not None
+        ]
 
     def told(self) -> Told:
         columns = np.array(self.cases, np.float64).reshape(-1, 3).T

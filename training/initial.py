@@ -45,6 +45,8 @@ def first_model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
     if place in weights and grids[0] != grids[1]:  # pictures of another size
         prefix = earlier.encoder.trunk.num_prefix_tokens
         weights[place] = resample_abs_pos_embed(weights[place], *grids, prefix)
+    if not model.config.prompt_tokens:  # it need not read what the earlier one was prompted with
+        weights.pop("decoder.prompt_positions.weight", None)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -14,7 +14,7 @@
  * @typedef {Carried & {text: string, start: number, end: number}} Word
  * @typedef {Word & {words: number[]}} Span
  * @typedef {Span & {name: string, sides: string[], zone: string | null, certainty: string,
- *   chance: number}} Finding
+ *   chance: number | null}} Finding
  * @typedef {{code: string, message: string, start: number, end: number}} Flag
  * @typedef {{name: string, text: string, start: number, end: number}} Section
  * @typedef {{text: string, sections: Section[], words: Word[], sentences: Span[], findings: Finding[],

@@ -40,8 +40,11 @@ export function showFindings({ section, list }, answer, choose) {
     const [item, button, value] = ["li", "button", "b"].map((tag) => document.createElement(tag));
     button.setAttribute("type", "button");
     button.className = "chip";
-    value.textContent = percent(Math.max(...same.map(({ chance }) => chance)));
-    button.append(title, " ", value);
+    button.append(title);
+    if (same.every(({ chance }) => chance !== null)) {
+      value.textContent = percent(Math.max(...same.map(({ chance }) => Number(chance))));
+      button.append(" ", value);
+    }
     button.addEventListener("click", () => choose(same.flatMap(({ words }) => words), "finding"));
     item.append(button);
     return item;
