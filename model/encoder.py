@@ -33,10 +33,18 @@ class Encoder(nn.Module):
 
     main_input_name = "pictures"
 
-    def __init__(self, config: ReportConfig) -> None:
+    def __init__(
+        self, config: ReportConfig, pretrained: bool = False, file: str | None = None
+    ) -> None:
+        """
+        Args:
+            pretrained: start with the weights that timm knows by these names, adapted to gray
+                pictures of this size; it fetches them.
+            file: take the transformer's from here instead, and draw the stem's.
+        """
         super().__init__()
-        self.stem = _stem(config)
-        self.trunk = _trunk(config, self.stem)
+        self.stem = _stem(config, pretrained and file is None)
+        self.trunk = _trunk(config, self.stem, pretrained, file)
         self.width: int = self.trunk.num_features
         coarse = self.trunk.patch_embed.grid_size
         self.coarse_grid: tuple[int, int] = coarse
@@ -91,7 +99,7 @@ class FineGrid(nn.Module):
         return F.interpolate(coarse, size=size, mode="bilinear").flatten(2).transpose(1, 2) + detail
 
 
-def _stem(config: ReportConfig) -> Any:
+def _stem(config: ReportConfig, pretrained: bool) -> Any:
     """The convolutional network whose maps of stem_stride, and of fine_stride before it, count."""
     if config.stem is None:
         return None
@@ -105,16 +113,19 @@ def _stem(config: ReportConfig) -> Any:
             f"{config.fine_stride}: stem_stride and fine_stride can be of {strides}"
         )
     places = sorted({strides.index(stride) for stride in wanted if stride is not None})
-    return make(out_indices=tuple(places))
+    return make(out_indices=tuple(places), pretrained=pretrained)
 
 
-def _trunk(config: ReportConfig, stem: Any) -> Any:
+def _trunk(config: ReportConfig, stem: Any, pretrained: bool, file: str | None) -> Any:
     """The timm transformer, of the picture or, where there is a stem, of its last map."""
     size, channels = config.image_size, 1
     arguments: dict[str, Any] = {"global_pool": "", **config.encoder_arguments}
     if stem is not None:
         size, channels = size // config.stem_stride, stem.feature_info.channels()[-1]
         arguments = {"patch_size": 1, **arguments}
+    if pretrained:
+        overlay = None if file is None else {"file": file}
+        arguments |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
     _known(config.encoder)
     try:
         return timm.create_model(

@@ -206,6 +206,10 @@ class TrainConfig:
     """Folder for `checkpoint/` (to use), `resume.safetensors` (to go on) and `tensorboard/`."""
     initial: str | None = None
     """A checkpoint folder whose weights and tokenizer to start from; None starts from nothing."""
+    pretrained: str = ""
+    """What a new model's encoder starts with: "timm" for the weights that timm has of its names,
+    from its hub or its cache; or a safetensors file of the transformer's, in timm's form. Empty
+    draws them. An `initial` brings its own."""
     seed: int = 0
     steps: int = 10_000
     batch: int = 32
@@ -278,6 +282,11 @@ class TrainConfig:
         for name, chance in vars(self.drop).items():
             if not 0 <= chance <= 1:
                 raise ConfigError(f"drop.{name} = {chance}: it is a chance, from 0 to 1")
+        if self.pretrained and self.initial is not None:
+            raise ConfigError(
+                f"pretrained = {self.pretrained!r} beside initial = {self.initial!r}, which brings "
+                "its own weights: leave one out"
+            )
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema = {self.ema}: it is a decay, from 0 to less than 1")
         if not 0 <= self.blind < 1:

@@ -4,12 +4,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from timm.layers import resample_abs_pos_embed
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
 
 from model.checkpoint import load_checkpoint
 from model.config import ReportConfig
+from model.encoder import Encoder
 from model.errors import ConfigError, DataError
 from model.network import ReportModel
 from training.config import TrainConfig
@@ -21,7 +23,8 @@ def first_model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
     """A new model, with the prepared folder's tokenizer or all of an earlier checkpoint's.
 
     Raises:
-        ConfigError: no such checkpoint, or one of another shape.
+        ConfigError: no such checkpoint, or one of another shape; pretrained weights that cannot
+            be had.
         DataError: a prepared folder without a tokenizer.
     """
     if config.initial is None:
@@ -31,7 +34,10 @@ def first_model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
                 f"no tokenizer.json in {config.data!r}: make it with `crossray prepare`"
             )
         tokenizer = Tokenizer.from_file(str(path))
-        return ReportModel(_shape(config, tokenizer)), tokenizer
+        model = ReportModel(_shape(config, tokenizer))
+        if config.pretrained:
+            model.encoder.load_state_dict(_pretrained(model.config, config.pretrained))
+        return model, tokenizer
     if not Path(config.initial).is_dir():
         raise ConfigError(
             f"no checkpoint at initial = {config.initial!r}: run the training it comes from first, "
@@ -57,6 +63,23 @@ def first_model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
     if list(model.config.views) != list(earlier.config.views):
         _tell_apart(model)
     return model, tokenizer
+
+
+def _pretrained(config: ReportConfig, source: str) -> dict[str, Tensor]:
+    """Of an encoder with the weights that TrainConfig.pretrained names."""
+    file = None if source == "timm" else source
+    if file is not None and not (file.endswith(".safetensors") and Path(file).is_file()):
+        raise ConfigError(
+            f"pretrained = {file!r}: no such safetensors file; 'timm' takes what timm has of "
+            f"{config.encoder!r}"
+        )
+    try:
+        return Encoder(config, pretrained=True, file=file).state_dict()
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"the weights of pretrained = {source!r} cannot be had ({str(error)[:160]}): give a "
+            "file of them, or leave it out to begin with drawn ones"
+        ) from error
 
 
 def _tell_apart(model: ReportModel) -> None:
