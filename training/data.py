@@ -113,28 +113,12 @@ def load_split(
             f"no {split!r} studies with {' or '.join(config.views)} pictures in "
             f"{str(folder)!r}: prepare more of them"
         )
-    count = sum(len(study.pictures) for study in studies)
-    pictures = np.empty((count, size, size), np.uint8)
-    areas: list[NDArray[np.uint16]] = []
-    area_of: list[int] = []
-    first = []
-    bar = tqdm(studies, f"reading {split}", unit=" studies", leave=False, mininterval=2)
-    with _one_thread():
-        for study in bar:
-            first.append(len(area_of))
-            for number, picture in enumerate(study.pictures):
-                pixels = _read(folder / picture.path, picture, np.uint8)
-                pictures[len(area_of)] = _square(pixels, size)
-                shown = [finding for finding in study.findings if finding.picture == number]
-                area_of.append(len(areas) if shown else -1)
-                if shown:
-                    areas.append(_areas(folder, shown, picture, size))
-    stacked = np.stack(areas) if areas else np.zeros((0, size // 2, size // 2), np.uint16)
+    first, pictures, areas, area_of = _pictures(folder, studies, size, f"reading {split}")
     loaded = Split(
         studies=tuple(studies),
         first=tuple(first),
         pictures=pictures,
-        areas=stacked,
+        areas=areas,
         area_of=tuple(area_of),
         tokenizer=tokenizer,
         config=config,
@@ -144,6 +128,33 @@ def load_split(
     for study in studies:
         sample_of(study, loaded)  # what cannot be learnt from is told now, not in the tenth hour
     return loaded
+
+
+def _pictures(
+    folder: Path, studies: Sequence[Study], size: int, told: str
+) -> tuple[list[int], NDArray[np.uint8], NDArray[np.uint16], list[int]]:
+    """Split.first, .pictures, .areas and .area_of.
+
+    Args:
+        told: beside the progress bar.
+    """
+    count = sum(len(study.pictures) for study in studies)
+    pictures = np.empty((count, size, size), np.uint8)
+    areas: list[NDArray[np.uint16]] = []
+    area_of: list[int] = []
+    first = []
+    with _one_thread():
+        for study in tqdm(studies, told, unit=" studies", leave=False, mininterval=2):
+            first.append(len(area_of))
+            for number, picture in enumerate(study.pictures):
+                pixels = _read(folder / picture.path, picture, np.uint8)
+                pictures[len(area_of)] = _square(pixels, size)
+                shown = [finding for finding in study.findings if finding.picture == number]
+                area_of.append(len(areas) if shown else -1)
+                if shown:
+                    areas.append(_areas(folder, shown, picture, size))
+    stacked = np.stack(areas) if areas else np.zeros((0, size // 2, size // 2), np.uint16)
+    return first, pictures, stacked, area_of
 
 
 def _special(tokenizer: Tokenizer, name: str) -> int:

@@ -3,6 +3,7 @@
 Quick numbers to steer by; training/evaluate.py has the ones to report.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,44 +38,49 @@ def validate(
     """
     was_training = model.training
     model.eval()
-    losses, tokens, hits, words, scores, truth = 0.0, 0, 0, 0, [], []
-    at_rest, unspoken, found, searched, rises, swapped = 0.0, 0, 0, 0, 0.0, 0
+    sums: Counter[str] = Counter()
+    scores, truth = [], []
     for batch in _in_order(batches):
         batch = batch.to(device)
         memory = batch.read_by(model)
-        output = model(
-            decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=memory, output_attentions=True
-        )
-        labels = batch.tokens[:, 1:]
-        count = int((labels != batches.split.pad).sum())
-        own = float(token_loss(output.logits, labels, batches.split.pad, 0.0))
-        losses, tokens = losses + count * own, tokens + count
-        if len(labels) > 1:
-            other = model(decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=_swapped(memory))
-            wrong = float(token_loss(other.logits, labels, batches.split.pad, 0.0))
-            rises, swapped = rises + count * (wrong - own), swapped + count
-        attention = guided(output.cross_attentions)
-        hit, asked = pointing(attention, batch.mentions, batch.coverage)
-        hits, words = hits + hit, words + asked
-        early = searching(output.cross_attentions)
-        if early is not None:
-            hit, asked = pointing(early, batch.leads, batch.coverage)
-            found, searched = found + hit, searched + asked
-        free = (labels != batches.split.pad) & ~batch.mentions.any(-1)
-        at_rest += float(attention[..., 0][free].sum())
-        unspoken += int(free.sum())
+        sums.update(_tokens_of(model, batch, memory, batches.split.pad))
         seen = head(memory.last_hidden_state[:, 1:])
         scores.append(pooled(seen, memory.patch_mask[:, 1:]).cpu())
         truth.append(batch.present.cpu())
     model.train(was_training)
-    result = {"loss": losses / tokens, "sink": at_rest / max(1, unspoken)}
-    if swapped:
-        result["dependence"] = rises / swapped
-    if words:
-        result["pointing"] = hits / words
-    if searched:
-        result["search"] = found / searched
-    return result | _presence(torch.cat(scores).numpy(), torch.cat(truth).numpy())
+    shares = {
+        name: sums[name] / sums[f"of {name}"]
+        for name in ("loss", "sink", "dependence", "pointing", "search")
+        if sums[f"of {name}"]
+    }
+    return shares | _presence(torch.cat(scores).numpy(), torch.cat(truth).numpy())
+
+
+def _tokens_of(model: ReportModel, batch: Batch, memory: Memory, pad: int) -> dict[str, float]:
+    """What a batch adds to each number of `validate`, and "of" it: over how many cases."""
+    output = model(
+        decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=memory, output_attentions=True
+    )
+    labels = batch.tokens[:, 1:]
+    count = int((labels != pad).sum())
+    own = float(token_loss(output.logits, labels, pad, 0.0))
+    attention = guided(output.cross_attentions)
+    free = (labels != pad) & ~batch.mentions.any(-1)
+    sums: dict[str, float] = {
+        "loss": count * own,
+        "of loss": count,
+        "sink": float(attention[..., 0][free].sum()),
+        "of sink": int(free.sum()),
+    }
+    sums["pointing"], sums["of pointing"] = pointing(attention, batch.mentions, batch.coverage)
+    early = searching(output.cross_attentions)
+    if early is not None:
+        sums["search"], sums["of search"] = pointing(early, batch.leads, batch.coverage)
+    if len(labels) > 1:
+        other = model(decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=_swapped(memory))
+        wrong = float(token_loss(other.logits, labels, pad, 0.0))
+        sums["dependence"], sums["of dependence"] = count * (wrong - own), count
+    return sums
 
 
 def _swapped(memory: Memory) -> Memory:
