@@ -113,7 +113,10 @@ def _stem(config: ReportConfig, pretrained: bool) -> Any:
             f"{config.fine_stride}: stem_stride and fine_stride can be of {strides}"
         )
     places = sorted({strides.index(stride) for stride in wanted if stride is not None})
-    return make(out_indices=tuple(places), pretrained=pretrained)
+    try:
+        return make(out_indices=tuple(places), pretrained=pretrained)
+    except RuntimeError as error:
+        raise ConfigError(f"timm has no weights of stem {config.stem!r} ({error})") from error
 
 
 def _trunk(config: ReportConfig, stem: Any, pretrained: bool, file: str | None) -> Any:
@@ -132,6 +135,11 @@ def _trunk(config: ReportConfig, stem: Any, pretrained: bool, file: str | None) 
             config.encoder, img_size=size, in_chans=channels, num_classes=0, **arguments
         )
     except (RuntimeError, TypeError, AssertionError) as error:
+        if pretrained:
+            raise ConfigError(
+                f"no weights for the encoder {config.encoder!r} in the shape that "
+                f"{config.encoder_arguments} gives it ({' '.join(str(error).split())[:200]}): leave its own shape"
+            ) from error
         raise ConfigError(
             f"timm cannot make the encoder {config.encoder!r} with {config.encoder_arguments}: "
             f"{error}; name a vision transformer of timm.list_models()"

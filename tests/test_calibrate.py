@@ -5,7 +5,9 @@ On a tiny real model and a tiny prepared folder.
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ from model.familiarity import distances, picture_features, unfamiliar
 from model.image import Radiograph, read_image
 from model.network import ReportModel
 from model.report import ReportGenerator
-from training.calibrate import calibrate, unseen
+from training.calibrate import Observed, calibrate, observe, unseen
 from training.calibration_fits import (
     CLOSE,
     FAMILIAR_SHARE,
@@ -303,8 +305,8 @@ def test_a_calibrated_checkpoint_is_measured_and_left_as_it_is(
     assert "fit" not in numbers
     measured = numbers["measured"]
     kinds = ("token of a true report", "finding of own report", "finding asked for")
-    for name in kinds:
-        assert name in measured["before"] and name in measured["after"] and name in printed
+    assert all(name in measured["before"] and name in printed for name in kinds)
+    assert set(measured["after"]) == {"token of a true report", "finding asked for"}
     # An untrained model is sure and wrong; told at its temperature it no longer is.
     error = {
         k: measured[k]["token of a true report"]["error"]["value"] for k in ("before", "after")
@@ -327,3 +329,35 @@ def test_weights_written_before_anything_was_fitted_load_as_not_fitted(tmp_path:
     again, _, _ = load_checkpoint(tmp_path)
     memory = model.encode(tiny_pictures(0, 1))
     assert decode(again, memory) == decode(model, memory)
+
+
+def test_the_chance_of_a_finding_is_told_where_it_was_fitted_and_nowhere_else(
+    uncalibrated: Path,
+    prepared: Path,
+    other: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The tiny model names no finding, so one that does is made of it."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(uncalibrated, folder)
+    silent = run_calibration(folder, prepared, other)
+    assert "no chance of a finding in its own reports is told: none was fitted" in silent
+    with monkeypatch.context() as patched:
+        for room in ("calibrate", "calibration_measure"):
+            patched.setattr(f"training.{room}.observe", _with_findings)
+        told = run_calibration(folder, prepared, other)
+    assert "finding of own report, as told" in told
+    assert load_checkpoint(folder)[0].config.finding_scale > 0
+    # What an earlier fit left behind is not kept as if it had been fitted now.
+    run_calibration(folder, prepared, None)
+    assert load_checkpoint(folder)[0].config.finding_scale is None
+
+
+def _with_findings(*arguments: Any) -> Observed:
+    return replace(
+        observe(*arguments),
+        own_surety=np.array([-0.1, -0.3, -2.0, -3.0]),
+        own_there=np.array([True, True, False, False]),
+        own_study=np.arange(4),
+    )

@@ -169,8 +169,12 @@ def test_both_judge_beside_the_rules_in_score_and_compare(
     judges = ("--chexbert", chexbert, "--radgraph", radgraph)
     out = tmp_path / "out.json"
     code, printed, _ = run("score", truth, truth, *judges, "--json", out)
-    told = json.loads(out.read_text())["scores"]
+    content = json.loads(out.read_text())
+    told = content["scores"]
     assert code == 0 and "not computed: chexbert" not in printed
+    # Figures of other weights are others': whose these are is told.
+    assert [judge.split(",")[0] for judge in content["judges"]] == ["CheXbert", "radgraph-xl"]
+    assert "judge: radgraph-xl, weights " in printed
     for name in ("chexbert_micro_f1_14", "chexbert_macro_f1_14", "radgraph_entities",
                  "radgraph_partial", "radgraph_complete"):  # fmt: skip
         assert told[name]["value"] == 1
@@ -211,13 +215,37 @@ def test_a_folder_that_is_not_what_it_should_be_is_named(tmp_path: Path) -> None
     torch.save({"a.weight": torch.zeros(2)}, folder / "weights.th")
     with pytest.raises(DataError, match="are not RadGraph's"):
         RadGraph.load(folder)
+    torch.save([torch.zeros(2)], folder / "weights.th")
+    with pytest.raises(DataError, match="no tensors by name"):
+        RadGraph.load(folder)
+    other = radgraph_folder(tmp_path / "other")
+    (other / "vocabulary" / "radgraph-xl__ner_labels.txt").write_text("\none\n")
+    with pytest.raises(DataError, match=r"names \(2, 2\) .* have \(4, 2\): they do not belong"):
+        RadGraph.load(other)
+    (other / "config.json").write_text('{"model": []}')
+    with pytest.raises(DataError, match="has no settings of RadGraph"):
+        RadGraph.load(other)
 
 
-def test_without_an_encoder_its_name_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def test_code_that_an_encoder_names_is_not_run(tmp_path: Path) -> None:
+    folder = chexbert_folder(tmp_path / "c")
+    config = json.loads((folder / "encoder" / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
+    (folder / "encoder" / "config.json").write_text(json.dumps(config))
+    (folder / "encoder" / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        CheXbert.load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_report_without_a_word_says_nothing(radgraph: Path, chexbert: Path) -> None:
+    judge = RadGraph.load(radgraph)
+    assert judge.entities("") == judge.entities(" \n") == judge.entities("\u200b") == []
+    assert CheXbert.load(chexbert).positives(["", "\u200b"]).shape == (2, len(OBSERVATIONS))
+
+
+def test_without_an_encoder_its_name_is_told_and_nothing_is_fetched(tmp_path: Path) -> None:
     folder = radgraph_folder(tmp_path / "r")
     (folder / "encoder").rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match="none called 'x/y' is to be had"):
+    with pytest.raises(DataError, match="cache has nothing called 'x/y'"):
         RadGraph.load(folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from material import REPORT, chest, put
 
@@ -28,7 +29,7 @@ CASES: dict[str, dict[str, Any]] = {
         "context": "<context>Age:50-60.Indication: Fever, cough.Comparison: ___.</context>",
         "report": REPORT,
     },
-    "plain": {"image_path": ["plain.png"], "report": REPORT},
+    "plain": {"image_path": ["plain.png"], "report": REPORT, "context": "Dyspnea."},
 }
 
 
@@ -94,7 +95,7 @@ def test_a_model_of_all_views_is_given_all_and_the_indication(
         [None],
         [None],
     ]
-    assert [exam.indication for exam in exams] == ["Chest pain", "Fever, cough", ""]
+    assert [exam.indication for exam in exams] == ["Chest pain.", "Fever, cough.", "Dyspnea."]
 
 
 def test_a_bad_case_is_named_and_the_others_are_kept_and_not_done_again(
@@ -130,6 +131,9 @@ def test_no_path_leads_out_of_the_folder(
     (tmp_path / "one.json").write_text(json.dumps({"a": {"image_path": ["x/../../secret.png"]}}))
     outcome = run_rexrank(tiny_generator, tmp_path / "one.json", tmp_path / "out.json", images)
     assert "leads out of the folder" in outcome.failed["a"]
+    (tmp_path / "one.json").write_text(json.dumps({"a": {"image_path": ["x\0.png"]}}))
+    outcome = run_rexrank(tiny_generator, tmp_path / "one.json", tmp_path / "out.json", images)
+    assert "leads out of the folder" in outcome.failed["a"]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +143,8 @@ def test_no_path_leads_out_of_the_folder(
         ('{"a": {"image_path": []}}', "case 'a' of 'one.json' has no list of paths"),
         ('{"a": {"image_path": ["x"], "frontal_lateral": []}}', "does not tell a view for each"),
         ("<html>", "is not JSON"),
+        ('{"a": {"image_path": ["x"], "context": NaN}}', "'a' of 'one.json' holds NaN"),
+        ('{"a": {"image_path": ["x"], "context": "\\ud800"}}', "or half a letter"),
     ],
 )
 def test_an_input_of_another_form_is_named(
@@ -159,3 +165,48 @@ def test_what_another_model_wrote_is_not_gone_on_with(
     with pytest.raises(DataError, match="what this model has not written"):
         run_rexrank(seeing_generator, cases, out, images)
     assert out.read_bytes() == before
+
+
+def test_an_output_of_other_cases_is_kept_and_a_changed_case_is_done_again(
+    tiny_generator: ReportGenerator, cases: Path, images: Path
+) -> None:
+    out = cases.parent / "out.json"
+    run_rexrank(tiny_generator, cases, out, images)
+    before = out.read_bytes()
+    fewer = {name: case for name, case in CASES.items() if name != "plain"}
+    cases.write_text(json.dumps(fewer))
+    with pytest.raises(DataError, match="1 cases that the input lacks, such as 'plain'"):
+        run_rexrank(tiny_generator, cases, out, images)
+    assert out.read_bytes() == before
+    changed = {**CASES, "plain": {**CASES["plain"], "context": "Indication: Cough."}}
+    cases.write_text(json.dumps(changed))
+    outcome = run_rexrank(tiny_generator, cases, out, images)
+    assert (outcome.done, outcome.kept) == (1, 2)
+    assert json.loads(out.read_text())["plain"]["context"] == "Indication: Cough."
+
+
+def test_what_is_saved_on_the_way_is_kept(
+    tiny_generator: ReportGenerator, cases: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.rexrank.SAVE_EVERY", 1)
+    out, reports, calls = cases.parent / "out.json", tiny_generator.reports, []
+
+    def stopped(some: list[Exam], gate: bool) -> list:
+        calls.append(len(some))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return reports(some, gate=gate)
+
+    monkeypatch.setattr(tiny_generator, "reports", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run_rexrank(tiny_generator, cases, out, images, batch_size=1)
+    assert list(json.loads(out.read_text())) == ["CXR1", "p10/s5"]
+
+
+def test_the_gate_refuses_no_case(
+    tiny_generator: ReportGenerator, cases: Path, images: Path
+) -> None:
+    blank = np.full((80, 64), 9, np.uint8)
+    (images / "plain.png").write_bytes(cv2.imencode(".png", blank)[1].tobytes())
+    outcome = run_rexrank(tiny_generator, cases, cases.parent / "out.json", images)
+    assert outcome.done == 3 and not outcome.failed

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import random
+import subprocess
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 
 from training.meteor import meteor_measure, why_no_meteor
+from training.predictions import References
+from training.protocols import protocol
+from training.score import compare_texts, score_texts
 from training.text_floors import best_constant_text, random_texts
 from training.text_scores import lcs, text_measures
 
@@ -107,6 +111,20 @@ def test_meteor_is_pycocoevalcaps_of_the_corpus_and_of_any_part_of_it() -> None:
         scorer.meteor_p.wait()
         scorer.meteor_p.stdout.close()
         scorer.meteor_p.stderr.close()
+
+
+@needs_java
+@pytest.mark.parametrize("answers", [[], ["not numbers"], ["1 2 3"]])
+def test_a_meteor_that_fails_is_told_and_other_scores_go_on(
+    answers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = subprocess.CompletedProcess([], 0, "\n".join(answers), "no memory")
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: done)
+    scored = score_texts(protocol("raw"), ["clear"], ["clear"], References({}))
+    assert "METEOR" in scored.not_computed["meteor"] and "meteor" not in scored.scores
+    assert scored.scores["bleu_1"].value == 1
+    compared = compare_texts(protocol("raw"), ["clear"], ["clear"], ["clear"])
+    assert "meteor" not in compared.differences and "bleu_1" in compared.differences
 
 
 def test_meteor_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,7 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
     observed = observe(generator, data, studies)
     config.grounded_share, f1 = fit_share(observed.shares, observed.spoken)
     config.ask_scale, config.ask_offset = fit_platt(observed.asked_odds, observed.truth)
+    config.finding_scale, config.finding_offset = None, 0.0
     if len(observed.own_surety):  # a model that reports no finding has no chance to tell
         own = fit_platt(observed.own_surety, observed.own_there)
         config.finding_scale, config.finding_offset = own

@@ -87,7 +87,10 @@ def run_calibration(
         save_fit(generator, folder, data, fit)
         generator = ReportGenerator.load(folder)
         numbers["fit"] = asdict(fit)
-        lines = [f"    {name:<20}{value:>12.6g}" for name, value in asdict(fit).items()]
+        lines = [
+            f"    {name:<20}" + ("           -" if value is None else f"{value:>12.6g}")
+            for name, value in asdict(fit).items()
+        ]
         told.append("\n".join([f"{generator.identity.name} calibrated", *lines]))
     if measure_on is not None:
         measured = measure(
@@ -127,19 +130,18 @@ def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
     tokens = force(generator, data, studies)
     observed = observe(generator, data, studies)
     asked = expit(config.ask_scale * observed.asked_odds + config.ask_offset)
-    own = plain = np.exp(observed.own_surety)
-    if config.finding_scale is not None:
-        own = expit(config.finding_scale * observed.own_surety + config.finding_offset)
     before = {
         "token of a true report": _tokens_told(tokens, 1.0),
-        "finding of own report": _own(observed, plain),
+        "finding of own report": _own(observed, np.exp(observed.own_surety)),
         "finding asked for": _asked(observed, expit(observed.asked_odds)),
     }
     after = {
         "token of a true report": _tokens_told(tokens, config.temperature),
-        "finding of own report": _own(observed, own),
         "finding asked for": _asked(observed, asked),
     }
+    if config.finding_scale is not None:
+        chance = expit(config.finding_scale * observed.own_surety + config.finding_offset)
+        after["finding of own report"] = _own(observed, chance)
     return Measured(
         model=generator.identity.name,
         sha256=generator.identity.sha256,
@@ -190,6 +192,8 @@ def measured_table(measured: Measured) -> str:
     parts = [f"{measured.model} on {measured.studies} studies"]
     parts += [reliability_table(f"{n}, uncalibrated", r) for n, r in measured.before.items()]
     parts += [reliability_table(f"{n}, as told", r) for n, r in measured.after.items()]
+    if "finding of own report" not in measured.after:
+        parts.append("no chance of a finding in its own reports is told: none was fitted")
     parts.append(
         f"grounded words F1 {interval(measured.grounded_f1)}\n"
         f"familiar pictures {interval(measured.familiar)}"

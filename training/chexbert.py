@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from model.errors import DataError
-from training.encoder_folder import encoder_of, fill, tensors
+from training.encoder_folder import encoder_of, fill, sha256_of, tensors
 from training.measures import Measure
 from training.observations import NO_FINDING, OBSERVATIONS, f1_measures
 
@@ -64,7 +64,9 @@ class _Network(nn.Module):
 class CheXbert:
     """Reads observations in reports. What was read once is kept."""
 
-    def __init__(self, network: _Network, tokenizer: Any) -> None:
+    def __init__(self, network: _Network, tokenizer: Any, identity: str) -> None:
+        self.identity = identity
+        """Whose scores these are."""
         self._network = network
         self._tokenizer = tokenizer
         self._read: dict[str, np.ndarray] = {}
@@ -81,10 +83,10 @@ class CheXbert:
         state = content.get("model_state_dict")
         if not isinstance(state, dict):
             raise DataError(f"{str(path)!r} has no model_state_dict: it is not CheXbert's")
-        weights = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+        weights = {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
         network = _Network(bert)
         fill(network, weights, path, spare=("bert.embeddings.position_ids",))
-        return cls(network, tokenizer)
+        return cls(network, tokenizer, f"CheXbert, weights {sha256_of(path)}")
 
     @torch.inference_mode()
     def positives(self, reports: Sequence[str]) -> np.ndarray:

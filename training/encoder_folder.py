@@ -1,11 +1,10 @@
-"""Other people's trained networks over a BERT, read from a folder: nothing is downloaded to guess.
+"""Other people's trained networks over a BERT, read from a folder; nothing is downloaded or run.
 
 The folder holds the network's own files, and in `encoder/` the tokenizer's and config.json of the
-BERT it was trained from. Without `encoder/`, transformers looks them up by name, in its cache or
-on its hub.
+BERT it was trained from. Without `encoder/`, transformers looks them up by name in its cache.
 """
 
-import pickle
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from model.errors import DataError
 
-__all__ = ["encoder_of", "fill", "tensors"]
+__all__ = ["encoder_of", "fill", "sha256_of", "tensors"]
 
 
 def encoder_of(folder: Path, name: str) -> tuple[Any, Any]:
@@ -29,15 +28,20 @@ def encoder_of(folder: Path, name: str) -> tuple[Any, Any]:
         DataError: its files are nowhere to be had, or are of no encoder.
     """
     source = folder / "encoder"
-    where = str(source) if source.is_dir() else name
+    found = source.is_dir()
+    where = str(source) if found else name
+    # A stranger's files name neither code to run nor what to fetch.
+    only: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
-        return tokenizer, AutoModel.from_config(AutoConfig.from_pretrained(where))
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(where, **only)
+        config = AutoConfig.from_pretrained(where, **only)
+        return tokenizer, AutoModel.from_config(config, trust_remote_code=False)
+    except Exception as error:  # the parsers' own, of every kind
+        what = f"{where!r} cannot be read" if found else f"there is no folder {str(source)!r}"
         raise DataError(
-            f"no encoder and tokenizer in {str(source)!r}, and none called {name!r} is to be had "
-            f"({str(error).splitlines()[0][:120]}): put config.json and the tokenizer's files of "
-            f"{name!r} there"
+            f"{what}, or transformers' cache has nothing called {name!r} "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:160]}): put config.json and "
+            f"the tokenizer's files of {name!r} there"
         ) from error
 
 
@@ -50,11 +54,14 @@ def tensors(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"there is no file {str(path)!r}: it holds the weights")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the parser's own, of every kind
         raise DataError(
             f"{str(path)!r} is no PyTorch file of plain tensors, and nothing else is read from it"
         ) from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise DataError(f"{str(path)!r} holds no tensors by name: it is not a network's")
+    return content
 
 
 def fill(network: nn.Module, weights: dict[str, Tensor], path: Path, spare: Sequence[str]) -> None:
@@ -67,6 +74,8 @@ def fill(network: nn.Module, weights: dict[str, Tensor], path: Path, spare: Sequ
         DataError: others are missing, left over, or of another shape.
     """
     kept = {name: tensor for name, tensor in weights.items() if name not in spare}
+    if odd := [name for name, tensor in kept.items() if not isinstance(tensor, Tensor)]:
+        raise DataError(f"{odd[0]!r} of {str(path)!r} is no tensor: the file is not a network's")
     try:
         network.load_state_dict(kept, strict=True)
     except RuntimeError as error:
@@ -75,3 +84,9 @@ def fill(network: nn.Module, weights: dict[str, Tensor], path: Path, spare: Sequ
             f"{' '.join(str(error).split())[:300]}"
         ) from error
     network.eval().requires_grad_(False)
+
+
+def sha256_of(path: Path) -> str:
+    """Which weights a score is of."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

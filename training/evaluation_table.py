@@ -61,8 +61,13 @@ def report_table(evaluation: "Evaluation") -> str:
         lines.append(head)
         lines += [_line(name, scores) for name, scores in finding_lines(evaluation)]
         lines.append(f"constant and retrieval: reports of {evaluation.floors_from}")
-        told = reliability_table("chance told with a finding", evaluation.findings.reliability)
-        lines.append(told)
+        reliability = evaluation.findings.reliability
+        lines.append(
+            reliability_table("chance told with a finding", reliability)
+            if reliability.bins
+            else "no chance was told with a finding: none was named, or `crossray calibrate` has "
+            "not been run on this checkpoint"
+        )
     return "\n".join([*lines, "", score_table(evaluation.texts)])
 
 

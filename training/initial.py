@@ -3,8 +3,9 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import timm
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from timm.layers import resample_abs_pos_embed
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -74,12 +75,25 @@ def _pretrained(config: ReportConfig, source: str) -> dict[str, Tensor]:
             f"{config.encoder!r}"
         )
     try:
-        return Encoder(config, pretrained=True, file=file).state_dict()
+        encoder = Encoder(config, pretrained=True, file=file)
+        if file is None:
+            there = set(timm.create_model(config.encoder, num_classes=0).state_dict())
+        else:
+            with safe_open(file, "pt") as content:
+                there = set(content.keys())
     except (OSError, SafetensorError) as error:
         raise ConfigError(
             f"the weights of pretrained = {source!r} cannot be had ({str(error)[:160]}): give a "
             "file of them, or leave it out to begin with drawn ones"
         ) from error
+    # timm passes over names that one side lacks, and leaves them drawn.
+    lacking = sorted(set(encoder.trunk.state_dict()) - there)
+    if lacking:
+        raise ConfigError(
+            f"the weights of pretrained = {source!r} lack {len(lacking)} tensors of this encoder, "
+            f"such as {lacking[0]!r}: name the network they are of, in the shape it has"
+        )
+    return encoder.state_dict()
 
 
 def _tell_apart(model: ReportModel) -> None:

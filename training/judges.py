@@ -35,6 +35,10 @@ class Judges:
         there = [judge for judge in (self.chexbert, self.radgraph) if judge is not None]
         return [each for judge in there for each in judge.measures(generated, references)]
 
+    def identities(self) -> tuple[str, ...]:
+        """Whose scores they are: of other weights they are not comparable."""
+        return tuple(j.identity for j in (self.chexbert, self.radgraph) if j is not None)
+
     def missing(self) -> dict[str, str]:
         """Those that are not there, and how to get them."""
         named = {"chexbert": self.chexbert, "radgraph": self.radgraph}

@@ -24,6 +24,7 @@ ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 share."""
 MATCHERS = np.array([1.0, 0.6, 0.8, 0.6])
 """What a match is worth that is exact, of stems, of synonyms, of paraphrases."""
+COUNTS = 23
 MEMORY = "-Xmx2G"
 SECONDS = 900
 
@@ -60,7 +61,11 @@ def meteor_measure(generated: Sequence[str], references: Sequence[str]) -> Measu
     asked = [
         " ||| ".join(("SCORE", *(text.replace("|||", " ") for text in pair))) for pair in pairs
     ]
-    counts = np.array([line.split() for line in _run(asked)], np.float64)
+    answers = _run(asked)
+    try:
+        counts = np.array([line.split() for line in answers], np.float64).reshape(-1, COUNTS)
+    except ValueError as error:
+        raise DataError(f"METEOR answers {answers[0][:100]!r}, no {COUNTS} counts") from error
     # As the program adds up a corpus: a text that is matched whole has no chunks to be fined for.
     lengths, matches = counts[:, :2], counts[:, -2:]
     counts[(lengths == matches).all(axis=1) & (counts[:, -3] == 1), -3] = 0
@@ -97,6 +102,7 @@ def _run(lines: Sequence[str]) -> list[str]:
             input="".join(f"{line}\n" for line in lines),
             capture_output=True,
             encoding="utf-8",
+            errors="replace",
             timeout=SECONDS,
             check=False,
         )

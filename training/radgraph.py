@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from model.errors import DataError
-from training.encoder_folder import encoder_of, fill, tensors
+from training.encoder_folder import encoder_of, fill, sha256_of, tensors
 from training.measures import Measure, mean
 
 __all__ = ["Entity", "RadGraph", "graph_f1"]
@@ -101,14 +101,17 @@ class RadGraph:
         dataset: str,
         longest: int,
         share: float,
+        identity: str,
     ) -> None:
         """
         Args:
+            identity: whose scores these are.
             names: of the classes, by ENTITIES and RELATIONS.
             dataset: which the network's heads were taught on; says what a word is.
             longest: tokens the encoder reads at once.
             share: see `_Network.forward`.
         """
+        self.identity = identity
         self._network, self._tokenizer, self._names = network, tokenizer, names
         self._dataset, self._longest, self._share = dataset, longest, share
         self._read: dict[str, list[Entity]] = {}
@@ -124,22 +127,37 @@ class RadGraph:
             config = json.loads(path.read_text(encoding="utf-8"))["model"]
             embedder = config["embedder"]["token_embedders"]["bert"]
             hidden = config["feedforward_params"]["num_layers"]
-            share = config["modules"]["relation"]["spans_per_word"]
+            share = float(config["modules"]["relation"]["spans_per_word"])
             spreads = config["modules"]["coref"].get("coref_prop", 0)
-            name, longest = embedder["model_name"], embedder.get("max_length")
+            name, longest = str(embedder["model_name"]), int(embedder.get("max_length") or 512)
         except OSError as error:
             raise DataError(f"{str(path)!r} cannot be read ({error.strerror})") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{str(path)!r} has no settings of RadGraph ({error!r})") from error
+        if not share > 0 or longest < 3:
+            raise DataError(
+                f"{str(path)!r} has spans_per_word {share} and max_length {longest}: they are "
+                "above 0 and 2"
+            )
         if spreads:
             raise DataError(f"{str(path)!r} spreads coreference, which RadGraph does not")
         dataset, names = _vocabulary(folder / VOCABULARY)
-        weights = _renamed(tensors(folder / WEIGHTS), dataset, hidden)
+        file = folder / WEIGHTS
+        weights = _renamed(tensors(file), dataset, hidden)
         tokenizer, bert = encoder_of(folder, name)
-        network = _Network(bert, _shapes(weights, folder / WEIGHTS))
-        fill(network, weights, folder / WEIGHTS, spare=("bert.embeddings.position_ids",))
-        most = int(bert.config.max_position_embeddings)
-        return cls(network, tokenizer, names, dataset, min(longest or most, most), share)
+        shapes = _shapes(weights, file)
+        classes = shapes["entities"][-1][0] + 1, shapes["pairs"][-1][0]
+        told = len(names[ENTITIES]), len(names[RELATIONS])
+        if classes != told:
+            raise DataError(
+                f"the vocabulary names {told} entities and relations, the weights in "
+                f"{str(file)!r} have {classes}: they do not belong together"
+            )
+        network = _Network(bert, shapes)
+        fill(network, weights, file, spare=("bert.embeddings.position_ids",))
+        longest = min(longest, int(bert.config.max_position_embeddings))
+        identity = f"{dataset}, weights {sha256_of(file)}"
+        return cls(network, tokenizer, names, dataset, longest, share, identity)
 
     @torch.inference_mode()
     def entities(self, report: str) -> list[Entity]:
@@ -164,6 +182,8 @@ class RadGraph:
         tokens = self._tokenizer(words, add_special_tokens=False)["input_ids"]
         owners = [word for word, pieces in enumerate(tokens) for _ in pieces]
         flat = [token for pieces in tokens for token in pieces]
+        if not flat:
+            return []
         start, end, size = (
             self._tokenizer.cls_token_id,
             self._tokenizer.sep_token_id,

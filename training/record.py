@@ -1,5 +1,6 @@
 """What a checkpoint says of how it came to be: training.json and the model card."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -64,11 +65,20 @@ def saw(record: dict[str, Any], folder: Path) -> bool:
     return False
 
 
-def initial_record(folder: str | None) -> dict[str, Any] | None:
-    """training.json of the checkpoint a run starts from: its history goes on in the new one."""
-    if folder is None:
+def initial_record(config: TrainConfig) -> dict[str, Any] | None:
+    """training.json of the checkpoint a run starts from: its history goes on in the new one.
+
+    Of an encoder's weights from elsewhere: which they are. None of drawn ones.
+    """
+    if config.initial is not None:
+        return json.loads((Path(config.initial) / "training.json").read_text(encoding="utf-8"))
+    if not config.pretrained:
         return None
-    return json.loads((Path(folder) / "training.json").read_text(encoding="utf-8"))
+    record = {"encoder": config.model.encoder, "weights": config.pretrained}
+    if (file := Path(config.pretrained)).is_file():
+        with file.open("rb") as content:
+            record |= {"sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+    return record
 
 
 def training_record(
@@ -86,7 +96,7 @@ def training_record(
 
     Args:
         data: data_record of the prepared folder.
-        initial: training.json of the checkpoint it started from.
+        initial: see initial_record.
         command: what was typed.
         step: steps done; fewer than config.steps while the run goes on.
         seconds: of training, over all sessions of the run.
@@ -171,6 +181,11 @@ def _commands(record: dict[str, Any] | None) -> list[str]:
 def _before(initial: dict[str, Any] | None) -> str:
     if initial is None:
         return ""
+    if "weights" in initial:
+        return (
+            f" Its encoder began with weights of {initial['encoder']} from elsewhere "
+            f"(`{initial['weights']}`), whose own licence and data apply too."
+        )
     if "settings" not in initial:
         return " It started from weights trained elsewhere."
     size = initial["settings"]["model"]["image_size"]

@@ -5,6 +5,7 @@ output file, folder of the pictures. The output holds each case as it came in, w
 "model_prediction".
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from data_prep.text import fold, without_marks
 from model.errors import DataError, ImageError
 from model.image import Radiograph
 from model.isolation import read_image_isolated
@@ -25,7 +27,9 @@ __all__ = ["Outcome", "run_rexrank"]
 
 PREDICTION, WEIGHTS = "model_prediction", "model_sha256"
 """What is added to a case."""
-INDICATION = re.compile(r"Indication:\s*(.*?)\s*(?:\.?\s*Comparison:|</context>|\Z)", re.S | re.I)
+INDICATION = re.compile(r"\bIndication: ?(.*?)(?= ?Comparison:|$)", re.IGNORECASE)
+OTHER = re.compile(r"\b(?:Age|Gender|Comparison):", re.IGNORECASE)
+TAGS = re.compile(r"</?context>", re.IGNORECASE)
 SAVE_EVERY = 64
 """Cases between two savings: the file is written as a whole."""
 
@@ -50,17 +54,17 @@ def run_rexrank(
     Args:
         cases_file: JSON, {case: {"image_path": [...], "frontal_lateral": [...], "context": ...}};
             the last two may be missing.
-        out: JSON to write; cases that it holds are kept.
+        out: JSON to write; a case that it holds is kept, or done again where the input has changed.
         images: folder that the paths begin in.
 
     Raises:
-        DataError: a file that is not as above; an output of another model.
+        DataError: a file that is not as above; an output of another model or of other cases.
     """
     require_writable(out)
     cases = _cases(cases_file)
     sha256 = generator.identity.sha256
-    written = _earlier(out, sha256) if out.is_file() else {}
-    kept = len(written.keys() & cases.keys())
+    written = _earlier(out, sha256, cases) if out.is_file() else {}
+    kept = len(written)
     missing = [name for name in cases if name not in written]
     failed: dict[str, str] = {}
     with tqdm(total=len(missing), unit="case") as bar:
@@ -101,18 +105,36 @@ def _cases(path: Path) -> dict[str, dict[str, Any]]:
                 f"case {name!r} of {path.name!r}: 'frontal_lateral' does not tell a view for each "
                 f"of its {len(paths)} pictures"
             )
+        try:
+            json.dumps({name: case}, allow_nan=False, ensure_ascii=False).encode()
+        except ValueError as error:
+            raise DataError(
+                f"case {name!r} of {path.name!r} holds NaN or half a letter ({error}), which JSON "
+                "cannot: write null, or the whole letter"
+            ) from error
     return content
 
 
-def _earlier(out: Path, sha256: str) -> dict[str, Any]:
+def _earlier(out: Path, sha256: str, cases: Mapping[str, Any]) -> dict[str, Any]:
+    """The cases that are finished: as they stand in the input, with a report of this model."""
     content = read_json(out)
     told = content.values() if isinstance(content, dict) else [content]
-    other = [case for case in told if not isinstance(case, dict) or case.get(WEIGHTS) != sha256]
-    if other:
+    if any(not isinstance(case, dict) or case.get(WEIGHTS) != sha256 for case in told):
         raise DataError(
             f"{out.name!r} holds what this model has not written: name another file, or remove it"
         )
-    return content
+    if other := [name for name in content if name not in cases]:
+        raise DataError(
+            f"{out.name!r} holds {len(other)} cases that the input lacks, such as {other[0]!r}: "
+            "name another file"
+        )
+    added = (PREDICTION, WEIGHTS)
+    return {
+        name: case
+        for name, case in content.items()
+        if {k: v for k, v in case.items() if k not in added}
+        == {k: v for k, v in cases[name].items() if k not in added}
+    }
 
 
 def _exam(generator: ReportGenerator, case: Mapping[str, Any], images: Path) -> Exam:
@@ -137,13 +159,21 @@ def _exam(generator: ReportGenerator, case: Mapping[str, Any], images: Path) -> 
             reasons.append(reason)
     if not pictures:
         raise DataError(f"no picture that this model reads: {'; '.join(reasons)}")
-    told = INDICATION.search(str(case.get("context") or ""))
-    return Exam(pictures, cut_indication(generator, told[1] if told else ""))
+    return Exam(pictures, cut_indication(generator, _indication(str(case.get("context") or ""))))
+
+
+def _indication(context: str) -> str:
+    """What a context says of why the study was asked for, as `crossray prepare` cleans it."""
+    text = fold(TAGS.sub(" ", context))
+    told = INDICATION.search(text)
+    if told is None and OTHER.search(text):
+        return ""
+    return without_marks(told[1] if told else text, drop=False)
 
 
 def _inside(images: Path, name: str) -> Path:
     """A picture's path; the input file is a stranger's."""
     parts = PurePosixPath(name.lstrip("/")).parts
-    if ".." in parts:
+    if ".." in parts or "\0" in name:
         raise DataError(f"the path {name!r} leads out of the folder of pictures")
     return images.joinpath(*parts)

@@ -44,6 +44,8 @@ class Scored:
     not_computed: dict[str, str]
     """Scores and floors that are missing, and why."""
     constant_report: str | None
+    judges: tuple[str, ...]
+    """The networks that scored too, by their weights."""
     alarms: tuple[str, ...]
 
 
@@ -53,6 +55,7 @@ class Comparison:
     studies: int
     differences: dict[str, Difference]
     not_computed: dict[str, str]
+    judges: tuple[str, ...]
 
 
 def run_score(
@@ -133,6 +136,7 @@ def score_texts(
         },
         not_computed=not_computed,
         constant_report=constant,
+        judges=judges.identities(),
         alarms=tuple(_alarms(own, generated)),
     )
 
@@ -236,7 +240,8 @@ def compare_texts(
     other = _measures(way, second, reports, judges, skipped)
     # Where METEOR fails at the second only, the first has it.
     one, other = ([each for each in every if each.name not in skipped] for every in (one, other))
-    return Comparison(way.name, len(reports), differences(one, other, len(reports)), skipped)
+    told = differences(one, other, len(reports))
+    return Comparison(way.name, len(reports), told, skipped, judges.identities())
 
 
 def _sources(predictions: Path, references: Path, second: Path | None = None) -> dict[str, object]:

@@ -28,6 +28,7 @@ def score_table(scored: "Scored") -> str:
         lines.append(f"{name:<{WIDTH}}{_interval(score, name):<26}{score.n:>6}{beside}")
     if scored.constant_report is not None:
         lines.append(f"constant: {scored.constant_report}")
+    lines += [f"judge: {identity}" for identity in scored.judges]
     lines += [f"not computed: {name} ({why})" for name, why in scored.not_computed.items()]
     if below := _below(scored.scores, scored.floors.get("constant", {})):
         lines.append(f"no better than the constant report: {', '.join(below)}")
@@ -47,6 +48,7 @@ def compare_table(comparison: "Comparison", first: str, second: str) -> str:
         )
         p = "-" if each.p is None else f"{each.p:.4f}"
         lines.append(f"{name:<{WIDTH}}{both}  {_interval(each.difference, name):<28}{p:>8}")
+    lines += [f"judge: {identity}" for identity in comparison.judges]
     lines += [f"not compared: {name} ({why})" for name, why in comparison.not_computed.items()]
     return "\n".join(lines)
 

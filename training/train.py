@@ -42,8 +42,8 @@ __all__ = ["Outcome", "Training", "run"]
 
 log = logging.getLogger(__name__)
 
-MAY_CHANGE = ("accumulate", "data", "output", "initial", "device", "threads", "workers",
-              "validate_every", "validate_studies", "save_every")  # fmt: skip
+MAY_CHANGE = ("accumulate", "data", "output", "initial", "pretrained", "device", "threads",
+              "workers", "validate_every", "validate_studies", "save_every")  # fmt: skip
 """Settings that may differ between the sessions of one run."""
 PARTS_SETTING = "number of parts (processes x accumulate)"
 
@@ -119,8 +119,10 @@ class Training:
                 "learnt from what the reports assert"
             )
         torch.manual_seed(config.seed)
-        self.model, self.tokenizer = first_model(config)
-        self.initial = initial_record(config.initial)
+        # What goes on brings its weights; nothing is fetched for it again.
+        drawn = replace(config, pretrained="")
+        self.model, self.tokenizer = first_model(drawn if self.snapshot.is_file() else config)
+        self.initial = initial_record(config)
         self.train_batches = self._batches("train", config.train_studies)
         self.validate_batches = self._batches("validate", config.validate_studies)
         critic = None
