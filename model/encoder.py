@@ -136,9 +136,10 @@ def _trunk(config: ReportConfig, stem: Any, pretrained: bool, file: str | None) 
         )
     except (RuntimeError, TypeError, AssertionError) as error:
         if pretrained:
+            told = " ".join(str(error).split())[:200]
             raise ConfigError(
                 f"no weights for the encoder {config.encoder!r} in the shape that "
-                f"{config.encoder_arguments} gives it ({' '.join(str(error).split())[:200]}): leave its own shape"
+                f"{config.encoder_arguments} gives it ({told}): leave its own shape"
             ) from error
         raise ConfigError(
             f"timm cannot make the encoder {config.encoder!r} with {config.encoder_arguments}: "
