@@ -65,7 +65,7 @@ def test_weights_that_cannot_be_had_are_named(
     broken.write_bytes(b"<html>")
     with pytest.raises(ConfigError, match="cannot be had"):
         first_model(_config(data, str(broken)))
-    with pytest.raises(ConfigError, match="in the shape that .* leave its own shape"):
+    with pytest.raises(ConfigError, match=r"in the shape that .* leave its own shape"):
         first_model(_config(data, str(weights), encoder_arguments={"embed_dim": 96}))
     # One that timm would pass over, leaving drawn weights behind.
     with pytest.raises(ConfigError, match=r"lack 24 tensors .*blocks\.12"):
