@@ -369,7 +369,9 @@ def test_the_learning_rate_rises_in_a_line_and_falls_to_nothing(settings: Path) 
     assert list(whole.steps())[-1]["learning_rate"] < 0.0002
 
 
-@pytest.mark.parametrize("name", ["phantom-small.toml", "phantom.toml", "phantom-views.toml"])
+@pytest.mark.parametrize(
+    "name", ["phantom-small.toml", "phantom.toml", "phantom-views.toml", "phantom-hidden.toml"]
+)
 def test_the_shipped_settings_are_read(name: str) -> None:
     made = load_config(Path(__file__).parents[1] / "training" / "configs" / name)
     assert made.augment
