@@ -18,6 +18,7 @@ from judge_folders import (
     chexbert_folder,
     radgraph_folder,
 )
+from prepared_folder import write_prepared
 
 from model.errors import DataError
 from training.chexbert import HEADS, CheXbert
@@ -249,3 +250,19 @@ def test_without_an_encoder_its_name_is_told_and_nothing_is_fetched(tmp_path: Pa
     (folder / "encoder").rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="cache has nothing called 'x/y'"):
         RadGraph.load(folder)
+
+
+def test_evaluate_asks_them_of_a_models_own_reports(
+    chexbert: Path,
+    radgraph: Path,
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    without_java: None,
+    run: Callable,
+) -> None:
+    data = write_prepared(tmp_path / "prepared", 8)
+    judges = ("--chexbert", chexbert, "--radgraph", radgraph)
+    code, printed, _ = run("evaluate", tiny_checkpoint, data, "--limit", 2, *judges)
+    assert code == 0
+    for name in ("chexbert_micro_f1_14", "radgraph_partial", "judge: CheXbert, weights "):
+        assert name in printed
