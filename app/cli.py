@@ -118,6 +118,13 @@ def evaluate(
     protocol: Annotated[
         str, typer.Option(help="How texts are normalised: r2gen, rexrank or raw.")
     ] = "r2gen",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="test, validate, train or all. If not given: test of data the model was trained "
+            "on, all of any other."
+        ),
+    ] = None,
     chexbert: ChexbertOption = None,
     radgraph: RadgraphOption = None,
     predictions: Annotated[
@@ -137,7 +144,7 @@ def evaluate(
     asked = None if views is None else [name.strip() for name in views.split(",")]
     outputs = Outputs(json_file, predictions, card)
     table = run_evaluation(
-        model, data, outputs, train_data, limit, device, asked, protocol, chexbert, radgraph
+        model, data, outputs, train_data, limit, device, asked, protocol, chexbert, radgraph, split
     )
     typer.echo(table)
 

@@ -122,6 +122,8 @@ def rexrank(
         ReportGenerator.load(model, device=device), cases, out, images, batch_size
     )
     typer.echo(f"{outcome.done} reports written to {out}, {outcome.kept} kept", err=True)
+    if outcome.shortened:
+        typer.echo(f"{outcome.shortened} indications were cut to what the model reads", err=True)
     for name, reason in outcome.failed.items():
         typer.echo(f"{name}: {reason}", err=True)
     if outcome.failed:

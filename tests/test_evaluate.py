@@ -70,6 +70,19 @@ def evaluation(folder: Path, tiny_generator: ReportGenerator) -> Evaluation:
         return evaluate(tiny_generator, folder, progress=False)
 
 
+def test_the_split_is_chosen_and_what_was_trained_on_is_refused(
+    folder: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "s.json"
+    run_evaluation(tiny_checkpoint, folder, Outputs(out), limit=2, split="test")
+    assert json.loads(out.read_text())["split"] == "test"
+    run_evaluation(tiny_checkpoint, folder, Outputs(out), limit=2)
+    assert json.loads(out.read_text())["split"] == "all"
+    monkeypatch.setattr("training.evaluate.saw", lambda *_: True)
+    with pytest.raises(DataError, match=r"'train' of .* may be what the checkpoint"):
+        run_evaluation(tiny_checkpoint, folder, Outputs(out), limit=2, split="train")
+
+
 def test_the_true_reports_score_1_everywhere(folder: Path) -> None:
     studies = list(read_studies(folder))
     scores = score_findings(studies, [study.report for study in studies])

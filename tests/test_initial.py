@@ -133,3 +133,20 @@ def test_a_model_without_prompts_goes_on_from_one_with_them(
     kept, there = model.state_dict(), earlier.state_dict()
     kept.pop("views.weight")  # of views that neither has seen
     assert all(torch.equal(kept[name], there[name]) for name in kept)
+
+
+def test_a_view_that_no_study_has_is_warned_of(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(
+        _config(data, "", layers=3, views=["frontal", "lateral"], prompt_tokens=4),
+        output=str(tmp_path / "run"),
+        workers=0,
+        precision="float32",
+    )
+    Training(config)
+    told = [record.getMessage() for record in caplog.records if "no train study" in record.msg]
+    assert [message.split(":")[0] for message in told] == [
+        "no train study has lateral pictures",
+        "no train study has indications",
+    ]

@@ -107,7 +107,7 @@ def test_a_bad_case_is_named_and_the_others_are_kept_and_not_done_again(
     picture.write_bytes(b"<html>")
     command = ("rexrank", cases, out, images, "--model", tiny_checkpoint)
     code, _, told = run(*command)
-    assert code == 3 and "plain: " in told and "2 reports written" in told
+    assert code == 3 and "plain: 'plain.png': " in told and "2 reports written" in told
     assert list(json.loads(out.read_text())) == ["CXR1", "p10/s5"]
     picture.write_bytes(good)
     code, _, told = run(*command)
@@ -201,6 +201,27 @@ def test_what_is_saved_on_the_way_is_kept(
     with pytest.raises(KeyboardInterrupt):
         run_rexrank(tiny_generator, cases, out, images, batch_size=1)
     assert list(json.loads(out.read_text())) == ["CXR1", "p10/s5"]
+
+
+def test_input_output_and_pictures_are_told_apart(
+    tiny_generator: ReportGenerator, cases: Path, images: Path, tmp_path: Path
+) -> None:
+    before = cases.read_bytes()
+    with pytest.raises(DataError, match="input and output at once"):
+        run_rexrank(tiny_generator, cases, cases, images)
+    with pytest.raises(DataError, match="there is no folder"):
+        run_rexrank(tiny_generator, cases, tmp_path / "out.json", tmp_path / "elsewhere")
+    assert cases.read_bytes() == before and not (tmp_path / "out.json").exists()
+
+
+def test_an_indication_that_is_cut_is_told(
+    seeing_checkpoint: Path, cases: Path, images: Path, tmp_path: Path, run: Callable
+) -> None:
+    long = {**CASES, "plain": {**CASES["plain"], "context": "Dyspnea. " * 60}}
+    cases.write_text(json.dumps(long))
+    out = tmp_path / "out.json"
+    code, _, told = run("rexrank", cases, out, images, "--model", seeing_checkpoint)
+    assert code == 0 and "1 indications were cut" in told
 
 
 def test_the_gate_refuses_no_case(

@@ -37,11 +37,14 @@ def encoder_of(folder: Path, name: str) -> tuple[Any, Any]:
         config = AutoConfig.from_pretrained(where, **only)
         return tokenizer, AutoModel.from_config(config, trust_remote_code=False)
     except Exception as error:  # the parsers' own, of every kind
-        what = f"{where!r} cannot be read" if found else f"there is no folder {str(source)!r}"
+        what = (
+            f"{where!r} cannot be read ({' '.join(str(error).split())[:160]})"
+            if found
+            else f"there is no folder {str(source)!r}, and transformers' cache has nothing called "
+            f"{name!r}"
+        )
         raise DataError(
-            f"{what}, or transformers' cache has nothing called {name!r} "
-            f"({type(error).__name__}: {' '.join(str(error).split())[:160]}): put config.json and "
-            f"the tokenizer's files of {name!r} there"
+            f"{what}: put config.json and the tokenizer's files of {name!r} there (docs/scores.md)"
         ) from error
 
 

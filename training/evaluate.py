@@ -113,24 +113,30 @@ def run_evaluation(
     protocol_name: str = "r2gen",
     chexbert: Path | None = None,
     radgraph: Path | None = None,
+    split: str | None = None,
 ) -> str:
     """Evaluate a checkpoint folder, write what is asked for, return the table to print.
 
-    Of a folder the checkpoint may have been trained on only the test split is evaluated, of any
-    other one every study.
-
-    Args: as for `evaluate` and `run_score`.
+    Args: as for `evaluate` and `run_score`, but
+        split: None is the test split of a folder the checkpoint may have been trained on, and every
+            study of any other one.
 
     Raises:
         CheckpointError: the checkpoint cannot be loaded.
-        DataError, ConfigError: see `evaluate`.
+        DataError, ConfigError: see `evaluate`; a split that the checkpoint may have trained on.
     """
     outputs.check()
     protocol(protocol_name)  # a wrong name is told before the work
     judges = Judges.load(chexbert, radgraph)
     generator = ReportGenerator.load(model_dir, device=device)
     record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
-    split = "test" if saw(record, data) else "all"
+    trained = saw(record, data)
+    if trained and split not in (None, "test"):
+        raise DataError(
+            f"split {split!r} of {str(data)!r} may be what the checkpoint was trained on: only its "
+            "test split measures"
+        )
+    split = split or ("test" if trained else "all")
     evaluation = evaluate(
         generator,
         data,

@@ -14,14 +14,18 @@ def chosen_device(name: str) -> torch.device:
     """What torch calls a device; "auto" is CUDA where there is one.
 
     Raises:
-        ConfigError: torch knows no such device.
+        ConfigError: torch knows no such device, or has none here.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"device = {name!r} is none that torch knows: 'auto', 'cpu'") from error
+        device = torch.device(name)
+        torch.empty(0, device=device)
+        return device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device = {name!r} cannot be used here ({str(error)[:100]}): 'auto' or 'cpu'"
+        ) from error
 
 
 def chosen_precision(name: str, device: torch.device) -> str:

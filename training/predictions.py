@@ -112,7 +112,8 @@ def match(
             some = ", ".join(repr(study) for study in missing[:3])
             raise DataError(
                 f"{len(missing)} of {len(there)} studies {lacking}, such as {some}: "
-                "both files must be of the same studies, called alike"
+                "both files must be of the same studies, called alike (of a prepared folder or "
+                "annotation.json --split chooses which)"
             )
     for reports, called in ((predictions, "generated"), (references.reports, "reference")):
         empty = [study for study, text in reports.items() if not text.strip()]

@@ -131,7 +131,10 @@ class RadGraph:
             spreads = config["modules"]["coref"].get("coref_prop", 0)
             name, longest = str(embedder["model_name"]), int(embedder.get("max_length") or 512)
         except OSError as error:
-            raise DataError(f"{str(path)!r} cannot be read ({error.strerror})") from error
+            raise DataError(
+                f"{str(path)!r} cannot be read ({error.strerror}): name the unpacked archive, see "
+                "docs/scores.md"
+            ) from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{str(path)!r} has no settings of RadGraph ({error!r})") from error
         if not share > 0 or longest < 3:

@@ -39,6 +39,8 @@ class Outcome:
     done: int
     kept: int
     """Cases an earlier run had finished."""
+    shortened: int
+    """Of those done, cases whose indication is longer than the model reads."""
     failed: Mapping[str, str]
     """Cases without a report, and why."""
 
@@ -61,30 +63,32 @@ def run_rexrank(
         DataError: a file that is not as above; an output of another model or of other cases.
     """
     require_writable(out)
+    if not images.is_dir():
+        raise DataError(f"there is no folder {str(images)!r}: name the one the paths begin in")
     cases = _cases(cases_file)
+    if out.exists() and out.samefile(cases_file):
+        raise DataError(f"{out.name!r} is input and output at once: name another output")
     sha256 = generator.identity.sha256
     written = _earlier(out, sha256, cases) if out.is_file() else {}
     kept = len(written)
     missing = [name for name in cases if name not in written]
     failed: dict[str, str] = {}
+    shortened = 0
     with tqdm(total=len(missing), unit="case") as bar:
         for first in range(0, len(missing), batch_size):
             batch = missing[first : first + batch_size]
-            exams = {}
-            for name in batch:
-                try:
-                    exams[name] = _exam(generator, cases[name], images)
-                except (ImageError, DataError) as error:
-                    failed[name] = str(error)
+            exams = _exams(generator, {name: cases[name] for name in batch}, images, failed)
             for name, report in zip(
                 exams, generator.reports(list(exams.values()), gate=False), strict=True
             ):
                 written[name] = {**cases[name], PREDICTION: report.text, WEIGHTS: sha256}
+                told = _indication(cases[name])
+                shortened += len(report.indication) < len(told) and bool(report.indication)
             bar.update(len(batch))
             if first // SAVE_EVERY < (first + batch_size) // SAVE_EVERY:
                 write_json(out, _ordered(cases, written))
     write_json(out, _ordered(cases, written))
-    return Outcome(len(missing) - len(failed), kept, failed)
+    return Outcome(len(missing) - len(failed), kept, shortened, failed)
 
 
 def _ordered(cases: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,11 +141,27 @@ def _earlier(out: Path, sha256: str, cases: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
+def _exams(
+    generator: ReportGenerator,
+    cases: Mapping[str, Mapping[str, Any]],
+    images: Path,
+    failed: dict[str, str],
+) -> dict[str, Exam]:
+    """The cases that can be read; why others cannot is put into `failed`."""
+    exams = {}
+    for name, case in cases.items():
+        try:
+            exams[name] = _exam(generator, case, images)
+        except DataError as error:
+            failed[name] = str(error)
+    return exams
+
+
 def _exam(generator: ReportGenerator, case: Mapping[str, Any], images: Path) -> Exam:
     """
     Raises:
-        ImageError: a picture cannot be read.
-        DataError: one lies outside the folder; none has a view that the model reads.
+        DataError: a picture that cannot be read or lies outside the folder; none has a view that
+            the model reads.
     """
     views = case.get("frontal_lateral") or [""] * len(case["image_path"])
     pictures: list[Radiograph] = []
@@ -150,7 +170,10 @@ def _exam(generator: ReportGenerator, case: Mapping[str, Any], images: Path) -> 
         stated = "LATERAL" if str(view).lower() == "lateral" else None
         reason = generator.why_unread(stated)
         if reason is None:
-            read = read_image_isolated(_inside(images, name))
+            try:
+                read = read_image_isolated(_inside(images, name))
+            except ImageError as error:
+                raise DataError(f"{name!r}: {error}") from error
             picture = replace(read, view=stated or read.view)
             reason = generator.why_unread(picture.view)
         if reason is None:
@@ -159,12 +182,12 @@ def _exam(generator: ReportGenerator, case: Mapping[str, Any], images: Path) -> 
             reasons.append(reason)
     if not pictures:
         raise DataError(f"no picture that this model reads: {'; '.join(reasons)}")
-    return Exam(pictures, cut_indication(generator, _indication(str(case.get("context") or ""))))
+    return Exam(pictures, cut_indication(generator, _indication(case)))
 
 
-def _indication(context: str) -> str:
-    """What a context says of why the study was asked for, as `crossray prepare` cleans it."""
-    text = fold(TAGS.sub(" ", context))
+def _indication(case: Mapping[str, Any]) -> str:
+    """What the context says of why the study was asked for, as `crossray prepare` cleans it."""
+    text = fold(TAGS.sub(" ", str(case.get("context") or "")))
     told = INDICATION.search(text)
     if told is None and OTHER.search(text):
         return ""

@@ -107,7 +107,7 @@ def score_texts(
     """
     not_computed = judges.missing()
     if way.name == "r2gen" and not known.train:
-        not_computed["<unk>"] = "rare words stay: the references have no train split"
+        not_computed["<unk>"] = "rare words stay: no train reports beside those scored"
     own = _scores(way, generated, reports, judges, not_computed)
     floors: dict[str, Sequence[str]] = {}
     constant = None
@@ -125,7 +125,9 @@ def score_texts(
     if retrieved is not None:
         floors["retrieval"] = retrieved
     else:
-        not_computed["retrieval"] = "needs train pictures: give a prepared folder as references"
+        not_computed["retrieval"] = (
+            "needs pictures of train studies that are not scored: a prepared folder as references"
+        )
     return Scored(
         protocol=way.name,
         studies=len(reports),

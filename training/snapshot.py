@@ -96,6 +96,7 @@ def _require_same(path: Path, saved: dict[str, Any], settings: dict[str, Any]) -
         return
     changed = sorted(k for k in saved.keys() | settings.keys() if saved.get(k) != settings.get(k))
     raise CheckpointError(
-        f"{path.name!r} belongs to a run with another {', '.join(changed)}: choose another "
-        "output, or remove the file to start anew"
+        f"{path.name!r} in {str(path.parent)!r} belongs to a run with another "
+        f"{', '.join(changed)}: choose another output (with initial = its checkpoint to go on from "
+        "there), or remove the file to start anew"
     )

@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from data_prep.source import IMPORTED
+from data_prep.study import Study
 from model.checkpoint import save_checkpoint
+from model.config import VIEWS
 from model.errors import CheckpointError, ConfigError
 from training.batches import Batch, Batches, stream
 from training.config import TrainConfig, load_config
@@ -36,6 +38,7 @@ from training.optimizing import gradient_norms, make_optimizer, schedule
 from training.record import card, data_record, initial_record, training_record
 from training.self_critical import SelfCritical
 from training.snapshot import Progress, load_snapshot, save_snapshot
+from training.targets import kind_in
 from training.validate import validate
 
 __all__ = ["Outcome", "Training", "run"]
@@ -125,6 +128,7 @@ class Training:
         self.initial = initial_record(config)
         self.train_batches = self._batches("train", config.train_studies)
         self.validate_batches = self._batches("validate", config.validate_studies)
+        _warn_of_unseen(config, self.train_batches.split.studies)
         critic = None
         if config.losses.reward:
             reports = [study.report for study in self.train_batches.split.studies]
@@ -334,6 +338,16 @@ class Training:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         text = card(self.config, record, parameters)
         save_checkpoint(self.folder / "checkpoint", model, self.tokenizer, record, text)
+
+
+def _warn_of_unseen(config: TrainConfig, studies: Sequence[Study]) -> None:
+    """A checkpoint says that it reads a view, whether or not any study had one."""
+    seen = {VIEWS[kind_in(picture)] for study in studies for picture in study.pictures}
+    unseen = [f"{view} pictures" for view in config.model.views if view not in seen]
+    if config.model.prompt_tokens and not any(study.indication for study in studies):
+        unseen.append("indications")
+    for what in unseen:
+        log.warning("no train study has %s: the model will say that it reads them, untaught", what)
 
 
 def _accelerator(device: torch.device) -> Any:
