@@ -116,7 +116,10 @@ def _stem(config: ReportConfig, pretrained: bool) -> Any:
     try:
         return make(out_indices=tuple(places), pretrained=pretrained)
     except RuntimeError as error:
-        raise ConfigError(f"timm has no weights of stem {config.stem!r} ({error})") from error
+        what = "has no weights of" if pretrained else "cannot make"
+        raise ConfigError(
+            f"timm {what} the stem {config.stem!r} ({error}): name another"
+        ) from error
 
 
 def _trunk(config: ReportConfig, stem: Any, pretrained: bool, file: str | None) -> Any:

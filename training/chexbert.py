@@ -14,9 +14,10 @@ from torch import nn
 from tqdm import tqdm
 
 from model.errors import DataError
-from training.encoder_folder import encoder_of, fill, sha256_of, tensors
+from training.encoder_folder import encoder_of, fill, tensors
 from training.measures import Measure
 from training.observations import NO_FINDING, OBSERVATIONS, f1_measures
+from training.record import sha256_of
 
 __all__ = ["CheXbert"]
 

@@ -4,7 +4,6 @@ The folder holds the network's own files, and in `encoder/` the tokenizer's and 
 BERT it was trained from. Without `encoder/`, transformers looks them up by name in its cache.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from model.errors import DataError
 
-__all__ = ["encoder_of", "fill", "sha256_of", "tensors"]
+__all__ = ["encoder_of", "fill", "tensors"]
 
 
 def encoder_of(folder: Path, name: str) -> tuple[Any, Any]:
@@ -87,9 +86,3 @@ def fill(network: nn.Module, weights: dict[str, Tensor], path: Path, spare: Sequ
             f"{' '.join(str(error).split())[:300]}"
         ) from error
     network.eval().requires_grad_(False)
-
-
-def sha256_of(path: Path) -> str:
-    """Which weights a score is of."""
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from model.errors import DataError
-from training.encoder_folder import encoder_of, fill, sha256_of, tensors
+from training.encoder_folder import encoder_of, fill, tensors
 from training.measures import Measure, mean
+from training.record import sha256_of
 
 __all__ = ["Entity", "RadGraph", "graph_f1"]
 
@@ -187,11 +188,8 @@ class RadGraph:
         flat = [token for pieces in tokens for token in pieces]
         if not flat:
             return []
-        start, end, size = (
-            self._tokenizer.cls_token_id,
-            self._tokenizer.sep_token_id,
-            self._longest - 2,
-        )
+        start, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        size = self._longest - 2
         segments = [
             torch.tensor([start, *flat[k : k + size], end]) for k in range(0, len(flat), size)
         ]

@@ -15,7 +15,15 @@ from data_prep.study import manifest_hash
 from model.errors import DataError
 from training.config import TrainConfig
 
-__all__ = ["card", "data_record", "data_text", "initial_record", "saw", "training_record"]
+__all__ = [
+    "card",
+    "data_record",
+    "data_text",
+    "initial_record",
+    "saw",
+    "sha256_of",
+    "training_record",
+]
 
 CHANCES = {
     "covered": "a gray rectangle on",
@@ -76,9 +84,14 @@ def initial_record(config: TrainConfig) -> dict[str, Any] | None:
         return None
     record = {"encoder": config.model.encoder, "weights": config.pretrained}
     if (file := Path(config.pretrained)).is_file():
-        with file.open("rb") as content:
-            record |= {"sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+        record |= {"sha256": sha256_of(file)}
     return record
+
+
+def sha256_of(path: Path) -> str:
+    """Which file a number comes from."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def training_record(

@@ -4,7 +4,6 @@ Beside a system's scores stand those of reports that nobody wrote for these stud
 score says little. Two systems are compared study by study.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from training.observations import clinical_measures
 from training.output import require_writable, write_json
 from training.predictions import References, match, read_predictions, read_references
 from training.protocols import Protocol, protocol
+from training.record import sha256_of
 from training.score_table import compare_table, score_table
 from training.scores import Score, exact
 from training.text_floors import best_constant_text, random_texts
@@ -112,10 +112,7 @@ def score_texts(
     floors: dict[str, Sequence[str]] = {}
     constant = None
     if known.train:
-        train = [way.select(text) for text in known.train]
-        chosen_on = [way.apply(text) for text in known.validate or known.train]
-        normalised = {way.apply(text): text for text in reversed(train)}
-        constant = normalised[best_constant_text(list(map(way.apply, train)), chosen_on)]
+        constant = _constant(way, known)
         floors = {
             "constant": [constant] * len(reports),
             "random": random_texts(known.train, len(reports)),
@@ -141,6 +138,14 @@ def score_texts(
         judges=judges.identities(),
         alarms=tuple(_alarms(own, generated)),
     )
+
+
+def _constant(way: Protocol, known: References) -> str:
+    """The train report that is best for every study of the validate split."""
+    train = [way.select(text) for text in known.train]
+    chosen_on = [way.apply(text) for text in known.validate or known.train]
+    normalised = {way.apply(text): text for text in reversed(train)}
+    return normalised[best_constant_text(list(map(way.apply, train)), chosen_on)]
 
 
 def _scores(
@@ -253,5 +258,4 @@ def _sources(predictions: Path, references: Path, second: Path | None = None) ->
 
 def _identity(path: Path) -> dict[str, str]:
     file = path / "studies.jsonl" if path.is_dir() else path
-    with file.open("rb") as content:
-        return {"name": path.name, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+    return {"name": path.name, "sha256": sha256_of(file)}
