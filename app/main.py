@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.types import Scope
 
-from app.middleware import BodyLimit, Border
-from app.problems import TooManyFiles, add_problem_handlers, documented
-from app.schemas import AskAnswer, ModelDescription, ReportAnswer, Status
-from app.service import Sent, Service
+from app.api.middleware import BodyLimit, Border
+from app.api.problems import TooManyFiles, add_problem_handlers, documented
+from app.api.schemas import AskAnswer, ModelDescription, ReportAnswer, Status
+from app.api.service import Sent, Service
 from app.settings import Settings
 from model.errors import DataError
-from model.report import ReportGenerator
+from model.generator import ReportGenerator
 
 __all__ = ["STATIC", "create_app"]
 

@@ -16,9 +16,9 @@ from fastapi import FastAPI
 from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from app.api.middleware import add_headers
+from app.api.problems import STATUSES, problem_response
 from app.main import create_app
-from app.middleware import add_headers
-from app.problems import STATUSES, problem_response
 from app.settings import PREFIX, Settings
 from model.errors import ConfigError, CrossRayError
 

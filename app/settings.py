@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.views import MAX_PICTURES
 from model.errors import ConfigError
-from model.isolation import IsolationLimits
+from model.imaging.sandbox import IsolationLimits
 
 __all__ = ["PREFIX", "Settings", "load_settings"]
 

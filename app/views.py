@@ -6,7 +6,7 @@ Which views are read is the loaded checkpoint's matter: `ReportGenerator.why_unr
 from dataclasses import replace
 
 from model.errors import DataError
-from model.image import Radiograph
+from model.imaging.radiograph import Radiograph
 
 __all__ = ["MAX_PICTURES", "picture_name", "with_view"]
 

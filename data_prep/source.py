@@ -1,8 +1,8 @@
 """What a data set's reader tells of its studies, before any picture has been opened.
 
-Every data set has one file here with one function that streams its studies; data_prep/importing.py
-makes a prepared folder of them. A reader opens reports and tables, never a picture, unless its
-header alone says what belongs together.
+Every data set has one file here with one function that streams its studies;
+data_prep/importing/run.py makes a prepared folder of them. A reader opens reports and tables,
+never a picture, unless its header alone says what belongs together.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class SourceStudy:
     comparison: str = ""
     patient: str | None = None
     split: str | None = None
-    """One of data_prep.study.SPLITS; None leaves it to data_prep/split.py."""
+    """One of data_prep.study.SPLITS; None leaves it to data_prep/importing/split.py."""
     time: str = ""
     """When it was taken, as text that sorts by time among one patient's studies; empty where
     unknown."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.config import VIEWS
-from model.image import Radiograph
+from model.imaging.radiograph import Radiograph
 from model.memory import Memory
 from model.network import ReportModel
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from model.config import ReportConfig
 from model.heatmap import Span, Word, spanned
-from model.reader import Assertion, read_findings
+from model.report_text.parser import Assertion, read_findings
 
 __all__ = ["NamedFinding", "inside", "named_findings", "surety"]
 
@@ -34,8 +34,8 @@ class NamedFinding(Span):
     before the name: after "a small right pleural", the text alone suggests "effusion"."""
     chance: float | None
     """In [0, 1]: the calibrated chance that it is there, from how sure the model was of the clause
-    that names it first (training/calibrate.py). Not `probability`, that of naming it so. None of a
-    checkpoint that was never calibrated."""
+    that names it first (training/calibration/fit.py). Not `probability`, that of naming it so.
+    None of a checkpoint that was never calibrated."""
 
 
 def named_findings(

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
 from model.config import ReportConfig
-from model.network import Memory, ReportModel
+from model.memory import Memory
+from model.network import ReportModel
 
 __all__ = [
     "SKIPPED_SHARE",

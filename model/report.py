@@ -1,56 +1,22 @@
-"""Radiographs of a study -> its draft report, every word with where it looked.
-
-    generator = ReportGenerator.load()
-    report = generator(read_image(path))
-
-Service, batch and command line are thin callers of this.
-"""
+"""Values that a report generator returns: Report, Section, Answer."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-from tokenizers import Tokenizer
 
-from model.ask import Asked, ask
-from model.checkpoint import ModelIdentity, load_checkpoint
-from model.config import VIEWS
-from model.decoding import GREEDY, DecodingOptions, decode
-from model.errors import ConfigError, DataError, NotARadiograph, RefusedError
-from model.exam import Exam, encode_studies, kind_of
-from model.familiarity import unfamiliar
-from model.findings import NamedFinding, inside, named_findings
-from model.gate import Concern, examine
-from model.geometry import Letterbox
-from model.heatmap import Span, Word, spanned, words
-from model.image import Radiograph
-from model.network import Memory, ReportModel
-from model.reader import sentences
-from model.review import Flag, review
+from model.checkpoint import ModelIdentity
+from model.errors import DataError
+from model.findings import NamedFinding, inside
+from model.heatmap import Span, Word, spanned
+from model.imaging.letterbox import Letterbox
+from model.input_check import Concern
+from model.query import Asked
+from model.review import Flag
 
-__all__ = [
-    "EMBEDDED",
-    "NOTICE",
-    "Answer",
-    "Exam",
-    "Report",
-    "ReportGenerator",
-    "Section",
-    "sections",
-]
+__all__ = ["Answer", "Report", "Section", "sections"]
 
-NOTICE = (
-    "Research software, not for diagnosis. The embedded model was trained on simulated "
-    "radiographs (phantoms) and has never seen a real patient."
-)
-"""Of the embedded model. Another checkpoint brings its own: ReportGenerator.notice."""
-
-EMBEDDED = Path(__file__).parent / "default"
-"""The checkpoint that comes with the package."""
 _HEADING = re.compile(r"\b(findings|impression)\s*:", re.IGNORECASE)
 
 
@@ -143,222 +109,6 @@ class Answer(Asked):
     indication: str
     concerns: tuple[tuple[Concern, ...], ...]
     model: ModelIdentity
-
-
-class ReportGenerator:
-    """A loaded checkpoint, ready to write reports. Safe to share between threads."""
-
-    def __init__(self, model: ReportModel, tokenizer: Tokenizer, identity: ModelIdentity) -> None:
-        self.model = model.eval()
-        self.tokenizer = tokenizer
-        self.identity = identity
-
-    @classmethod
-    def load(cls, directory: Path | None = None, device: str = "cpu") -> "ReportGenerator":
-        """Load a checkpoint folder, or the embedded one.
-
-        Args:
-            device: a torch device, such as "cpu" or "cuda".
-
-        Raises:
-            CheckpointError: the folder is incomplete, altered or of another kind.
-            ConfigError: torch cannot use the device here.
-        """
-        model, tokenizer, identity = load_checkpoint(directory or EMBEDDED)
-        try:
-            model.to(torch.device(device))  # type: ignore[arg-type]
-        except (RuntimeError, AssertionError) as error:
-            raise ConfigError(
-                f"device {device!r} cannot be used here ({str(error)[:100]}): try 'cpu'"
-            ) from error
-        return cls(model, tokenizer, identity)
-
-    @property
-    def notice(self) -> str:
-        """What every reader of this checkpoint's reports must be told."""
-        return self.model.config.notice or NOTICE
-
-    def why_unread(self, view: str | None, prior: bool = False) -> str | None:
-        """Why the model cannot read a picture of this view; None where it was trained to.
-
-        Args:
-            view: "PA", "AP", "LATERAL" or None, which counts as frontal.
-            prior: it is of an earlier study.
-        """
-        known = self.model.config.views
-        kind = VIEWS[kind_of(view, prior)]
-        if kind not in known:
-            what = "picture of an earlier study" if prior else f"{kind} view"
-            return f"{what}: this model reads {' and '.join(known)} views; send those"
-        if prior and view == "LATERAL":
-            return "lateral view of an earlier study: only frontal ones are read; send that one"
-        return None
-
-    def __call__(
-        self,
-        exam: Exam | Radiograph | Sequence[Radiograph],
-        options: DecodingOptions = GREEDY,
-        gate: bool = True,
-    ) -> Report:
-        """The report of one study, of one or more pictures; Args and Raises as for `reports`."""
-        return self.reports([_exam(exam)], options, gate)[0]
-
-    @torch.inference_mode()
-    def reports(
-        self,
-        studies: Sequence[Exam | Sequence[Radiograph]],
-        options: DecodingOptions = GREEDY,
-        gate: bool = True,
-    ) -> list[Report]:
-        """The reports of several studies as one batch: the same as one by one, and faster.
-
-        Args:
-            gate: refuse pictures that no report should be written on. False: their reasons stand in
-                Report.concerns all the same.
-
-        Raises:
-            RefusedError: a picture that the gate refuses, in any of the studies.
-            NotARadiograph: a view that this model was not trained on.
-            DataError: a study without pictures; an indication that is too long or that this model
-                was not trained to read.
-            ConfigError: options the model cannot follow.
-        """
-        if not studies:
-            return []
-        exams = [_exam(study) for study in studies]
-        concerns = [_examined(row, exam, gate) for row, exam in enumerate(exams)]
-        placements = [tuple(self._place(picture) for picture in exam.shown) for exam in exams]
-        memory = self._read(exams, placements)
-        texts = decode(self.model, memory, options)
-        told = words(self.model, memory, texts, self.tokenizer)
-        away = unfamiliar(self.model, memory)
-        parts = zip(exams, placements, concerns, away, texts, told, strict=True)
-        return [
-            self._report(exam, places, _joined(seen, strange), text, spoken)
-            for exam, places, seen, strange, text, spoken in parts
-        ]
-
-    @torch.inference_mode()
-    def ask(
-        self, exam: Exam | Radiograph | Sequence[Radiograph], phrase: str, gate: bool = True
-    ) -> Answer:
-        """What a phrase is worth on one study, whether or not its report holds it.
-
-        Args:
-            phrase: such as "right pleural effusion" or "is there a fracture?".
-            gate: as for `reports`.
-
-        Raises:
-            RefusedError, NotARadiograph: as `reports`.
-            DataError: as `reports`, and a phrase that cannot be asked.
-        """
-        exam = _exam(exam)
-        concerns = _examined(0, exam, gate)
-        placements = tuple(self._place(picture) for picture in exam.shown)
-        memory = self._read([exam], [placements])
-        [found] = ask(self.model, memory, self.tokenizer, phrase)
-        return Answer(
-            **vars(found),
-            placements=placements,
-            views=tuple(picture.view for picture in exam.shown),
-            priors=exam.prior,
-            indication=exam.indication,
-            concerns=_joined(concerns, unfamiliar(self.model, memory)[0]),
-            model=self.identity,
-        )
-
-    def _place(self, picture: Radiograph) -> Letterbox:
-        height, width = picture.pixels.shape
-        return Letterbox(height, width, self.model.config.image_size)
-
-    def _read(
-        self,
-        exams: Sequence[Exam],
-        placements: Sequence[Sequence[Letterbox]],
-    ) -> Memory:
-        """All pictures in one batch; studies with fewer than the longest end in absent ones."""
-        kinds = [self._kinds(exam) for exam in exams]
-        pixels = [
-            [place.apply(picture.pixels) for picture, place in zip(exam.shown, places, strict=True)]
-            for exam, places in zip(exams, placements, strict=True)
-        ]
-        prompts = [self.tokenizer.encode(" ".join(exam.indication.split())).ids for exam in exams]
-        return encode_studies(self.model, pixels, kinds, prompts)
-
-    def _kinds(self, exam: Exam) -> list[int]:
-        """What each picture is, a place in VIEWS, if the model was trained to read such."""
-        both = list(zip(exam.shown, exam.prior, strict=True))
-        for number, (picture, prior) in enumerate(both, 1):
-            if reason := self.why_unread(picture.view, prior):
-                which = f"picture {number}: " if len(both) > 1 else ""
-                raise NotARadiograph(f"{which}{reason}")
-        return [kind_of(picture.view, prior) for picture, prior in both]
-
-    def _report(
-        self,
-        exam: Exam,
-        places: tuple[Letterbox, ...],
-        concerns: tuple[tuple[Concern, ...], ...],
-        tokens: list[int],
-        told: list[Word],
-    ) -> Report:
-        text = self.tokenizer.decode(tokens)
-        views = tuple(picture.view for picture in exam.shown)
-        shape = (len(views), *self.model.grid)
-        findings = named_findings(text, told, shape, self.model.config)
-        ended = tokens[-1] == self.model.config.eos_token_id
-        return Report(
-            text=text,
-            sections=sections(text),
-            sentences=tuple(
-                spanned(text, start, end, told, inside(told, start, end), shape)
-                for start, end in sentences(text)
-            ),
-            words=tuple(told),
-            findings=findings,
-            review=review(text, told, findings, views, exam.prior, ended),
-            grid=self.model.grid,
-            placements=places,
-            views=views,
-            priors=exam.prior,
-            indication=exam.indication,
-            concerns=concerns,
-            model=self.identity,
-        )
-
-
-def _exam(study: Exam | Radiograph | Sequence[Radiograph]) -> Exam:
-    if isinstance(study, Exam):
-        return study
-    return Exam([study] if isinstance(study, Radiograph) else study)
-
-
-def _examined(row: int, exam: Exam, gate: bool) -> tuple[tuple[Concern, ...], ...]:
-    """Per picture of study number `row` what the gate says.
-
-    Raises:
-        RefusedError: it refuses one, and `gate` is True.
-        DataError: there is none.
-    """
-    if not exam.pictures:
-        raise DataError(f"study {row} has no picture: leave it out")
-    concerns = tuple(examine(picture.pixels, picture.view) for picture in exam.shown)
-    for number, of_picture in enumerate(concerns, 1):
-        for concern in of_picture:
-            if gate and concern.refuses:
-                which = f"picture {number}: " if len(concerns) > 1 else ""
-                raise RefusedError(f"{which}{concern.message}")
-    return concerns
-
-
-def _joined(
-    seen: Sequence[tuple[Concern, ...]], strange: Sequence[Concern | None]
-) -> tuple[tuple[Concern, ...], ...]:
-    """The gate's concerns and, per picture, that of a picture unlike those trained on."""
-    return tuple(
-        of_picture if unlike is None else (*of_picture, unlike)
-        for of_picture, unlike in zip(seen, strange, strict=True)
-    )
 
 
 def _covered(start: float, stop: float, patches: int, size: int) -> np.ndarray:

@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from model import reader_terms as terms
 from model.findings import NamedFinding
 from model.heatmap import Word
-from model.reader import Denial, read_denials
+from model.report_text import vocabulary as terms
+from model.report_text.parser import Denial, read_denials
 
 __all__ = ["LEAST_EVIDENCE", "LEAST_SHARE", "Code", "Flag", "review"]
 

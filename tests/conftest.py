@@ -18,12 +18,12 @@ from material import NOTICE, PATIENT, PROMPT_TOKENS, REPORT, chest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
-from app import cli
+from app.cli import main as cli
 from data_prep.tokenizer import train_tokenizer
 from model.checkpoint import save_checkpoint
 from model.config import VIEWS, ReportConfig
+from model.generator import ReportGenerator
 from model.network import ReportModel
-from model.report import ReportGenerator
 
 torch.set_num_threads(1)
 

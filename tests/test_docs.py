@@ -2,15 +2,14 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import click
 import pytest
 import typer.main
+from paths import ROOT
 
-from app.cli import app
+from app.cli.main import app
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += [*sorted((ROOT / "docs").glob("*.md")), ROOT / "model" / "default" / "README.md"]
 COMMAND = re.compile(r"^\s*(?:\$ )?crossray (.+)$", re.MULTILINE)

@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from data_prep.study import FINDINGS
+from data_prep.manifest import FINDINGS
 from model.errors import ConfigError
 from model.heatmap import SKIPPED_SHARE
 
@@ -93,7 +93,8 @@ class DropConfig:
     """How often each part of a study is left out, so that the model can do without.
 
     Chances in [0, 1]. At least one picture of the study itself stays, and what the report says of
-    those left out goes with them (training/targets.py). For what is covered see training/hiding.py.
+    those left out goes with them (training/dataset/targets.py). For what is covered see
+    training/dataset/occlusion.py.
     """
 
     frontal: float = 0.05

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from data_prep.study import FINDINGS
+from data_prep.manifest import FINDINGS
 from model.errors import ConfigError
 from model.network import ReportModel
-from training.batches import Batch
 from training.config import TrainConfig
+from training.dataset.batches import Batch
 from training.losses import (
     DenseHead,
     dense_loss,

@@ -16,10 +16,10 @@ from torch.nn import functional as F  # noqa: N812 (the name everyone knows it b
 from model.decoding import DecodingOptions, drafts
 from model.memory import Memory
 from model.network import ReportModel
-from model.reader import read_findings
+from model.report_text.parser import read_findings
 from training.config import RewardConfig
-from training.protocols import split_punctuation
-from training.text_scores import Cider, Grams, n_grams
+from training.report_scores.ngram_scores import Cider, Grams, n_grams
+from training.report_scores.normalization import split_punctuation
 
 __all__ = ["SelfCritical"]
 

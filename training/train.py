@@ -23,23 +23,23 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from data_prep.manifest import Study
 from data_prep.source import IMPORTED
-from data_prep.study import Study
 from model.checkpoint import save_checkpoint
 from model.config import VIEWS
 from model.errors import CheckpointError, ConfigError
-from training.batches import Batch, Batches, stream
 from training.config import TrainConfig, load_config
-from training.data import load_split
-from training.initial import first_model
-from training.machine import chosen_device, chosen_precision, keep_memory, plain_attention
+from training.dataset.batches import Batch, Batches, stream
+from training.dataset.split import load_split
+from training.dataset.targets import kind_in
+from training.device import chosen_device, chosen_precision, keep_memory, plain_attention
+from training.initialization import first_model
 from training.objective import LOSSES, Objective
-from training.optimizing import gradient_norms, make_optimizer, schedule
-from training.record import card, data_record, initial_record, training_record
+from training.optimizer import gradient_norms, make_optimizer, schedule
+from training.provenance import card, data_record, initial_record, training_record
 from training.self_critical import SelfCritical
 from training.snapshot import Progress, load_snapshot, save_snapshot
-from training.targets import kind_in
-from training.validate import validate
+from training.validation import validate
 
 __all__ = ["Outcome", "Training", "run"]
 

@@ -12,9 +12,9 @@ import torch
 
 from model.checkpoint import load_checkpoint
 from model.decoding import GREEDY, DecodingOptions, decode
+from model.generator import EMBEDDED
 from model.heatmap import forced
 from model.network import Memory, ReportConfig, ReportModel
-from model.report import EMBEDDED
 
 ROUNDS = 3
 BATCH = 8

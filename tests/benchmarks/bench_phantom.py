@@ -6,7 +6,7 @@ import time
 import cv2
 import numpy as np
 
-from data_prep.phantom import make_phantom
+from data_prep.phantom.study import make_phantom
 
 STUDIES = 200
 

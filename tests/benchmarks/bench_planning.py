@@ -35,9 +35,9 @@ def make(size: int, folder: Path) -> None:
 
 
 def plan(size: int, folder: Path) -> None:
-    from data_prep.ledger import Ledger
-    from data_prep.mimic_cxr import studies
-    from data_prep.planning import DEFAULTS, planned
+    from data_prep.datasets.mimic_cxr import studies
+    from data_prep.importing.ledger import Ledger
+    from data_prep.importing.planning import DEFAULTS, planned
 
     source = folder / "mimic"
     pictures = 3 * (size // 3)

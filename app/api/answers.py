@@ -1,0 +1,181 @@
+"""A Report, or what was asked, as the API's JSON: `crossray report --json` and the batch's too."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from app.api.schemas import (
+    AskAnswer,
+    ConcernAnswer,
+    ExtentAnswer,
+    FindingAnswer,
+    FlagAnswer,
+    HeatmapAnswer,
+    ImageAnswer,
+    ModelAnswer,
+    ReportAnswer,
+    SectionAnswer,
+    SpanAnswer,
+    WordAnswer,
+)
+from model.heatmap import Span, Word
+from model.imaging.letterbox import Letterbox
+from model.imaging.radiograph import Radiograph
+from model.report import Answer, Report
+
+__all__ = ["answer", "asked", "encode_heatmap", "encode_picture", "gray", "png", "section_text"]
+
+PICTURE_SIDE = 1024
+"""Longest side of a picture in an answer, in pixels."""
+
+
+def answer(
+    report: Report, notice: str, radiographs: Sequence[Radiograph] | None = None
+) -> ReportAnswer:
+    """A report as the API tells it.
+
+    Args:
+        notice: what the model's checkpoint says about its use.
+        radiographs: the pictures the report was made from, in its order; they fill `images[].png`.
+    """
+    return ReportAnswer(
+        text=report.text,
+        sections=[
+            SectionAnswer(name=s.name, text=s.text, start=s.start, end=s.end)
+            for s in report.sections
+        ],
+        words=[
+            WordAnswer(text=w.text, start=w.start, end=w.end, **_carried(w)) for w in report.words
+        ],
+        sentences=[SpanAnswer(**_span(sentence)) for sentence in report.sentences],
+        findings=[
+            FindingAnswer(
+                name=finding.name,
+                sides=sorted(finding.sides),
+                zone=finding.zone,
+                certainty=finding.certainty,
+                chance=finding.chance,
+                clause_evidence=finding.clause_evidence,
+                **_span(finding),
+            )
+            for finding in report.findings
+        ],
+        review=[
+            FlagAnswer(code=flag.code, message=flag.message, start=flag.start, end=flag.end)
+            for flag in report.review
+        ],
+        indication=report.indication,
+        images=_images(report, radiographs),
+        model=ModelAnswer(name=report.model.name, sha256=report.model.sha256),
+        notice=notice,
+    )
+
+
+def asked(found: Answer, notice: str, radiographs: Sequence[Radiograph] | None = None) -> AskAnswer:
+    """What a phrase is worth on a study's pictures, as the API tells it; Args as for `answer`."""
+    return AskAnswer(
+        phrase=found.phrase,
+        text=found.text,
+        said=found.said,
+        drafts=found.drafts,
+        indication=found.indication,
+        images=_images(found, radiographs),
+        model=ModelAnswer(name=found.model.name, sha256=found.model.sha256),
+        notice=notice,
+        **_carried(found),
+    )
+
+
+def section_text(report: Report, name: str) -> str:
+    """One section's text, empty where the report has none of that name."""
+    return " ".join(section.text for section in report.sections if section.name == name)
+
+
+def encode_heatmap(heatmap: np.ndarray) -> HeatmapAnswer:
+    """float (pictures, rows, columns), shares of attention -> one unsigned byte a patch."""
+    scale = float(heatmap.max()) / 255
+    # The nearest byte keeps the order of the patches. The sum of a map with one high peak and
+    # shares below half a step elsewhere is then too small: docs/api.md says by how much.
+    data = np.zeros(heatmap.shape) if scale == 0 else np.rint(heatmap / scale)
+    return HeatmapAnswer(scale=scale, data=_base64(data.astype(np.uint8).tobytes()))
+
+
+def encode_picture(pixels: np.ndarray, longest: int = PICTURE_SIDE) -> bytes:
+    """float32 (height, width) in [0, 1] -> 8 bit gray PNG, no side longer than `longest`."""
+    scale = min(1.0, longest / max(pixels.shape))
+    height, width = (max(1, round(side * scale)) for side in pixels.shape)
+    return png(gray(pixels, height, width))
+
+
+def gray(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """float32 in [0, 1] -> uint8 (height, width)."""
+    if pixels.shape != (height, width):
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+
+
+def png(image: np.ndarray) -> bytes:
+    """uint8 (height, width) or (height, width, 3) -> a PNG file."""
+    done, data = cv2.imencode(".png", image)
+    if not done:
+        raise ValueError(f"no PNG could be made of an array of shape {image.shape}")
+    return data.tobytes()
+
+
+def _span(span: Span) -> dict[str, Any]:
+    return {
+        "text": span.text,
+        "start": span.start,
+        "end": span.end,
+        "words": list(span.words),
+        **_carried(span),
+    }
+
+
+def _images(report: Report | Answer, radiographs: Sequence[Radiograph] | None) -> list[ImageAnswer]:
+    rows, columns = report.grid if isinstance(report, Report) else report.heatmap.shape[1:]
+    pictures = [None] * len(report.placements) if radiographs is None else radiographs
+    return [
+        ImageAnswer(
+            width=placement.width,
+            height=placement.height,
+            view=view,
+            prior=prior,
+            rows=rows,
+            columns=columns,
+            extent=_extent(placement),
+            concerns=[ConcernAnswer(code=c.code, message=c.message) for c in concerns],
+            png=_base64(encode_picture(picture.pixels)) if picture is not None else None,
+        )
+        for placement, view, prior, concerns, picture in zip(
+            report.placements,
+            report.views,
+            report.priors,
+            report.concerns,
+            pictures,
+            strict=True,
+        )
+    ]
+
+
+def _extent(placement: Letterbox) -> ExtentAnswer:
+    left, top, width, height = placement.extent()
+    return ExtentAnswer(left=left, top=top, width=width, height=height)
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _carried(part: Word | Span | Answer) -> dict[str, Any]:
+    """What words, spans and asked phrases have in common; no map where it would mean nothing."""
+    return {
+        "probability": part.probability,
+        "evidence": part.evidence,
+        "state": part.state,
+        "attention": min(1.0, float(part.heatmap.sum())),
+        "heatmap": encode_heatmap(part.heatmap) if part.state == "grounded" else None,
+    }

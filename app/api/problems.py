@@ -1,0 +1,179 @@
+"""Errors as the API tells them: RFC 9457 problem details, one table from error class to answer.
+
+A detail is the error's own message where we raised it on purpose. Any other error says nothing of
+itself: its text may quote a patient's file.
+"""
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import Scope
+
+from app.api.schemas import Problem
+from model.errors import (
+    CrossRayError,
+    DataError,
+    ImageTooLarge,
+    NotARadiograph,
+    RefusedError,
+    UndecodableImage,
+    UnsupportedImage,
+)
+
+__all__ = [
+    "INTERNAL",
+    "PROBLEMS",
+    "Busy",
+    "Kind",
+    "NotReady",
+    "RequestTooLarge",
+    "TooManyFiles",
+    "add_problem_handlers",
+    "documented",
+    "kind_of",
+    "problem_response",
+]
+
+log = logging.getLogger("crossray.service")
+MEDIA_TYPE = "application/problem+json"
+
+
+class Busy(CrossRayError):
+    """As many studies wait as may."""
+
+
+class NotReady(CrossRayError):
+    """The model is not loaded yet."""
+
+
+class RequestTooLarge(CrossRayError):
+    """A request's body holds more bytes than the limit."""
+
+
+class TooManyFiles(CrossRayError):
+    """A study of more pictures than the limit."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of answer to an error."""
+
+    status: int
+    name: str
+    title: str
+    retry_after: int | None = None
+    """Seconds."""
+
+    @property
+    def type(self) -> str:
+        return f"/problems/{self.name}"
+
+
+INVALID = Kind(422, "invalid-request", "The request is not valid")
+
+# The first entry whose class fits decides, so a class stands before its bases.
+PROBLEMS: dict[type[CrossRayError], Kind] = {
+    RequestTooLarge: Kind(413, "too-large", "Too large"),
+    ImageTooLarge: Kind(413, "too-large", "Too large"),
+    TooManyFiles: Kind(413, "too-many-files", "Too many files"),
+    UnsupportedImage: Kind(415, "not-an-image", "Not a DICOM, PNG or JPEG file"),
+    UndecodableImage: Kind(422, "undecodable", "The image cannot be decoded"),
+    NotARadiograph: Kind(422, "not-a-radiograph", "Not a radiograph"),
+    RefusedError: Kind(422, "refused", "No report on this picture"),
+    DataError: INVALID,
+    Busy: Kind(503, "busy", "Busy", retry_after=5),
+    NotReady: Kind(503, "not-ready", "Not ready", retry_after=5),
+}
+STATUSES = {
+    413: PROBLEMS[RequestTooLarge],
+    400: Kind(400, "bad-request", "The request cannot be understood"),
+    404: Kind(404, "not-found", "Not found"),
+    405: Kind(405, "method-not-allowed", "Method not allowed"),
+    422: INVALID,
+}
+INTERNAL = Kind(500, "internal", "Internal error")
+
+
+def kind_of(error: Exception) -> Kind:
+    """How an error is answered."""
+    for cls, kind in PROBLEMS.items():
+        if isinstance(error, cls):
+            return kind
+    return INTERNAL
+
+
+def problem_response(
+    scope: Scope, kind: Kind, detail: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """The answer to a request that failed; its type is kept in the scope for log and metrics."""
+    scope["crossray.problem"] = kind.name
+    problem = Problem(
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        instance=f"urn:uuid:{scope['crossray.request']}",
+    )
+    headers = dict(headers or {})
+    if kind.retry_after is not None:
+        headers["Retry-After"] = str(kind.retry_after)
+    return JSONResponse(problem.model_dump(), kind.status, headers, media_type=MEDIA_TYPE)
+
+
+def documented(*statuses: int) -> dict[int | str, dict]:
+    """These statuses' entries of an endpoint's OpenAPI `responses`."""
+    kinds = [*PROBLEMS.values(), *STATUSES.values(), INTERNAL]
+    return {
+        status: {
+            "model": Problem,
+            "description": " or ".join(
+                dict.fromkeys(f"{k.title} ({k.type})" for k in kinds if k.status == status)
+            ),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Have every error that a route, the router or the validation raises answered as a problem."""
+    app.add_exception_handler(CrossRayError, _answer_own_error)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+
+
+async def _answer_own_error(request: Request, error: Exception) -> JSONResponse:
+    kind = kind_of(error)
+    if kind is INTERNAL:
+        log.error("request failed", exc_info=error)
+        return problem_response(request.scope, kind, "The fault is the service's own.")
+    return problem_response(request.scope, kind, str(error))
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    # A static file without read permission is 401 to Starlette; nobody can log in here.
+    status = 404 if error.status_code == 401 else error.status_code
+    phrase = HTTPStatus(status).phrase
+    kind = STATUSES.get(status, Kind(status, phrase.lower().replace(" ", "-"), phrase))
+    details = {
+        404: f"nothing is at {request.url.path}: /docs lists what there is",
+        405: f"{request.method} is not possible here: the Allow header says what is",
+    }
+    headers = dict(error.headers or {})
+    return problem_response(request.scope, kind, details.get(status, error.detail), headers)
+
+
+async def _answer_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # The offending values stay out: a form field may hold anything, a patient's name too.
+    faults = "; ".join(
+        f"{' '.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        for fault in error.errors()
+    )
+    return problem_response(request.scope, STATUSES[422], faults)

@@ -1,0 +1,174 @@
+"""What the service does between a request and its answer: a bounded queue, one study at a time.
+
+A study's pixels are 144 MB a picture, so it is decoded when its turn has come and not while it
+waits: only one study's are ever in memory.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import torch
+
+from app.api.answers import answer, asked
+from app.api.middleware import Metrics
+from app.api.problems import Busy, NotReady, kind_of
+from app.api.schemas import AskAnswer, ModelDescription, ReportAnswer
+from app.settings import Settings
+from app.views import with_view
+from model.errors import DataError, ImageError, NotARadiograph
+from model.exam import Exam
+from model.generator import ReportGenerator
+from model.imaging.radiograph import Radiograph
+from model.imaging.sandbox import read_image_isolated
+
+__all__ = ["Sent", "Service"]
+
+log = logging.getLogger("crossray.service")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One study as it came in."""
+
+    files: Sequence[BinaryIO]
+    """The study's own pictures."""
+    views: Sequence[str] = ()
+    """Per file what its sender says: "PA", "AP", "LATERAL", or empty; or nothing of any."""
+    priors: Sequence[BinaryIO] = ()
+    """Frontal pictures of an earlier study."""
+    indication: str = ""
+
+
+class Service:
+    """The loaded model and the queue before it."""
+
+    def __init__(self, settings: Settings, generator: ReportGenerator | None = None) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.failure: Exception | None = None
+        """Why the model could not be loaded."""
+        self._generator = generator
+        self._places = threading.BoundedSemaphore(settings.queue + 1)
+        self._turn = threading.Lock()
+
+    def load(self) -> None:
+        """Load the model unless there is one; a failure is kept, for the server to stop at."""
+        if self._generator is not None:
+            return
+        start = time.perf_counter()
+        try:
+            if self.settings.threads is not None:
+                torch.set_num_threads(self.settings.threads)
+            self._generator = ReportGenerator.load(self.settings.model, self.settings.device)
+        except Exception as error:
+            self.failure = error
+            log.error("the model could not be loaded", exc_info=error)
+            return
+        seconds = time.perf_counter() - start
+        log.info("model loaded", extra={"milliseconds": round(seconds * 1000, 1)})
+
+    @property
+    def generator(self) -> ReportGenerator:
+        """The loaded model.
+
+        Raises:
+            NotReady: it is not loaded yet.
+        """
+        if self._generator is None:
+            raise NotReady("the model is being loaded: try again in a few seconds")
+        return self._generator
+
+    def describe(self) -> ModelDescription:
+        generator = self.generator
+        rows, columns = generator.model.grid
+        return ModelDescription(
+            name=generator.identity.name,
+            sha256=generator.identity.sha256,
+            rows=rows,
+            columns=columns,
+            image_size=generator.model.config.image_size,
+            views=generator.model.config.views,
+            prompt_tokens=generator.model.config.prompt_tokens,
+            notice=generator.notice,
+        )
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for one study, in work or in the queue.
+
+        Raises:
+            Busy: every place is taken.
+        """
+        if not self._places.acquire(blocking=False):
+            waiting = self.settings.queue
+            raise Busy(f"{waiting} studies are waiting and no more may: try again in a few seconds")
+        try:
+            with self.metrics.studies.track_inprogress():
+                yield
+        finally:
+            self._places.release()
+
+    def report(self, sent: Sent, pixels: bool, gate: bool = True) -> ReportAnswer:
+        """One study read, reported on and put into the answer's words, when its turn comes.
+
+        Args:
+            pixels: fill `images[].png`.
+            gate: refuse what the gate refuses.
+
+        Raises:
+            NotReady: the model is not loaded yet.
+            ImageError: of the first file that is no radiograph of a view the model reads, saying
+                which it is.
+            RefusedError: the gate refuses a picture.
+            DataError: a file says another view than its sender; an indication that is too long or
+                that the model does not read.
+        """
+        generator = self.generator
+        with self._turn:
+            exam = self._read(sent)
+            with self.metrics.generate_seconds.time():
+                [written] = generator.reports([exam], gate=gate)
+            return answer(written, generator.notice, exam.shown if pixels else None)
+
+    def ask(self, sent: Sent, phrase: str, pixels: bool, gate: bool = True) -> AskAnswer:
+        """What a phrase is worth on one study; Args and Raises as for `report`, and:
+
+        Raises:
+            DataError: the phrase cannot be asked.
+        """
+        generator = self.generator
+        with self._turn:
+            exam = self._read(sent)
+            with self.metrics.ask_seconds.time():
+                found = generator.ask(exam, phrase, gate=gate)
+            return asked(found, generator.notice, exam.shown if pixels else None)
+
+    def _read(self, sent: Sent) -> Exam:
+        views = sent.views or [""] * len(sent.files)
+        both = enumerate(zip(sent.files, views, strict=True), 1)
+        own = [self._read_one(file, f"file {place}", view) for place, (file, view) in both]
+        priors = [
+            self._read_one(file, f"prior {place}", prior=True)
+            for place, file in enumerate(sent.priors, 1)
+        ]
+        return Exam(own, sent.indication, priors)
+
+    def _read_one(
+        self, file: BinaryIO, name: str, stated: str = "", prior: bool = False
+    ) -> Radiograph:
+        try:
+            with self.metrics.decode_seconds.time():
+                read = read_image_isolated(file.read(), self.settings.isolation)
+            radiograph = with_view(read, stated)
+            if reason := self.generator.why_unread(radiograph.view, prior):
+                raise NotARadiograph(reason)
+        except (ImageError, DataError) as error:
+            if isinstance(error, ImageError):
+                self.metrics.decode_failures.labels(kind_of(error).name).inc()
+            raise type(error)(f"{name}: {error}") from error
+        return radiograph

@@ -1,0 +1,98 @@
+"""Which files of a folder belong to one study, without decoding a picture.
+
+A DICOM file's study is told by its StudyInstanceUID, any other file is a study of its own. UIDs are
+only ever hashed: they may be `../../etc/x`, and they identify a patient.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import DataError
+from model.imaging.header import HEAD_BYTES, header_values
+
+__all__ = ["Source", "find_files", "read_source", "relative_name", "study_of"]
+
+STUDY_UID = "StudyInstanceUID"
+KEY_LETTERS = 16
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of the input folder."""
+
+    path: Path
+    name: str
+    """Relative to the input folder, with forward slashes and a leading "./"."""
+    sha256: str
+    """Of the file's bytes."""
+    study: str
+    """Hash that the files of one study share; fit for a folder's name."""
+
+
+def find_files(folder: Path, without: Path | None = None) -> tuple[list[Path], list[OSError]]:
+    """Every regular file below a folder in a settled order; links to folders are not followed.
+
+    Args:
+        without: a folder that is left out, with all below it.
+
+    Returns:
+        The files, and for each folder that may not be listed the error that says so.
+
+    Raises:
+        DataError: no such folder.
+    """
+    if not folder.is_dir():
+        what = "is a file: give it to `crossray report`" if folder.exists() else "is not there"
+        raise DataError(f"the input folder {str(folder)!r} {what}")
+    hidden = without.resolve() if without is not None else None
+    found: list[Path] = []
+    unlisted: list[OSError] = []
+    for root, folders, files in os.walk(folder, onerror=unlisted.append):
+        here = Path(root)
+        folders[:] = sorted(name for name in folders if (here / name).resolve() != hidden)
+        found += (path for name in sorted(files) if _is_regular(path := here / name))
+    return found, unlisted
+
+
+def read_source(path: Path, folder: Path) -> Source:
+    """One file's content hash and study.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        digest = hashlib.sha256(head)
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    uid = header_values(head, (STUDY_UID,)).get(STUDY_UID)
+    identity = f"file {digest.hexdigest()}" if uid is None else f"study {uid}"
+    return Source(
+        path=path,
+        name=relative_name(path, folder),
+        sha256=digest.hexdigest(),
+        study=_key(identity),
+    )
+
+
+def study_of(uid: str) -> str:
+    """`Source.study` of the files with this StudyInstanceUID."""
+    return _key(f"study {uid}")
+
+
+def _key(identity: str) -> str:
+    return hashlib.sha256(identity.encode()).hexdigest()[:KEY_LETTERS]
+
+
+def relative_name(path: Path, folder: Path) -> str:
+    """How a file is called in summaries: never beginning with what a spreadsheet would run."""
+    return f"./{path.relative_to(folder).as_posix()}"
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return True  # opening it will say what is wrong

@@ -1,0 +1,125 @@
+"""A CSV file of indications, and which studies of a folder they belong to.
+
+Rows are told by their number, never by what they hold: a study may be called by its UID, and an
+indication speaks of a patient.
+"""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from app.batch.grouping import study_of
+from model.errors import DataError
+
+__all__ = ["Row", "match_indications", "read_indications"]
+
+COLUMNS = ("study", "indication")
+
+
+@dataclass(frozen=True)
+class Row:
+    number: int
+    """As a spreadsheet counts; the column names are row 1."""
+    study: str
+    """A StudyInstanceUID, or the path of a file or folder below the input folder."""
+    indication: str
+    """On one line."""
+
+
+def read_indications(path: Path) -> list[Row]:
+    """The rows of a CSV file with the columns `study` and `indication`, in UTF-8.
+
+    Raises:
+        DataError: the file cannot be read, is no such CSV file or lacks a column.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"the indications {str(path)!r} cannot be read ({error.strerror}): name another file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"the indications {str(path)!r} are not UTF-8 at byte {error.start}: save them as CSV "
+            "in UTF-8"
+        ) from error
+    table = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        study, indication = _places(path, next(table, []))
+        return [
+            Row(number, _cell(row, study).strip(), " ".join(_cell(row, indication).split()))
+            for number, row in enumerate(table, 2)
+            if any(row)
+        ]
+    except csv.Error as error:
+        raise DataError(
+            f"the indications {str(path)!r} are no CSV at line {table.line_num}: {error}"
+        ) from error
+
+
+def _cell(row: Sequence[str], place: int) -> str:
+    return row[place] if place < len(row) else ""
+
+
+def _places(path: Path, head: Sequence[str]) -> list[int]:
+    names = [name.strip().lower() for name in head]
+    for column in COLUMNS:
+        # What stands there instead is not quoted: without a head it is a patient's row.
+        if names.count(column) != 1:
+            raise DataError(
+                f"the indications {str(path)!r} have {names.count(column)} columns called "
+                f"{column!r}: the first line must name study and indication once each, separated "
+                "by commas"
+            )
+    return [names.index(column) for column in COLUMNS]
+
+
+def match_indications(
+    rows: Iterable[Row], studies: Iterable[tuple[str, Sequence[str]]]
+) -> tuple[dict[str, str], list[int]]:
+    """Which study has which indication.
+
+    A row that names a folder holds for every study with a file in it or below.
+
+    Args:
+        studies: each one's key and the names of all its files, as in Source.
+
+    Returns:
+        Indications by the study's key, and the numbers of the rows that belong to no study.
+
+    Raises:
+        DataError: two rows of one study that differ.
+    """
+    named: dict[str, list[Row]] = defaultdict(list)
+    left = {}
+    for row in rows:
+        left[row.number] = row
+        if row.study:
+            named[study_of(row.study)].append(row)
+            named[f"./{PurePosixPath(row.study)}"].append(row)
+    found: dict[str, str] = {}
+    for key, names in studies:
+        own = {row.number: row for name in _called(key, names) for row in named.get(name, [])}
+        for number in own:
+            left.pop(number, None)
+        texts = {row.indication for row in own.values()}
+        if len(texts) > 1:
+            numbers = " and ".join(str(number) for number in sorted(own))
+            raise DataError(
+                f"rows {numbers} of the indications belong to one study and differ: keep one"
+            )
+        if texts:
+            found[key] = texts.pop()
+    return found, sorted(left)
+
+
+def _called(key: str, names: Sequence[str]) -> Iterable[str]:
+    """All that a study can be called by: its key, its files, the folders they lie in."""
+    called = {key}
+    for name in names:
+        path = PurePosixPath(name)
+        called |= {f"./{part}" for part in (path, *path.parents)}
+    return called

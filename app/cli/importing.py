@@ -1,0 +1,279 @@
+"""The commands `crossray prepare ...` for data that people have. Each imports what it needs."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from data_prep.importing.planning import ImportOptions
+    from data_prep.importing.run import ImportSummary
+    from data_prep.source import SourceStudy
+
+__all__ = [
+    "ExportOption",
+    "OutArgument",
+    "PicturesOption",
+    "PriorOption",
+    "SeedOption",
+    "SizeOption",
+    "SourceArgument",
+    "TargetOption",
+    "WorkersOption",
+    "boxes",
+    "folder",
+    "iu_xray",
+    "mimic_cxr",
+    "nih",
+    "run_import",
+]
+
+SourceArgument = Annotated[
+    Path, typer.Argument(metavar="SRC", help="Folder that holds the data set, as it was unpacked.")
+]
+OutArgument = Annotated[
+    Path, typer.Argument(metavar="OUT", help="Folder to write; run again, it is finished.")
+]
+SizeOption = Annotated[int, typer.Option(min=64, max=2048, help="Longest side in pixels.")]
+PicturesOption = Annotated[
+    int,
+    typer.Option(
+        min=1, help="At most so many of a study: best frontal, best lateral, others. 1: a frontal."
+    ),
+]
+TargetOption = Annotated[
+    str,
+    typer.Option(
+        metavar="SECTIONS", help="What a model is to write: both, findings or impression."
+    ),
+]
+PriorOption = Annotated[
+    bool, typer.Option("--prior", help="Add the frontal picture of the patient's study before.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes; one per processor if not given.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of a split by hash.")]
+ExportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--export-r2gen", metavar="FILE", help="Write R2Gen's annotation.json of OUT here too."
+    ),
+]
+
+
+def iu_xray(
+    source: SourceArgument,
+    out: OutArgument,
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="standard: the 2,069, 296 and 590 studies that papers use, no others. patient: "
+            "all studies, 80/10/10 by hash.",
+        ),
+    ] = "standard",
+    size: SizeOption = 512,
+    pictures: PicturesOption = 2,
+    target: TargetOption = "both",
+    workers: WorkersOption = None,
+    seed: SeedOption = 0,
+    export_r2gen: ExportOption = None,
+) -> None:
+    """The Indiana University collection, as Open-i, Kaggle or R2Gen has it.
+
+    Which of the layouts SRC has is told by its files. docs/data.md shows them.
+    """
+    from data_prep.datasets.iu_xray import studies
+    from data_prep.importing.planning import ImportOptions
+
+    options = ImportOptions(size, pictures, target, split=split, seed=seed)
+    run_import(out, {"source": "iu-xray"}, source, studies(source), options, workers)
+    _export(out, export_r2gen)
+
+
+def mimic_cxr(
+    source: SourceArgument,
+    out: OutArgument,
+    reports: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where mimic-cxr-reports.zip was unpacked; SRC if not."),
+    ] = None,
+    size: SizeOption = 512,
+    pictures: PicturesOption = 2,
+    target: TargetOption = "both",
+    prior: PriorOption = False,
+    workers: WorkersOption = None,
+    export_r2gen: ExportOption = None,
+) -> None:
+    """MIMIC-CXR with the official split: the JPG release, or the DICOM release.
+
+    SRC holds files/ and the tables of MIMIC-CXR-JPG. docs/mimic.md says what to download.
+    """
+    from data_prep.datasets.mimic_cxr import studies
+    from data_prep.importing.planning import ImportOptions
+
+    options = ImportOptions(size, pictures, target, prior)
+    told = studies(source, reports)
+    run_import(out, {"source": "mimic-cxr"}, source, told, options, workers)
+    _export(out, export_r2gen)
+
+
+def nih(
+    source: SourceArgument,
+    out: OutArgument,
+    size: SizeOption = 512,
+    pictures: PicturesOption = 2,
+    prior: PriorOption = False,
+    workers: WorkersOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """NIH ChestX-ray14: pictures with labels, of which plain reports are made.
+
+    SRC holds Data_Entry_2017*.csv and images*/, or labels.csv with the pictures beside it.
+    """
+    from data_prep.datasets.nih import studies
+    from data_prep.importing.planning import ImportOptions
+
+    options = ImportOptions(size, pictures, "findings", prior, seed=seed)
+    run_import(out, {"source": "nih"}, source, studies(source), options, workers)
+
+
+def folder(
+    source: SourceArgument,
+    out: OutArgument,
+    reports: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV", help="A report a row; without it, .txt files beside the pictures."
+        ),
+    ] = None,
+    study_column: Annotated[
+        str,
+        typer.Option(
+            help="StudyInstanceUID, accession number, or a file's or folder's name below SRC."
+        ),
+    ] = "study",
+    report_column: Annotated[
+        str | None, typer.Option(help="Whole reports, to be cut into sections.")
+    ] = None,
+    findings_column: Annotated[str | None, typer.Option(help="Findings alone.")] = None,
+    impression_column: Annotated[str | None, typer.Option(help="Impressions alone.")] = None,
+    indication_column: Annotated[str | None, typer.Option(help="Why it was asked for.")] = None,
+    patient_column: Annotated[
+        str | None, typer.Option(help="Whose it is; the DICOM PatientID if not given.")
+    ] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="train, validate or test; by hash of the patient if not.")
+    ] = None,
+    size: SizeOption = 512,
+    pictures: PicturesOption = 2,
+    target: TargetOption = "both",
+    prior: PriorOption = False,
+    workers: WorkersOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """A folder of DICOM, PNG or JPEG of any depth, with a table of reports or a text a study."""
+    from data_prep.datasets.folder import FolderReader
+    from data_prep.datasets.report_table import ReportColumns
+    from data_prep.importing.planning import ImportOptions
+
+    options = ImportOptions(size, pictures, target, prior, seed=seed)
+    columns = None
+    if reports is not None:
+        columns = ReportColumns(
+            study=study_column,
+            report=report_column,
+            findings=findings_column,
+            impression=impression_column,
+            indication=indication_column,
+            patient=patient_column,
+            split=split_column,
+        )
+    reader = FolderReader(source, reports, columns)
+    asked = {"source": "folder", "columns": None if columns is None else vars(columns)}
+    run_import(out, asked, source, reader.studies(), options, workers)
+    found = ", ".join(f"{kind} {number}" for kind, number in sorted(reader.matched.items()))
+    typer.echo(f"reports by    {found}")
+
+
+def boxes(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Prepared folder; changed.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Box file of MS-CXR, VinDr-CXR, PadChest-GR or NIH ChestX-ray14, as downloaded.",
+        ),
+    ],
+    originals: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The pictures the boxes were drawn on; VinDr-CXR needs them."
+        ),
+    ] = None,
+) -> None:
+    """Put the boxes of a box file on the pictures of a prepared folder, by the pictures' names.
+
+    Phrases of the box file that stand in a study's report then point at them.
+    """
+    from data_prep.datasets.attach_boxes import attach
+
+    done = attach(out, file, originals)
+    typer.echo(
+        f"findings      {done.findings}, from {done.regions} regions on {done.pictures} pictures"
+    )
+    typer.echo(f"phrases       {done.phrases} in reports point at them")
+    typer.echo(f"elsewhere     {done.elsewhere} regions on pictures that are not in OUT")
+    unmapped = f": {_counts(dict(done.unmapped.most_common()))}" if done.unmapped else ""
+    typer.echo(f"unmapped      {done.unmapped.total()} regions whose label is no finding{unmapped}")
+    typer.echo(f"crowded       {done.crowded} places, on pictures that have 16 already")
+    typer.echo(f"manifest      SHA-256 {done.manifest_sha256}")
+
+
+def run_import(
+    out: Path,
+    asked: dict,
+    source: Path,
+    studies: "Iterable[SourceStudy]",
+    options: "ImportOptions",
+    workers: int | None,
+) -> None:
+    """Import, and print what came of it."""
+    from data_prep.importing.run import import_studies
+
+    summary = import_studies(out, asked, source, studies, options, workers)
+    for line in _told(out, summary):
+        typer.echo(line)
+
+
+def _export(out: Path, path: Path | None) -> None:
+    if path is None:
+        return
+    from data_prep.importing.r2gen import export
+
+    typer.echo(f"{path} has {_counts(export(out, path))} studies; its pictures are in {out}/images")
+
+
+def _told(out: Path, summary: "ImportSummary") -> Iterable[str]:
+    yield f"studies       {_counts(summary.studies)}; {summary.earlier} were done before"
+    yield f"pictures      {summary.pictures}: {_counts(summary.views)}"
+    total = sum(summary.left_out.values())
+    yield f"left out      {total}" + (f": {_counts(summary.left_out)}" if total else "")
+    yield f"bad pictures  {summary.bad_pictures}"
+    yield (
+        f"duplicates    {summary.duplicates} groups of equal pictures in different studies, "
+        f"{summary.across_splits} of them across splits"
+    )
+    if summary.boxes_again:
+        yield (
+            f"boxes         none: attach {', '.join(summary.boxes_again)} again with "
+            "`crossray prepare boxes`"
+        )
+    yield f"manifest      SHA-256 {summary.manifest_sha256}"
+    yield f"{out} holds left_out.csv, bad_pictures.csv and duplicates.csv, which name each"
+
+
+def _counts(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())

@@ -1,0 +1,145 @@
+"""What `crossray report`, `ask` and `batch` print for people."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from app.views import picture_name
+
+if TYPE_CHECKING:
+    from app.batch.run import Outcome
+    from model.input_check import Concern
+    from model.report import Answer, Report
+
+__all__ = ["asked_text", "batch_text", "report_text", "times_as_likely"]
+
+SKIPPED_SHOWN = 20
+ROWS_SHOWN = 20
+UNSURE = 0.5
+HARDLY = 1.5
+MARKS = ((5.0, "**"), (HARDLY, "*"))
+"""From how many times as likely on a word bears which mark."""
+MOST_TOLD = 1000
+LEGEND = (
+    "* the picture made the word 1.5 times as likely or more, ** 5 times or more; the others the "
+    "text alone suggests."
+)
+
+
+def report_text(report: "Report", notice: str) -> str:
+    """A report with its marks, what to check first, and what it was made by."""
+    lines = [*_given(report), *_concerns(report.concerns)]
+    if report.review:
+        lines.append("Check first")
+        for flag in report.review:
+            lines += _wrapped(f"{flag.code}: {flag.message}")
+        lines.append("")
+    for section in report.sections:
+        marked = _marked(report, section.start, section.end)
+        lines += [section.name.capitalize(), *_wrapped(marked), ""]
+    if not report.sections:
+        lines += [*_wrapped(report.text), ""]
+    if report.words:
+        lines += [*_wrapped(LEGEND), ""]
+    unsure = sorted(
+        (w for w in report.words if w.probability < UNSURE), key=lambda w: w.probability
+    )
+    if unsure:
+        told = ", ".join(f"{word.text} {word.probability:.2f}" for word in unsure[:8])
+        lines += ["Least sure words, with the model's probability", *_wrapped(told), ""]
+    return "\n".join([*lines, *_source(report, notice)])
+
+
+def asked_text(found: "Answer", notice: str) -> str:
+    """What a phrase is worth, in one paragraph, and what it was asked of."""
+    share = float(found.heatmap.sum())
+    if found.state == "grounded":
+        place = f"It has a place on the picture: {share:.0%} of its attention fell there."
+    elif found.said:
+        place = f"It has no place on the picture: {share:.0%} of its attention fell there."
+    else:
+        place = "So it has no place on the picture."
+    told = (
+        f"Probability {found.probability:.2f}: {found.said} of {found.drafts} drafts say it. "
+        f"{times_as_likely(found.evidence)} {place}"
+    )
+    lines = [*_given(found), *_concerns(found.concerns), found.phrase, *_wrapped(told), ""]
+    return "\n".join([*lines, *_source(found, notice)])
+
+
+def batch_text(outcome: "Outcome", out: Path) -> str:
+    """What a batch came to."""
+    skipped = [file for file in outcome.unread if file.status == "skipped"]
+    failed = [file for file in outcome.unread if file.status == "failed"]
+    lines = [f"skipped  {file.name}: {file.reason}" for file in skipped[:SKIPPED_SHOWN]]
+    if len(skipped) > SKIPPED_SHOWN:
+        lines.append(f"skipped  {len(skipped) - SKIPPED_SHOWN} more files, see summary.csv")
+    lines += [f"FAILED   {file.name}: {file.reason}" for file in failed]
+    if outcome.unmatched:
+        rows = ", ".join(map(str, outcome.unmatched[:ROWS_SHOWN]))
+        more = len(outcome.unmatched) - ROWS_SHOWN
+        lines.append(
+            f"rows of the indications that belong to no study: {rows}"
+            + (f" and {more} more" if more > 0 else "")
+        )
+    if outcome.concerned or outcome.flagged:
+        lines.append(
+            f"{outcome.concerned} studies with a concern about a picture, {outcome.flagged} with "
+            "something to check first: see summary.csv"
+        )
+    lines.append(
+        f"{outcome.done} studies reported, {outcome.kept} were there already, "
+        f"{len(skipped)} files skipped, {len(failed)} failed: {out / 'summary.csv'}"
+    )
+    return "\n".join(lines)
+
+
+def times_as_likely(evidence: float) -> str:
+    """Nats as a sentence."""
+    times = math.exp(min(abs(evidence), math.log(MOST_TOLD)))
+    told = f"more than {MOST_TOLD:,}" if times >= MOST_TOLD * 0.999 else f"{times:.2g}"
+    if times < HARDLY:
+        return "The picture hardly changed how likely it is."
+    return f"The picture made it {told} times {'as' if evidence > 0 else 'less'} likely."
+
+
+def _marked(report: "Report", start: int, end: int) -> str:
+    """[start, end) of the text with the words' marks put behind them."""
+    parts, at = [], start
+    for word in report.words:
+        if start <= word.start < end:
+            least = (mark for times, mark in MARKS if word.evidence >= math.log(times))
+            parts += [report.text[at : word.end], next(least, "")]
+            at = word.end
+    return "".join([*parts, report.text[at:end]])
+
+
+def _given(made: "Report | Answer") -> list[str]:
+    """The pictures by their numbers, where there are several, and the indication."""
+    lines = []
+    if len(made.views) > 1:
+        both = zip(made.views, made.priors, strict=True)
+        names = [f"{number} {picture_name(*one)}" for number, one in enumerate(both, 1)]
+        lines += ["Pictures", *_wrapped(", ".join(names)), ""]
+    if made.indication:
+        lines += ["Indication", *_wrapped(made.indication), ""]
+    return lines
+
+
+def _concerns(concerns: "Sequence[Sequence[Concern]]") -> list[str]:
+    lines = []
+    for number, found in enumerate(concerns, 1):
+        for concern in found:
+            picture = f"Picture {number}, " if len(concerns) > 1 else ""
+            lines += _wrapped(f"{picture}{concern.code}: {concern.message}")
+    return ["Concerns about the picture", *lines, ""] if lines else []
+
+
+def _source(made: "Report | Answer", notice: str) -> list[str]:
+    return [*_wrapped(notice, ""), f"Model {made.model.name} {made.model.sha256[:12]}"]
+
+
+def _wrapped(text: str, indent: str = "  ") -> list[str]:
+    return wrap(text, 88, initial_indent=indent, subsequent_indent=indent)

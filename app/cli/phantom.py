@@ -1,0 +1,70 @@
+"""The commands `crossray prepare ...`: each makes a prepared folder. Each imports what it needs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["prepare"]
+
+prepare = typer.Typer(
+    help="Make a prepared folder, which training and evaluation read.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@prepare.command("phantom")
+def prepare_phantom(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    studies: Annotated[int, typer.Option(min=1, help="How many studies.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same studies.")],
+    size: Annotated[
+        int, typer.Option(min=64, max=2048, help="Longest side of a picture in pixels.")
+    ] = 256,
+    dicom: Annotated[
+        bool, typer.Option("--dicom", help="Write the pictures as DX DICOM files too.")
+    ] = False,
+    covered: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of pictures with a gray rectangle on them; a finding under it is not told.",
+        ),
+    ] = 0.0,
+    lateral: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of studies with a lateral picture too.")
+    ] = 0.0,
+    prior: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of studies with an earlier picture, which the report compares with.",
+        ),
+    ] = 0.0,
+    indication: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of studies that say why they were asked for."),
+    ] = 0.0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one per processor if not given.")
+    ] = None,
+) -> None:
+    """Make simulated chest radiographs with exact truth, and their reports."""
+    from data_prep.phantom.prepare import prepare_phantom as make
+
+    digest = make(
+        out,
+        studies=studies,
+        seed=seed,
+        size=size,
+        dicom=dicom,
+        covered=covered,
+        lateral=lateral,
+        prior=prior,
+        indication=indication,
+        workers=workers,
+    )
+    typer.echo(f"{studies} studies in {out}, SHA-256 of the manifest {digest}")

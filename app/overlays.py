@@ -1,0 +1,136 @@
+"""A Report drawn over its pictures, as PNG.
+
+The scale is absolute, the share of the attention that lies in a patch. The bar beside the pictures
+states it, and no map is stretched to fill its colours. What has no place on them has no map.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from app.api.answers import gray, png
+from app.views import picture_name
+from model.imaging.letterbox import Letterbox
+from model.imaging.radiograph import Radiograph
+from model.overlay import LINE_HEIGHT, blend, colours, tiled, write
+from model.report import Report
+
+__all__ = ["overlay", "sheet", "word_overlays"]
+
+PANEL_HEIGHT = 448
+PANEL_WIDTH = 896
+"""A wider picture is drawn lower: a strip of one row must not become a picture of gigabytes."""
+MARGIN = 8
+BAR_WIDTH = 118
+
+
+def overlay(
+    radiographs: Sequence[Radiograph],
+    placements: Sequence[Letterbox],
+    heatmap: np.ndarray,
+    top: float,
+    caption: str,
+    names: Sequence[str],
+) -> np.ndarray:
+    """A study's pictures side by side under one map.
+
+    Args:
+        heatmap: (pictures, rows, columns), shares of attention.
+        names: of the pictures, each written above its own.
+        top: the share in a patch where the colour scale ends.
+        caption: written above; what is not ASCII is drawn as a question mark.
+
+    Returns:
+        uint8 (height, width, 3), blue, green, red.
+    """
+    panels = [
+        _panel(radiograph.pixels, placement, shares, top)
+        for radiograph, placement, shares in zip(radiographs, placements, heatmap, strict=True)
+    ]
+    named = [_named(panel, name) for panel, name in zip(panels, names, strict=True)]
+    gap = np.zeros((LINE_HEIGHT + PANEL_HEIGHT, MARGIN, 3), np.uint8)
+    spaced = [part for panel in named for part in (panel, gap)]
+    row = np.hstack([*spaced, _named(_colour_bar(top), "")])
+    return np.vstack([_caption(caption, row.shape[1]), row])
+
+
+def word_overlays(report: Report, radiographs: Sequence[Radiograph]) -> Iterator[tuple[str, bytes]]:
+    """(file name, PNG) of every grounded word; one scale for all of them.
+
+    The names count all words, so `003_heart.png` is the third, and lesser numbers may be missing.
+    """
+    grounded = [(n, w) for n, w in enumerate(report.words, 1) if w.state == "grounded"]
+    top = max((float(word.heatmap.max()) for _, word in grounded), default=1.0)
+    names = _names(report)
+    for number, word in grounded:
+        stem = re.sub(r"[^a-z0-9-]+", "_", word.text.lower()).strip("_")[:40]
+        caption = f"{word.text}  (probability {word.probability:.2f}, evidence {word.evidence:.1f})"
+        picture = overlay(radiographs, report.placements, word.heatmap, top, caption, names)
+        yield f"{number:03d}_{stem or 'word'}.png", png(picture)
+
+
+def sheet(report: Report, radiographs: Sequence[Radiograph]) -> bytes:
+    """One PNG of the mean map of the report and of each grounded sentence; one scale for all."""
+    grounded = [word.heatmap for word in report.words if word.state == "grounded"]
+    if grounded:
+        maps = [("Whole report (mean of its grounded words)", np.mean(grounded, axis=0))]
+    else:
+        nowhere = np.zeros((len(radiographs), 1, 1), np.float32)
+        maps = [("No word of the report has a place on the picture", nowhere)]
+    maps += [(s.text, s.heatmap) for s in report.sentences if s.state == "grounded"]
+    top = max(float(heatmap.max()) for _, heatmap in maps) or 1.0
+    names = _names(report)
+    tiles = [
+        overlay(radiographs, report.placements, shares, top, text, names) for text, shares in maps
+    ]
+    return png(tiled(tiles, across=3 if len(radiographs) == 1 else 1))
+
+
+def _names(report: Report) -> list[str]:
+    return [picture_name(*both) for both in zip(report.views, report.priors, strict=True)]
+
+
+def _named(panel: np.ndarray, name: str) -> np.ndarray:
+    """The panel below a line with its picture's name."""
+    strip = np.zeros((LINE_HEIGHT, panel.shape[1], 3), np.uint8)
+    write(strip, name, 0, LINE_HEIGHT - 5)
+    return np.vstack([strip, panel])
+
+
+def _panel(pixels: np.ndarray, placement: Letterbox, shares: np.ndarray, top: float) -> np.ndarray:
+    scale = min(PANEL_HEIGHT / placement.height, PANEL_WIDTH / placement.width)
+    height = max(1, round(placement.height * scale))
+    width = max(1, round(placement.width * scale))
+    small = Letterbox(height, width, placement.size)
+    _, _, covered_width, covered_height = small.extent()
+    # A density in the panel's pixels, back to the share that a whole patch would hold.
+    local = small.restore(shares) * (covered_width * covered_height / shares.size)
+    level = (local / top).clip(0, 1)
+    panel = np.zeros((PANEL_HEIGHT, width, 3), np.uint8)
+    first = (PANEL_HEIGHT - height) // 2
+    panel[first : first + height] = blend(gray(pixels, height, width), level)
+    return panel
+
+
+def _colour_bar(top: float) -> np.ndarray:
+    bar = np.zeros((PANEL_HEIGHT, BAR_WIDTH, 3), np.uint8)
+    first, last = 4 * LINE_HEIGHT, PANEL_HEIGHT - LINE_HEIGHT
+    levels = np.linspace(255, 0, last - first).astype(np.uint8)
+    bar[first:last, :16] = colours(levels[:, None])
+    write(bar, "share of the", 0, LINE_HEIGHT - 5)
+    write(bar, "attention", 0, 2 * LINE_HEIGHT - 5)
+    write(bar, "per patch", 0, 3 * LINE_HEIGHT - 7)
+    for level in (1.0, 0.5, 0.0):
+        write(bar, f"{level * top:.2%}", 22, round(first + (1 - level) * (last - first)) + 5)
+    return bar
+
+
+def _caption(text: str, width: int) -> np.ndarray:
+    letters = max(10, (width - 2 * MARGIN) // 9)
+    plain = text.encode("ascii", "replace").decode()
+    lines = [plain[i : i + letters] for i in range(0, len(plain), letters)][:3] or [""]
+    strip = np.zeros((3 * LINE_HEIGHT + MARGIN, width, 3), np.uint8)
+    for number, line in enumerate(lines, 1):
+        write(strip, line.strip(), MARGIN, number * LINE_HEIGHT - 3)
+    return strip

@@ -1,0 +1,152 @@
+"""DICOM, PNG or JPEG bytes -> display pixels in [0, 1], bone white. Content decides, not the name.
+
+Knows no network: the square tensor is made by model/imaging/letterbox.py. Neither torch nor, until
+a DICOM file comes, pydicom is imported, so that a process which only reads stays small.
+"""
+
+import os
+from pathlib import Path
+from stat import S_ISREG
+
+import cv2
+import numpy as np
+
+from model.errors import ImageTooLarge, NotARadiograph, UndecodableImage, UnsupportedImage
+from model.imaging.codestream import JPEG, PNG, FrameHeader, jpeg_header, png_header
+from model.imaging.grayscale import Grayscale, display
+from model.imaging.radiograph import Radiograph, ReadLimits
+
+__all__ = ["load_file", "read_image"]
+
+
+def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radiograph:
+    """Read one radiograph.
+
+    PNG and JPEG: 8 or 16 bits, gray or colour with equal channels, turned upright by their EXIF
+    orientation. DICOM: see model/imaging/dicom.py. How values are shown where the file does not
+    say: see `display` in model/imaging/grayscale.py.
+
+    A native decoder may crash on a hostile file: use model/imaging/sandbox.py for files of
+    strangers.
+
+    Args:
+        source: a file's path, or its content.
+        limits: what is refused before it is decoded.
+
+    Raises:
+        UnsupportedImage: not DICOM, PNG or JPEG.
+        UndecodableImage: one of them, but unreadable, cut short, damaged or contradicting itself;
+            or empty.
+        NotARadiograph: another modality, colour, several frames.
+        ImageTooLarge: more bytes or pixels than the limits allow.
+    """
+    data = source if isinstance(source, bytes) else load_file(source, limits)
+    if len(data) > limits.max_bytes:
+        raise _too_many_bytes(len(data), limits)
+    if not data:
+        raise UndecodableImage("an empty file: it was not copied whole, so fetch it again")
+    # A DICOM preamble may hold anything, even another format's signature.
+    if data[128:132] != b"DICM":
+        if data.startswith(PNG):
+            return _picture(data, png_header(data), limits)
+        if data.startswith(JPEG):
+            return _picture(data, jpeg_header(data), limits)
+        if not _bare_dataset(data):
+            raise UnsupportedImage(f"{_kind(data)}, not DICOM, PNG or JPEG")
+    from model.imaging.dicom import read_dicom
+
+    return read_dicom(data, limits)
+
+
+def load_file(source: Path | int, limits: ReadLimits) -> bytes:
+    """The content of a regular file, by its path or its open descriptor.
+
+    Raises:
+        UndecodableImage: not a file, or not readable. The path is not quoted: it may name a
+            patient.
+        ImageTooLarge: more bytes than the limits allow.
+    """
+    try:
+        with open(
+            source, "rb", opener=_without_waiting, closefd=not isinstance(source, int)
+        ) as file:
+            status = os.fstat(file.fileno())
+            if not S_ISREG(status.st_mode):
+                raise UndecodableImage("not a regular file: a device or a pipe")
+            data = file.read(limits.max_bytes + 1) if status.st_size <= limits.max_bytes else b""
+    except OSError as error:
+        raise UndecodableImage(f"the file cannot be read: {error.strerror}") from error
+    if max(status.st_size, len(data)) > limits.max_bytes:
+        raise _too_many_bytes(max(status.st_size, len(data)), limits)
+    return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # Opening a pipe that nobody writes to would wait for a writer.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _too_many_bytes(size: int, limits: ReadLimits) -> ImageTooLarge:
+    return ImageTooLarge(
+        f"the file has {size / 2**20:.1f} MiB: at most {limits.max_bytes / 2**20:g} are read"
+    )
+
+
+def _bare_dataset(data: bytes) -> bool:
+    """Whether the bytes begin like a DICOM data set without preamble, in either byte order."""
+    head = data[:8]
+    if len(head) < 8:
+        return False
+    if head[4:6].isalpha() and head[4:6].isupper():
+        return head[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+    first_group = head[:2] in (b"\x02\x00", b"\x08\x00") and head[3] == 0
+    return first_group and int.from_bytes(head[4:], "little") <= len(data) - 8
+
+
+_SIGNATURES = (
+    (b"GIF8", "a GIF"),
+    (b"BM", "a BMP"),
+    (b"II*\0", "a TIFF"),
+    (b"MM\0*", "a TIFF"),
+    (b"RIFF", "a WebP or other RIFF file"),
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive (unpack it)"),
+    (b"\x1f\x8b", "a gzip archive (unpack it)"),
+    (b"\xff\x4f\xff\x51", "a bare JPEG 2000 stream"),
+    (b"\0\0\0\x0cjP  ", "a bare JPEG 2000 file"),
+    (b"<?xml", "an XML document"),
+    (b"<!doctype html", "an HTML page (a sign-in page instead of the download?)"),
+    (b"<html", "an HTML page (a sign-in page instead of the download?)"),
+)
+
+
+def _kind(data: bytes) -> str:
+    """What the bytes are, in words, without quoting them."""
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for signature, kind in _SIGNATURES:
+        if data.startswith(signature) or head.startswith(signature):
+            return kind
+    return "a file of an unknown kind"
+
+
+def _picture(data: bytes, header: FrameHeader, limits: ReadLimits) -> Radiograph:
+    """A PNG or JPEG whose header has been read -> its pixels."""
+    limits.check(header.width, header.height)
+    try:
+        # These two flags turn the picture by its EXIF orientation; IMREAD_UNCHANGED would not.
+        stored = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+        )
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise ImageTooLarge("the picture needs more memory than there is") from error
+        raise UndecodableImage("the PNG or JPEG cannot be decoded: it is damaged") from error
+    if stored is None:
+        raise UndecodableImage("the PNG or JPEG cannot be decoded: damaged, or of a rare kind")
+    if stored.ndim == 3:
+        if (stored.max(axis=2) != stored.min(axis=2)).any():
+            raise NotARadiograph("a colour picture: a radiograph is gray, with equal channels")
+        stored = np.ascontiguousarray(stored[:, :, 0])
+    if stored.dtype not in (np.uint8, np.uint16):
+        raise UndecodableImage(f"{stored.dtype} samples: expected 8 or 16 bit integers")
+    return Radiograph(display(stored, Grayscale(bits=8 * stored.itemsize)), view=None)

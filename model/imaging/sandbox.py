@@ -1,0 +1,222 @@
+"""`read_image` in a child process with limits on memory, processor time and wall clock.
+
+Native decoders crash and swell on hostile files, and a process that runs torch must not be
+forked. So the first call starts one small helper process (model/imaging/sandbox_worker.py) that
+has the decoders loaded and no threads; it forks a child a file. The child gets two descriptors,
+the file and a socket for its answer, and gives the pixels back in anonymous memory. Needs POSIX;
+memory is limited on Linux only.
+"""
+
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from signal import Signals
+
+import numpy as np
+
+from model import errors
+from model.errors import ConfigError, ImageTooLarge, UndecodableImage
+from model.imaging.radiograph import Radiograph
+
+__all__ = ["IsolationLimits", "anonymous_file", "read_image_isolated"]
+
+_GRACE_SECONDS = 5
+"""How much longer than its wall clock a child may take to be gone before it is given up."""
+_START_SECONDS = 60
+_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+@dataclass(frozen=True)
+class IsolationLimits:
+    memory_bytes: int = 1 << 30
+    """Address space on top of what the process takes before it opens the file."""
+    cpu_seconds: int = 20
+    wall_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if min(self.memory_bytes, self.cpu_seconds, self.wall_seconds) <= 0:
+            raise ConfigError(f"{self}: every limit must be above 0")
+
+
+def read_image_isolated(
+    source: Path | bytes, limits: IsolationLimits = IsolationLimits()
+) -> Radiograph:
+    """Read one radiograph in a child process. Safe to call from many threads at once.
+
+    Args:
+        source: a file's path, or its content.
+        limits: what the child may take.
+
+    Raises:
+        UnsupportedImage, NotARadiograph: as `read_image`.
+        UndecodableImage: as `read_image`, and when the file crashes its decoder.
+        ImageTooLarge: as `read_image`, and when a limit of the child is hit.
+        ConfigError: the helper process does not start.
+    """
+    with _opened(source) as file:
+        # No answer at all: the helper itself was killed, perhaps for another file's sake.
+        answer = _exchange(file, limits) or _exchange(file, limits)
+    if answer is None:
+        raise UndecodableImage("the process that read the file died without an answer")
+    return answer
+
+
+def _exchange(file: int, limits: IsolationLimits) -> Radiograph | None:
+    """The answer about one file, or None where nobody is left to give one."""
+    with suppress(OSError):  # a pipe has no start; the child says what is wrong with it
+        os.lseek(file, 0, os.SEEK_SET)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            helper = _helper.send(json.dumps(asdict(limits)).encode(), [theirs.fileno(), file])
+        ours.settimeout(limits.wall_seconds + _GRACE_SECONDS)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(ours, 1 << 16, 1, _CLOSE_ON_EXEC)
+        except TimeoutError as error:
+            raise _limit_hit(f"{limits.wall_seconds:g} seconds") from error
+    if not message:
+        # Its sockets close a moment before it counts as gone.
+        helper.wait(_GRACE_SECONDS)
+        return None
+    try:
+        return _answer(json.loads(message.splitlines()[0]), descriptors, limits)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _answer(answer: dict, descriptors: list[int], limits: IsolationLimits) -> Radiograph:
+    match answer:
+        case {"error": name, "message": message}:
+            raise getattr(errors, name)(message)
+        case {"signal": Signals.SIGALRM}:
+            raise _limit_hit(f"{limits.wall_seconds:g} seconds")
+        case {"signal": Signals.SIGXCPU}:
+            raise _limit_hit(f"{limits.cpu_seconds} seconds of processor time")
+        case {"signal": number}:
+            raise UndecodableImage(f"the file crashed its decoder ({Signals(number).name})")
+        case {"shape": [height, width], "view": view} if descriptors:
+            pixels = np.empty((height, width), np.float32)
+            if os.preadv(descriptors[0], [pixels.data], 0) == pixels.nbytes:
+                return Radiograph(pixels, view)
+    raise UndecodableImage("the process that read the file gave no whole answer")
+
+
+def _limit_hit(limit: str) -> ImageTooLarge:
+    return ImageTooLarge(f"decoding took more than {limit}: export the picture smaller or plainer")
+
+
+@contextmanager
+def _opened(source: Path | bytes) -> Iterator[int]:
+    """A descriptor positioned at the start of the file or of the given content."""
+    if isinstance(source, bytes):
+        descriptor = anonymous_file(source)
+    else:
+        try:
+            # Opening a pipe without a writer would wait for one.
+            descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise UndecodableImage(f"the file cannot be read: {error.strerror}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def anonymous_file(content: bytes | memoryview) -> int:
+    """A descriptor of a file without a name that holds `content`, in memory where possible."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("crossray")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+class _Helper:
+    """The reading process, started when it is first needed and again when it has died."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen | None = None
+        self._control: socket.socket | None = None
+
+    def send(self, message: bytes, descriptors: list[int]) -> subprocess.Popen:
+        """Hand a request to the helper; returns the process that has it."""
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._restart()
+            try:
+                return self._hand_over(message, descriptors)
+            except (BrokenPipeError, ConnectionResetError):
+                self._restart()
+                return self._hand_over(message, descriptors)
+
+    def stop(self) -> None:
+        """End the helper; children that still read end by their own limits."""
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._control = self._process = None
+
+    def forget(self) -> None:
+        """In a forked copy of this process: leave the helper to the original."""
+        if self._control is not None:
+            self._control.close()
+        self.__init__()  # type: ignore[misc]
+
+    def _hand_over(self, message: bytes, descriptors: list[int]) -> subprocess.Popen:
+        assert self._control is not None
+        assert self._process is not None
+        socket.send_fds(self._control, [message], descriptors)
+        return self._process
+
+    def _restart(self) -> None:
+        self.stop()
+        root = str(Path(__file__).parents[2])
+        paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        # Numeric libraries must start no threads: the helper forks.
+        alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": paths}
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            code = f"from model.imaging.sandbox_worker import serve; serve({theirs.fileno()})"
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code],
+                pass_fds=[theirs.fileno()],
+                env=os.environ | alone,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                # Decoders complain here, and may quote what they read.
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._control.settimeout(_START_SECONDS)
+        try:
+            greeting = self._control.recv(1)
+        except TimeoutError:
+            greeting = b""
+        if not greeting:
+            self.stop()
+            raise ConfigError(
+                "the reading process does not start: "
+                "`python -c 'import model.imaging.sandbox_worker'` may show why"
+            )
+
+
+_helper = _Helper()
+atexit.register(_helper.stop)
+os.register_at_fork(after_in_child=_helper.forget)

@@ -1,0 +1,369 @@
+"""What should stop a report, or stand beside it, before anything is written.
+
+A picture is shrunk to 32 x 32. Histograms of its oriented gradients (Dalal and Triggs 2005) and its
+pixels go into a network of one hidden layer, fitted by training/input_check/fit.py, that says what
+it shows, which way up, and whether bone is white. A blank picture is found by its values alone.
+docs/gate.md has the measured rates of false alarms and of misses. Without torch, so that it loads
+at once.
+"""
+
+import hashlib
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from model.errors import CheckpointError
+
+__all__ = [
+    "KINDS",
+    "THRESHOLDS",
+    "TURNS",
+    "WEIGHTS",
+    "Concern",
+    "Gate",
+    "Probabilities",
+    "examine",
+    "features",
+    "load_gate",
+    "save_gate",
+    "thumbnail",
+]
+
+Code = Literal["blank", "not_chest", "lateral", "inverted", "rotated", "cropped", "unfamiliar"]
+
+WEIGHTS = Path(__file__).parent / "input_check.safetensors"
+SUM = "input_check.sha256"
+
+KINDS = ("frontal", "lateral", "cropped", "not_chest")
+TURNS = (0, 90, 180, 270)
+"""Degrees clockwise by which a picture has been turned."""
+THRESHOLDS = ("not_chest", "lateral", "cropped", "inverted", "rotated")
+"""What `Gate.thresholds` holds, in this order."""
+
+SIDE = 32
+"""Pixels along each side of what the network sees."""
+SHRUNK = 64
+"""Longest side at which black borders are taken off."""
+BLANK_SPREAD = 0.02
+"""Of values between the 1st and the 99th hundredth: 5 steps of 8 bits."""
+SMALLEST_CONTENT = 5
+"""Of SHRUNK pixels, along the shorter side of what is left without borders."""
+FLAT = 0.05
+"""A border's rows deviate by less than this share of the picture's spread."""
+CELL, DIRECTIONS = 4, 8
+FEATURES = (SIDE // CELL) ** 2 * DIRECTIONS + (SIDE // 2) ** 2
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One reason to refuse a picture or to warn of it."""
+
+    code: Code
+    refuses: bool
+    """True: no report is written; False: a warning beside the report."""
+    message: str
+    """One sentence that quotes what was measured and says the way out."""
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What the network makes of one picture."""
+
+    kind: tuple[float, ...]
+    """Of KINDS; they sum to 1."""
+    turn: tuple[float, ...]
+    """Of TURNS, were it a frontal chest; they sum to 1."""
+    inverted: float
+    """That bone is black, were it a frontal chest."""
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """By the names of THRESHOLDS."""
+        kinds = dict(zip(KINDS, self.kind, strict=True))
+        return {
+            "not_chest": kinds["not_chest"],
+            "lateral": kinds["lateral"],
+            "cropped": kinds["cropped"],
+            "inverted": self.inverted,
+            "rotated": 1 - self.turn[0],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """The fitted network: standardised features, one hidden layer of rectified units, logits."""
+
+    mean: np.ndarray
+    """float32 (FEATURES,), as is deviation."""
+    deviation: np.ndarray
+    hidden: np.ndarray
+    """float32 (FEATURES + 1, units); the last row is the bias."""
+    output: np.ndarray
+    """float32 (units + 1, 9): logits of 4 KINDS, of 4 TURNS, and of inversion."""
+    thresholds: np.ndarray
+    """float32 (5,): a score of THRESHOLDS above it is a concern."""
+
+    def judge(self, thumbnails: np.ndarray) -> list[Probabilities]:
+        """float32 (pictures, 32, 32) -> one judgement a picture.
+
+        A chest's mirror image is upright too: the picture and its mirror image are averaged, in
+        which a turn by 90 degrees becomes one by 270.
+        """
+        kinds, turns = len(KINDS), len(TURNS)
+        mirrored = self._logits(thumbnails[:, :, ::-1])
+        back = [*range(kinds), *(kinds + (turns - k) % turns for k in range(turns)), kinds + turns]
+        logits = (self._logits(thumbnails) + mirrored[:, back]) / 2
+        return [
+            Probabilities(
+                tuple(_softmax(row[:kinds])),
+                tuple(_softmax(row[kinds : kinds + turns])),
+                _softmax(np.array([0.0, row[-1]]))[1],
+            )
+            for row in logits
+        ]
+
+    def _logits(self, thumbnails: np.ndarray) -> np.ndarray:
+        standard = (features(thumbnails) - self.mean) / self.deviation
+        units = np.maximum(standard @ self.hidden[:-1] + self.hidden[-1], 0)
+        return units @ self.output[:-1] + self.output[-1]
+
+
+def _softmax(logits: np.ndarray) -> list[float]:
+    weights = np.exp(logits - logits.max())
+    return (weights / weights.sum()).tolist()
+
+
+def features(thumbnails: np.ndarray) -> np.ndarray:
+    """float32 (pictures, 32, 32) -> float32 (pictures, FEATURES).
+
+    Of each cell of 4 x 4 pixels, gradients summed by direction over the whole circle (so that bone
+    black differs from bone white) and divided by their strength about it; then 16 x 16 pixels.
+    """
+    count, cells = len(thumbnails), SIDE // CELL
+    across, down = np.zeros_like(thumbnails), np.zeros_like(thumbnails)
+    across[:, :, 1:-1] = thumbnails[:, :, 2:] - thumbnails[:, :, :-2]
+    down[:, 1:-1] = thumbnails[:, 2:] - thumbnails[:, :-2]
+    # cos 45 degrees: each direction takes from its neighbours' half way only.
+    floor = 0.7071 * np.sqrt(across * across + down * down)
+    bins = np.empty((count, DIRECTIONS, cells, cells), np.float32)
+    for k in range(DIRECTIONS):
+        angle = 2 * np.pi * k / DIRECTIONS
+        cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+        share = np.maximum(across * cos + down * sin - floor, 0)
+        bins[:, k] = _pooled(share, CELL)
+    padded = np.pad(bins.sum(axis=1), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    near = np.zeros((count, cells, cells), np.float32)
+    for y, x in np.ndindex(3, 3):
+        near += padded[:, y : y + cells, x : x + cells] / 9
+    bins = np.sqrt(bins / (near[:, None] + np.float32(0.2)))
+    pixels = _pooled(thumbnails, 2) / 4
+    return np.concatenate([bins.reshape(count, -1), pixels.reshape(count, -1)], axis=1)
+
+
+def _pooled(planes: np.ndarray, cell: int) -> np.ndarray:
+    """Sums over squares of `cell` pixels."""
+    count, height, width = planes.shape
+    rows = planes.reshape(count, height, width // cell, cell).sum(axis=3)
+    return rows.reshape(count, height // cell, cell, width // cell).sum(axis=2)
+
+
+def examine(pixels: np.ndarray, view: str | None = None) -> tuple[Concern, ...]:
+    """What speaks against writing a report on this picture; empty where nothing does.
+
+    Args:
+        pixels: (height, width) in [0, 1], bone white: `Radiograph.pixels`.
+        view: `Radiograph.view`. What says that it is a lateral is only asked whether it is blank:
+            the rest was fitted on frontal pictures.
+
+    Returns:
+        at most one of blank, not_chest, lateral and cropped; or inverted, rotated or both.
+        "unfamiliar" is not among them: it takes the encoder's features.
+
+    Raises:
+        ValueError: pixels that are not two-dimensional, or empty.
+        CheckpointError: the gate's weights are missing or altered.
+    """
+    shrunk = _shrink(pixels)
+    spread = _spread(shrunk)
+    if not spread >= BLANK_SPREAD:
+        return (
+            _refusal(
+                "blank",
+                f"The picture is blank: its values spread over {spread:.3f} of black to white, and "
+                f"at least {BLANK_SPREAD} are needed; export it again or choose another.",
+            ),
+        )
+    content = _without_borders(shrunk, spread)
+    if min(content.shape) < SMALLEST_CONTENT:
+        share = content.size / shrunk.size
+        return (
+            _refusal(
+                "blank",
+                f"The picture is blank but for {share:.1%} of its area; export it again or choose "
+                "another.",
+            ),
+        )
+    if view == "LATERAL":
+        return ()
+    gate = load_gate()
+    (seen,) = gate.judge(_standardise(content)[None])
+    return _concerns(seen, dict(zip(THRESHOLDS, gate.thresholds.tolist(), strict=True)))
+
+
+def _concerns(seen: Probabilities, limits: dict[str, float]) -> tuple[Concern, ...]:
+    score = seen.scores
+
+    def measured(name: str) -> str:
+        return f"{name.replace('_', ' ')} {score[name]:.3f}, limit {limits[name]:.3f}"
+
+    if score["not_chest"] > limits["not_chest"]:
+        return (
+            _refusal(
+                "not_chest",
+                f"This does not look like a chest radiograph ({measured('not_chest')}): choose a "
+                "frontal chest radiograph.",
+            ),
+        )
+    if score["lateral"] > limits["lateral"]:
+        return (
+            _warning(
+                "lateral",
+                f"This looks like a lateral view ({measured('lateral')}) and was read as a frontal "
+                "one: choose the frontal one, or say that it is a lateral to a model that reads "
+                "those.",
+            ),
+        )
+    if score["cropped"] > limits["cropped"]:
+        return (
+            _warning(
+                "cropped",
+                f"Much of the chest seems to be cut away ({measured('cropped')}): choose the whole "
+                "picture, or trust nothing about what it does not show.",
+            ),
+        )
+    found = []
+    if score["inverted"] > limits["inverted"]:
+        found.append(
+            _warning(
+                "inverted",
+                f"Bone looks black ({measured('inverted')}): invert the picture, or export it with "
+                "bone white.",
+            )
+        )
+    if score["rotated"] > limits["rotated"]:
+        degrees = max(zip(seen.turn[1:], TURNS[1:], strict=True))[1]
+        found.append(
+            _warning(
+                "rotated",
+                f"The chest seems to be turned by {degrees} degrees clockwise "
+                f"({measured('rotated')}): turn it upright.",
+            )
+        )
+    return tuple(found)
+
+
+def _refusal(code: Code, message: str) -> Concern:
+    return Concern(code, True, message)
+
+
+def _warning(code: Code, message: str) -> Concern:
+    return Concern(code, False, message)
+
+
+def thumbnail(pixels: np.ndarray) -> np.ndarray | None:
+    """(height, width) in [0, 1] -> float32 (32, 32) in [-1, 1] as the network sees it.
+
+    None where the picture is blank. Flat borders are off, the aspect is kept, the rest is 0.
+    """
+    shrunk = _shrink(pixels)
+    spread = _spread(shrunk)
+    if not spread >= BLANK_SPREAD:
+        return None
+    content = _without_borders(shrunk, spread)
+    return _standardise(content) if min(content.shape) >= SMALLEST_CONTENT else None
+
+
+def _shrink(pixels: np.ndarray) -> np.ndarray:
+    """(height, width) -> float32, the longer side SHRUNK pixels."""
+    if pixels.ndim != 2 or pixels.size == 0:
+        raise ValueError(f"expected pixels (height, width), got an array of shape {pixels.shape}")
+    # Averaging 36 megapixels would take longer than all that follows.
+    step = max(1, max(pixels.shape) // 1024)
+    return _resize(np.ascontiguousarray(pixels[::step, ::step], dtype=np.float32), SHRUNK)
+
+
+def _resize(pixels: np.ndarray, longest: int) -> np.ndarray:
+    height, width = pixels.shape
+    scale = longest / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def _spread(pixels: np.ndarray) -> float:
+    low, high = _ends(pixels)
+    return high - low
+
+
+def _ends(pixels: np.ndarray) -> tuple[float, float]:
+    """About the 1st and the 99th percentile; np.percentile takes longer than the network."""
+    ordered = np.sort(pixels, axis=None)
+    tail = len(ordered) // 100
+    return float(ordered[tail]), float(ordered[-1 - tail])
+
+
+def _without_borders(pixels: np.ndarray, spread: float) -> np.ndarray:
+    """Rows and columns at the edges that are nearly of one value taken off."""
+    rows = np.flatnonzero(pixels.std(axis=1) > FLAT * spread)
+    columns = np.flatnonzero(pixels.std(axis=0) > FLAT * spread)
+    if not (len(rows) and len(columns)):
+        return pixels[:0, :0]
+    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _standardise(content: np.ndarray) -> np.ndarray:
+    inner = _resize(np.ascontiguousarray(content), SIDE)
+    low, high = _ends(inner)
+    scaled = ((inner - low) / max(high - low, 1e-6) * 2 - 1).clip(-1, 1)
+    square = np.zeros((SIDE, SIDE), np.float32)
+    top, left = (SIDE - inner.shape[0]) // 2, (SIDE - inner.shape[1]) // 2
+    square[top : top + inner.shape[0], left : left + inner.shape[1]] = scaled
+    return square
+
+
+def save_gate(gate: Gate, path: Path = WEIGHTS) -> str:
+    """Write the weights and, beside them, their SHA-256, which is returned."""
+    content = save({f.name: np.ascontiguousarray(getattr(gate, f.name)) for f in fields(gate)})
+    digest = hashlib.sha256(content).hexdigest()
+    path.write_bytes(content)
+    path.with_name(SUM).write_text(f"{digest}  {path.name}\n", encoding="ascii")
+    load_gate.cache_clear()
+    return digest
+
+
+@cache
+def load_gate(path: Path = WEIGHTS) -> Gate:
+    """The fitted network.
+
+    Raises:
+        CheckpointError: the weights or their sum are missing or altered.
+    """
+    way_out = "install CrossRay again, or fit the gate anew with `crossray gate --fit`"
+    try:
+        content = path.read_bytes()
+        expected = path.with_name(SUM).read_text(encoding="ascii").split()[:1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path.name} or {SUM} cannot be read; {way_out}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    # safetensors would load a flipped bit silently.
+    if [digest] != expected:
+        raise CheckpointError(f"{path.name} has SHA-256 {digest}, not that of {SUM}; {way_out}")
+    try:
+        return Gate(**load(content))
+    except (SafetensorError, TypeError) as error:
+        raise CheckpointError(f"{path.name} holds another network; {way_out}") from error

@@ -1,0 +1,238 @@
+"""What a phrase that a report need not hold is worth on the pictures of a study.
+
+Of many drafts that the model would write of them, how many say it? The drafts are sampled, so the
+share is the model's own chance of saying it, whatever the words around it and wherever it comes in
+the report. The same is asked without the pictures: the evidence is by how much they raise it.
+Any phrase can be asked, not only findings that a model was trained on.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from model.decoding import DecodingOptions, drafts
+from model.errors import DataError
+from model.findings import inside
+from model.heatmap import State, Word, spanned, words
+from model.memory import Memory
+from model.network import ReportModel
+from model.report_text.parser import read_denials, read_findings, sentences
+
+__all__ = ["DRAFTS", "Asked", "ask", "log_odds", "said", "sampled", "stripped"]
+
+DRAFTS = 48
+READ_BACK = 4
+"""Of the drafts that say it, the first so many are read back for the map."""
+CARRIER = "Findings: There is {phrase}."
+"""What is read back where no draft says it."""
+_SMALL = frozenset(("a", "an", "the", "is", "are", "there", "of", "in", "at", "on", "with", "and",
+                    "or", "any", "to", "this"))  # fmt: skip
+_NEGATION = re.compile(r"\b(?:no|not|without|never|nor|free of|negative for)\b", re.IGNORECASE)
+_WORDS = re.compile(r"[^\W_]+")
+
+_FORMS = re.compile(
+    r"(?:please|so|and|then)\b[\s,]*"
+    r"|(?:is|are|was|were) there\b"
+    r"|(?:do|can|could) (?:you|we|i|one) (?:see|find|recogni[sz]e|identify)\b"
+    r"|(?:does|do|did|has|have|had) (?:the |this |these |that |he |she |it |they )?"
+    r"(?:(?:patient|picture|image|radiograph|film|chest|x-?ray|study|lungs?)s? )?"
+    r"(?:show|have|has|got|contain|demonstrate|suffer from)\b"
+    r"|(?:show(?: me)?|find|look for|where (?:is|are)|what about|how about|(?:i )?suspect(?:ed)?)\b"
+    r"|(?:any|some|an?|the|there is|there are)\b"
+    r"|(?:(?:evidence|signs?|suspicion|a case) (?:of|for))\b",
+    re.IGNORECASE,
+)
+_TAIL = re.compile(
+    r"\s*(?:\b(?:here|present|visible|seen|there|(?:in|on) (?:the|this|these) "
+    r"(?:picture|image|radiograph|film|x-?ray|study)s?)\b)?[\s?.!,;:]*$",
+    re.IGNORECASE,
+)
+_STATE_OF = re.compile(r"(is|are) (the [\w\s-]+) ([\w-]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one phrase is worth on one study."""
+
+    phrase: str
+    """Without the form of the question: "fracture" of "is there a fracture?"."""
+    text: str
+    """A sentence that says it: of a draft, or where none does, one made for it."""
+    said: int
+    """How many of the drafts say it."""
+    drafts: int
+    probability: float
+    """In (0, 1): the chance that it is there, sigmoid(ask_scale * log-odds + ask_offset) of the
+    share of drafts that say it."""
+    evidence: float
+    """In nats: by how much the pictures raised the log of that share."""
+    state: State
+    """"grounded" where a draft says it and one of its words there is."""
+    heatmap: np.ndarray
+    """float32 (pictures, rows, columns), share of attention per patch, as a Span's: the mean over
+    the drafts that were read back."""
+    words: tuple[Word, ...]
+    """The phrase's, with their places in `text`."""
+
+
+def stripped(question: str) -> str:
+    """The phrase that a question asks for: "Is there a fracture?" -> "fracture".
+
+    Raises:
+        DataError: nothing is left.
+    """
+    phrase = _TAIL.sub("", " ".join(question.split()))
+    if state := _STATE_OF.fullmatch(phrase):
+        verb, subject, condition = state.groups()
+        return f"{subject.lower()} {verb.lower()} {condition}"
+    while form := _FORMS.match(phrase):
+        phrase = phrase[form.end() :].strip(" ,")
+    if not re.search(r"[^\W\d_]", phrase):
+        raise DataError(f"{question[:80]!r} names nothing: ask for a finding, such as 'fracture'")
+    return phrase
+
+
+@torch.inference_mode()
+def ask(model: ReportModel, memory: Memory, tokenizer: Tokenizer, phrase: str) -> list[Asked]:
+    """What a phrase is worth on each study of a memory.
+
+    Args:
+        memory: model.encode's.
+        phrase: as a user types it; the form of a question is taken off.
+
+    Raises:
+        DataError: no phrase, one too long for the model, or one of which its tokenizer knows no
+            more than single letters.
+    """
+    asked = stripped(phrase)
+    carrier = _carrier(model, tokenizer, asked)
+    blind = sampled(model, memory.without_pictures(), tokenizer)
+    answers = []
+    for study, texts in enumerate(sampled(model, memory, tokenizer)):
+        prior = sum(bool(said(text, asked)) for _, text in blind[study])
+        saying = [(tokens, text) for tokens, text in texts if said(text, asked)]
+        part = memory.studies(slice(study, study + 1))
+        read = [tokens for tokens, _ in saying[:READ_BACK]] or [carrier]
+        told = [words(model, part, [tokens], tokenizer)[0] for tokens in read]
+        answers.append(_answer(model, tokenizer, asked, read, told, len(saying), prior))
+    return answers
+
+
+def sampled(
+    model: ReportModel, memory: Memory, tokenizer: Tokenizer
+) -> list[list[tuple[list[int], str]]]:
+    """DRAFTS reports of each study of a memory, tokens and text, the same ones every time."""
+    options = DecodingOptions("sample", temperature=model.config.temperature)
+    return [
+        [(tokens, tokenizer.decode(tokens)) for tokens in texts]
+        for texts in drafts(model, memory, DRAFTS, options)
+    ]
+
+
+def said(text: str, phrase: str) -> tuple[int, int] | None:
+    """[start, end) of the sentence in which a report asserts a phrase, None where it does not.
+
+    A phrase that names findings the reader knows is matched by what it means: name, and side and
+    zone where it says them. Any other one by its words: all of them in one sentence, in any order,
+    and nothing denied there that the phrase does not deny itself.
+    """
+    wanted = read_findings(f"{phrase}.")
+    if wanted and not read_denials(f"{phrase}."):
+        known = read_findings(text)
+        matches = [
+            next(
+                (
+                    k
+                    for k in known
+                    if k.name == w.name and w.sides <= k.sides and w.zone in (None, k.zone)
+                ),
+                None,
+            )
+            for w in wanted
+        ]
+        if not all(matches) or matches[0] is None:
+            return None
+        return next((a, b) for a, b in sentences(text) if a <= matches[0].start < b)
+    own = set(_WORDS.findall(phrase.lower())) - _SMALL
+    for start, end in sentences(text):
+        sentence = text[start:end]
+        denied = bool(_NEGATION.search(sentence)) and not _NEGATION.search(phrase)
+        if own and not denied and own <= set(_WORDS.findall(sentence.lower())):
+            return start, end
+    return None
+
+
+def log_odds(count: int, drafts: int = DRAFTS) -> float:
+    """Of a share of drafts, kept finite by half a draft (Haldane 1956, Anscombe 1956)."""
+    return float(np.log((count + 0.5) / (drafts - count + 0.5)))
+
+
+def _carrier(model: ReportModel, tokenizer: Tokenizer, phrase: str) -> list[int]:
+    article = "an " if phrase[0].lower() in "aeiou" else "a "
+    encoding = tokenizer.encode(CARRIER.format(phrase=article + phrase))
+    start = CARRIER.index("{") + len(article)
+    spans = [b - a for a, b in encoding.offsets if a < start + len(phrase) and b > start]
+    if len(phrase) > 1 and all(length <= 1 for length in spans):
+        raise DataError(
+            f"{phrase[:40]!r} is unknown to this model, which would spell it letter by letter: "
+            "ask in words that its reports use"
+        )
+    if len(encoding.ids) > model.config.max_tokens:
+        raise DataError(
+            f"{phrase[:40]!r}... takes {len(encoding.ids)} tokens, more than the "
+            f"{model.config.max_tokens} of this model: ask for a shorter phrase"
+        )
+    return encoding.ids
+
+
+def _answer(
+    model: ReportModel,
+    tokenizer: Tokenizer,
+    phrase: str,
+    read: Sequence[list[int]],
+    told: Sequence[list[Word]],
+    count: int,
+    prior: int,
+) -> Asked:
+    maps, states = [], []
+    for tokens, spoken in zip(read, told, strict=True):
+        text = tokenizer.decode(tokens)
+        start, end, which = _named(text, phrase, spoken)
+        span = spanned(text, start, end, spoken, which, spoken[0].heatmap.shape)
+        maps.append(span.heatmap)
+        states.append(span.state)
+    text = tokenizer.decode(read[0])
+    start, end, which = _named(text, phrase, told[0])
+    odds = model.config.ask_scale * log_odds(count) + model.config.ask_offset
+    return Asked(
+        phrase=phrase,
+        text=text[start:end],
+        said=count,
+        drafts=DRAFTS,
+        probability=float(torch.sigmoid(torch.tensor(odds, dtype=torch.float64))),
+        evidence=float(np.log((count + 0.5) / (prior + 0.5))),
+        state="grounded" if count and "grounded" in states else "not grounded",
+        heatmap=np.mean(maps, axis=0),
+        words=tuple(_moved(told[0][place], start) for place in which),
+    )
+
+
+def _named(text: str, phrase: str, told: Sequence[Word]) -> tuple[int, int, list[int]]:
+    """[start, end) of the sentence that says a phrase, and which words name it there."""
+    start, end = said(text, phrase) or max(sentences(text), key=lambda part: part[0])
+    names = {w.name for w in read_findings(f"{phrase}.")}
+    terms = [t for t in read_findings(text) if t.name in names and start <= t.start < end]
+    which = {place for t in terms for a, b in t.words for place in inside(told, a, b)}
+    if not which:
+        own = set(_WORDS.findall(phrase.lower())) - _SMALL
+        spoken = inside(told, start, end)
+        which = {k for k in spoken if set(_WORDS.findall(told[k].text.lower())) & own}
+    return start, end, sorted(which)
+
+
+def _moved(word: Word, start: int) -> Word:
+    return replace(word, start=word.start - start, end=word.end - start)

@@ -1,0 +1,135 @@
+"""Prepared folders: the same whatever made them, finished after an interruption, never mixed up."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from data_prep.manifest import FINDINGS, manifest_hash, parse_study, read_studies, study_line
+from data_prep.phantom import prepare
+from data_prep.phantom.prepare import prepare_phantom
+from model.errors import ConfigError, DataError
+from model.imaging.read import read_image
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    out = tmp_path_factory.mktemp("prepared")
+    prepare_phantom(out, 120, 2, size=64, workers=1, progress=False)
+    return out
+
+
+def test_a_folder_without_further_pictures_is_what_it_always_was(tmp_path):
+    """The embedded model's data are told by such a sum: it was taken before there were laterals."""
+    digest = prepare_phantom(tmp_path, 60, 2, size=64, covered=0.3, workers=1, progress=False)
+    assert digest == "dc995e1b02d8d1a39bb9955133167f6a5e51fe1cb8504d6be93b9e86c0b37854"
+
+
+def test_more_processes_write_the_same_folder(prepared, tmp_path):
+    prepare_phantom(tmp_path, 120, 2, size=64, workers=2, progress=False)
+    assert manifest_hash(tmp_path) == manifest_hash(prepared)
+    for name in ("tokenizer.json", "prepared.json", "images/0000007.png"):
+        assert (tmp_path / name).read_bytes() == (prepared / name).read_bytes()
+
+
+def test_an_interrupted_run_makes_only_what_is_missing(prepared, tmp_path, monkeypatch):
+    prepare_phantom(tmp_path, 120, 2, size=64, workers=1, progress=False)
+    (tmp_path / "parts" / "0000050-0000100.jsonl").unlink()
+    (tmp_path / "studies.jsonl").unlink()
+    made = []
+    make_parts = prepare._make_parts
+    monkeypatch.setattr(
+        prepare,
+        "_make_parts",
+        lambda job, missing, *a: (made.extend(missing), make_parts(job, missing, *a)),
+    )
+    prepare_phantom(tmp_path, 120, 2, size=64, workers=1, progress=False)
+    assert made == [range(50, 100)]
+    assert manifest_hash(tmp_path) == manifest_hash(prepared)
+
+
+def test_another_request_is_refused_and_loses_nothing(prepared):
+    before = manifest_hash(prepared)
+    with pytest.raises(DataError, match="asked for"):
+        prepare_phantom(prepared, 120, 3, size=64, workers=1, progress=False)
+    assert manifest_hash(prepared) == before
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"studies": 0}, {"seed": -1}, {"size": 10}, {"lateral": 1.5}, {"prior": -0.5}]
+)
+def test_numbers_out_of_range_are_refused(wrong, tmp_path):
+    with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):
+        prepare_phantom(tmp_path, **{"studies": 5, "seed": 1, "size": 64, **wrong})
+
+
+def test_the_manifest_reads_back(prepared):
+    studies = list(read_studies(prepared))
+    assert [study.id for study in studies] == sorted(study.id for study in studies)
+    assert {study.split for study in studies} == {"train", "validate", "test"}
+    assert all(parse_study(study_line(study)) == study for study in studies)
+    assert len(list(read_studies(prepared, "test"))) == 6
+
+
+def test_pictures_and_masks_are_there(prepared):
+    for study in read_studies(prepared):
+        (picture,) = study.pictures
+        pixels = cv2.imread(str(prepared / picture.path), cv2.IMREAD_UNCHANGED)
+        assert pixels.shape == (picture.height, picture.width) and pixels.dtype == np.uint8
+        assert (picture.mask is None) == (not study.findings)
+        if picture.mask:
+            mask = cv2.imread(str(prepared / picture.mask), cv2.IMREAD_UNCHANGED)
+            bits = np.bitwise_or.reduce(mask, axis=None)
+            assert {FINDINGS[k] for k in range(16) if bits >> k & 1} == {
+                finding.name for finding in study.findings
+            }
+
+
+def test_a_folder_tells_of_further_pictures_only_where_there_are_some(prepared, tmp_path):
+    told = json.loads((prepared / "prepared.json").read_text())
+    assert not {"lateral", "prior", "indication"} & set(told)
+    with pytest.raises(DataError, match="asked for"):
+        prepare_phantom(prepared, 120, 2, size=64, lateral=0.5, workers=1, progress=False)
+    asked = {"lateral": 1.0, "prior": 1.0, "indication": 1.0}
+    prepare_phantom(
+        tmp_path, 20, 2, size=64, dicom=True, covered=0.3, workers=1, progress=False, **asked
+    )
+    assert asked.items() <= json.loads((tmp_path / "prepared.json").read_text()).items()
+    with pytest.raises(DataError, match="asked for"):
+        prepare_phantom(tmp_path, 20, 2, size=64, dicom=True, covered=0.3, progress=False)
+
+
+def test_every_picture_of_a_study_has_its_files(tmp_path):
+    chances = {"lateral": 0.6, "prior": 0.6, "indication": 0.6}
+    prepare_phantom(tmp_path, 30, 2, size=64, dicom=True, workers=1, progress=False, **chances)
+    studies = list(read_studies(tmp_path))
+    assert {len(study.pictures) for study in studies} == {1, 2, 3}
+    assert 0 < sum(bool(study.indication) for study in studies) < len(studies)
+    for study in studies:
+        frontal = dcmread(tmp_path / "dicom" / f"{study.id}.dcm", stop_before_pixels=True)
+        for number, picture in enumerate(study.pictures):
+            name = f"{study.id}_{number}" if number else study.id
+            assert picture.path == f"images/{name}.png"
+            pixels = cv2.imread(str(tmp_path / picture.path), cv2.IMREAD_UNCHANGED)
+            assert pixels.shape == (picture.height, picture.width)
+            found = [f for f in study.findings if f.picture == number]
+            assert (picture.mask is not None) == bool(found)
+            assert not (picture.prior and found)
+            dicom = tmp_path / "dicom" / f"{name}.dcm"
+            read = read_image(dicom)
+            assert read.view == picture.view
+            assert np.abs(read.pixels - pixels / 255).max() < 0.01
+            header = dcmread(dicom, stop_before_pixels=True)
+            assert header.PatientID == frontal.PatientID
+            same = header.StudyInstanceUID == frontal.StudyInstanceUID
+            assert same == (not picture.prior)
+
+
+def test_a_line_that_is_not_a_study_is_named(tmp_path):
+    (tmp_path / "studies.jsonl").write_text(json.dumps({"id": "x"}) + "\n")
+    with pytest.raises(DataError, match=r"studies\.jsonl line 1"):
+        list(read_studies(tmp_path))
+    with pytest.raises(DataError, match="crossray prepare"):
+        list(read_studies(tmp_path / "nowhere"))

@@ -1,0 +1,176 @@
+"""Asking: of the drafts a model would write of the pictures, how many say it, and where."""
+
+import numpy as np
+import pytest
+import torch
+from material import chest
+from numpy.testing import assert_allclose
+from tiny import tiny_model, tiny_pictures, tiny_tokenizer
+
+from model import query as asking
+from model.checkpoint import ModelIdentity
+from model.decoding import DecodingOptions, decode, drafts
+from model.errors import DataError
+from model.generator import ReportGenerator
+from model.imaging.radiograph import Radiograph
+from model.network import ReportModel
+from model.query import ask, log_odds, said, sampled, stripped
+
+TOKENIZER = tiny_tokenizer()
+
+
+def model(**changes) -> ReportModel:
+    shape = {"vocab_size": TOKENIZER.get_vocab_size(), "max_tokens": 60, **changes}
+    return tiny_model(4, **shape)
+
+
+REPORT = (
+    "Findings: There is a small left pleural effusion. No focal opacity or pneumothorax. "
+    "The heart is enlarged. Bones are intact. Impression: Effusion at the left base."
+)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "sentence"),
+    [
+        ("pleural effusion", "There is a small left pleural effusion."),
+        ("effusions", "There is a small left pleural effusion."),
+        ("left effusion", "There is a small left pleural effusion."),
+        ("right effusion", None),
+        ("pneumothorax", None),
+        ("opacity", None),
+        ("cardiomegaly", "The heart is enlarged."),
+        ("intact bones", "Bones are intact."),
+        ("intact heart", None),
+        ("focal", None),
+        ("no pneumothorax", "No focal opacity or pneumothorax."),
+        ("no effusion", None),
+    ],
+)
+def test_what_a_report_asserts(phrase, sentence) -> None:
+    found = said(REPORT, phrase)
+    assert (found and REPORT[slice(*found)]) == sentence
+
+
+@torch.no_grad()
+def test_drafts_of_a_study_differ_and_do_not_depend_on_the_batch() -> None:
+    net = model()
+    pictures = tiny_pictures(3, 3)
+    options = DecodingOptions("sample", seed=7)
+    together = drafts(net, net.encode(pictures), 6, options)
+    assert all(len({tuple(text) for text in texts}) > 3 for texts in together)
+    for row, texts in enumerate(together):
+        assert drafts(net, net.encode(pictures[row : row + 1]), 6, options) == [texts]
+    [single] = drafts(net, net.encode(pictures[:1]), 1, options)
+    assert single == decode(net, net.encode(pictures[:1]), options)
+
+
+@torch.no_grad()
+def test_drafts_are_drawn_as_the_model_would_choose() -> None:
+    """The first token's share among many drafts is its probability."""
+    net = model()
+    memory = net.encode(tiny_pictures(3, 1))
+    [texts] = drafts(net, memory, 4000, DecodingOptions("sample", max_tokens=1))
+    shares = np.bincount([text[0] for text in texts], minlength=net.config.vocab_size) / 4000
+    logits = net(torch.tensor([[1]]), encoder_outputs=memory).logits[0, 0]
+    assert np.abs(shares - logits.softmax(-1).numpy()).max() < 0.03
+
+
+@torch.no_grad()
+def test_the_chance_counts_the_drafts_and_the_evidence_compares_with_those_without_pictures() -> (
+    None
+):
+    net = model(temperature=1.3, ask_scale=0.7, ask_offset=-1.2)
+    memory = net.encode(tiny_pictures(3, 1))
+    # What an untrained model says is noise: ask for a word that some drafts hold.
+    texts = [text for _, text in sampled(net, memory, TOKENIZER)[0]]
+    counted = {word: sum(bool(said(text, word)) for text in texts) for word in ("acute", "heart",
+               "left", "clear", "size")}  # fmt: skip
+    word = max(counted, key=lambda each: counted[each])
+    [found] = ask(net, memory, TOKENIZER, word)
+    [blind] = sampled(net, memory.without_pictures(), TOKENIZER)
+    prior = sum(bool(said(text, word)) for _, text in blind)
+    assert (found.said, found.drafts) == (counted[word], asking.DRAFTS)
+    assert_allclose(found.evidence, np.log((found.said + 0.5) / (prior + 0.5)))
+    chance = 0.7 * log_odds(found.said) - 1.2
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-chance)))
+    assert all(found.text[w.start : w.end] == w.text for w in found.words)
+
+
+@torch.no_grad()
+def test_what_no_draft_says_is_read_in_a_sentence_made_for_it() -> None:
+    net = model()
+    [found] = ask(net, net.encode(tiny_pictures(3, 1, 2)), TOKENIZER, "Is there pneumonia?")
+    assert (found.said, found.phrase, found.state) == (0, "pneumonia", "not grounded")
+    assert found.text == "There is a pneumonia."
+    assert [word.text for word in found.words] == ["pneumonia"]
+    assert found.heatmap.shape == (2, 4, 4) and 0 < found.heatmap.sum() <= 1
+
+
+@torch.no_grad()
+def test_each_study_of_a_batch_is_asked_as_alone() -> None:
+    net = model()
+    pictures = tiny_pictures(3, 3, 2)
+    mask = torch.tensor([[True, True], [True, False], [True, True]])
+    together = ask(net, net.encode(pictures, mask), TOKENIZER, "left base")
+    for row, found in enumerate(together):
+        count = int(mask[row].sum())
+        [alone] = ask(net, net.encode(pictures[row : row + 1, :count]), TOKENIZER, "left base")
+        assert (alone.text, alone.state, alone.said) == (found.text, found.state, found.said)
+        assert alone.heatmap.shape == found.heatmap.shape == (count, 4, 4)
+        assert_allclose(alone.heatmap, found.heatmap, atol=1e-5)
+
+
+def test_an_answer_knows_its_pictures() -> None:
+    write = ReportGenerator(model(), TOKENIZER, ModelIdentity("tiny", "0" * 64))
+    pictures = [Radiograph(chest(seed).astype(np.float32) / 255, "PA") for seed in (1, 2)]
+    found = write.ask(pictures, "Is there an opacity?")
+    assert found.phrase == "opacity"
+    assert found.views == ("PA", "PA")
+    assert found.concerns == ((), ())
+    assert [placement.height for placement in found.placements] == [80, 80]
+    assert found.heatmap.shape == (2, 4, 4)
+    assert found.model == write.identity
+    alone = write.ask(pictures[0], "opacity")
+    assert alone.heatmap.shape == (1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("question", "phrase"),
+    [
+        ("pleural effusion", "pleural effusion"),
+        ("  Right   pleural effusion.", "Right pleural effusion"),
+        ("is there a fracture?", "fracture"),
+        ("Is there any evidence of a pneumothorax?", "pneumothorax"),
+        ("Are there nodules in the picture?", "nodules"),
+        ("Do you see an opacity at the left base?", "opacity at the left base"),
+        ("can you find signs of edema here?", "edema"),
+        ("Does the patient have cardiomegaly", "cardiomegaly"),
+        ("does this radiograph show a pacemaker?", "pacemaker"),
+        ("Show me the endotracheal tube", "endotracheal tube"),
+        ("where is the central line?", "central line"),
+        ("Is the heart enlarged?", "the heart is enlarged"),
+        ("are the lungs clear", "the lungs are clear"),
+        ("no effusion", "no effusion"),
+        ("ET tube", "ET tube"),
+    ],
+)
+def test_the_form_of_a_question_is_taken_off(question, phrase) -> None:
+    assert stripped(question) == phrase
+
+
+@pytest.mark.parametrize("question", ["", "   ", "?", "is there a?", "12", "\u2014"])
+def test_a_question_for_nothing_is_refused(question) -> None:
+    with pytest.raises(DataError, match="names nothing"):
+        stripped(question)
+
+
+@torch.no_grad()
+def test_what_the_model_cannot_take_is_refused() -> None:
+    net = model()
+    memory = net.encode(tiny_pictures(3, 1))
+    with pytest.raises(DataError, match=r"takes \d+ tokens, more than the 60"):
+        ask(net, memory, TOKENIZER, "opacity in the heart " * 20)
+    for unknown in ("\u5fc3\u81df", "qwz"):
+        with pytest.raises(DataError, match="unknown to this model"):
+            ask(net, memory, TOKENIZER, unknown)

@@ -1,0 +1,210 @@
+"""A run is the same in one process or two, killed or not; its parts learn as they are told."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from paths import ROOT
+from prepared_folder import SETTINGS, write_prepared
+from safetensors.torch import load_file
+from torch import Tensor
+
+from data_prep.manifest import read_studies, write_studies
+from model.errors import ConfigError
+from training.config import ENCODER_ALONE, TrainConfig, load_config
+from training.objective import LOSSES
+from training.optimizer import gradient_norms, make_optimizer, part_of
+from training.train import Training, run
+
+TIMES_OUT = 240
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    write_prepared(folder / "blobs")
+    path = folder / "tiny.toml"
+    path.write_text(f'data = "{folder / "blobs"}"\noutput = "{folder / "run"}"\n{SETTINGS}')
+    return path
+
+
+def config(settings: Path, output: str, *overrides: str) -> TrainConfig:
+    return load_config(settings, [f"output={settings.parent / output}", *overrides])
+
+
+def command(settings: Path, output: str, *overrides: str) -> list[str]:
+    """`crossray train`, for a process of its own."""
+    asked = [f"output={settings.parent / output}", *overrides]
+    program = ["-c", "from app.cli.main import main; main()"]
+    sets = [word for each in asked for word in ("--set", each)]
+    return [*program, "train", str(settings), *sets]
+
+
+def weights(settings: Path, output: str) -> dict[str, Tensor]:
+    return load_file(settings.parent / output / "checkpoint" / "model.safetensors")
+
+
+def test_two_processes_learn_what_one_does_that_takes_its_studies_in_two_parts(
+    settings: Path,
+) -> None:
+    script = settings.parent / "train.py"
+    script.write_text("from app.cli import main\n\nmain()\n")
+    asked = command(settings, "two")[2:]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *launch, *asked],
+        capture_output=True,
+        text=True,
+        timeout=TIMES_OUT,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    asked_alone = [f"output={settings.parent / 'one'}", "accumulate=2"]
+    run(settings, asked_alone)
+    two, one = weights(settings, "two"), weights(settings, "one")
+    assert two.keys() == one.keys()
+    for name, value in one.items():
+        assert torch.allclose(two[name], value, rtol=1e-3, atol=2e-5), name
+    records = [
+        json.loads((settings.parent / each / "checkpoint" / "training.json").read_text())
+        for each in ("two", "one")
+    ]
+    for name, value in records[1]["losses"].items():
+        assert records[0]["losses"][name] == pytest.approx(value, rel=1e-2, abs=1e-4), name
+
+
+def test_killed_without_warning_it_goes_on_to_the_same_weights(settings: Path) -> None:
+    overrides = ["ema=0.9", "steps=12"]
+    run(settings, [f"output={settings.parent / 'whole'}", *overrides])
+    snapshot = settings.parent / "killed" / "resume.safetensors"
+    asked = [sys.executable, *command(settings, "killed", *overrides)]
+    process = subprocess.Popen(asked, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    began = time.monotonic()
+    while not snapshot.is_file() and time.monotonic() - began < TIMES_OUT:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL, "it was done before it could be killed"
+    outcome = run(settings, [f"output={settings.parent / 'killed'}", *overrides])
+    assert outcome.finished
+    whole, killed = weights(settings, "whole"), weights(settings, "killed")
+    for name, value in whole.items():
+        assert torch.equal(killed[name], value), name
+
+
+def test_a_batch_that_cannot_be_shared_is_told(settings: Path) -> None:
+    with pytest.raises(ConfigError, match=r"batch = 8 does not divide into 3 parts \(1 processes"):
+        Training(config(settings, "parts", "accumulate=3"))
+
+
+def test_the_average_is_of_the_steps_weights_and_is_what_is_exported(settings: Path) -> None:
+    training = Training(config(settings, "ema", "ema=0.5", "steps=4"))
+    name = "decoder.norm.weight"
+    expected = dict(training.model.state_dict())[name].clone()
+    # timm's warm-up: less weight to what came before while there is little of it.
+    for step, _ in enumerate(training.steps()):
+        decay = training.average.get_decay(step)
+        now = training.model.state_dict()[name]
+        expected = decay * expected + (1 - decay) * now
+    assert torch.allclose(training.average.module.model.state_dict()[name], expected, atol=1e-6)
+    training.export({})
+    exported = weights(settings, "ema")
+    assert torch.allclose(exported[name], expected, atol=1e-6)
+    assert not torch.allclose(exported[name], training.model.state_dict()[name], atol=1e-6)
+
+
+def test_layers_learn_the_slower_the_earlier_and_a_part_at_its_own_rate(settings: Path) -> None:
+    overrides = ("optimizer.layer_decay=0.5", "optimizer.rates.decoder=0", "steps=1")
+    asked = config(settings, "rates", *overrides)
+    training = Training(asked)
+    scale = {
+        id(parameter): group["scale"]
+        for group in make_optimizer(training.objective, asked).param_groups
+        for parameter in group["params"]
+    }
+    of = {name: scale[id(each)] for name, each in training.objective.named_parameters()}
+    trunk = "model.encoder.trunk"
+    first, second = (of[f"{trunk}.blocks.{k}.mlp.fc1.weight"] for k in (0, 1))
+    assert of[f"{trunk}.patch_embed.proj.weight"] < first < second <= of[f"{trunk}.norm.weight"]
+    assert second / first == pytest.approx(2)
+    assert of["model.encoder.place.weight"] == of["head.linear.weight"] == 1
+    before = {name: each.clone() for name, each in training.objective.named_parameters()}
+    list(training.steps())
+    for name, each in training.objective.named_parameters():
+        if part_of(name) == "decoder":
+            assert torch.equal(each, before[name]), name
+    assert not torch.equal(training.model.sink, before["model.sink"])
+
+
+def test_pretraining_teaches_the_encoder_alone_from_what_reports_assert(settings: Path) -> None:
+    folder = settings.parent / "labelled"
+    if not folder.is_dir():
+        write_prepared(folder, 60)
+    bare = [replace(s, findings=(), phrases=()) for s in read_studies(folder)]
+    write_studies(folder, bare)
+    (folder / "prepared.json").write_text('{"source": "nih"}')
+    asked = (*ENCODER_ALONE, f'data="{folder}"', "augment=false", "batch=16")
+    training = Training(config(settings, "pretrained", *asked, "steps=60"))
+    before = {name: each.clone() for name, each in training.objective.named_parameters()}
+    losses = list(training.steps())
+    assert [name for name in losses[0] if name in LOSSES] == ["presence"]
+    assert losses[-1]["presence"] < losses[0]["presence"] / 3
+    for name, each in training.objective.named_parameters():
+        if part_of(name) in ("decoder", "cross_attention"):
+            assert torch.equal(each, before[name]), name
+    training.save()
+    training.export({})
+    initial = f"initial={settings.parent / 'pretrained' / 'checkpoint'}"
+    on = Training(config(settings, "on", initial))
+    name = "encoder.trunk.blocks.0.mlp.fc1.weight"
+    assert torch.equal(on.model.state_dict()[name], training.model.state_dict()[name])
+
+
+def test_gradients_of_the_parts_are_told_and_make_up_the_whole(settings: Path) -> None:
+    losses = next(Training(config(settings, "norms")).steps())
+    parts = [value for name, value in losses.items() if name.startswith("gradient/")]
+    assert len(parts) == 4 and min(parts) > 0
+    assert sum(value**2 for value in parts) ** 0.5 == pytest.approx(losses["gradient"], rel=1e-4)
+
+
+def test_a_part_without_gradients_has_norm_0(settings: Path) -> None:
+    assert set(gradient_norms(Training(config(settings, "none")).objective).values()) == {0.0}
+
+
+def test_dependence_tells_a_model_that_looks_from_one_that_does_not(settings: Path) -> None:
+    plain = ("augment=false", "steps=120", "batch=16", "validate_every=120", "save_every=120")
+    looks = run(settings, [f"output={settings.parent / 'looks'}", *plain]).scores
+    blind = run(settings, [f"output={settings.parent / 'blind'}", *plain, "blind=0.99"]).scores
+    assert looks["dependence"] > max(0.1, 5 * abs(blind["dependence"]))
+
+
+def test_with_every_loss_off_it_says_so(settings: Path) -> None:
+    off = ("losses.dense=0", "losses.presence=0", *ENCODER_ALONE)
+    with pytest.raises(ConfigError, match="every weight in \\[losses\\] is 0"):
+        next(Training(config(settings, "off", *off)).steps())
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("losses.dense=-1", "losses.dense = -1.0: it may not be negative"),
+        ("optimizer.clip=0", "optimizer.clip = 0.0: it is above 0"),
+        ("ema=1.0", "ema = 1.0: it is a decay"),
+        ("accumulate=0", "accumulate = 0: it starts at 1"),
+        ("optimizer.layer_decay=0", r"layer_decay = 0.0: it is more than 0"),
+        ("optimizer.rates.lungs=1", "optimizer.rates.lungs: no part, they are encoder"),
+        ("optimizer.rates.head=-1", "optimizer.rates.head = -1: it is a share"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(settings: Path, override: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        config(settings, "x", override)

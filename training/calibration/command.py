@@ -1,0 +1,201 @@
+"""Measure what a checkpoint's probabilities are worth, as it is and as it would be uncalibrated.
+
+Probabilities of three kinds: of each token of the true reports, of each finding in the reports the
+model itself writes, and of each finding that it is asked for.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit
+
+from data_prep.manifest import Study, manifest_hash, read_studies
+from model.errors import DataError
+from model.generator import ReportGenerator
+from model.network import ReportModel
+from model.novelty import distances
+from training.bootstrap import Bootstrap, Score
+from training.calibration.fit import (
+    Observed,
+    Tokens,
+    calibrate,
+    force,
+    observe,
+    save_fit,
+    unseen,
+)
+from training.calibration.reliability import (
+    Reliability,
+    Told,
+    interval,
+    reliability,
+    reliability_table,
+)
+from training.dataset.targets import readable
+from training.provenance import saw
+
+__all__ = ["Measured", "measure", "measured_table", "run_calibration"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    model: str
+    sha256: str
+    """Of the weights."""
+    data_sha256: str
+    """Of the prepared folder's manifest."""
+    studies: int
+    before: Mapping[str, Reliability]
+    """By kind of probability: at temperature 1; of findings in reports that of the
+    clause, of those asked for the share of drafts that say it."""
+    after: Mapping[str, Reliability]
+    """The same as the checkpoint tells them."""
+    grounded_f1: Score
+    """Of "the word speaks of a finding that is there", by the state of the true reports' words."""
+    familiar: Score
+    """Share of pictures that are not told to be unfamiliar."""
+
+
+def run_calibration(
+    folder: Path, data: Path | None, measure_on: Path | None, json_file: Path | None = None
+) -> str:
+    """Calibrate a checkpoint folder, measure it, or both; returns the tables to print.
+
+    Args:
+        data: prepared folder to fit on; None leaves the checkpoint as it is.
+        measure_on: prepared folder with studies that neither training nor fitting has seen.
+        json_file: where to write the numbers too.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be loaded.
+        DataError: no folder, one without truth, or one that was fitted on.
+    """
+    if data is None and measure_on is None:
+        raise DataError("nothing to do: name a prepared folder to fit on, --measure one, or both")
+    if json_file is not None and not json_file.parent.is_dir():
+        raise DataError(f"no folder {str(json_file.parent)!r} to write {json_file.name!r} in")
+    generator = ReportGenerator.load(folder)
+    told, numbers = [], {}
+    if data is not None:
+        studies = unseen(_record(folder), data, generator.model.config.views)
+        fit = calibrate(generator, data, studies)
+        save_fit(generator, folder, data, fit)
+        generator = ReportGenerator.load(folder)
+        numbers["fit"] = asdict(fit)
+        lines = [
+            f"    {name:<20}" + ("           -" if value is None else f"{value:>12.6g}")
+            for name, value in asdict(fit).items()
+        ]
+        told.append("\n".join([f"{generator.identity.name} calibrated", *lines]))
+    if measure_on is not None:
+        measured = measure(
+            generator,
+            measure_on,
+            _untouched(_record(folder), measure_on, generator.model.config.views),
+        )
+        numbers["measured"] = asdict(measured)
+        told.append(measured_table(measured))
+    if json_file is not None:
+        text = json.dumps(numbers, indent=2, allow_nan=False) + "\n"
+        json_file.write_text(text, encoding="utf-8")
+    return "\n\n".join(told)
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "training.json").read_text(encoding="utf-8"))
+
+
+def _untouched(record: dict[str, Any], folder: Path, views: Collection[str]) -> list[Study]:
+    """The studies that neither the weights nor what was fitted afterwards has seen."""
+    trained = saw(record, folder)
+    if not trained and saw({"data": record.get("calibration", {}).get("data")}, folder):
+        raise DataError(
+            f"{str(folder)!r} is what the checkpoint was calibrated on, or of the same seed: "
+            "measure on phantoms of another seed"
+        )
+    studies = list(readable(read_studies(folder, "test" if trained else None), views))
+    if not any(study.findings for study in studies):
+        raise DataError(f"no study to measure on in {str(folder)!r} has findings: prepare more")
+    return studies
+
+
+def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Measured:
+    """Measure on studies of a prepared folder, all of them unseen."""
+    count, config = len(studies), generator.model.config
+    tokens = force(generator, data, studies)
+    observed = observe(generator, data, studies)
+    asked = expit(config.ask_scale * observed.asked_odds + config.ask_offset)
+    before = {
+        "token of a true report": _tokens_told(tokens, 1.0),
+        "finding of own report": _own(observed, np.exp(observed.own_surety)),
+        "finding asked for": _asked(observed, expit(observed.asked_odds)),
+    }
+    after = {
+        "token of a true report": _tokens_told(tokens, config.temperature),
+        "finding asked for": _asked(observed, asked),
+    }
+    if config.finding_scale is not None:
+        chance = expit(config.finding_scale * observed.own_surety + config.finding_offset)
+        after["finding of own report"] = _own(observed, chance)
+    return Measured(
+        model=generator.identity.name,
+        sha256=generator.identity.sha256,
+        data_sha256=manifest_hash(data),
+        studies=count,
+        before={name: reliability(told, count) for name, told in before.items()},
+        after={name: reliability(told, count) for name, told in after.items()},
+        grounded_f1=_grounded_f1(observed, config.grounded_share, count),
+        familiar=_familiar(generator.model, observed.features),
+    )
+
+
+def _tokens_told(tokens: Tokens, temperature: float) -> Told:
+    """The likeliest token's probability, and whether it is the one that is there."""
+    best = (tokens.logits / temperature).softmax(-1).max(-1)
+    right = (best.indices == tokens.labels).numpy()
+    return Told(best.values.double().numpy(), right, tokens.study)
+
+
+def _asked(observed: Observed, chance: np.ndarray) -> Told:
+    rows = np.arange(len(chance)).repeat(chance.shape[1])
+    return Told(chance.ravel(), observed.truth.ravel(), rows)
+
+
+def _own(observed: Observed, chance: np.ndarray) -> Told:
+    return Told(chance, observed.own_there, observed.own_study)
+
+
+def _grounded_f1(observed: Observed, share: float, studies: int) -> Score:
+    called = observed.shares >= share
+
+    def by_study(words: np.ndarray) -> np.ndarray:
+        return np.bincount(observed.word_study, words, studies)
+
+    right = by_study(called & observed.spoken)
+    return Bootstrap(studies).ratio(2 * right, by_study(called) + by_study(observed.spoken))
+
+
+def _familiar(model: ReportModel, features: np.ndarray) -> Score:
+    limit = model.config.familiar_distance
+    away = distances(model, torch.from_numpy(features).float()).numpy()
+    near = (away <= limit) | (limit == 0)
+    return Bootstrap(len(near)).ratio(near, np.ones(len(near)))
+
+
+def measured_table(measured: Measured) -> str:
+    """Every reliability table, uncalibrated and as told, and the two thresholds' scores."""
+    parts = [f"{measured.model} on {measured.studies} studies"]
+    parts += [reliability_table(f"{n}, uncalibrated", r) for n, r in measured.before.items()]
+    parts += [reliability_table(f"{n}, as told", r) for n, r in measured.after.items()]
+    if "finding of own report" not in measured.after:
+        parts.append("no chance of a finding in its own reports is told: none was fitted")
+    parts.append(
+        f"grounded words F1 {interval(measured.grounded_f1)}\n"
+        f"familiar pictures {interval(measured.familiar)}"
+    )
+    return "\n\n".join(parts)

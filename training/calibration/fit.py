@@ -1,0 +1,300 @@
+"""What a trained checkpoint tells, fitted so that it holds: on studies its weights never saw.
+
+Five things are fitted: the temperature of its probabilities (Guo et al. 2017, On Calibration of
+Modern Neural Networks), the share of attention from which a word counts as grounded, the chance
+that a finding it reports is there and that one it is asked for is (Platt 1999), and which pictures
+are familiar (Lee et al. 2018). None of them changes a word of any report;
+training/calibration/command.py measures what it came to.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data_prep.manifest import FINDINGS, Study, read_studies
+from model.checkpoint import save_checkpoint
+from model.decoding import decode
+from model.errors import DataError
+from model.exam import encode_studies
+from model.findings import surety
+from model.generator import ReportGenerator
+from model.heatmap import words
+from model.imaging.read import read_image
+from model.memory import Memory
+from model.network import ReportModel
+from model.novelty import picture_features
+from model.query import log_odds, said, sampled
+from model.report_text.parser import read_findings
+from training.calibration.estimators import fit_familiar, fit_platt, fit_share, fit_temperature
+from training.dataset.targets import readable
+from training.provenance import data_record, saw
+from training.teacher_forcing import given_of, squares
+
+__all__ = [
+    "Fit",
+    "Observed",
+    "Tokens",
+    "batches",
+    "calibrate",
+    "force",
+    "observe",
+    "save_fit",
+    "spoken_name",
+    "unseen",
+]
+
+BATCH = 16
+FEWEST_STUDIES = 20
+ASKED_STUDIES = 208
+"""Studies that are asked for every finding: their drafts are most of the time this takes."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The true reports of studies, forced. Studies are numbered from 0."""
+
+    logits: Tensor
+    """float32 (tokens, vocabulary), what each token would have been chosen from."""
+    labels: Tensor
+    """int64 (tokens,), the token that is there."""
+    study: np.ndarray
+    """int (tokens,)"""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a model makes of studies whose truth is known. Studies are numbered from 0."""
+
+    shares: np.ndarray
+    """(words,), share of attention of each word of the true reports that fell on pictures."""
+    spoken: np.ndarray
+    """bool (words,), whether it speaks of a finding that is there."""
+    word_study: np.ndarray
+    """int (words,)"""
+    asked: tuple[str, ...]
+    """The findings asked for: those of FINDINGS that occur."""
+    asked_odds: np.ndarray
+    """(asked studies, asked), log-odds of the share of drafts that name the finding."""
+    truth: np.ndarray
+    """bool (asked studies, asked), which of them each study has."""
+    own_surety: np.ndarray
+    """(findings,), of each finding that the model's own reports assert, once a report: the
+    log-probability of the clause that names it first."""
+    own_there: np.ndarray
+    """bool (findings,), whether the study has it."""
+    own_study: np.ndarray
+    """int (findings,)"""
+    features: np.ndarray
+    """(pictures, encoder width)"""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was fitted, and on how much."""
+
+    temperature: float
+    grounded_share: float
+    grounded_f1: float
+    """Of "this word speaks of a finding that is there", on the studies fitted on."""
+    ask_scale: float
+    ask_offset: float
+    finding_scale: float | None
+    finding_offset: float
+    familiar_distance: float
+    studies: int
+    tokens: int
+    words: int
+    questions: int
+    reported: int
+    pictures: int
+
+
+def unseen(record: dict[str, Any], folder: Path, views: Collection[str]) -> list[Study]:
+    """The studies of a prepared folder that a checkpoint's weights were not trained on.
+
+    Of a folder that training may have seen these are the validate split's, of any other one all.
+
+    Args:
+        record: the checkpoint's training.json.
+        views: those that the model reads; the studies have only such pictures.
+
+    Raises:
+        DataError: too few, or none has findings.
+    """
+    split = "validate" if saw(record, folder) else None
+    studies = list(readable(read_studies(folder, split), views))
+    if len(studies) < FEWEST_STUDIES:
+        raise DataError(
+            f"{len(studies)} studies of {str(folder)!r} can be calibrated on, at least "
+            f"{FEWEST_STUDIES} are needed: prepare more"
+        )
+    if not any(study.findings for study in studies):
+        raise DataError(
+            f"no study in {str(folder)!r} has findings: calibration needs the truth, as the "
+            "phantom has it"
+        )
+    return studies
+
+
+def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Fit:
+    """Fit everything on these studies and set it in the generator's model.
+
+    Raises:
+        DataError: studies without findings, or without words that speak of none.
+    """
+    model, config = generator.model, generator.model.config
+    tokens = force(generator, data, studies)
+    # First: the evidence is told at this temperature.
+    config.temperature = fit_temperature(tokens.logits, tokens.labels)
+    observed = observe(generator, data, studies)
+    config.grounded_share, f1 = fit_share(observed.shares, observed.spoken)
+    config.ask_scale, config.ask_offset = fit_platt(observed.asked_odds, observed.truth)
+    config.finding_scale, config.finding_offset = None, 0.0
+    if len(observed.own_surety):  # a model that reports no finding has no chance to tell
+        own = fit_platt(observed.own_surety, observed.own_there)
+        config.finding_scale, config.finding_offset = own
+    familiar = fit_familiar(observed.features)
+    config.familiar_distance = familiar.limit
+    model.feature_mean.copy_(torch.from_numpy(familiar.mean))
+    model.feature_precision.copy_(torch.from_numpy(familiar.precision))
+    return Fit(
+        temperature=config.temperature,
+        grounded_share=config.grounded_share,
+        grounded_f1=f1,
+        ask_scale=config.ask_scale,
+        ask_offset=config.ask_offset,
+        finding_scale=config.finding_scale,
+        finding_offset=config.finding_offset,
+        familiar_distance=config.familiar_distance,
+        studies=len(studies),
+        tokens=len(tokens.labels),
+        words=len(observed.shares),
+        questions=observed.asked_odds.size,
+        reported=len(observed.own_surety),
+        pictures=len(observed.features),
+    )
+
+
+def save_fit(generator: ReportGenerator, folder: Path, data: Path, fit: Fit) -> None:
+    """Write the calibrated model over its checkpoint folder, with new sums.
+
+    training.json gets "calibration": what was fitted, on how much, and the data's manifest.
+    """
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    record["calibration"] = {**asdict(fit), "data": data_record(data)}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    save_checkpoint(folder, generator.model, generator.tokenizer, record, card)
+
+
+def batches(
+    generator: ReportGenerator, data: Path, studies: Sequence[Study], doing: str
+) -> Iterator[tuple[int, Sequence[Study], Memory]]:
+    """(number of its first study, studies, what the decoder reads of them), in order."""
+    model, tokenizer = generator.model, generator.tokenizer
+    with tqdm(total=len(studies), desc=doing, unit="study") as bar, torch.inference_mode():
+        for first in range(0, len(studies), BATCH):
+            batch = studies[first : first + BATCH]
+            pixels = [[read_image(data / p.path).pixels for p in study.pictures] for study in batch]
+            pictures = [squares(own, model.config.image_size) for own in pixels]
+            given = [given_of(study, tokenizer, model.config.prompt_tokens) for study in batch]
+            kinds, prompts = [each.kinds for each in given], [each.prompt for each in given]
+            yield first, batch, encode_studies(model, pictures, kinds, prompts)
+            bar.update(len(batch))
+
+
+def force(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Tokens:
+    """Have the true reports written."""
+    logits, labels, of_study = [], [], []
+    for first, batch, memory in batches(generator, data, studies, "forcing reports"):
+        texts = [_tokens(generator, study) for study in batch]
+        for row, of_text in enumerate(_logits(generator.model, memory, texts)):
+            logits.append(of_text.cpu())
+            labels += texts[row]
+            of_study += [first + row] * len(texts[row])
+    return Tokens(torch.cat(logits), torch.tensor(labels), np.array(of_study))
+
+
+def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Observed:
+    """Where the words of true reports look, and what asking for each finding tells."""
+    model, tokenizer = generator.model, generator.tokenizer
+    shares, spoken, of_word, odds, features = [], [], [], [], []
+    own: list[tuple[float, bool, int]] = []
+    there = [{finding.name for finding in study.findings} for study in studies]
+    asked = tuple(name for name in FINDINGS if any(name in names for names in there))
+    for first, batch, memory in batches(generator, data, studies, "asking for findings"):
+        texts = [_tokens(generator, study) for study in batch]
+        told = words(model, memory, texts, tokenizer)
+        for row, (study, of_text) in enumerate(zip(batch, told, strict=True), first):
+            shares += [float(word.heatmap.sum()) for word in of_text]
+            spoken += [_speaks(study, word.start, word.end) for word in of_text]
+            of_word += [row] * len(of_text)
+        for row, sure in enumerate(_reported(generator, memory, decode(model, memory)), first):
+            own += [(log, name in there[row], row) for name, log in sure.items()]
+        if first < ASKED_STUDIES:
+            for of_study in sampled(model, memory, tokenizer):
+                counts = [
+                    sum(bool(said(text, spoken_name(name))) for _, text in of_study)
+                    for name in asked
+                ]
+                odds.append([log_odds(count) for count in counts])
+        of_pictures = picture_features(model, memory).flatten(0, 1).cpu().numpy()
+        features.append(of_pictures[~np.isnan(of_pictures).any(axis=1)])
+    return Observed(
+        shares=np.array(shares),
+        spoken=np.array(spoken),
+        word_study=np.array(of_word),
+        asked=asked,
+        asked_odds=np.array(odds),
+        truth=np.array([[name in names for name in asked] for names in there[: len(odds)]]),
+        own_surety=np.array([log for log, _, _ in own]),
+        own_there=np.array([right for _, right, _ in own], bool),
+        own_study=np.array([row for _, _, row in own], int),
+        features=np.concatenate(features).astype(np.float64),
+    )
+
+
+def _reported(
+    generator: ReportGenerator, memory: Memory, texts: list[list[int]]
+) -> Iterator[dict[str, float]]:
+    """Per text the findings it asserts, with the log-probability of the first clause of each."""
+    model, tokenizer = generator.model, generator.tokenizer
+    for text, told in zip(texts, words(model, memory, texts, tokenizer), strict=True):
+        sure: dict[str, float] = {}
+        for assertion in read_findings(tokenizer.decode(text)):
+            sure.setdefault(assertion.name, surety(assertion, told))
+        yield sure
+
+
+def _tokens(generator: ReportGenerator, study: Study) -> list[int]:
+    """A report as the model would write it: with its end, cut where it writes no more."""
+    config = generator.model.config
+    tokens = [*generator.tokenizer.encode(study.report).ids, config.eos_token_id]
+    return tokens[: config.max_tokens]
+
+
+def _logits(model: ReportModel, memory: Memory, texts: Sequence[list[int]]) -> Iterator[Tensor]:
+    """Per text the logits (tokens, vocabulary) its tokens would be chosen from."""
+    config = model.config
+    before = torch.full((len(texts), max(map(len, texts))), config.pad_token_id)
+    before[:, 0] = config.bos_token_id
+    for row, text in enumerate(texts):
+        before[row, 1 : len(text)] = torch.tensor(text[:-1])
+    logits = model(before.to(model.device), encoder_outputs=memory).logits
+    for row, text in enumerate(texts):
+        yield logits[row, : len(text)].float()
+
+
+def _speaks(study: Study, start: int, end: int) -> bool:
+    return any(start < phrase.end and phrase.start < end for phrase in study.phrases)
+
+
+def spoken_name(finding: str) -> str:
+    """ "pleural_effusion" -> "pleural effusion"."""
+    return finding.replace("_", " ")

@@ -1,0 +1,283 @@
+"""Batches of a split, the same ones for every run of the same seed.
+
+Pictures and what lies on them are varied together; parts of a study are left out and findings
+covered at random.
+"""
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from data_prep.manifest import FINDINGS, Study
+from model.config import VIEWS
+from model.memory import Memory
+from model.network import ReportModel
+from training.config import AugmentConfig, DropConfig
+from training.dataset.augmentation import Augmentation
+from training.dataset.occlusion import hide
+from training.dataset.split import Sample, Split, sample_of
+from training.dataset.targets import kind_in, told_of
+
+__all__ = ["Batch", "Batches", "stream"]
+
+KEEP_ALL = DropConfig(0, 0, 0, 0, 0)
+NOTHING: Mapping[str, int] = MappingProxyType({})
+WINDOW = 8
+"""Steps whose studies are sorted by their number of pictures."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some studies, padded to the longest report, to the most pictures and the most findings."""
+
+    pictures: Tensor
+    """uint8 (batch, pictures, 1, size, size), bone white."""
+    picture_mask: Tensor
+    """bool (batch, pictures), False where a study has fewer."""
+    views: Tensor
+    """int64 (batch, pictures), places in VIEWS."""
+    prompt: Tensor
+    """int64 (batch, prompt), padded in front."""
+    tokens: Tensor
+    """int64 (batch, 1 + tokens), from bos to eos. The decoder reads [:, :-1] and is asked for
+    [:, 1:], the labels."""
+    mentions: Tensor
+    """float32 (batch, tokens, findings), 1 where labels[t] speaks of the finding."""
+    leads: Tensor
+    """The same where labels[t] leads up to the words that do."""
+    coverage: Tensor
+    """float32 (batch, findings, patches of all pictures), share of each patch that is covered."""
+    kinds: Tensor
+    """int64 (batch, findings), place in FINDINGS; -1 where a study has fewer findings, and for what
+    is hidden."""
+    hidden: Tensor
+    """float32 (batch, findings), 1 where the report speaks of what has been covered."""
+    present: Tensor
+    """float32 (batch, kinds of finding), 1 where the study has it, and it is not hidden."""
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
+    def model_pictures(self) -> Tensor:
+        """float32 (batch, pictures, 1, size, size) in [-1, 1]."""
+        return self.pictures.float().mul_(2 / 255).sub_(1)
+
+    def read_by(self, model: ReportModel) -> Memory:
+        # Without a mask the encoder need not gather what is there.
+        mask = None if self.picture_mask.all() else self.picture_mask
+        return model.encode(self.model_pictures(), mask, self.views, self.prompt)
+
+    def unsayable(self) -> tuple[Tensor, Tensor]:
+        """Labels that nothing to be seen supports, bool (batch, tokens) both.
+
+        Returns:
+            Those that speak of hidden findings alone; and those that are not to be learnt: these,
+            what leads up to them, and what speaks of a hidden finding beside others.
+        """
+        spoken = (self.mentions @ self.hidden[:, :, None])[..., 0] > 0
+        leading = (self.leads @ self.hidden[:, :, None])[..., 0] > 0
+        seen = (self.mentions @ (1 - self.hidden)[:, :, None])[..., 0] > 0
+        return spoken & ~seen, spoken | leading
+
+
+class Batches(Dataset[Batch]):
+    """(step, part) -> that part of the step's studies. It follows from the seed: nothing to resume.
+
+    A part is every parts-th study of the step's batch, whichever process it is computed in.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch: int,
+        seed: int,
+        augment: AugmentConfig | None,
+        drop: DropConfig = KEEP_ALL,
+        repeat: Mapping[str, int] = NOTHING,
+        parts: int = 1,
+    ) -> None:
+        """augment None leaves the pictures as they are and needs no albumentations."""
+        self.split, self.batch, self.seed = split, batch, seed
+        self.augment, self.drop, self.parts = augment, drop, parts
+        times = [max([1, *(repeat.get(f.name, 1) for f in s.findings)]) for s in split.studies]
+        self._epoch = np.repeat(np.arange(len(split)), times)
+        self._augmentation: Augmentation | None = None
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        step, part = key
+        return self.make(self._rows(step)[part :: self.parts], step, part)
+
+    def make(self, rows: Sequence[int], step: int, part: int = 0) -> Batch:
+        """The batch of these studies, varied and with something left out as in this part of it."""
+        if self.augment is not None:
+            if self._augmentation is None:
+                self._augmentation = Augmentation(self.augment)
+            state = np.random.SeedSequence([self.seed, step, part]).generate_state(1)
+            self._augmentation.seed(int(state[0]))
+        # Of its own: what is left out does not depend on how pictures are varied.
+        rng = np.random.default_rng([self.seed, step, 1, part])
+        return _collate([self._draw(row, rng) for row in rows], self.split)
+
+    def _rows(self, step: int) -> list[int]:
+        """The studies of a step: every one once an epoch, or as often as `repeat` says of the
+        finding it has for which that is most; in another order each epoch.
+
+        Studies with as many pictures come together: what is padded costs as much as what is there.
+        """
+        window = self._window(step // WINDOW)
+        counts = [len(self.split.studies[row].pictures) for row in window]
+        if len(set(counts)) > 1:
+            window = [window[k] for k in np.argsort(counts, kind="stable")]
+            places = np.random.default_rng([self.seed, step // WINDOW, 2]).permutation(WINDOW)
+            first = int(places[step % WINDOW]) * self.batch
+        else:
+            first = step % WINDOW * self.batch
+        return window[first : first + self.batch]
+
+    def _window(self, number: int) -> list[int]:
+        """The studies of WINDOW steps."""
+        studies, size = len(self._epoch), WINDOW * self.batch
+        places = np.arange(number * size, (number + 1) * size)
+        epochs = places // studies
+        orders = {
+            epoch: np.random.default_rng([self.seed, epoch]).permutation(studies)
+            for epoch in np.unique(epochs).tolist()
+        }
+        return [
+            int(self._epoch[orders[epoch][place % studies]])
+            for epoch, place in zip(epochs, places, strict=True)
+        ]
+
+    def _draw(self, row: int, rng: np.random.Generator) -> "_Drawn":
+        """One study as it is given this time."""
+        whole, split = self.split.studies[row], self.split
+        kept = _kept(whole, self.drop, rng)
+        study = whole if all(kept) else told_of(whole, kept)
+        if rng.random() < self.drop.indication:
+            study = replace(study, indication="")
+        pictures, areas = [], []
+        for number in np.flatnonzero(kept):
+            place = split.first[row] + int(number)
+            picture, area = split.pictures[place], split.area_of[place]
+            shown = np.zeros_like(picture, np.uint16)
+            if area >= 0:
+                shown = split.areas[area].repeat(2, axis=0).repeat(2, axis=1)
+            pictures.append(picture)
+            areas.append(shown)
+        hidden: frozenset[int] = frozenset()
+        if rng.random() < self.drop.finding:
+            hidden = hide(study, pictures, areas, rng)
+        if self._augmentation is not None:
+            varied = [self._augmentation(*both) for both in zip(pictures, areas, strict=True)]
+            pictures, areas = [one for one, _ in varied], [one for _, one in varied]
+        return _Drawn(study, sample_of(study, split), pictures, areas, hidden)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    study: Study
+    sample: Sample
+    pictures: list[NDArray[np.uint8]]
+    """(size, size) each."""
+    areas: list[NDArray[np.uint16]]
+    """(size, size) each, bits as in Split.areas."""
+    hidden: frozenset[int]
+    """Findings that have been covered."""
+
+
+def _kept(study: Study, drop: DropConfig, rng: np.random.Generator) -> list[bool]:
+    """Which pictures are given: one at least of the study itself."""
+    kinds = [VIEWS[kind_in(picture)] for picture in study.pictures]
+    kept = [bool(rng.random() >= getattr(drop, kind)) for kind in kinds]
+    if not any(keep and kind != "prior" for keep, kind in zip(kept, kinds, strict=True)):
+        kept[next(k for k, kind in enumerate(kinds) if kind != "prior")] = True
+    return kept
+
+
+def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
+    samples = [each.sample for each in drawn]
+    findings = max(1, *(len(sample.kinds) for sample in samples))
+    longest = max(len(sample.tokens) for sample in samples)
+    given = max(len(sample.prompt) for sample in samples)
+    most = max(len(each.pictures) for each in drawn)
+    batch, patches = len(drawn), split.grid[0] * split.grid[1]
+    tokens = np.full((batch, longest), split.pad, np.int64)
+    prompt = np.full((batch, given), split.pad, np.int64)
+    kinds = np.full((batch, findings), -1, np.int64)
+    hidden = np.zeros((batch, findings), np.float32)
+    present = np.zeros((batch, len(FINDINGS)), np.float32)
+    mentions, leads = np.zeros((2, batch, longest - 1, findings), np.float32)
+    coverage = np.zeros((batch, findings, most * patches), np.float32)
+    size = split.config.image_size
+    pictures = np.zeros((batch, most, 1, size, size), np.uint8)
+    mask = np.zeros((batch, most), bool)
+    views = np.zeros((batch, most), np.int64)
+    bits = np.arange(findings, dtype=np.uint64)
+    for row, (sample, each) in enumerate(zip(samples, drawn, strict=True)):
+        tokens[row, : len(sample.tokens)] = sample.tokens
+        prompt[row, given - len(sample.prompt) :] = sample.prompt
+        kinds[row, : len(sample.kinds)] = sample.kinds
+        hidden[row, list(each.hidden)] = 1
+        kinds[row, list(each.hidden)] = -1
+        seen = {kind for j, kind in enumerate(sample.kinds) if j not in each.hidden}
+        unseen = {sample.kinds[j] for j in each.hidden} - seen
+        present[row, list(sample.asserted - unseen)] = 1
+        mentions[row, : len(sample.mentions)] = sample.mentions[:, None] >> bits & np.uint64(1)
+        leads[row, : len(sample.leads)] = sample.leads[:, None] >> bits & np.uint64(1)
+        for column, (picture, areas) in enumerate(zip(each.pictures, each.areas, strict=True)):
+            pictures[row, column, 0], mask[row, column] = picture, True
+            views[row, column] = kind_in(each.study.pictures[column])
+            own = [j for j, f in enumerate(each.study.findings) if f.picture == column]
+            for k, j in enumerate(own):
+                if j in each.hidden:
+                    continue
+                place = slice(column * patches, (column + 1) * patches)
+                coverage[row, j, place] = _coverage(areas, k, split.grid)
+    words = (tokens, mentions, leads)
+    parts = (pictures, mask, views, prompt, *words, coverage, kinds, hidden, present)
+    return Batch(*(torch.from_numpy(part) for part in parts))
+
+
+def _coverage(
+    areas: NDArray[np.uint16], finding: int, grid: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Share of each patch that bit `finding` covers, (patches,)."""
+    plane = (areas >> np.uint16(finding) & np.uint16(1)).astype(np.float32)
+    # Area averaging over whole patches is exactly their mean.
+    shares = cv2.resize(plane, grid[::-1], interpolation=cv2.INTER_AREA)
+    return shares.astype(np.float32).ravel()
+
+
+def stream(batches: Batches, keys: Sequence[tuple[int, int]], workers: int) -> Iterator[Batch]:
+    """The batches of these steps and parts in order, made ahead by worker processes."""
+    if workers:
+        # In the parent: OpenCV's threads do not survive a fork, and telling the child hangs it.
+        cv2.setNumThreads(1)
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        # fork: the workers read the parent's pictures, which would not fit twice.
+        multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_start_worker if workers else None,
+        # Its own, or making the loader would move the generator that dropout draws from.
+        generator=torch.Generator(),
+    )
+    return iter(loader)
+
+
+def _start_worker(number: int) -> None:
+    # A signal to the whole group is for the parent, which finishes its step and then ends this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)

@@ -1,0 +1,127 @@
+"""What a report may say when not all of a study is given to the model.
+
+A report is written with all pictures at hand. Where training leaves one out, what only that one
+shows is no longer to be seen: its sentences go, or the model would learn to invent them.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from data_prep.manifest import Phrase, Picture, Study
+from model.config import VIEWS
+from model.exam import kind_of
+from model.report_text import vocabulary as terms
+from model.report_text.parser import read_findings, sentences
+
+__all__ = ["kind_in", "readable", "told_of"]
+
+HEADING = "Impression:"
+EMPTY = f"Findings: {HEADING}"
+
+
+def kind_in(picture: Picture) -> int:
+    """What a picture is to its study, a place in VIEWS."""
+    return kind_of(picture.view, picture.prior)
+
+
+def readable(studies: Iterable[Study], views: Collection[str]) -> Iterator[Study]:
+    """Studies with those of their pictures that a model reads; those without any are left out.
+
+    Args:
+        views: of VIEWS, such as ReportConfig.views.
+    """
+    for study in studies:
+        kinds = [VIEWS[kind_in(picture)] for picture in study.pictures]
+        if set(kinds) & set(views) - {"prior"}:
+            yield told_of(study, [kind in views for kind in kinds])
+
+
+def told_of(study: Study, kept: Sequence[bool]) -> Study:
+    """The study with some of its pictures only.
+
+    Left out are the findings on the other pictures; sentences with a phrase that speaks of none
+    but those; and, where no prior is kept, sentences that compare with one, unless they assert a
+    finding that no other sentence does. A report of which nothing would be left stays whole.
+
+    Args:
+        kept: for each picture of the study, whether it is given.
+    """
+    numbers = {old: new for new, old in enumerate(k for k, keep in enumerate(kept) if keep)}
+    pictures = tuple(study.pictures[old] for old in numbers)
+    places = {
+        old: new
+        for new, old in enumerate(
+            j for j, finding in enumerate(study.findings) if finding.picture in numbers
+        )
+    }
+    findings = tuple(
+        replace(study.findings[old], picture=numbers[study.findings[old].picture]) for old in places
+    )
+    phrases = [
+        replace(phrase, findings=tuple(places[j] for j in phrase.findings if j in places))
+        for phrase in study.phrases
+    ]
+    every = sentences(study.report)
+    unseen = {
+        (start, end)
+        for start, end in every
+        if any(start <= phrase.start < end and not phrase.findings for phrase in phrases)
+    }
+    if not any(picture.prior for picture in pictures):
+        unseen |= _comparisons(study.report, [span for span in every if span not in unseen])
+    if len(unseen) == len(every):
+        unseen = set()  # a report of nothing teaches to write nothing
+    report, phrases = _without(study.report, phrases, sorted(unseen))
+    return replace(
+        study, pictures=pictures, findings=findings, phrases=tuple(phrases), report=report
+    )
+
+
+def _comparisons(text: str, there: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Sentences that compare with an earlier study and assert nothing that no other one does.
+
+    Args:
+        there: [start, end) of the sentences that are told, in order.
+    """
+    if not terms.PRIOR.search(text):
+        return set()
+    said = {
+        span: {
+            (f.name, f.sides, f.zone) for f in read_findings(text) if span[0] <= f.start < span[1]
+        }
+        for span in there
+    }
+    cut: set[tuple[int, int]] = set()
+    for span in there:
+        if terms.PRIOR.search(text, *span):
+            # Of two that say the same, and both compare, one stays.
+            rest = set().union(*(said[s] for s in there if s != span and s not in cut))
+            if said[span] <= rest:
+                cut.add(span)
+    return cut
+
+
+def _without(
+    text: str, phrases: Sequence[Phrase], cuts: Sequence[tuple[int, int]]
+) -> tuple[str, list[Phrase]]:
+    """Text and phrases without the [start, end) of `cuts`, which are in order."""
+    pieces: list[str] = []
+    moved: list[Phrase] = []
+    begin = 0
+    left = [phrase for phrase in phrases if phrase.findings]
+    for start, end in (*cuts, (len(text), len(text))):
+        shift = begin - sum(map(len, pieces))
+        pieces.append(text[begin:start])
+        moved += [
+            replace(phrase, start=phrase.start - shift, end=phrase.end - shift)
+            for phrase in left
+            if begin <= phrase.start < start
+        ]
+        begin = end + len(text[end:]) - len(text[end:].lstrip())
+    cut = "".join(pieces).rstrip().removesuffix(HEADING).rstrip()
+    if cut.startswith(EMPTY):
+        # No finding is left that the impression would not say.
+        gone = len(EMPTY) - len(HEADING)
+        moved = [replace(p, start=p.start - gone, end=p.end - gone) for p in moved]
+        cut = cut[gone:]
+    return cut, moved

@@ -1,0 +1,263 @@
+"""The command `crossray robustness`: reports and heatmaps while pictures get worse and worse.
+
+Each kind of harm grows in steps; the same studies are read at each. Where a score falls below
+BROKEN of what it is on clean pictures, it has broken.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.manifest import Study, manifest_hash, read_studies
+from data_prep.occlusion import cover
+from data_prep.source import IMPORTED
+from model.decoding import GREEDY
+from model.errors import ConfigError, DataError
+from model.exam import Exam
+from model.generator import ReportGenerator
+from model.imaging.radiograph import Radiograph
+from training.bootstrap import Score
+from training.calibration.reliability import interval
+from training.dataset.targets import readable
+from training.evaluation.finding_scores import Looks, score_findings
+from training.evaluation.plots import draw_robustness, require_matplotlib
+from training.files import require_writable, write_json
+from training.provenance import data_record, saw
+from training.study_inputs import exam_of
+
+__all__ = ["HARMS", "Harm", "Level", "Robustness", "breaks", "robustness", "run_robustness"]
+
+BROKEN = 0.9
+"""Share of the score on clean pictures."""
+BATCH = 16
+Picture = np.ndarray
+"""float32 (height, width) in [0, 1], or a bool mask of the same shape."""
+
+
+@dataclass(frozen=True)
+class Harm:
+    """One way for a picture to get worse."""
+
+    unit: str
+    amounts: tuple[float, ...]
+    """From little to much."""
+    change: Callable[[Picture, float, np.random.Generator], Picture]
+    moved: Callable[..., Picture] | None = None
+    """What becomes of a mask on the picture, where it does not stay in place."""
+
+
+def _noise(pixels: Picture, amount: float, rng: np.random.Generator) -> Picture:
+    return np.clip(pixels + rng.normal(0, amount, pixels.shape), 0, 1).astype(np.float32)
+
+
+def _blur(pixels: Picture, amount: float, rng: np.random.Generator) -> Picture:
+    return cv2.GaussianBlur(pixels, (0, 0), amount / 100 * max(pixels.shape))
+
+
+def _flatten(pixels: Picture, amount: float, rng: np.random.Generator) -> Picture:
+    mean = pixels.mean()
+    return (mean + (pixels - mean) * (1 - amount)).astype(np.float32)
+
+
+def _turn(pixels: Picture, amount: float, rng: np.random.Generator) -> Picture:
+    return _turned(pixels, amount, cv2.INTER_LINEAR)
+
+
+def _turn_mask(mask: Picture, amount: float) -> Picture:
+    return _turned(mask.astype(np.uint8), amount, cv2.INTER_NEAREST).astype(bool)
+
+
+def _turned(pixels: Picture, degrees: float, interpolation: int) -> Picture:
+    height, width = pixels.shape
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    return cv2.warpAffine(pixels, turn, (width, height), flags=interpolation)
+
+
+def _occlude(pixels: Picture, amount: float, rng: np.random.Generator) -> Picture:
+    height, width = (round(side * amount**0.5) for side in pixels.shape)
+    top = int(rng.integers(0, pixels.shape[0] - height + 1))
+    left = int(rng.integers(0, pixels.shape[1] - width + 1))
+    return cover(pixels, [(left, top, left + width, top + height)])
+
+
+HARMS: dict[str, Harm] = {
+    "noise": Harm("standard deviation, of the full range", (0.02, 0.05, 0.1, 0.2, 0.4), _noise),
+    "blur": Harm("standard deviation, % of the longer side", (0.2, 0.5, 1.0, 2.0, 4.0), _blur),
+    "contrast": Harm("share of the contrast lost", (0.3, 0.5, 0.7, 0.85, 0.95), _flatten),
+    "rotation": Harm("degrees", (5, 10, 15, 20, 30), _turn, _turn_mask),
+    "occlusion": Harm("share of the picture covered", (0.05, 0.1, 0.2, 0.3, 0.5), _occlude),
+}
+"""A finding under a cover counts as missed: what it costs is what covers cost."""
+
+
+@dataclass(frozen=True)
+class Level:
+    amount: float
+    """In the harm's unit; 0 is clean."""
+    finding_f1: Score
+    """Macro, of the generated reports."""
+    pointing_game: Score
+    """Of words that name a true finding."""
+    normal_recall: Score
+
+
+@dataclass(frozen=True)
+class Robustness:
+    model: str
+    sha256: str
+    data_sha256: str
+    studies: int
+    levels: dict[str, list[Level]]
+    """By harm, clean pictures first."""
+    breaks: dict[str, dict[str, float | None]]
+    """By harm and score, the first amount where it has broken; None where it does not. A score
+    that clean pictures do not have, or that is 0 there, is left out."""
+
+
+def run_robustness(
+    model_dir: Path,
+    data: Path,
+    studies: int,
+    json_file: Path | None = None,
+    picture: Path | None = None,
+    device: str = "cpu",
+) -> str:
+    """Measure, write JSON and a picture where asked, return the table to print.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be loaded.
+        DataError: no studies with findings, or no folder to write in.
+    """
+    require_writable(json_file, picture)
+    if picture is not None:
+        require_matplotlib()
+        if picture.suffix.lower() != ".png":
+            raise ConfigError(f"--picture {picture.name!r}: what is drawn is a .png")
+    generator = ReportGenerator.load(model_dir, device=device)
+    record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
+    split = "test" if saw(record, data) else "all"
+    measured = robustness(generator, data, split, studies)
+    if json_file is not None:
+        write_json(json_file, asdict(measured))
+    if picture is not None:
+        draw_robustness(measured, {name: harm.unit for name, harm in HARMS.items()}, picture)
+    return _table(measured)
+
+
+def robustness(
+    generator: ReportGenerator, data: Path, split: str, limit: int, progress: bool = True
+) -> Robustness:
+    """Read the first `limit` studies of a split at every level of every harm.
+
+    Raises:
+        DataError: none of them has a finding, or none can be read.
+    """
+    every = [study for study in read_studies(data) if split in ("all", study.split)]
+    studies = list(readable(every, generator.model.config.views))[:limit]
+    if data_record(data).get("source") in IMPORTED or not any(s.findings for s in studies):
+        raise DataError(
+            f"split {split!r} of {str(data)!r} has no study with findings of which all have boxes, "
+            "as phantoms have them: robustness needs them"
+        )
+    exams = [
+        exam_of(generator, study, [data / picture.path for picture in study.pictures])
+        for study in studies
+    ]
+    steps = 1 + sum(len(harm.amounts) for harm in HARMS.values())
+    with tqdm(total=steps * len(studies), unit="report", disable=not progress) as bar:
+        clean = _level(generator, studies, exams, None, 0.0, bar)
+        levels = {
+            name: [
+                clean,
+                *(_level(generator, studies, exams, harm, a, bar) for a in harm.amounts),
+            ]
+            for name, harm in HARMS.items()
+        }
+    return Robustness(
+        model=generator.identity.name,
+        sha256=generator.identity.sha256,
+        data_sha256=manifest_hash(data),
+        studies=len(studies),
+        levels=levels,
+        breaks={name: breaks(of_harm) for name, of_harm in levels.items()},
+    )
+
+
+def _level(
+    generator: ReportGenerator,
+    studies: Sequence[Study],
+    exams: Sequence[Exam],
+    harm: Harm | None,
+    amount: float,
+    bar: tqdm,
+) -> Level:
+    looks, texts = Looks(len(studies)), []
+    moved = partial(harm.moved, amount=amount) if harm is not None and harm.moved else None
+    for first in range(0, len(exams), BATCH):
+        rows = range(first, min(first + BATCH, len(exams)))
+        given = [_harmed(exams[row], harm, amount, row) for row in rows]
+        for row, report in zip(rows, generator.reports(given, GREEDY, gate=False), strict=True):
+            looks.add(row, studies[row], report, moved)
+            texts.append(report.text)
+        bar.update(len(rows))
+    scores = score_findings(studies, texts, looks)
+    return Level(amount, scores.finding_f1["macro"], scores.pointing_game, scores.normal_recall)
+
+
+def _harmed(exam: Exam, harm: Harm | None, amount: float, row: int) -> Exam:
+    """All pictures of a study changed; every level draws the same noise and the same places."""
+    if harm is None:
+        return exam
+    rng = np.random.default_rng(row)
+
+    def changed(pictures: Sequence[Radiograph]) -> list[Radiograph]:
+        return [replace(one, pixels=harm.change(one.pixels, amount, rng)) for one in pictures]
+
+    return replace(exam, pictures=changed(exam.pictures), priors=changed(exam.priors))
+
+
+SCORES = ("finding_f1", "pointing_game", "normal_recall")
+
+
+def breaks(levels: Sequence[Level]) -> dict[str, float | None]:
+    """By score, the first amount at which it is below BROKEN of the clean one.
+
+    What cannot be measured at a level, as where no word names a true finding, is not broken there.
+    """
+    first: dict[str, float | None] = {}
+    for name in SCORES:
+        clean = getattr(levels[0], name).value
+        if not clean:
+            continue
+        values = ((level.amount, getattr(level, name).value) for level in levels[1:])
+        broken = (amount for amount, v in values if v is not None and v < BROKEN * clean)
+        first[name] = next(broken, None)
+    return first
+
+
+def _table(measured: Robustness) -> str:
+    """A line a level, then where each score breaks."""
+    lines = [
+        f"{measured.model} on {measured.studies} studies, the same at every level",
+        f"{'harm':<12}{'amount':>8}  {'macro F1 [95 %]':<24}{'pointing [95 %]':<24}"
+        f"{'normal [95 %]':<24}",
+    ]
+    for name, levels in measured.levels.items():
+        for level in levels:
+            scores = "".join(f"{interval(getattr(level, each), 3):<24}" for each in SCORES)
+            lines.append(f"{name:<12}{level.amount:>8g}  {scores}")
+    for name, breaks in measured.breaks.items():
+        told = ", ".join(f"{score} {_broken(amount)}" for score, amount in breaks.items())
+        lines.append(f"{name} ({HARMS[name].unit}) breaks: {told}")
+    lines.append(f"broken: less than {BROKEN:g} of the score on clean pictures")
+    return "\n".join(lines)
+
+
+def _broken(amount: float | None) -> str:
+    return "never" if amount is None else f"at {amount:g}"

@@ -1,0 +1,105 @@
+"""An evaluation as JSON with stable names, and as lines to read."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training import files as output
+from training.bootstrap import Score
+from training.calibration.reliability import reliability_table
+from training.evaluation.finding_scores import ABSENT, Scores
+from training.report_scores.score_table import score_table
+
+if TYPE_CHECKING:
+    from training.evaluation.evaluate import Evaluation
+
+__all__ = ["finding_lines", "report_table", "write_json", "write_predictions"]
+
+
+def write_json(evaluation: "Evaluation", path: Path) -> None:
+    """Write every score as {"value", "low", "high", "n"} under stable names.
+
+    Scores of findings and maps stand at the top, where the data has boxes, with their floors under
+    "floors"; those of texts under "texts". A score that could not be measured, as a floor's
+    pointing game, has null values and n 0.
+    """
+    answer = {
+        "model": {"name": evaluation.model, "sha256": evaluation.sha256},
+        "data_sha256": evaluation.data_sha256,
+        "split": evaluation.split,
+        "views": list(evaluation.views),
+        "studies": evaluation.studies,
+    }
+    if evaluation.findings is not None:
+        answer |= asdict(evaluation.findings.scores)
+        answer["floors"] = {
+            "constant": asdict(evaluation.findings.constant),
+            "retrieval": asdict(evaluation.findings.retrieval),
+        }
+        answer["constant_report"] = evaluation.findings.constant_report
+        answer["reliability"] = asdict(evaluation.findings.reliability)
+    answer["floors_from"] = evaluation.floors_from
+    answer["texts"] = asdict(evaluation.texts)
+    output.write_json(path, answer)
+
+
+def write_predictions(evaluation: "Evaluation", path: Path) -> None:
+    """Write the reports beside the true ones, in ReXrank's names; `crossray score` reads them."""
+    output.write_json(path, evaluation.predictions)
+
+
+def report_table(evaluation: "Evaluation") -> str:
+    """The scores with their intervals, the floors beside them, one line a score."""
+    lines = [f"{evaluation.model} on {evaluation.studies} studies of split {evaluation.split!r}"]
+    if evaluation.findings is None:
+        lines.append(
+            "not all that is there has a box, as in phantoms: findings and maps are not scored"
+        )
+    else:
+        head = f"{'score':<42}{'value [95 %]':<22}{'n':>6}  {'constant':>9} {'retrieval':>9}"
+        lines.append(head)
+        lines += [_line(name, scores) for name, scores in finding_lines(evaluation)]
+        lines.append(f"constant and retrieval: reports of {evaluation.floors_from}")
+        reliability = evaluation.findings.reliability
+        lines.append(
+            reliability_table("chance told with a finding", reliability)
+            if reliability.bins
+            else "no chance was told with a finding: none was named, or `crossray calibrate` has "
+            "not been run on this checkpoint"
+        )
+    return "\n".join([*lines, "", score_table(evaluation.texts)])
+
+
+def finding_lines(evaluation: "Evaluation") -> list[tuple[str, list[Score]]]:
+    """Each score of findings and maps by name: the model's, the constant's, retrieval's."""
+    if evaluation.findings is None:
+        return []
+    parts = evaluation.findings
+    columns = (parts.scores, parts.constant, parts.retrieval)
+    lines: list[tuple[str, list[Score]]] = []
+    for name in (f.name for f in fields(Scores)):
+        of_columns = [getattr(scores, name) for scores in columns]
+        if isinstance(of_columns[0], Score):
+            lines.append((name, of_columns))
+        else:
+            lines += [
+                (f"{name}.{key}", [column.get(key, ABSENT) for column in of_columns])
+                for key in of_columns[0]
+            ]
+    return lines
+
+
+def _line(name: str, scores: Sequence[Score]) -> str:
+    own, *floors = scores
+    # Counts have no decimals, and no interval.
+    digits = 0 if name == "distinct_reports" else 3
+    text = _number(own.value, digits)
+    if own.low != own.high or digits:
+        text += f" [{_number(own.low, digits)}, {_number(own.high, digits)}]"
+    beside = " ".join(f"{_number(floor.value, digits):>9}" for floor in floors)
+    return f"{name:<42}{text:<22}{own.n:>6}  {beside}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,215 @@
+"""Pictures without truth -> the share of the maps' attention that lies in the lungs.
+
+Where nobody drew boxes, what can be asked is weaker: a word that names something in the lungs or
+the pleura should have looked there. The lungs are found by a simple rule, which a test holds
+against phantoms whose lungs are known.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from model.errors import DataError, ImageError, RefusedError
+from model.findings import NamedFinding
+from model.generator import ReportGenerator
+from model.imaging.read import read_image
+from model.overlay import LINE_HEIGHT, blend, tiled, write
+from model.report import Report
+from training.bootstrap import Bootstrap, Score
+
+__all__ = ["IN_LUNGS", "LungShare", "lung_mask", "run_lungs"]
+
+IN_LUNGS = frozenset({"opacity", "pleural_effusion", "pneumothorax", "edema", "atelectasis",
+                      "nodule", "hyperinflation"})  # fmt: skip
+SIDE = 256
+TILES, ACROSS, TILE = 24, 6, 300
+LUNG_COLOUR = (255, 255, 0)
+SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm"}
+STRICTER = (1.0, 0.9, 0.8, 0.7, 0.6)
+"""Of Otsu's limit, tried in turn: a lung that is joined to the air outside comes apart from it."""
+ONE_LUNG = (0.10, 0.60)
+"""Share of half the picture that a lung takes."""
+
+
+def lung_mask(pixels: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    """Where the lungs are on a frontal radiograph, by brightness and place; None where unclear.
+
+    The two largest dark regions that do not reach the picture's border, one on each half, smoothed
+    and closed. What makes a lung white (an effusion, a consolidation) is cut out of it, so
+    the mask is the aired lung, and its hull by rows: most of the field a reader would outline.
+
+    Args:
+        pixels: float32 (height, width) in [0, 1], bone white.
+
+    Returns:
+        bool (height, width).
+    """
+    height, width = pixels.shape
+    small = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), 3)
+    levels = cv2.createCLAHE(2.0, (4, 4)).apply((small * 255).astype(np.uint8))
+    middle = levels[SIDE // 8 : -SIDE // 8, SIDE // 8 : -SIDE // 8]
+    limit, _ = cv2.threshold(middle, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    for share in STRICTER:
+        lungs = _dark_halves(levels < share * limit)
+        if lungs is not None:
+            return cv2.resize(lungs, (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    return None
+
+
+def _dark_halves(dark: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
+    """The largest dark region of each half, None where one is too small or large for a lung."""
+    opened = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    inner = _without_border(opened.astype(np.uint8))
+    halves = [_hull(_largest(half)) for half in np.split(inner, 2, axis=1)]
+    sizes = [float(half.mean()) for half in halves]
+    if not all(ONE_LUNG[0] <= size <= ONE_LUNG[1] for size in sizes):
+        return None
+    return np.hstack(halves).astype(np.uint8)
+
+
+def _without_border(dark: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What is dark and joined to the picture's edge is air beside the patient."""
+    framed = np.pad(dark, 1, constant_values=1)
+    cv2.floodFill(framed, None, (0, 0), 0)
+    return framed[1:-1, 1:-1]
+
+
+def _largest(region: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(region))
+    if count < 2:
+        return np.zeros_like(region)
+    return (labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
+
+
+def _hull(region: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    outlines, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    filled = np.zeros_like(region)
+    if outlines:
+        cv2.fillConvexPoly(filled, cv2.convexHull(np.concatenate(outlines)), 1)
+    return filled
+
+
+@dataclass(frozen=True)
+class LungShare:
+    """What was measured on a folder of pictures."""
+
+    pictures: int
+    unread: int
+    """Files that hold no picture the reader takes, or one that the gate refuses."""
+    unclear: int
+    """Pictures whose lungs the rule did not find; they do not count."""
+    attention: Score
+    """Share of the maps' attention inside the lungs, over the report's lung findings."""
+    area: Score
+    """Share of the picture that those lungs take: what a map without aim would score."""
+
+
+def run_lungs(
+    model_dir: Path | None,
+    images: Path,
+    limit: int | None = None,
+    sheet: Path | None = None,
+    json_file: Path | None = None,
+) -> str:
+    """`crossray lungs`: measure, write the sheet and the JSON where asked, return what to print.
+
+    Raises:
+        CheckpointError: the model cannot be loaded.
+        DataError: no pictures in the folder, or the sheet cannot be written.
+    """
+    paths = sorted(p for p in images.rglob("*") if p.suffix.lower() in SUFFIXES)[:limit]
+    if not paths:
+        raise DataError(f"no picture ({', '.join(sorted(SUFFIXES))}) below {str(images)!r}")
+    generator = ReportGenerator.load(model_dir)
+    measured, tiles = _measure(generator, paths)
+    if sheet is not None:
+        if not tiles:
+            raise DataError("no report names a lung finding: there is nothing to draw")
+        if not cv2.imwrite(str(sheet), tiled(tiles, ACROSS)):
+            raise DataError(f"could not write {str(sheet)!r}: give a .png in a folder that exists")
+    if json_file is not None:
+        json_file.write_text(json.dumps(asdict(measured), indent=2) + "\n", encoding="utf-8")
+    return _told(generator.identity.name, measured)
+
+
+def _measure(
+    generator: ReportGenerator, paths: list[Path]
+) -> tuple[LungShare, list[NDArray[np.uint8]]]:
+    unread = unclear = 0
+    rows: list[tuple[float, float, int]] = []
+    """Per picture: sum of shares inside the lungs, sum of the lungs' area, findings."""
+    tiles: list[NDArray[np.uint8]] = []
+    for path in tqdm(paths, "reading", unit=" pictures", mininterval=2):
+        try:
+            picture = read_image(path)
+            report = generator(picture)
+        except (ImageError, RefusedError):
+            unread += 1
+            continue
+        lungs = lung_mask(picture.pixels)
+        if lungs is None:
+            unclear += 1
+            continue
+        shares = []
+        for finding, heatmap in _maps(report):
+            shares.append(float(heatmap[lungs].sum() / heatmap.sum()))
+            if len(tiles) < TILES and len(shares) == 1:
+                tiles.append(_tile(picture.pixels, lungs, heatmap, finding, shares[0]))
+        rows.append((sum(shares), len(shares) * float(lungs.mean()), len(shares)))
+    inside, area, findings = np.array(rows or [(0, 0, 0)], float).T
+    bootstrap = Bootstrap(len(inside))
+    return LungShare(
+        pictures=len(paths) - unread,
+        unread=unread,
+        unclear=unclear,
+        attention=bootstrap.ratio(inside, findings),
+        area=bootstrap.ratio(area, findings),
+    ), tiles
+
+
+def _maps(report: Report) -> Iterator[tuple[NamedFinding, NDArray[np.float32]]]:
+    """The report's grounded lung findings with their maps in original pixels."""
+    for finding in report.findings:
+        if finding.name in IN_LUNGS and finding.state == "grounded":
+            yield finding, report.placements[0].restore(finding.heatmap[0])
+
+
+def _tile(
+    pixels: NDArray[np.float32],
+    lungs: NDArray[np.bool_],
+    heatmap: NDArray[np.float32],
+    finding: NamedFinding,
+    share: float,
+) -> NDArray[np.uint8]:
+    """The picture with the map over it, the lungs' outline, and what was said."""
+    size = (TILE, TILE)
+    shades = cv2.resize((pixels * 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    level = cv2.resize(heatmap / heatmap.max(), size, interpolation=cv2.INTER_AREA)
+    tile = blend(shades, np.clip(level, 0, 1))
+    small = cv2.resize(lungs.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    outlines, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(tile, outlines, -1, LUNG_COLOUR, 1)
+    tile = np.pad(tile, ((0, LINE_HEIGHT), (0, 0), (0, 0)))
+    write(tile, f"{finding.text}: {share:.2f} in lungs", 6, TILE + 14)
+    return tile
+
+
+def _told(model: str, measured: LungShare) -> str:
+    lines = [
+        f"{model} on {measured.pictures} pictures ({measured.unread} could not be read or were "
+        f"refused, lungs unclear on {measured.unclear})"
+    ]
+    for name, score in (("attention in the lungs", measured.attention),
+                        ("area of the lungs", measured.area)):  # fmt: skip
+        value = "-"
+        if score.value is not None:
+            value = f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+        lines.append(f"{name:<24}{value:<24}{score.n:>6} findings")
+    return "\n".join(lines)

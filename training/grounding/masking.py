@@ -1,0 +1,170 @@
+"""The masking test: covering a finding must change its words, covering as much elsewhere must not.
+
+A map that lies on a finding shows nothing of a model that would say it anyway; this asks the model.
+
+A case is the first phrase of a reference report that speaks of a finding. The boxes of all
+findings it speaks of are covered with the picture's mean (data_prep/occlusion.py), and the whole
+report is forced again. The phrase has fallen where its probability (the product over its tokens,
+each given the true text before it, at the model's temperature) is less than half of what it is on
+the whole picture. The control covers boxes of the same sizes that touch none of the study's boxes.
+All cases count, also where the phrase was not probable to begin with; what has no room for a
+control counts without one.
+
+The text before a phrase ("There is a") already tells that a finding follows. So the model also
+writes its own report of each of these pictures: of the findings that it asserts on the whole one
+and that are there, which does it no longer assert?
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from data_prep.manifest import Finding, Study
+from data_prep.occlusion import Box, cover, elsewhere
+from model.decoding import decode
+from model.exam import encode_studies
+from model.heatmap import forced
+from model.network import ReportModel
+from model.report_text.parser import Assertion, read_findings
+from training.grounding.map_scores import Ground, size_of
+from training.teacher_forcing import Given, Text, place, squares
+
+__all__ = ["FALLEN", "MASKING", "first_phrases", "masked"]
+
+FALLEN = 0.5
+MASKING = ("fallen", "control_fallen", "without_control", "unsaid", "control_unsaid")
+"""Shares of cases whose phrase fell under the cover and under the control; that have no control;
+and of cases that the model's own report asserts, those it no longer does under each."""
+
+Masks = list[tuple[int, Box]]
+"""(picture, box) each."""
+
+
+def masked(
+    model: ReportModel,
+    tokenizer: Tokenizer,
+    row: int,
+    study: Study,
+    pixels: Sequence[np.ndarray],
+    given: Given,
+    text: Text,
+) -> Iterator[tuple[str, str, dict[str, float]]]:
+    """The cases of one study.
+
+    Args:
+        row: number of the study; controls are drawn from it.
+        pixels: of its pictures, float32 (height, width) in [0, 1].
+        text: its report.
+
+    Yields:
+        (finding, size of its boxes, 0 or 1 for each of MASKING that applies).
+    """
+    rng = np.random.default_rng([0, row])
+    size = model.config.image_size
+    ground = Ground.of(place(pixels, size))
+    cases = [(findings, span) for findings, span in first_phrases(study, text) if span.size]
+    variants = [list(pixels)]
+    controlled = []
+    for findings, _ in cases:
+        variants.append(_covered(pixels, [(f.picture, f.box) for f in findings]))
+        control = _controls(study, findings, pixels, rng)
+        controlled.append(control is not None)
+        if control is not None:
+            variants.append(_covered(pixels, control))
+    if not cases:
+        return
+    told = _told(model, tokenizer, variants, given, text)
+    whole = next(told)
+    for (findings, span), has_control in zip(cases, controlled, strict=True):
+        asked = _asked(study, findings)
+        values = {"without_control": float(not has_control)}
+        for kind in ("", "control_") if has_control else ("",):
+            covered = next(told)
+            values[f"{kind}fallen"] = _fell(whole.scores, covered.scores, span)
+            if asked and whole.asserts(asked):
+                values[f"{kind}unsaid"] = float(not covered.asserts(asked))
+        places = [(finding.picture, finding.box) for finding in findings]
+        yield findings[0].name, size_of(ground.inside(places)), values
+
+
+def first_phrases(study: Study, text: Text) -> Iterator[tuple[list[Finding], np.ndarray]]:
+    """Phrases that are the first to speak of a finding: (findings, positions of the tokens)."""
+    spoken: set[int] = set()
+    for phrase in study.phrases:
+        if not set(phrase.findings) <= spoken:
+            spoken |= set(phrase.findings)
+            findings = [study.findings[k] for k in phrase.findings]
+            yield findings, text.tokens_of(phrase.start, phrase.end)
+
+
+def _controls(
+    study: Study,
+    findings: Sequence[Finding],
+    pixels: Sequence[np.ndarray],
+    rng: np.random.Generator,
+) -> Masks | None:
+    """For each finding's box one like it where the study has none; None where there is no room."""
+    found: Masks = []
+    for finding in findings:
+        avoid = [other.box for other in study.findings if other.picture == finding.picture]
+        height, width = pixels[finding.picture].shape
+        box = elsewhere(finding.box, avoid, (height, width), rng)
+        if box is None:
+            return None
+        found.append((finding.picture, box))
+    return found
+
+
+def _covered(pixels: Sequence[np.ndarray], masks: Masks) -> list[np.ndarray]:
+    return [
+        cover(picture, [box for where, box in masks if where == number])
+        for number, picture in enumerate(pixels)
+    ]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a model makes of one picture."""
+
+    scores: np.ndarray
+    """(tokens,) log-probabilities of the true report."""
+    read: tuple[Assertion, ...]
+    """What its own report asserts."""
+
+    def asserts(self, findings: Sequence[Finding]) -> bool:
+        """Whether it names one of these on its side; a name without a side means both."""
+        return any(
+            said.name == finding.name
+            and (not said.sides or finding.side is None or finding.side in said.sides)
+            for said in self.read
+            for finding in findings
+        )
+
+
+@torch.inference_mode()
+def _told(
+    model: ReportModel,
+    tokenizer: Tokenizer,
+    variants: Sequence[Sequence[np.ndarray]],
+    given: Given,
+    text: Text,
+) -> Iterator[_Told]:
+    count, size = len(variants), model.config.image_size
+    seen = [squares(variant, size) for variant in variants]
+    memory = encode_studies(model, seen, [given.kinds] * count, [given.prompt] * count)
+    scores = forced(model, memory, [text.tokens] * count, maps=False)[1].numpy()
+    for row, own in zip(scores, decode(model, memory), strict=True):
+        yield _Told(row, read_findings(tokenizer.decode(own)))
+
+
+def _asked(study: Study, findings: Sequence[Finding]) -> list[Finding]:
+    """Those of the findings whose name and side no other finding of the study has too."""
+    others = [(f.name, f.side) for f in study.findings if f not in findings]
+    return [finding for finding in findings if (finding.name, finding.side) not in others]
+
+
+def _fell(before: np.ndarray, after: np.ndarray, span: np.ndarray) -> float:
+    return float((after[span] - before[span]).sum() < np.log(FALLEN))

@@ -1,0 +1,259 @@
+"""What a checkpoint says of how it came to be: training.json and the model card."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_prep.manifest import manifest_hash
+from data_prep.source import IMPORTED
+from model.errors import DataError
+from training.config import TrainConfig
+
+__all__ = [
+    "card",
+    "data_record",
+    "data_text",
+    "initial_record",
+    "saw",
+    "sha256_of",
+    "training_record",
+]
+
+CHANCES = {
+    "covered": "a gray rectangle on",
+    "lateral": "a lateral view of",
+    "prior": "an earlier picture of",
+    "indication": "an indication with",
+}
+"""Options of `prepare phantom` that are chances, and what they put into so many of the studies."""
+LIBRARIES = ("crossray", "torch", "timm", "transformers", "tokenizers", "numpy")
+
+
+def data_record(folder: Path) -> dict[str, Any]:
+    """How a prepared folder was made, as its prepared.json says, and its manifest's SHA-256."""
+    note = folder / "prepared.json"
+    made = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    return {**made, "manifest_sha256": manifest_hash(folder)}
+
+
+def saw(record: dict[str, Any], folder: Path) -> bool:
+    """Whether studies of this prepared folder may be among those a checkpoint was trained on.
+
+    A phantom follows from its seed and index: folders of one seed share studies, however many
+    they hold. Any other data set is the same however it was prepared.
+
+    Args:
+        record: the checkpoint's training.json.
+
+    Raises:
+        DataError: the same data set in another split: what it calls test may have been trained on.
+    """
+    there = data_record(folder)
+    while record:
+        data = record.get("data") or {}
+        if data.get("manifest_sha256") == there["manifest_sha256"]:
+            return True
+        source = there.get("source")
+        if source is not None and source == data.get("source"):
+            same = [there.get(k) == data.get(k) for k in ("split", "seed")]
+            if source in IMPORTED and not all(same):
+                raise DataError(
+                    f"{str(folder)!r} holds the data set {source!r}, which the checkpoint was "
+                    "trained on in another split: prepare it with the same --split and --seed"
+                )
+            if all(same) and there.get("seed") is not None:
+                return True
+        record = record.get("initial") or {}
+    return False
+
+
+def initial_record(config: TrainConfig) -> dict[str, Any] | None:
+    """training.json of the checkpoint a run starts from: its history goes on in the new one.
+
+    Of an encoder's weights from elsewhere: which they are. None of drawn ones.
+    """
+    if config.initial is not None:
+        return json.loads((Path(config.initial) / "training.json").read_text(encoding="utf-8"))
+    if not config.pretrained:
+        return None
+    record = {"encoder": config.model.encoder, "weights": config.pretrained}
+    if (file := Path(config.pretrained)).is_file():
+        record |= {"sha256": sha256_of(file)}
+    return record
+
+
+def sha256_of(path: Path) -> str:
+    """Which file a number comes from."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def training_record(
+    config: TrainConfig,
+    data: dict[str, Any],
+    initial: dict[str, Any] | None,
+    *,
+    command: str,
+    step: int,
+    seconds: float,
+    losses: dict[str, float],
+    scores: list[dict[str, float]],
+) -> dict[str, Any]:
+    """training.json.
+
+    Args:
+        data: data_record of the prepared folder.
+        initial: see initial_record.
+        command: what was typed.
+        step: steps done; fewer than config.steps while the run goes on.
+        seconds: of training, over all sessions of the run.
+        losses: the last step's.
+        scores: every validation's, oldest first, with "step".
+    """
+    return {
+        "command": command,
+        "settings": asdict(config),
+        "data": data,
+        "initial": initial,
+        "step": step,
+        "studies_seen": step * config.batch,
+        "seconds": round(seconds, 1),
+        "losses": losses,
+        "validation": scores,
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
+        "written": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def card(config: TrainConfig, record: dict[str, Any], parameters: int) -> str:
+    """The model card, Markdown."""
+    scores = record["validation"][-1] if record["validation"] else {}
+    lines = [f"| {k} | {v:.3f} |" for k, v in scores.items() if "/" not in k and k != "step"]
+    return CARD.format(
+        name=config.model.name,
+        notice=config.model.notice,
+        parameters=f"{parameters / 1e6:.1f} million",
+        size=config.model.image_size,
+        data=data_text(record["data"]),
+        step=record["step"],
+        batch=config.batch,
+        minutes=round(record["seconds"] / 60),
+        seed=config.seed,
+        views=", ".join(config.model.views),
+        indication=_indication(config),
+        guidance=config.losses.guidance,
+        search=config.losses.search,
+        sink=config.losses.sink,
+        blind=f"{config.blind:.0%}",
+        commands="\n".join(dict.fromkeys(_commands(record))),
+        before=_before(record["initial"]),
+        scores="\n".join(lines) or "| none yet | |",
+    )
+
+
+def _indication(config: TrainConfig) -> str:
+    most = config.model.prompt_tokens
+    return f"Indications of up to {most} tokens." if most else "No indication."
+
+
+def data_text(data: Mapping[str, Any]) -> str:
+    digest = data["manifest_sha256"]
+    if data.get("source") == "phantom":
+        parts = [
+            f"{what} {data[key]:.0%} of them" for key, what in CHANCES.items() if data.get(key)
+        ]
+        told = "".join(f"{part}, " for part in parts)
+        return (
+            f"{data['studies']} simulated studies (phantoms) of seed {data['seed']}, "
+            f"{data['size']} pixels a side, {told}made by this project. "
+            f"SHA-256 of the manifest: `{digest}`."
+        )
+    return f"A prepared folder whose manifest has the SHA-256 `{digest}`."
+
+
+def _commands(record: dict[str, Any] | None) -> list[str]:
+    """What to type to do it again, the runs it started from first."""
+    if not record or "command" not in record:
+        return []  # weights from elsewhere
+    data, prepare = record["data"], []
+    if data.get("source") == "phantom":
+        prepare = [
+            f"crossray prepare phantom {record['settings']['data']} --studies {data['studies']} "
+            f"--seed {data['seed']} --size {data['size']}"
+            + "".join(f" --{key} {data[key]}" for key in CHANCES if data.get(key))
+        ]
+    return [*_commands(record["initial"]), *prepare, record["command"]]
+
+
+def _before(initial: dict[str, Any] | None) -> str:
+    if initial is None:
+        return ""
+    if "weights" in initial:
+        return (
+            f" Its encoder began with weights of {initial['encoder']} from elsewhere "
+            f"(`{initial['weights']}`), whose own licence and data apply too."
+        )
+    if "settings" not in initial:
+        return " It started from weights trained elsewhere."
+    size = initial["settings"]["model"]["image_size"]
+    return (
+        f" It started from the weights of a run of {initial['step']} steps on pictures of {size} "
+        f"pixels.{_before(initial.get('initial'))}"
+    )
+
+
+CARD = """\
+---
+license: apache-2.0
+pipeline_tag: image-to-text
+---
+
+# {name}
+
+{notice}
+
+Drafts a report for a chest radiograph and gives, for every word, where the decoder looked.
+{parameters} parameters, pictures of {size} x {size} pixels. Views it reads: {views}. {indication}
+
+## Not for diagnosis
+
+For research and teaching. What it says of a real radiograph is no finding: do not use it, or let
+it be used, in the care of a patient. A map shows where the decoder looked, not why.
+
+## Data
+
+{data}
+
+## Training
+
+{step} steps of {batch} studies in {minutes} minutes, seed {seed}.{before}
+The decoder's cross-attention was guided by where the findings are (weight {guidance}) and, for
+words that speak of none, to the sink (weight {sink}); its first layers to the finding that comes
+next (weight {search}). {blind} of the studies were read without the picture. A head that is no
+longer here taught the encoder which patch shows which finding.
+`training.json` holds every setting, the versions of the libraries and every validation. Commands:
+
+```
+{commands}
+```
+
+## Scores on the validation split
+
+With the true text forced: loss a token, share of finding words whose map is largest on their
+finding, share of the other words' attention that is on the sink, and how well the encoder tells
+which findings a picture has. `crossray evaluate` measures what the generated reports say.
+
+| | |
+|---|---|
+{scores}
+
+## Licence
+
+Apache-2.0.
+"""

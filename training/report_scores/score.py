@@ -1,0 +1,262 @@
+"""The commands `crossray score` and `crossray compare`: files of reports -> scores to be trusted.
+
+Beside a system's scores stand those of reports that nobody wrote for these studies; without them a
+score says little. Two systems are compared study by study.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.manifest import Study, read_studies
+from model.imaging.read import read_image
+from training.bootstrap import Score, exact
+from training.corpus_scores import Difference, Measure, differences, intervals, mean
+from training.files import require_writable, write_json
+from training.provenance import sha256_of
+from training.report_scores.baselines import nearest, thumbnail, train_studies
+from training.report_scores.learned_scores import NO_JUDGES, Judges
+from training.report_scores.meteor import meteor_or_why
+from training.report_scores.ngram_scores import text_measures
+from training.report_scores.normalization import Protocol, protocol
+from training.report_scores.observations import clinical_measures
+from training.report_scores.report_files import References, match, read_predictions, read_references
+from training.report_scores.score_table import compare_table, score_table
+from training.report_scores.text_baselines import best_constant_text, random_texts
+
+__all__ = ["Comparison", "Scored", "compare_texts", "run_compare", "run_score", "score_texts"]
+
+FEW = 0.05
+"""Fewer different reports than this share of the studies are told as an alarm."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A system's scores and those of the floors, all on the same studies."""
+
+    protocol: str
+    studies: int
+    scores: dict[str, Score]
+    floors: dict[str, dict[str, Score]]
+    """By floor: "constant", "random", "retrieval"; those that could be had."""
+    not_computed: dict[str, str]
+    """Scores and floors that are missing, and why."""
+    constant_report: str | None
+    judges: tuple[str, ...]
+    """The networks that scored too, by their weights."""
+    alarms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    protocol: str
+    studies: int
+    differences: dict[str, Difference]
+    not_computed: dict[str, str]
+    judges: tuple[str, ...]
+
+
+def run_score(
+    predictions: Path,
+    references: Path,
+    protocol_name: str = "r2gen",
+    split: str = "test",
+    json_file: Path | None = None,
+    chexbert: Path | None = None,
+    radgraph: Path | None = None,
+) -> str:
+    """Score a file of generated reports; write JSON where asked; return what is printed.
+
+    Args:
+        chexbert, radgraph: folders with the weights of these judges, see
+        training/report_scores/learned_scores.py.
+
+    Raises:
+        DataError, ConfigError: a file that cannot be read, studies that only one of both has, no
+            such protocol.
+    """
+    require_writable(json_file)
+    judges = Judges.load(chexbert, radgraph)
+    written = read_references(references, split)
+    studies, generated, reports = match(read_predictions(predictions), written)
+    way = protocol(protocol_name, written.train or None)
+    retrieved = _retrieved(references, studies) if references.is_dir() and written.train else None
+    scored = score_texts(way, generated, reports, written, retrieved, judges)
+    if json_file is not None:
+        write_json(json_file, {**_sources(predictions, references), **asdict(scored)})
+    return score_table(scored)
+
+
+def score_texts(
+    way: Protocol,
+    generated: Sequence[str],
+    reports: Sequence[str],
+    known: References,
+    retrieved: Sequence[str] | None = None,
+    judges: Judges = NO_JUDGES,
+) -> Scored:
+    """Score generated reports, and the floors beside them.
+
+    Args:
+        generated, reports: as written, of the same studies in the same order.
+        known: where the floors' reports come from.
+        retrieved: for each study the report of the nearest train picture; None where there are no
+            pictures.
+        judges: networks that score too.
+    """
+    not_computed = judges.missing()
+    if way.name == "r2gen" and not known.train:
+        not_computed["<unk>"] = "rare words stay: no train reports beside those scored"
+    own = _scores(way, generated, reports, judges, not_computed)
+    floors: dict[str, Sequence[str]] = {}
+    constant = None
+    if known.train:
+        constant = _constant(way, known)
+        floors = {
+            "constant": [constant] * len(reports),
+            "random": random_texts(known.train, len(reports)),
+        }
+    else:
+        not_computed["constant, random"] = "the references have no train reports beside these"
+    if retrieved is not None:
+        floors["retrieval"] = retrieved
+    else:
+        not_computed["retrieval"] = (
+            "needs pictures of train studies that are not scored: a prepared folder as references"
+        )
+    return Scored(
+        protocol=way.name,
+        studies=len(reports),
+        scores=own,
+        floors={
+            name: _scores(way, texts, reports, judges, not_computed)
+            for name, texts in floors.items()
+        },
+        not_computed=not_computed,
+        constant_report=constant,
+        judges=judges.identities(),
+        alarms=tuple(_alarms(own, generated)),
+    )
+
+
+def _constant(way: Protocol, known: References) -> str:
+    """The train report that is best for every study of the validate split."""
+    train = [way.select(text) for text in known.train]
+    chosen_on = [way.apply(text) for text in known.validate or known.train]
+    normalised = {way.apply(text): text for text in reversed(train)}
+    return normalised[best_constant_text(list(map(way.apply, train)), chosen_on)]
+
+
+def _scores(
+    way: Protocol,
+    generated: Sequence[str],
+    reports: Sequence[str],
+    judges: Judges,
+    not_computed: dict[str, str],
+) -> dict[str, Score]:
+    measures = _measures(way, generated, reports, judges, not_computed)
+    scores = intervals(measures, len(reports))
+    distinct = len({way.apply(text) for text in generated})
+    return {"distinct_reports": exact(distinct, len(generated)), **scores}
+
+
+def _measures(
+    way: Protocol,
+    generated: Sequence[str],
+    reports: Sequence[str],
+    judges: Judges,
+    not_computed: dict[str, str],
+) -> list[Measure]:
+    """All scores that can be had.
+
+    Args:
+        not_computed: METEOR is put here with the reason where it fails, and is not tried again.
+    """
+    said, true = ([way.apply(text) for text in texts] for texts in (generated, reports))
+    measures = [mean("words", np.array([len(text.split()) for text in said], np.float64))]
+    measures += text_measures(said, true)
+    if "meteor" not in not_computed:
+        told = meteor_or_why(said, true)
+        if isinstance(told, str):
+            not_computed["meteor"] = told
+        else:
+            measures.append(told)
+    read, written = ([way.select(text) for text in texts] for texts in (generated, reports))
+    return measures + judges.measures(read, written) + clinical_measures(read, written)
+
+
+def _alarms(scores: dict[str, Score], generated: Sequence[str]) -> list[str]:
+    alarms = []
+    distinct = scores["distinct_reports"].value or 0
+    if len(generated) > 1 and distinct <= max(1, FEW * len(generated)):
+        alarms.append(
+            f"{distinct:.0f} different reports for {len(generated)} studies: the pictures seem to "
+            "make no difference"
+        )
+    empty = sum(not text.strip() for text in generated)
+    if empty:
+        alarms.append(f"{empty} generated reports are empty: they say nothing, and pass for normal")
+    return alarms
+
+
+def _retrieved(folder: Path, ids: Sequence[str]) -> list[str]:
+    """For each study the report of the train study whose first picture is the nearest."""
+    studies: dict[str, Study] = {study.id: study for study in read_studies(folder)}
+    pictures = [folder / studies[name].pictures[0].path for name in ids]
+    thumbnails = [thumbnail(read_image(picture)) for picture in pictures]
+    scored = set(ids)
+    return nearest(folder, [s for s in train_studies(folder) if s.id not in scored], thumbnails)
+
+
+def run_compare(
+    first: Path,
+    second: Path,
+    references: Path,
+    protocol_name: str = "r2gen",
+    split: str = "test",
+    json_file: Path | None = None,
+    chexbert: Path | None = None,
+    radgraph: Path | None = None,
+) -> str:
+    """Compare two files of generated reports of the same studies; return what is printed.
+
+    Args, Raises: as for `run_score`.
+    """
+    require_writable(json_file)
+    judges = Judges.load(chexbert, radgraph)
+    written = read_references(references, split)
+    one, other = (match(read_predictions(path), written)[1] for path in (first, second))
+    way = protocol(protocol_name, written.train or None)
+    comparison = compare_texts(way, one, other, list(written.reports.values()), judges)
+    if json_file is not None:
+        write_json(json_file, {**_sources(first, references, second), **asdict(comparison)})
+    return compare_table(comparison, first.name, second.name)
+
+
+def compare_texts(
+    way: Protocol,
+    first: Sequence[str],
+    second: Sequence[str],
+    reports: Sequence[str],
+    judges: Judges = NO_JUDGES,
+) -> Comparison:
+    """Two systems' reports of the same studies, score by score."""
+    skipped = judges.missing()
+    one = _measures(way, first, reports, judges, skipped)
+    other = _measures(way, second, reports, judges, skipped)
+    # Where METEOR fails at the second only, the first has it.
+    one, other = ([each for each in every if each.name not in skipped] for every in (one, other))
+    told = differences(one, other, len(reports))
+    return Comparison(way.name, len(reports), told, skipped, judges.identities())
+
+
+def _sources(predictions: Path, references: Path, second: Path | None = None) -> dict[str, object]:
+    named = {"predictions": predictions, "second": second, "references": references}
+    return {name: _identity(path) for name, path in named.items() if path is not None}
+
+
+def _identity(path: Path) -> dict[str, str]:
+    file = path / "studies.jsonl" if path.is_dir() else path
+    return {"name": path.name, "sha256": sha256_of(file)}

@@ -1,0 +1,172 @@
+"""Studies made to say a given text: tokens with their places, and how probable each one is.
+
+Every measurement of maps needs the same few things: pictures (also altered ones) as the model
+sees them, a text in tokens, and which tokens a stretch of the text is made of.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from data_prep.manifest import Study
+from model.config import VIEWS
+from model.exam import encode_studies
+from model.heatmap import WORD, forced
+from model.imaging.letterbox import Letterbox
+from model.memory import Memory
+from model.network import ReportModel
+from training.dataset.targets import kind_in
+
+__all__ = [
+    "FRONTAL",
+    "Forced",
+    "Given",
+    "Text",
+    "force",
+    "given_of",
+    "log_probabilities",
+    "place",
+    "squares",
+    "text_of",
+]
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text the model is made to say."""
+
+    characters: str
+    tokens: list[int]
+    """Without bos and eos, cut where the model writes no more."""
+    starts: np.ndarray
+    ends: np.ndarray
+    """[start, end) characters of each token."""
+
+    def words(self) -> Iterator[tuple[int, int]]:
+        """[start, end) characters of each word, as reports count them."""
+        for match in WORD.finditer(self.characters):
+            yield match.span()
+
+    def tokens_of(self, start: int, end: int) -> np.ndarray:
+        """Positions of the tokens that hold one of the characters [start, end)."""
+        return np.flatnonzero((self.starts < end) & (self.ends > start))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a model is told of a study beside its pixels."""
+
+    kinds: tuple[int, ...]
+    """What each picture is, a place in VIEWS."""
+    prompt: tuple[int, ...] = ()
+    """The tokens of its indication."""
+
+
+FRONTAL = Given((VIEWS.index("frontal"),))
+
+
+def given_of(study: Study, tokenizer: Tokenizer, prompt_tokens: int) -> Given:
+    """As training gives it: the indication cut at `prompt_tokens`."""
+    kinds = tuple(kind_in(picture) for picture in study.pictures)
+    return Given(kinds, tuple(tokenizer.encode(study.indication).ids[:prompt_tokens]))
+
+
+def text_of(tokenizer: Tokenizer, characters: str, max_tokens: int) -> Text:
+    encoding = tokenizer.encode(characters)
+    offsets = np.array(encoding.offsets[:max_tokens], np.int64).reshape(-1, 2)
+    return Text(characters, encoding.ids[:max_tokens], offsets[:, 0], offsets[:, 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Forced:
+    """A batch of studies, what each was made to say, and the stretches that are asked about."""
+
+    model: ReportModel
+    rows: Sequence[int]
+    """Number of each study among all that are measured."""
+    pictures: Sequence[Tensor]
+    """Per study (pictures, 1, size, size) in [-1, 1]."""
+    given: Sequence[Given]
+    placements: Sequence[Sequence[Letterbox]]
+    memory: Memory
+    texts: Sequence[Text]
+    spans: Sequence[Sequence[np.ndarray]]
+    """Per study and case, the positions of its tokens."""
+
+    @cached_property
+    def attentions(self) -> Tensor:
+        """(layers, batch, heads, tokens, 1 + patches), row t the look that chose token t."""
+        config, texts = self.model.config, [text.tokens for text in self.texts]
+        before = torch.full((len(texts), max(map(len, texts))), config.pad_token_id)
+        before[:, 0] = config.bos_token_id
+        for row, text in enumerate(texts):
+            before[row, 1 : len(text)] = torch.tensor(text[:-1], dtype=torch.long)
+        with torch.no_grad():
+            output = self.model(
+                before.to(self.model.device), encoder_outputs=self.memory, output_attentions=True
+            )
+        return torch.stack(output.cross_attentions)
+
+
+def place(pixels: Sequence[np.ndarray], size: int) -> list[Letterbox]:
+    """How a study's pictures lie in the model's square of `size`."""
+    return [Letterbox(picture.shape[0], picture.shape[1], size) for picture in pixels]
+
+
+def squares(pixels: Sequence[np.ndarray], size: int) -> Tensor:
+    """A study's pictures as the model sees them, (pictures, 1, size, size) in [-1, 1]."""
+    places = place(pixels, size)
+    return torch.stack([where.apply(own) for own, where in zip(pixels, places, strict=True)])
+
+
+def force(
+    model: ReportModel,
+    rows: Sequence[int],
+    studies: Sequence[Sequence[np.ndarray]],
+    given: Sequence[Given],
+    texts: Sequence[Text],
+    spans: Sequence[Sequence[np.ndarray]],
+) -> Forced:
+    """Read the pictures of a batch of studies.
+
+    Args:
+        studies: per study its pictures, float32 (height, width) in [0, 1].
+    """
+    size = model.config.image_size
+    pictures = [squares(study, size) for study in studies]
+    # Not inference_mode: gradient methods go back through what was read here.
+    with torch.no_grad():
+        memory = encode_studies(
+            model, pictures, [each.kinds for each in given], [each.prompt for each in given]
+        )
+    placements = [place(study, size) for study in studies]
+    return Forced(model, rows, pictures, given, placements, memory, texts, spans)
+
+
+@torch.inference_mode()
+def log_probabilities(
+    model: ReportModel, pictures: Tensor, given: Given, tokens: list[int]
+) -> np.ndarray:
+    """How probable one text is under many pictures, token by token.
+
+    Args:
+        pictures: (variants, pictures, 1, size, size) in [-1, 1], all of one study.
+        tokens: without bos.
+
+    Returns:
+        float32 (variants, tokens): the log-probability of each token after those before it, at
+        the model's temperature.
+    """
+    scores = []
+    for part in pictures.split(BATCH):
+        count = len(part)
+        memory = encode_studies(model, part.unbind(), [given.kinds] * count, [given.prompt] * count)
+        scores.append(forced(model, memory, [tokens] * len(part), maps=False)[1])
+    return torch.cat(scores).numpy()

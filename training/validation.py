@@ -1,0 +1,135 @@
+"""How well a model under training does on studies it has not seen, with the true text forced.
+
+Quick numbers to steer by; training/evaluation/evaluate.py has the ones to report.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data_prep.manifest import FINDINGS
+from model.memory import Memory
+from model.network import ReportModel
+from training.dataset.batches import Batch, Batches
+from training.losses import DenseHead, guided, pooled, searching, token_loss
+
+__all__ = ["area_under_curve", "average_precision", "pointing", "validate"]
+
+
+@torch.no_grad()
+def validate(
+    model: ReportModel, head: DenseHead, batches: Batches, device: torch.device
+) -> dict[str, float]:
+    """Scores over all studies of the split, in order, not augmented.
+
+    Returns:
+        "loss": mean cross-entropy a token. "dependence": by how much it rises where each study is
+        given the pictures of another one of its batch: how much the words depend on them; missing
+        where all batches are of one study. "pointing": share of finding words whose map is
+        largest on a patch the finding covers. "sink": share of attention that the other words
+        leave on the sink. "search": as "pointing", of the words that lead up to a finding, in the
+        first layers. "precision" and "auc": mean over findings of the dense head's average
+        precision and area under the curve; "precision/<finding>" each.
+        What the split cannot tell (a finding that never occurs) is left out.
+    """
+    was_training = model.training
+    model.eval()
+    sums: Counter[str] = Counter()
+    scores, truth = [], []
+    for batch in _in_order(batches):
+        batch = batch.to(device)
+        memory = batch.read_by(model)
+        sums.update(_tokens_of(model, batch, memory, batches.split.pad))
+        seen = head(memory.last_hidden_state[:, 1:])
+        scores.append(pooled(seen, memory.patch_mask[:, 1:]).cpu())
+        truth.append(batch.present.cpu())
+    model.train(was_training)
+    shares = {
+        name: sums[name] / sums[f"of {name}"]
+        for name in ("loss", "sink", "dependence", "pointing", "search")
+        if sums[f"of {name}"]
+    }
+    return shares | _presence(torch.cat(scores).numpy(), torch.cat(truth).numpy())
+
+
+def _tokens_of(model: ReportModel, batch: Batch, memory: Memory, pad: int) -> dict[str, float]:
+    """What a batch adds to each number of `validate`, and "of" it: over how many cases."""
+    output = model(
+        decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=memory, output_attentions=True
+    )
+    labels = batch.tokens[:, 1:]
+    count = int((labels != pad).sum())
+    own = float(token_loss(output.logits, labels, pad, 0.0))
+    attention = guided(output.cross_attentions)
+    free = (labels != pad) & ~batch.mentions.any(-1)
+    sums: dict[str, float] = {
+        "loss": count * own,
+        "of loss": count,
+        "sink": float(attention[..., 0][free].sum()),
+        "of sink": int(free.sum()),
+    }
+    sums["pointing"], sums["of pointing"] = pointing(attention, batch.mentions, batch.coverage)
+    early = searching(output.cross_attentions)
+    if early is not None:
+        sums["search"], sums["of search"] = pointing(early, batch.leads, batch.coverage)
+    if len(labels) > 1:
+        other = model(decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=_swapped(memory))
+        wrong = float(token_loss(other.logits, labels, pad, 0.0))
+        sums["dependence"], sums["of dependence"] = count * (wrong - own), count
+    return sums
+
+
+def _swapped(memory: Memory) -> Memory:
+    """Each study with the pictures of the one before it; its indication stays its own."""
+    pictures = {name: value.roll(1, dims=0) for name, value in memory.items() if name != "prompt"}
+    return Memory(**pictures, prompt=memory.prompt)
+
+
+def _in_order(batches: Batches) -> Iterator[Batch]:
+    studies = len(batches.split)
+    for start in range(0, studies, batches.batch):
+        yield batches.make(range(start, min(start + batches.batch, studies)), step=0)
+
+
+def pointing(attention: Tensor, mentions: Tensor, coverage: Tensor) -> tuple[int, int]:
+    """(tokens whose map is largest on a patch of their finding, tokens that speak of one).
+
+    Args:
+        attention: (batch, tokens, 1 + patches), the sink first.
+        mentions: float (batch, tokens, findings); coverage: (batch, findings, patches).
+    """
+    union = mentions @ coverage
+    spoken = union.amax(-1) > 0
+    largest = attention[..., 1:].argmax(-1, keepdim=True)
+    hit = union.gather(-1, largest).squeeze(-1) > 0
+    return int(hit[spoken].sum()), int(spoken.sum())
+
+
+def _presence(scores: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
+    precisions, areas = {}, []
+    for k, name in enumerate(FINDINGS):
+        present = truth[:, k] > 0
+        if present.any() and not present.all():
+            precisions[f"precision/{name}"] = average_precision(scores[:, k], present)
+            areas.append(area_under_curve(scores[:, k], present))
+    if not areas:
+        return {}
+    mean = float(np.mean(list(precisions.values())))
+    return {"precision": mean, "auc": float(np.mean(areas)), **precisions}
+
+
+def average_precision(scores: NDArray[np.float32], present: NDArray[np.bool_]) -> float:
+    """Mean, over the present, of the precision at their rank; at least one must be present."""
+    ranked = present[np.argsort(-scores, kind="stable")]
+    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
+    return float(precision[ranked].mean())
+
+
+def area_under_curve(scores: NDArray[np.float32], present: NDArray[np.bool_]) -> float:
+    """Chance that a present one scores above an absent one, ties counted half (Mann-Whitney)."""
+    positive, negative = scores[present][:, None], scores[~present][None, :]
+    return float((positive > negative).mean() + 0.5 * (positive == negative).mean())
