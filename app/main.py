@@ -40,13 +40,13 @@ ServiceHere = Annotated[Service, Depends(_service)]
 def _sent(
     files: Annotated[
         list[UploadFile],
-        File(description="the pictures of one study: DICOM, PNG or JPEG, one or more"),
+        File(description="the images of one study: DICOM, PNG or JPEG, one or more"),
     ],
     priors: Annotated[
         list[UploadFile],
         File(
             default_factory=list,
-            description="frontal pictures of an earlier study of the same patient",
+            description="frontal images of an earlier study of the same patient",
         ),
     ],
     views: Annotated[
@@ -63,7 +63,7 @@ def _sent(
         str,
         Form(
             max_length=MAX_INDICATION,
-            description="why the pictures were taken, in the words of the request; nothing of it "
+            description="why the images were taken, in the words of the request; nothing of it "
             "is logged",
         ),
     ] = "",
@@ -81,13 +81,11 @@ def _sent(
 
 Study = Annotated[Sent, Depends(_sent)]
 WithPixels = Annotated[
-    bool, Query(description="fill images[].png, so that the pictures can be shown")
+    bool, Query(description="fill images[].png, so that the images can be shown")
 ]
-WithGate = Annotated[
+WithInputCheck = Annotated[
     bool,
-    Query(
-        description="refuse what the gate refuses; false: its reasons stand in images[].concerns"
-    ),
+    Query(description="false: report images that the input check rejects, its reasons as warnings"),
 ]
 Phrase = Annotated[
     str,
@@ -109,30 +107,33 @@ health = APIRouter(tags=["health"])
     summary="Write a draft report for one study",
 )
 def create_report(
-    study: Study, service: ServiceHere, pixels: WithPixels = False, gate: WithGate = True
+    study: Study,
+    service: ServiceHere,
+    pixels: WithPixels = False,
+    input_check: WithInputCheck = True,
 ) -> ReportAnswer:
     """All files together are one study. Which views are read, and whether an indication is, the
     model decides: GET /v1/model. Nothing of what is sent is kept."""
     with service.place():
-        return service.report(study, pixels, gate)
+        return service.report(study, pixels, input_check)
 
 
 @reports.post(
     "/questions",
     status_code=201,
     responses=documented(400, 413, 415, 422, 500, 503),
-    summary="Ask the pictures of one study for a phrase that its report need not hold",
+    summary="Ask the images of one study for a phrase that its report need not hold",
 )
 def create_question(
     study: Study,
     phrase: Phrase,
     service: ServiceHere,
     pixels: WithPixels = False,
-    gate: WithGate = True,
+    input_check: WithInputCheck = True,
 ) -> AskAnswer:
-    """How probable the phrase is on these pictures, and where. Nothing is kept."""
+    """How probable the phrase is on these images, and where. Nothing is kept."""
     with service.place():
-        return service.ask(study, phrase, pixels, gate)
+        return service.ask(study, phrase, pixels, input_check)
 
 
 @reports.get("/model", responses=documented(503), summary="The model reports are written by")

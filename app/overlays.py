@@ -1,7 +1,7 @@
-"""A Report drawn over its pictures, as PNG.
+"""A Report drawn over its images, as PNG.
 
-The scale is absolute, the share of the attention that lies in a patch. The bar beside the pictures
-states it, and no map is stretched to fill its colours. What has no place on them has no map.
+The scale is absolute, the share of the attention that lies in a patch. The bar beside the images
+states it, and no map is stretched to fill its colors. What has no place on them has no map.
 """
 
 import re
@@ -10,17 +10,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from app.api.answers import gray, png
-from app.views import picture_name
+from app.views import image_name
 from model.imaging.letterbox import Letterbox
 from model.imaging.radiograph import Radiograph
-from model.overlay import LINE_HEIGHT, blend, colours, tiled, write
+from model.overlay import LINE_HEIGHT, blend, colors, tiled, write
 from model.report import Report
 
 __all__ = ["overlay", "sheet", "word_overlays"]
 
 PANEL_HEIGHT = 448
 PANEL_WIDTH = 896
-"""A wider picture is drawn lower: a strip of one row must not become a picture of gigabytes."""
+"""A wider image is drawn lower: a strip of one row must not become an image of gigabytes."""
 MARGIN = 8
 BAR_WIDTH = 118
 
@@ -33,12 +33,12 @@ def overlay(
     caption: str,
     names: Sequence[str],
 ) -> np.ndarray:
-    """A study's pictures side by side under one map.
+    """A study's images side by side under one map.
 
     Args:
-        heatmap: (pictures, rows, columns), shares of attention.
-        names: of the pictures, each written above its own.
-        top: the share in a patch where the colour scale ends.
+        heatmap: (images, rows, columns), shares of attention.
+        names: of the images, each written above its own.
+        top: the share in a patch where the color scale ends.
         caption: written above; what is not ASCII is drawn as a question mark.
 
     Returns:
@@ -51,7 +51,7 @@ def overlay(
     named = [_named(panel, name) for panel, name in zip(panels, names, strict=True)]
     gap = np.zeros((LINE_HEIGHT + PANEL_HEIGHT, MARGIN, 3), np.uint8)
     spaced = [part for panel in named for part in (panel, gap)]
-    row = np.hstack([*spaced, _named(_colour_bar(top), "")])
+    row = np.hstack([*spaced, _named(_color_bar(top), "")])
     return np.vstack([_caption(caption, row.shape[1]), row])
 
 
@@ -66,8 +66,8 @@ def word_overlays(report: Report, radiographs: Sequence[Radiograph]) -> Iterator
     for number, word in grounded:
         stem = re.sub(r"[^a-z0-9-]+", "_", word.text.lower()).strip("_")[:40]
         caption = f"{word.text}  (probability {word.probability:.2f}, evidence {word.evidence:.1f})"
-        picture = overlay(radiographs, report.placements, word.heatmap, top, caption, names)
-        yield f"{number:03d}_{stem or 'word'}.png", png(picture)
+        image = overlay(radiographs, report.placements, word.heatmap, top, caption, names)
+        yield f"{number:03d}_{stem or 'word'}.png", png(image)
 
 
 def sheet(report: Report, radiographs: Sequence[Radiograph]) -> bytes:
@@ -77,7 +77,7 @@ def sheet(report: Report, radiographs: Sequence[Radiograph]) -> bytes:
         maps = [("Whole report (mean of its grounded words)", np.mean(grounded, axis=0))]
     else:
         nowhere = np.zeros((len(radiographs), 1, 1), np.float32)
-        maps = [("No word of the report has a place on the picture", nowhere)]
+        maps = [("No word of the report has a place on the image", nowhere)]
     maps += [(s.text, s.heatmap) for s in report.sentences if s.state == "grounded"]
     top = max(float(heatmap.max()) for _, heatmap in maps) or 1.0
     names = _names(report)
@@ -88,11 +88,11 @@ def sheet(report: Report, radiographs: Sequence[Radiograph]) -> bytes:
 
 
 def _names(report: Report) -> list[str]:
-    return [picture_name(*both) for both in zip(report.views, report.priors, strict=True)]
+    return [image_name(*both) for both in zip(report.views, report.priors, strict=True)]
 
 
 def _named(panel: np.ndarray, name: str) -> np.ndarray:
-    """The panel below a line with its picture's name."""
+    """The panel below a line with its image's name."""
     strip = np.zeros((LINE_HEIGHT, panel.shape[1], 3), np.uint8)
     write(strip, name, 0, LINE_HEIGHT - 5)
     return np.vstack([strip, panel])
@@ -113,11 +113,11 @@ def _panel(pixels: np.ndarray, placement: Letterbox, shares: np.ndarray, top: fl
     return panel
 
 
-def _colour_bar(top: float) -> np.ndarray:
+def _color_bar(top: float) -> np.ndarray:
     bar = np.zeros((PANEL_HEIGHT, BAR_WIDTH, 3), np.uint8)
     first, last = 4 * LINE_HEIGHT, PANEL_HEIGHT - LINE_HEIGHT
     levels = np.linspace(255, 0, last - first).astype(np.uint8)
-    bar[first:last, :16] = colours(levels[:, None])
+    bar[first:last, :16] = colors(levels[:, None])
     write(bar, "share of the", 0, LINE_HEIGHT - 5)
     write(bar, "attention", 0, 2 * LINE_HEIGHT - 5)
     write(bar, "per patch", 0, 3 * LINE_HEIGHT - 7)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.views import MAX_PICTURES
+from app.views import MAX_IMAGES
 from model.errors import ConfigError
 from model.imaging.sandbox import IsolationLimits
 
@@ -34,14 +34,14 @@ class Settings(BaseSettings):
     """Where the model computes, in torch's words."""
     threads: int | None = Field(default=None, ge=1, le=1024)
     """Threads torch computes with; torch's own choice where unset."""
-    max_files: int = Field(default=MAX_PICTURES, ge=1, le=64)
-    """Pictures in one study."""
+    max_files: int = Field(default=MAX_IMAGES, ge=1, le=64)
+    """Images in one study."""
     max_request_bytes: int = Field(default=256 * 2**20, ge=2**16, le=2**34)
     """Bytes in the body of one request, all files together."""
     decode_seconds: int = Field(default=20, ge=1, le=600)
-    """Seconds one picture's decoding may take, by the clock and of processor time."""
+    """Seconds one image's decoding may take, by the clock and of processor time."""
     decode_bytes: int = Field(default=2**30, ge=2**26, le=2**40)
-    """Memory one picture's decoding may take; one is decoded at a time."""
+    """Memory one image's decoding may take; one is decoded at a time."""
     max_uploads: int = Field(default=32, ge=1, le=10_000)
     """Requests whose bodies may be on their way in at the same time."""
     queue: int = Field(default=8, ge=0, le=32)
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
 
     @property
     def isolation(self) -> IsolationLimits:
-        """What one picture's decoding may take."""
+        """What one image's decoding may take."""
         return IsolationLimits(self.decode_bytes, self.decode_seconds, self.decode_seconds)
 
     @field_validator("model")

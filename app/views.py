@@ -1,4 +1,4 @@
-"""What a sender says of a study's pictures beside them, and what a picture is called.
+"""What a sender says of a study's images beside them, and what an image is called.
 
 Which views are read is the loaded checkpoint's matter: `ReportGenerator.why_unread`.
 """
@@ -8,15 +8,15 @@ from dataclasses import replace
 from model.errors import DataError
 from model.imaging.radiograph import Radiograph
 
-__all__ = ["MAX_PICTURES", "picture_name", "with_view"]
+__all__ = ["MAX_IMAGES", "image_name", "with_view"]
 
-MAX_PICTURES = 8
-"""Pictures of one study, earlier ones among them; each of the largest takes 144 MB of memory once
+MAX_IMAGES = 8
+"""Images of one study, earlier ones among them; each of the largest takes 144 MB of memory once
 it is decoded."""
 
 
 def with_view(radiograph: Radiograph, stated: str) -> Radiograph:
-    """The picture with the view that its sender states, where the file does not say.
+    """The image with the view that its sender states, where the file does not say.
 
     Args:
         stated: "PA", "AP", "LATERAL", or empty where the sender says nothing.
@@ -34,8 +34,8 @@ def with_view(radiograph: Radiograph, stated: str) -> Radiograph:
     return radiograph
 
 
-def picture_name(view: str | None, prior: bool) -> str:
-    """What people call a picture: "PA", "lateral", "prior (AP)", "view not stated"."""
+def image_name(view: str | None, prior: bool) -> str:
+    """What people call an image: "PA", "lateral", "prior (AP)", "view not stated"."""
     name = "lateral" if view == "LATERAL" else view
     if prior:
         return f"prior ({name})" if name else "prior"

@@ -10,9 +10,9 @@ from typing import TextIO
 
 from model.errors import DataError
 
-__all__ = ["PICTURE_ENDINGS", "Row", "files_below", "read_rows"]
+__all__ = ["IMAGE_ENDINGS", "Row", "files_below", "read_rows"]
 
-PICTURE_ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
+IMAGE_ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 Row = dict[str, str]
 
 

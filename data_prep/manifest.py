@@ -2,13 +2,13 @@
 
     prepared/
       studies.jsonl     one Study a line, in order of id
-      images/           one grayscale PNG a picture, longest side as prepared
-      masks/            one 16-bit PNG a picture with findings: bit k is FINDINGS[k] (phantom only)
+      images/           one grayscale PNG an image, longest side as prepared
+      masks/            one 16-bit PNG an image with findings: bit k is FINDINGS[k] (phantom only)
       tokenizer.json    trained on the train split only
       prepared.json     how it was made, and the SHA-256 of studies.jsonl
 
 Paths are relative to the folder, with forward slashes. Boxes are (x0, y0, x1, y1) in pixels of the
-prepared picture, x1 and y1 exclusive. Sides are the patient's: right lies on a picture's left.
+prepared image, x1 and y1 exclusive. Sides are the patient's: right lies on an image's left.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ __all__ = [
     "FINDINGS",
     "SPLITS",
     "Finding",
+    "Image",
     "Phrase",
-    "Picture",
     "Study",
     "manifest_hash",
     "parse_study",
@@ -66,8 +66,8 @@ class Finding:
     zone: str | None
     """"upper", "mid" or "lower" third of the lung; None where it does not apply."""
     box: tuple[int, int, int, int]
-    picture: int = 0
-    """Which of the study's pictures the box lies on."""
+    image: int = 0
+    """Which of the study's images the box lies on."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Phrase:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     path: str
     width: int
     height: int
@@ -91,28 +91,28 @@ class Picture:
     prior: bool = False
     """True: of an earlier study of the same patient, for comparison."""
     source: str | None = None
-    """What the data set calls the picture, without folders and ending: box files name it so."""
+    """What the data set calls the image, without folders and ending: box files name it so."""
     pixels: str | None = None
-    """SHA-256 of the prepared pixels: equal pictures have equal ones."""
+    """SHA-256 of the prepared pixels: equal images have equal ones."""
 
 
 @dataclass(frozen=True)
 class Study:
     id: str
     split: str
-    pictures: tuple[Picture, ...]
+    images: tuple[Image, ...]
     report: str
     """The target text: "Findings: ... Impression: ..."."""
     findings: tuple[Finding, ...] = ()
     phrases: tuple[Phrase, ...] = ()
     indication: str = ""
-    """Why the pictures were taken, as the request or the report says; empty where unknown."""
+    """Why the images were taken, as the request or the report says; empty where unknown."""
     comparison: str = ""
     """What the report says it compares with; empty where it says nothing."""
     patient: str | None = None
     """What the data set calls the patient; None where it does not say."""
     labels: dict[str, int] | None = None
-    """Of labelled pictures: 1 present, 0 absent, -1 uncertain; a label not spoken of is missing."""
+    """Of labeled images: 1 present, 0 absent, -1 uncertain; a label not spoken of is missing."""
 
 
 def write_studies(folder: Path, studies: Iterable[Study]) -> str:
@@ -145,7 +145,7 @@ def read_studies(folder: Path, split: str | None = None) -> Iterator[Study]:
 def study_line(study: Study) -> str:
     """One line of the manifest, the same on every machine."""
     fields = asdict(study)
-    for of_whom, optional in ((Study, fields), *((Picture, p) for p in fields["pictures"])):
+    for of_whom, optional in ((Study, fields), *((Image, p) for p in fields["images"])):
         for name in LATER:
             if name in optional and optional[name] == getattr(of_whom, name):
                 del optional[name]
@@ -161,10 +161,8 @@ def parse_study(line: str) -> Study:
     fields = json.loads(line)
     findings = [Finding(**{**f, "box": tuple(f["box"])}) for f in fields.pop("findings")]
     phrases = [Phrase(**{**p, "findings": tuple(p["findings"])}) for p in fields.pop("phrases")]
-    pictures = [Picture(**p) for p in fields.pop("pictures")]
-    return Study(
-        **fields, pictures=tuple(pictures), findings=tuple(findings), phrases=tuple(phrases)
-    )
+    images = [Image(**p) for p in fields.pop("images")]
+    return Study(**fields, images=tuple(images), findings=tuple(findings), phrases=tuple(phrases))
 
 
 def manifest_hash(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""A gray rectangle laid over part of a picture: what is under it can no longer be seen.
+"""A gray rectangle laid over part of an image: what is under it can no longer be seen.
 
 The masking test asks it of a model (cover the finding and its words must go, cover as much
 elsewhere and they must stay), and covered phantoms teach it.
@@ -19,7 +19,7 @@ HIDDEN = 0.7
 
 
 def cover(pixels: NDArray[np.float32], boxes: Sequence[Box]) -> NDArray[np.float32]:
-    """A copy with the boxes in the picture's mean, float32 (height, width) in [0, 1]."""
+    """A copy with the boxes in the image's mean, float32 (height, width) in [0, 1]."""
     covered = pixels.copy()
     for x0, y0, x1, y1 in boxes:
         covered[y0:y1, x0:x1] = pixels.mean()
@@ -40,7 +40,7 @@ def elsewhere(
     """A box as large as `like` that touches none of `avoid`, or None where there is no room.
 
     Args:
-        shape: (height, width) of the picture.
+        shape: (height, width) of the image.
     """
     width, height = like[2] - like[0], like[3] - like[1]
     for _ in range(TRIES):

@@ -33,7 +33,7 @@ _NAMES = {
     r"reasons? for (?:the |this )?(?:exam|examination|study|request)|"
     r"clinical (?:information|indications?|data|details|statement|question)",
     "comparison": r"comparisons?(?: (?:exams?|examinations?|films?|stud(?:y|ies)))?|reference exam",
-    # "Findings and impression" is one text about the pictures: all of it is findings.
+    # "Findings and impression" is one text about the images: all of it is findings.
     "findings": r"findings?(?: ?(?:and|/|&) ?impressions?)?|report",
     "impression": r"impressions?|conclusions?|opinion",
     "other": r"final report|preliminary report|wet ?read|exam|examination|type of examination|"

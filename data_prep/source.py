@@ -1,23 +1,23 @@
-"""What a data set's reader tells of its studies, before any picture has been opened.
+"""What a data set's reader tells of its studies, before any image has been opened.
 
 Every data set has one file here with one function that streams its studies;
 data_prep/importing/run.py makes a prepared folder of them. A reader opens reports and tables,
-never a picture, unless its header alone says what belongs together.
+never an image, unless its header alone says what belongs together.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["IMPORTED", "SourcePicture", "SourceStudy"]
+__all__ = ["IMPORTED", "SourceImage", "SourceStudy"]
 
 IMPORTED = ("iu-xray", "mimic-cxr", "nih", "folder")
 """The "source" of prepared folders whose truth is not complete: what has no box may be there."""
 
 
 @dataclass(frozen=True)
-class SourcePicture:
-    """One picture where the data set has it."""
+class SourceImage:
+    """One image where the data set has it."""
 
     path: Path
     """Relative to the data set's folder."""
@@ -33,7 +33,7 @@ class SourceStudy:
     """Unique in the data set."""
     origin: str
     """Where it is told of, for messages: "indiana_reports.csv row 12"."""
-    pictures: tuple[SourcePicture, ...]
+    images: tuple[SourceImage, ...]
     """In the data set's order."""
     findings: str = ""
     """The section as it stands, marks of de-identification and all; empty where there is none."""

@@ -46,7 +46,7 @@ def attend(
 
 
 class CrossAttention(nn.Module):
-    """Tokens ask, patches answer: where on the picture the decoder looks for its next token."""
+    """Tokens ask, patches answer: where on the image the decoder looks for its next token."""
 
     def __init__(self, config: ReportConfig, memory_width: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class CrossAttention(nn.Module):
         bias: Tensor | None,
         need_attention: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """One look at the picture per token.
+        """One look at the image per token.
 
         Args:
             hidden: (rows, tokens, width). Rows are studies, or studies x beams: the beams of

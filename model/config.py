@@ -10,7 +10,7 @@ from model.errors import ConfigError
 __all__ = ["VIEWS", "ReportConfig"]
 
 VIEWS = ("frontal", "lateral", "prior")
-"""What a picture can be to its study: a frontal or lateral view of it, or a frontal one of an
+"""What an image can be to its study: a frontal or lateral view of it, or a frontal one of an
 earlier study of the same patient."""
 
 # The second half would make a checkpoint's config download weights or unpickle a file.
@@ -37,7 +37,7 @@ class ReportConfig(PretrainedConfig):
             scratch (Xiao et al. 2021, Early Convolutions Help Transformers See Better).
         fine_stride: stride of an earlier feature map of the stem, by which the transformer's
             patches are cut finer before the decoder reads them; None leaves them at stem_stride.
-        image_size: side of the square pictures, in pixels.
+        image_size: side of the square images, in pixels.
         width, layers, heads, mlp_ratio, dropout: of the decoder; heads must divide width.
         max_tokens: longest report in tokens, its end token counted and its start token not.
         views: which of VIEWS the weights were trained to read, "frontal" among them.
@@ -47,13 +47,13 @@ class ReportConfig(PretrainedConfig):
             with; recorded only.
         temperature: what logits are divided by where a probability is told (not where tokens are
             chosen), fitted on studies the weights were not trained on.
-        grounded_share: the share of a word's attention on the pictures from which it has a map;
+        grounded_share: the share of a word's attention on the images from which it has a map;
             the rest fell on the sink.
         ask_scale, ask_offset: the chance that what is asked for is there is
             sigmoid(ask_scale * evidence + ask_offset) (Platt 1999).
         finding_scale, finding_offset: the same for what the report itself asserts, of the
             log-probability of the clause that names it first; None where nothing was fitted.
-        familiar_distance: a picture whose features lie farther than this from those of the
+        novelty_threshold: an image whose features lie farther than this from those of the
             phantoms or radiographs fitted on is told to be unfamiliar; 0 where nothing was fitted.
 
     Raises:
@@ -96,7 +96,7 @@ class ReportConfig(PretrainedConfig):
     ask_offset: float = 0.0
     finding_scale: float | None = None
     finding_offset: float = 0.0
-    familiar_distance: float = 0.0
+    novelty_threshold: float = 0.0
     is_encoder_decoder: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -122,10 +122,10 @@ class ReportConfig(PretrainedConfig):
             raise ConfigError(f"temperature must be above 0, got {self.temperature}")
         if not 0 <= self.grounded_share <= 1:
             raise ConfigError(f"grounded_share must be in [0, 1], got {self.grounded_share}")
-        if not self.familiar_distance >= 0:
-            raise ConfigError(f"familiar_distance must be 0 or above, got {self.familiar_distance}")
+        if not self.novelty_threshold >= 0:
+            raise ConfigError(f"novelty_threshold must be 0 or above, got {self.novelty_threshold}")
         if refused := _REFUSED_ARGUMENTS & self.encoder_arguments.keys():
             raise ConfigError(
                 f"encoder_arguments may not hold {sorted(refused)}: image_size sets the size, "
-                "pictures have one channel, and weights come from the checkpoint only"
+                "images have one channel, and weights come from the checkpoint only"
             )

@@ -1,4 +1,4 @@
-"""A vision transformer of timm, by name: a picture -> its patches' features."""
+"""A vision transformer of timm, by name: an image -> its patches' features."""
 
 from functools import partial
 from typing import Any
@@ -17,13 +17,13 @@ __all__ = ["Encoder"]
 
 PLACE_WIDTH = 64
 LONGEST_WAVE = 100.0
-"""In patches, over 2 pi: the code's slowest part tells all rows of a picture apart."""
+"""In patches, over 2 pi: the code's slowest part tells all rows of an image apart."""
 FINE_WIDTH = 96
 FINE_BLOCKS = 2
 
 
 class Encoder(nn.Module):
-    """Pictures (pictures, 1, size, size) in [-1, 1] -> patches (pictures, patches, width).
+    """Images (images, 1, size, size) in [-1, 1] -> patches (images, patches, width).
 
     Each patch also says where it lies: a sine-cosine code of its row and column is projected and
     added to its features (as DETR does, Carion et al. 2020). The transformer's own position
@@ -31,7 +31,7 @@ class Encoder(nn.Module):
     and the left were at chance until the code was there.
     """
 
-    main_input_name = "pictures"
+    main_input_name = "images"
 
     def __init__(
         self, config: ReportConfig, pretrained: bool = False, file: str | None = None
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
         """
         Args:
             pretrained: start with the weights that timm knows by these names, adapted to gray
-                pictures of this size; it fetches them.
+                images of this size; it fetches them.
             file: take the transformer's from here instead, and draw the stem's.
         """
         super().__init__()
@@ -57,9 +57,9 @@ class Encoder(nn.Module):
             self.grid = (coarse[0] * finer, coarse[1] * finer)
             self.fine = FineGrid(self.stem.feature_info.channels()[0], self.width)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        features = [pictures] if self.stem is None else self.stem(pictures)
-        # Class and register tokens lie nowhere on the picture: a map must not count them.
+    def forward(self, images: Tensor) -> Tensor:
+        features = [images] if self.stem is None else self.stem(images)
+        # Class and register tokens lie nowhere on the image: a map must not count them.
         patches = self.trunk.forward_features(features[-1])[:, self.trunk.num_prefix_tokens :]
         patches = patches + self.place(self._places(patches.device))
         if self.fine is None:
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
 class FineGrid(nn.Module):
     """The transformer's patches, cut finer with what the stem saw at a smaller stride.
 
-    As a feature pyramid does (Lin et al. 2017): the coarse map, which knows the whole picture, is
+    As a feature pyramid does (Lin et al. 2017): the coarse map, which knows the whole image, is
     enlarged and meets the finer one, which knows where edges are; convolutions mix the two. A
     nodule of eight pixels is lost among patches of sixteen, and its heatmap with it.
     """
@@ -92,7 +92,7 @@ class FineGrid(nn.Module):
         nn.init.zeros_(self.expand.bias)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """Coarse (pictures, width, rows, columns), the finer map -> (pictures, patches, width)."""
+        """Coarse (images, width, rows, columns), the finer map -> (images, patches, width)."""
         size = fine.shape[-2:]
         mixed = self.lateral(fine) + F.interpolate(self.reduce(coarse), size=size, mode="bilinear")
         detail = self.expand(self.norm(self.blocks(mixed).flatten(2).transpose(1, 2)))
@@ -123,7 +123,7 @@ def _stem(config: ReportConfig, pretrained: bool) -> Any:
 
 
 def _trunk(config: ReportConfig, stem: Any, pretrained: bool, file: str | None) -> Any:
-    """The timm transformer, of the picture or, where there is a stem, of its last map."""
+    """The timm transformer, of the image or, where there is a stem, of its last map."""
     size, channels = config.image_size, 1
     arguments: dict[str, Any] = {"global_pool": "", **config.encoder_arguments}
     if stem is not None:

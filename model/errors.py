@@ -4,11 +4,11 @@ CrossRayError
 ├── ImageError              a file cannot become a radiograph's pixels
 │   ├── UnsupportedImage    not DICOM, PNG or JPEG at all (an HTML page named .dcm, a text file)
 │   ├── UndecodableImage    says it is one of them, but is truncated, corrupt or contradicts itself
-│   ├── NotARadiograph      a good picture of the wrong kind (CT, colour photograph, cine loop)
+│   ├── NotARadiograph      a good image of the wrong kind (CT, color photograph, cine loop)
 │   └── ImageTooLarge       more bytes, pixels, memory or time than the limits allow
 ├── CheckpointError         a checkpoint folder that is incomplete, altered or of another kind
 ├── DataError               a prepared folder, study or question that does not say what it must
-│   └── RefusedError        a picture that no report should be written on
+│   └── RefusedError        an image that no report should be written on
 └── ConfigError             a setting with a value that cannot work
 
 Each message quotes the offending value and says the way out. Messages never hold patient data.
@@ -45,7 +45,7 @@ class UndecodableImage(ImageError):
 
 
 class NotARadiograph(ImageError):
-    """A readable picture of the wrong kind: another modality, colour, several frames."""
+    """A readable image of the wrong kind: another modality, color, several frames."""
 
 
 class ImageTooLarge(ImageError):
@@ -61,7 +61,7 @@ class DataError(CrossRayError):
 
 
 class RefusedError(DataError):
-    """A picture on which no report should be written: blank, or no chest radiograph."""
+    """An image on which no report should be written: blank, or no chest radiograph."""
 
 
 class ConfigError(CrossRayError):

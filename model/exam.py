@@ -18,27 +18,27 @@ __all__ = ["Exam", "encode_studies", "kind_of"]
 class Exam:
     """What is known of one study before its report."""
 
-    pictures: Sequence[Radiograph]
+    images: Sequence[Radiograph]
     """Of the study itself."""
     indication: str = ""
     """Why they were taken, as the request says it; no part of the report."""
     priors: Sequence[Radiograph] = ()
-    """Frontal pictures of an earlier study of the same patient. In a report's maps and lists they
+    """Frontal images of an earlier study of the same patient. In a report's maps and lists they
     come after the study's own."""
 
     @property
     def shown(self) -> list[Radiograph]:
-        """All pictures, as reports count them."""
-        return [*self.pictures, *self.priors]
+        """All images, as reports count them."""
+        return [*self.images, *self.priors]
 
     @property
     def prior(self) -> tuple[bool, ...]:
-        """Of `shown`, True where a picture is of an earlier study."""
-        return (False,) * len(self.pictures) + (True,) * len(self.priors)
+        """Of `shown`, True where an image is of an earlier study."""
+        return (False,) * len(self.images) + (True,) * len(self.priors)
 
 
 def kind_of(view: str | None, prior: bool) -> int:
-    """What a picture is to its study, a place in VIEWS.
+    """What an image is to its study, a place in VIEWS.
 
     Args:
         view: "PA", "AP", "LATERAL" or None; what says nothing counts as frontal.
@@ -50,33 +50,33 @@ def kind_of(view: str | None, prior: bool) -> int:
 
 def encode_studies(
     model: ReportModel,
-    pictures: Sequence[Sequence[Tensor] | Tensor],
+    images: Sequence[Sequence[Tensor] | Tensor],
     kinds: Sequence[Sequence[int]],
     prompts: Sequence[Sequence[int]],
 ) -> Memory:
-    """ReportModel.encode of studies with different numbers of pictures and lengths of indication.
+    """ReportModel.encode of studies with different numbers of images and lengths of indication.
 
     Args:
-        pictures: per study one or more of (1, size, size) in [-1, 1].
-        kinds: per study what each picture is, a place in VIEWS.
+        images: per study one or more of (1, size, size) in [-1, 1].
+        kinds: per study what each image is, a place in VIEWS.
         prompts: per study the tokens of its indication, which may be none.
 
     Raises:
         DataError: as `encode`.
     """
     config = model.config
-    most, longest = max(map(len, pictures)), max(map(len, prompts))
+    most, longest = max(map(len, images)), max(map(len, prompts))
     size = (1, config.image_size, config.image_size)
-    stacked = torch.zeros(len(pictures), most, *size)
-    mask = torch.zeros(len(pictures), most, dtype=torch.bool)
-    views = torch.zeros(len(pictures), most, dtype=torch.long)
-    prompt = torch.full((len(pictures), longest), config.pad_token_id)
-    for row, (own, of_kind, tokens) in enumerate(zip(pictures, kinds, prompts, strict=True)):
+    stacked = torch.zeros(len(images), most, *size)
+    mask = torch.zeros(len(images), most, dtype=torch.bool)
+    views = torch.zeros(len(images), most, dtype=torch.long)
+    prompt = torch.full((len(images), longest), config.pad_token_id)
+    for row, (own, of_kind, tokens) in enumerate(zip(images, kinds, prompts, strict=True)):
         mask[row, : len(own)] = True
         views[row, : len(own)] = torch.tensor(of_kind, dtype=torch.long)
         prompt[row, longest - len(tokens) :] = torch.tensor(tokens, dtype=torch.long)
-        for column, picture in enumerate(own):
-            stacked[row, column] = picture
+        for column, image in enumerate(own):
+            stacked[row, column] = image
     device = model.device
     there = None if mask.all() else mask.to(device)
     return model.encode(stacked.to(device), there, views.to(device), prompt.to(device))

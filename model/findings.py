@@ -30,7 +30,7 @@ class NamedFinding(Span):
     clause: tuple[int, int]
     """[start, end) of the part of its sentence that speaks of it."""
     clause_evidence: float
-    """In nats: sum over the words of the clause. What a picture shows is mostly told by the words
+    """In nats: sum over the words of the clause. What an image shows is mostly told by the words
     before the name: after "a small right pleural", the text alone suggests "effusion"."""
     chance: float | None
     """In [0, 1]: the calibrated chance that it is there, from how sure the model was of the clause
@@ -51,7 +51,7 @@ def named_findings(
     assertions = read_findings(text)
     first: dict[str, float] = {}
     for said in assertions:
-        # What is repeated in the impression is sure whatever the picture shows.
+        # What is repeated in the impression is sure whatever the image shows.
         first.setdefault(said.name, surety(said, told))
     found = []
     for said in assertions:

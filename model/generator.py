@@ -21,10 +21,10 @@ from model.findings import inside, named_findings
 from model.heatmap import Word, spanned, words
 from model.imaging.letterbox import Letterbox
 from model.imaging.radiograph import Radiograph
-from model.input_check import Concern, examine
+from model.input_check import ImageWarning, examine
 from model.memory import Memory
 from model.network import ReportModel
-from model.novelty import unfamiliar
+from model.novelty import novelty_warnings
 from model.query import ask
 from model.report import Answer, Report, sections
 from model.report_text.parser import sentences
@@ -76,7 +76,7 @@ class ReportGenerator:
         return self.model.config.notice or NOTICE
 
     def why_unread(self, view: str | None, prior: bool = False) -> str | None:
-        """Why the model cannot read a picture of this view; None where it was trained to.
+        """Why the model cannot read an image of this view; None where it was trained to.
 
         Args:
             view: "PA", "AP", "LATERAL" or None, which counts as frontal.
@@ -85,7 +85,7 @@ class ReportGenerator:
         known = self.model.config.views
         kind = VIEWS[kind_of(view, prior)]
         if kind not in known:
-            what = "picture of an earlier study" if prior else f"{kind} view"
+            what = "image of an earlier study" if prior else f"{kind} view"
             return f"{what}: this model reads {' and '.join(known)} views; send those"
         if prior and view == "LATERAL":
             return "lateral view of an earlier study: only frontal ones are read; send that one"
@@ -95,41 +95,41 @@ class ReportGenerator:
         self,
         exam: Exam | Radiograph | Sequence[Radiograph],
         options: DecodingOptions = GREEDY,
-        gate: bool = True,
+        input_check: bool = True,
     ) -> Report:
-        """The report of one study, of one or more pictures; Args and Raises as for `reports`."""
-        return self.reports([_exam(exam)], options, gate)[0]
+        """The report of one study, of one or more images; Args and Raises as for `reports`."""
+        return self.reports([_exam(exam)], options, input_check)[0]
 
     @torch.inference_mode()
     def reports(
         self,
         studies: Sequence[Exam | Sequence[Radiograph]],
         options: DecodingOptions = GREEDY,
-        gate: bool = True,
+        input_check: bool = True,
     ) -> list[Report]:
         """The reports of several studies as one batch: the same as one by one, and faster.
 
         Args:
-            gate: refuse pictures that no report should be written on. False: their reasons stand in
-                Report.concerns all the same.
+            input_check: refuse images that no report should be written on. False: their reasons
+                stand in Report.warnings all the same.
 
         Raises:
-            RefusedError: a picture that the gate refuses, in any of the studies.
+            RefusedError: an image that the input check refuses, in any of the studies.
             NotARadiograph: a view that this model was not trained on.
-            DataError: a study without pictures; an indication that is too long or that this model
+            DataError: a study without images; an indication that is too long or that this model
                 was not trained to read.
             ConfigError: options the model cannot follow.
         """
         if not studies:
             return []
         exams = [_exam(study) for study in studies]
-        concerns = [_examined(row, exam, gate) for row, exam in enumerate(exams)]
-        placements = [tuple(self._place(picture) for picture in exam.shown) for exam in exams]
+        warnings = [_examined(row, exam, input_check) for row, exam in enumerate(exams)]
+        placements = [tuple(self._place(image) for image in exam.shown) for exam in exams]
         memory = self._read(exams, placements)
         texts = decode(self.model, memory, options)
         told = words(self.model, memory, texts, self.tokenizer)
-        away = unfamiliar(self.model, memory)
-        parts = zip(exams, placements, concerns, away, texts, told, strict=True)
+        away = novelty_warnings(self.model, memory)
+        parts = zip(exams, placements, warnings, away, texts, told, strict=True)
         return [
             self._report(exam, places, _joined(seen, strange), text, spoken)
             for exam, places, seen, strange, text, spoken in parts
@@ -137,35 +137,35 @@ class ReportGenerator:
 
     @torch.inference_mode()
     def ask(
-        self, exam: Exam | Radiograph | Sequence[Radiograph], phrase: str, gate: bool = True
+        self, exam: Exam | Radiograph | Sequence[Radiograph], phrase: str, input_check: bool = True
     ) -> Answer:
         """What a phrase is worth on one study, whether or not its report holds it.
 
         Args:
             phrase: such as "right pleural effusion" or "is there a fracture?".
-            gate: as for `reports`.
+            input_check: as for `reports`.
 
         Raises:
             RefusedError, NotARadiograph: as `reports`.
             DataError: as `reports`, and a phrase that cannot be asked.
         """
         exam = _exam(exam)
-        concerns = _examined(0, exam, gate)
-        placements = tuple(self._place(picture) for picture in exam.shown)
+        warnings = _examined(0, exam, input_check)
+        placements = tuple(self._place(image) for image in exam.shown)
         memory = self._read([exam], [placements])
         [found] = ask(self.model, memory, self.tokenizer, phrase)
         return Answer(
             **vars(found),
             placements=placements,
-            views=tuple(picture.view for picture in exam.shown),
+            views=tuple(image.view for image in exam.shown),
             priors=exam.prior,
             indication=exam.indication,
-            concerns=_joined(concerns, unfamiliar(self.model, memory)[0]),
+            warnings=_joined(warnings, novelty_warnings(self.model, memory)[0]),
             model=self.identity,
         )
 
-    def _place(self, picture: Radiograph) -> Letterbox:
-        height, width = picture.pixels.shape
+    def _place(self, image: Radiograph) -> Letterbox:
+        height, width = image.pixels.shape
         return Letterbox(height, width, self.model.config.image_size)
 
     def _read(
@@ -173,34 +173,34 @@ class ReportGenerator:
         exams: Sequence[Exam],
         placements: Sequence[Sequence[Letterbox]],
     ) -> Memory:
-        """All pictures in one batch; studies with fewer than the longest end in absent ones."""
+        """All images in one batch; studies with fewer than the longest end in absent ones."""
         kinds = [self._kinds(exam) for exam in exams]
         pixels = [
-            [place.apply(picture.pixels) for picture, place in zip(exam.shown, places, strict=True)]
+            [place.apply(image.pixels) for image, place in zip(exam.shown, places, strict=True)]
             for exam, places in zip(exams, placements, strict=True)
         ]
         prompts = [self.tokenizer.encode(" ".join(exam.indication.split())).ids for exam in exams]
         return encode_studies(self.model, pixels, kinds, prompts)
 
     def _kinds(self, exam: Exam) -> list[int]:
-        """What each picture is, a place in VIEWS, if the model was trained to read such."""
+        """What each image is, a place in VIEWS, if the model was trained to read such."""
         both = list(zip(exam.shown, exam.prior, strict=True))
-        for number, (picture, prior) in enumerate(both, 1):
-            if reason := self.why_unread(picture.view, prior):
-                which = f"picture {number}: " if len(both) > 1 else ""
+        for number, (image, prior) in enumerate(both, 1):
+            if reason := self.why_unread(image.view, prior):
+                which = f"image {number}: " if len(both) > 1 else ""
                 raise NotARadiograph(f"{which}{reason}")
-        return [kind_of(picture.view, prior) for picture, prior in both]
+        return [kind_of(image.view, prior) for image, prior in both]
 
     def _report(
         self,
         exam: Exam,
         places: tuple[Letterbox, ...],
-        concerns: tuple[tuple[Concern, ...], ...],
+        warnings: tuple[tuple[ImageWarning, ...], ...],
         tokens: list[int],
         told: list[Word],
     ) -> Report:
         text = self.tokenizer.decode(tokens)
-        views = tuple(picture.view for picture in exam.shown)
+        views = tuple(image.view for image in exam.shown)
         shape = (len(views), *self.model.grid)
         findings = named_findings(text, told, shape, self.model.config)
         ended = tokens[-1] == self.model.config.eos_token_id
@@ -219,7 +219,7 @@ class ReportGenerator:
             views=views,
             priors=exam.prior,
             indication=exam.indication,
-            concerns=concerns,
+            warnings=warnings,
             model=self.identity,
         )
 
@@ -230,29 +230,29 @@ def _exam(study: Exam | Radiograph | Sequence[Radiograph]) -> Exam:
     return Exam([study] if isinstance(study, Radiograph) else study)
 
 
-def _examined(row: int, exam: Exam, gate: bool) -> tuple[tuple[Concern, ...], ...]:
-    """Per picture of study number `row` what the gate says.
+def _examined(row: int, exam: Exam, input_check: bool) -> tuple[tuple[ImageWarning, ...], ...]:
+    """Per image of study number `row` what the input check says.
 
     Raises:
-        RefusedError: it refuses one, and `gate` is True.
+        RefusedError: it refuses one, and `input_check` is True.
         DataError: there is none.
     """
-    if not exam.pictures:
-        raise DataError(f"study {row} has no picture: leave it out")
-    concerns = tuple(examine(picture.pixels, picture.view) for picture in exam.shown)
-    for number, of_picture in enumerate(concerns, 1):
-        for concern in of_picture:
-            if gate and concern.refuses:
-                which = f"picture {number}: " if len(concerns) > 1 else ""
-                raise RefusedError(f"{which}{concern.message}")
-    return concerns
+    if not exam.images:
+        raise DataError(f"study {row} has no image: leave it out")
+    warnings = tuple(examine(image.pixels, image.view) for image in exam.shown)
+    for number, of_image in enumerate(warnings, 1):
+        for warning in of_image:
+            if input_check and warning.refuses:
+                which = f"image {number}: " if len(warnings) > 1 else ""
+                raise RefusedError(f"{which}{warning.message}")
+    return warnings
 
 
 def _joined(
-    seen: Sequence[tuple[Concern, ...]], strange: Sequence[Concern | None]
-) -> tuple[tuple[Concern, ...], ...]:
-    """The gate's concerns and, per picture, that of a picture unlike those trained on."""
+    seen: Sequence[tuple[ImageWarning, ...]], strange: Sequence[ImageWarning | None]
+) -> tuple[tuple[ImageWarning, ...], ...]:
+    """The input check's warnings and, per image, that of an image unlike those trained on."""
     return tuple(
-        of_picture if unlike is None else (*of_picture, unlike)
-        for of_picture, unlike in zip(seen, strange, strict=True)
+        of_image if unlike is None else (*of_image, unlike)
+        for of_image, unlike in zip(seen, strange, strict=True)
     )

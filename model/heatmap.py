@@ -1,8 +1,8 @@
-"""Where each word looked, and how much the picture had to do with it.
+"""Where each word looked, and how much the image had to do with it.
 
 The finished text is read back once, whatever decoder wrote it: teacher-forced, so that the
 cross-attention at each position is what it was while writing (held by a test). A second reading
-with no picture tells what the text alone would have suggested. Knows no pixels and no files.
+with no image tells what the text alone would have suggested. Knows no pixels and no files.
 """
 
 import math
@@ -24,9 +24,9 @@ from model.network import ReportModel
 __all__ = [
     "SKIPPED_SHARE",
     "WORD",
-    "Look",
     "Span",
     "State",
+    "TokenAttention",
     "Word",
     "forced",
     "looks",
@@ -44,16 +44,16 @@ State = Literal["grounded", "not grounded"]
 
 
 @dataclass(frozen=True)
-class Look:
+class TokenAttention:
     """What one text's tokens looked at."""
 
     attention: np.ndarray
-    """float32 (tokens, patches), of all the study's pictures: the share of a token's attention that
+    """float32 (tokens, patches), of all the study's images: the share of a token's attention that
     fell on each patch. A row sums to 1 less the share that fell on the sink."""
     log_probabilities: np.ndarray
     """float32 (tokens,): of each token after those before it, at config.temperature."""
     prior_log_probabilities: np.ndarray
-    """float32 (tokens,): the same with nothing to look at, Memory.without_pictures."""
+    """float32 (tokens,): the same with nothing to look at, Memory.without_images."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Word:
     """In (0, 1]: product of its tokens' probabilities, each given all the text before it, at
     config.temperature however the text was chosen."""
     evidence: float
-    """In nats: by how much the pictures raised its log-probability over that after the same text
-    with no picture. Near 0: the text alone suggests it. Below 0: the pictures speak against it."""
+    """In nats: by how much the images raised its log-probability over that after the same text
+    with no image. Near 0: the text alone suggests it. Below 0: the images speak against it."""
     state: State
-    """"grounded" where the share of its attention on the pictures, heatmap.sum(), reaches
+    """"grounded" where the share of its attention on the images, heatmap.sum(), reaches
     config.grounded_share: what it says has a place there."""
     heatmap: np.ndarray
-    """float32 (pictures, rows, columns), share of attention per patch: what is missing from 1 fell
-    on no picture. The mean over its tokens, the heads and the late layers."""
+    """float32 (images, rows, columns), share of attention per patch: what is missing from 1 fell
+    on no image. The mean over its tokens, the heads and the late layers."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class Span:
     state: State
     """"grounded" where one of its words is."""
     heatmap: np.ndarray
-    """float32 (pictures, rows, columns): the mean of its grounded words' maps; of all its words'
+    """float32 (images, rows, columns): the mean of its grounded words' maps; of all its words'
     where none is grounded, and zeros where it has no word."""
 
 
-def looks(model: ReportModel, memory: Memory, texts: Sequence[list[int]]) -> list[Look]:
-    """What each token of finished texts looked at, and what it owes to the pictures.
+def looks(model: ReportModel, memory: Memory, texts: Sequence[list[int]]) -> list[TokenAttention]:
+    """What each token of finished texts looked at, and what it owes to the images.
 
     Args:
         memory: model.encode's, of the studies the texts were written for.
@@ -113,12 +113,12 @@ def looks(model: ReportModel, memory: Memory, texts: Sequence[list[int]]) -> lis
         some = slice(first, first + step)
         part = memory.studies(some)
         attention, chosen = forced(model, part, texts[some])
-        _, prior = forced(model, part.without_pictures(), texts[some], maps=False)
+        _, prior = forced(model, part.without_images(), texts[some], maps=False)
         for row, text in enumerate(texts[some]):
             count = len(text)
             present = int(part.patch_mask[row].sum())
             found.append(
-                Look(
+                TokenAttention(
                     attention[row, :count, 1:present].numpy(),
                     chosen[row, :count].numpy(),
                     prior[row, :count].numpy(),
@@ -193,7 +193,7 @@ def words(
 def _gather(
     tokenizer: Tokenizer,
     tokens: list[int],
-    look: Look,
+    look: TokenAttention,
     config: ReportConfig,
     grid: tuple[int, int],
 ) -> list[Word]:
@@ -201,7 +201,7 @@ def _gather(
 
     Args:
         look: of these tokens.
-        grid: (rows, columns) of patches on one picture.
+        grid: (rows, columns) of patches on one image.
     """
     text = tokenizer.decode(tokens)
     found = list(WORD.finditer(text))

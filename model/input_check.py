@@ -1,10 +1,10 @@
 """What should stop a report, or stand beside it, before anything is written.
 
-A picture is shrunk to 32 x 32. Histograms of its oriented gradients (Dalal and Triggs 2005) and its
+An image is shrunk to 32 x 32. Histograms of its oriented gradients (Dalal and Triggs 2005) and its
 pixels go into a network of one hidden layer, fitted by training/input_check/fit.py, that says what
-it shows, which way up, and whether bone is white. A blank picture is found by its values alone.
-docs/gate.md has the measured rates of false alarms and of misses. Without torch, so that it loads
-at once.
+it shows, which way up, and whether bone is white. A blank image is found by its values alone.
+docs/input-check.md has the measured rates of false alarms and of misses. Without torch, so that it
+loads at once.
 """
 
 import hashlib
@@ -25,26 +25,28 @@ __all__ = [
     "THRESHOLDS",
     "TURNS",
     "WEIGHTS",
-    "Concern",
-    "Gate",
+    "ImageWarning",
+    "InputCheck",
     "Probabilities",
     "examine",
     "features",
-    "load_gate",
-    "save_gate",
+    "load_input_check",
+    "save_input_check",
     "thumbnail",
 ]
 
-Code = Literal["blank", "not_chest", "lateral", "inverted", "rotated", "cropped", "unfamiliar"]
+Code = Literal[
+    "blank", "not_chest", "lateral", "inverted", "rotated", "cropped", "out_of_distribution"
+]
 
 WEIGHTS = Path(__file__).parent / "input_check.safetensors"
 SUM = "input_check.sha256"
 
 KINDS = ("frontal", "lateral", "cropped", "not_chest")
 TURNS = (0, 90, 180, 270)
-"""Degrees clockwise by which a picture has been turned."""
+"""Degrees clockwise by which an image has been turned."""
 THRESHOLDS = ("not_chest", "lateral", "cropped", "inverted", "rotated")
-"""What `Gate.thresholds` holds, in this order."""
+"""What `InputCheck.thresholds` holds, in this order."""
 
 SIDE = 32
 """Pixels along each side of what the network sees."""
@@ -55,14 +57,14 @@ BLANK_SPREAD = 0.02
 SMALLEST_CONTENT = 5
 """Of SHRUNK pixels, along the shorter side of what is left without borders."""
 FLAT = 0.05
-"""A border's rows deviate by less than this share of the picture's spread."""
+"""A border's rows deviate by less than this share of the image's spread."""
 CELL, DIRECTIONS = 4, 8
 FEATURES = (SIDE // CELL) ** 2 * DIRECTIONS + (SIDE // 2) ** 2
 
 
 @dataclass(frozen=True)
-class Concern:
-    """One reason to refuse a picture or to warn of it."""
+class ImageWarning:
+    """One reason to refuse an image or to warn of it."""
 
     code: Code
     refuses: bool
@@ -73,7 +75,7 @@ class Concern:
 
 @dataclass(frozen=True)
 class Probabilities:
-    """What the network makes of one picture."""
+    """What the network makes of one image."""
 
     kind: tuple[float, ...]
     """Of KINDS; they sum to 1."""
@@ -96,8 +98,8 @@ class Probabilities:
 
 
 @dataclass(frozen=True, eq=False)
-class Gate:
-    """The fitted network: standardised features, one hidden layer of rectified units, logits."""
+class InputCheck:
+    """The fitted network: standardized features, one hidden layer of rectified units, logits."""
 
     mean: np.ndarray
     """float32 (FEATURES,), as is deviation."""
@@ -107,12 +109,12 @@ class Gate:
     output: np.ndarray
     """float32 (units + 1, 9): logits of 4 KINDS, of 4 TURNS, and of inversion."""
     thresholds: np.ndarray
-    """float32 (5,): a score of THRESHOLDS above it is a concern."""
+    """float32 (5,): a score of THRESHOLDS above it is a warning."""
 
     def judge(self, thumbnails: np.ndarray) -> list[Probabilities]:
-        """float32 (pictures, 32, 32) -> one judgement a picture.
+        """float32 (images, 32, 32) -> one judgement an image.
 
-        A chest's mirror image is upright too: the picture and its mirror image are averaged, in
+        A chest's mirror image is upright too: the image and its mirror image are averaged, in
         which a turn by 90 degrees becomes one by 270.
         """
         kinds, turns = len(KINDS), len(TURNS)
@@ -140,7 +142,7 @@ def _softmax(logits: np.ndarray) -> list[float]:
 
 
 def features(thumbnails: np.ndarray) -> np.ndarray:
-    """float32 (pictures, 32, 32) -> float32 (pictures, FEATURES).
+    """float32 (images, 32, 32) -> float32 (images, FEATURES).
 
     Of each cell of 4 x 4 pixels, gradients summed by direction over the whole circle (so that bone
     black differs from bone white) and divided by their strength about it; then 16 x 16 pixels.
@@ -149,13 +151,13 @@ def features(thumbnails: np.ndarray) -> np.ndarray:
     across, down = np.zeros_like(thumbnails), np.zeros_like(thumbnails)
     across[:, :, 1:-1] = thumbnails[:, :, 2:] - thumbnails[:, :, :-2]
     down[:, 1:-1] = thumbnails[:, 2:] - thumbnails[:, :-2]
-    # cos 45 degrees: each direction takes from its neighbours' half way only.
-    floor = 0.7071 * np.sqrt(across * across + down * down)
+    # cos 45 degrees: each direction takes from its neighbors' half way only.
+    baseline = 0.7071 * np.sqrt(across * across + down * down)
     bins = np.empty((count, DIRECTIONS, cells, cells), np.float32)
     for k in range(DIRECTIONS):
         angle = 2 * np.pi * k / DIRECTIONS
         cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        share = np.maximum(across * cos + down * sin - floor, 0)
+        share = np.maximum(across * cos + down * sin - baseline, 0)
         bins[:, k] = _pooled(share, CELL)
     padded = np.pad(bins.sum(axis=1), ((0, 0), (1, 1), (1, 1)), mode="edge")
     near = np.zeros((count, cells, cells), np.float32)
@@ -173,21 +175,21 @@ def _pooled(planes: np.ndarray, cell: int) -> np.ndarray:
     return rows.reshape(count, height // cell, cell, width // cell).sum(axis=2)
 
 
-def examine(pixels: np.ndarray, view: str | None = None) -> tuple[Concern, ...]:
-    """What speaks against writing a report on this picture; empty where nothing does.
+def examine(pixels: np.ndarray, view: str | None = None) -> tuple[ImageWarning, ...]:
+    """What speaks against writing a report on this image; empty where nothing does.
 
     Args:
         pixels: (height, width) in [0, 1], bone white: `Radiograph.pixels`.
         view: `Radiograph.view`. What says that it is a lateral is only asked whether it is blank:
-            the rest was fitted on frontal pictures.
+            the rest was fitted on frontal images.
 
     Returns:
         at most one of blank, not_chest, lateral and cropped; or inverted, rotated or both.
-        "unfamiliar" is not among them: it takes the encoder's features.
+        "out_of_distribution" is not among them: it takes the encoder's features.
 
     Raises:
         ValueError: pixels that are not two-dimensional, or empty.
-        CheckpointError: the gate's weights are missing or altered.
+        CheckpointError: the input check's weights are missing or altered.
     """
     shrunk = _shrink(pixels)
     spread = _spread(shrunk)
@@ -195,7 +197,7 @@ def examine(pixels: np.ndarray, view: str | None = None) -> tuple[Concern, ...]:
         return (
             _refusal(
                 "blank",
-                f"The picture is blank: its values spread over {spread:.3f} of black to white, and "
+                f"The image is blank: its values spread over {spread:.3f} of black to white, and "
                 f"at least {BLANK_SPREAD} are needed; export it again or choose another.",
             ),
         )
@@ -205,18 +207,18 @@ def examine(pixels: np.ndarray, view: str | None = None) -> tuple[Concern, ...]:
         return (
             _refusal(
                 "blank",
-                f"The picture is blank but for {share:.1%} of its area; export it again or choose "
+                f"The image is blank but for {share:.1%} of its area; export it again or choose "
                 "another.",
             ),
         )
     if view == "LATERAL":
         return ()
-    gate = load_gate()
-    (seen,) = gate.judge(_standardise(content)[None])
-    return _concerns(seen, dict(zip(THRESHOLDS, gate.thresholds.tolist(), strict=True)))
+    input_check = load_input_check()
+    (seen,) = input_check.judge(_standardize(content)[None])
+    return _warnings(seen, dict(zip(THRESHOLDS, input_check.thresholds.tolist(), strict=True)))
 
 
-def _concerns(seen: Probabilities, limits: dict[str, float]) -> tuple[Concern, ...]:
+def _warnings(seen: Probabilities, limits: dict[str, float]) -> tuple[ImageWarning, ...]:
     score = seen.scores
 
     def measured(name: str) -> str:
@@ -244,7 +246,7 @@ def _concerns(seen: Probabilities, limits: dict[str, float]) -> tuple[Concern, .
             _warning(
                 "cropped",
                 f"Much of the chest seems to be cut away ({measured('cropped')}): choose the whole "
-                "picture, or trust nothing about what it does not show.",
+                "image, or trust nothing about what it does not show.",
             ),
         )
     found = []
@@ -252,7 +254,7 @@ def _concerns(seen: Probabilities, limits: dict[str, float]) -> tuple[Concern, .
         found.append(
             _warning(
                 "inverted",
-                f"Bone looks black ({measured('inverted')}): invert the picture, or export it with "
+                f"Bone looks black ({measured('inverted')}): invert the image, or export it with "
                 "bone white.",
             )
         )
@@ -268,25 +270,25 @@ def _concerns(seen: Probabilities, limits: dict[str, float]) -> tuple[Concern, .
     return tuple(found)
 
 
-def _refusal(code: Code, message: str) -> Concern:
-    return Concern(code, True, message)
+def _refusal(code: Code, message: str) -> ImageWarning:
+    return ImageWarning(code, True, message)
 
 
-def _warning(code: Code, message: str) -> Concern:
-    return Concern(code, False, message)
+def _warning(code: Code, message: str) -> ImageWarning:
+    return ImageWarning(code, False, message)
 
 
 def thumbnail(pixels: np.ndarray) -> np.ndarray | None:
     """(height, width) in [0, 1] -> float32 (32, 32) in [-1, 1] as the network sees it.
 
-    None where the picture is blank. Flat borders are off, the aspect is kept, the rest is 0.
+    None where the image is blank. Flat borders are off, the aspect is kept, the rest is 0.
     """
     shrunk = _shrink(pixels)
     spread = _spread(shrunk)
     if not spread >= BLANK_SPREAD:
         return None
     content = _without_borders(shrunk, spread)
-    return _standardise(content) if min(content.shape) >= SMALLEST_CONTENT else None
+    return _standardize(content) if min(content.shape) >= SMALLEST_CONTENT else None
 
 
 def _shrink(pixels: np.ndarray) -> np.ndarray:
@@ -326,7 +328,7 @@ def _without_borders(pixels: np.ndarray, spread: float) -> np.ndarray:
     return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _standardise(content: np.ndarray) -> np.ndarray:
+def _standardize(content: np.ndarray) -> np.ndarray:
     inner = _resize(np.ascontiguousarray(content), SIDE)
     low, high = _ends(inner)
     scaled = ((inner - low) / max(high - low, 1e-6) * 2 - 1).clip(-1, 1)
@@ -336,24 +338,28 @@ def _standardise(content: np.ndarray) -> np.ndarray:
     return square
 
 
-def save_gate(gate: Gate, path: Path = WEIGHTS) -> str:
+def save_input_check(input_check: InputCheck, path: Path = WEIGHTS) -> str:
     """Write the weights and, beside them, their SHA-256, which is returned."""
-    content = save({f.name: np.ascontiguousarray(getattr(gate, f.name)) for f in fields(gate)})
+    content = save(
+        {f.name: np.ascontiguousarray(getattr(input_check, f.name)) for f in fields(input_check)}
+    )
     digest = hashlib.sha256(content).hexdigest()
     path.write_bytes(content)
     path.with_name(SUM).write_text(f"{digest}  {path.name}\n", encoding="ascii")
-    load_gate.cache_clear()
+    load_input_check.cache_clear()
     return digest
 
 
 @cache
-def load_gate(path: Path = WEIGHTS) -> Gate:
+def load_input_check(path: Path = WEIGHTS) -> InputCheck:
     """The fitted network.
 
     Raises:
         CheckpointError: the weights or their sum are missing or altered.
     """
-    way_out = "install CrossRay again, or fit the gate anew with `crossray gate --fit`"
+    way_out = (
+        "install CrossRay again, or fit the input check anew with `crossray input-check --fit`"
+    )
     try:
         content = path.read_bytes()
         expected = path.with_name(SUM).read_text(encoding="ascii").split()[:1]
@@ -364,6 +370,6 @@ def load_gate(path: Path = WEIGHTS) -> Gate:
     if [digest] != expected:
         raise CheckpointError(f"{path.name} has SHA-256 {digest}, not that of {SUM}; {way_out}")
     try:
-        return Gate(**load(content))
+        return InputCheck(**load(content))
     except (SafetensorError, TypeError) as error:
         raise CheckpointError(f"{path.name} holds another network; {way_out}") from error

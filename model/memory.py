@@ -15,10 +15,10 @@ __all__ = ["Memory", "TokenCache"]
 class Memory(ModelOutput):
     """What the decoder reads of a batch of studies.
 
-    First comes the sink, a place that is on no picture: softmax must put a token's attention
+    First comes the sink, a place that is on no image: softmax must put a token's attention
     somewhere, and what a function word does not need would otherwise fall on some patch and look
     like a finding (Xiao et al. 2024, Efficient Streaming Language Models with Attention Sinks;
-    here the sink is learned). The pictures' patches follow one another.
+    here the sink is learned). The images' patches follow one another.
 
     The indication, where there is one, is text that was given and not written: it comes before the
     report's first token.
@@ -28,8 +28,8 @@ class Memory(ModelOutput):
         cross_keys_layers: (batch, layers, heads, 1 + patches, head_dim).
         cross_values_layers: (batch, layers, heads, 1 + patches, head_dim).
         patch_mask: (batch, 1 + patches), True where a study has the patch; studies with fewer
-            pictures than the batch's longest end in False.
-        views: int64 (batch, pictures), what each picture is, a place in config.VIEWS.
+            images than the batch's longest end in False.
+        views: int64 (batch, images), what each image is, a place in config.VIEWS.
         prompt: int64 (batch, prompt), the indications' tokens, padded in front.
     """
 
@@ -44,22 +44,22 @@ class Memory(ModelOutput):
     def bias(self, grid: tuple[int, int]) -> Tensor | None:
         """What is added to every comparison with the patches, (batch, 1 + patches), or None for 0.
 
-        Minus infinity for patches that are not there. The sink counts once for every picture, so
-        that a picture read twice takes no more from it than a picture read once.
+        Minus infinity for patches that are not there. The sink counts once for every image, so
+        that an image read twice takes no more from it than an image read once.
 
         Args:
-            grid: (rows, columns) of patches on one picture.
+            grid: (rows, columns) of patches on one image.
         """
-        a_picture = grid[0] * grid[1]
-        if self.patch_mask.shape[1] <= 1 + a_picture and bool(self.patch_mask.all()):
+        a_image = grid[0] * grid[1]
+        if self.patch_mask.shape[1] <= 1 + a_image and bool(self.patch_mask.all()):
             return None
-        pictures = self.patch_mask[:, 1:].sum(1) / a_picture
+        images = self.patch_mask[:, 1:].sum(1) / a_image
         bias = torch.zeros_like(self.patch_mask, dtype=torch.float32)
         bias.masked_fill_(~self.patch_mask, -math.inf)
-        bias[:, 0] = pictures.clamp(min=1).log()
+        bias[:, 0] = images.clamp(min=1).log()
         return bias
 
-    def without_pictures(self) -> "Memory":
+    def without_images(self) -> "Memory":
         """The same studies with nothing to look at but the sink: what the text alone suggests."""
         return Memory(
             last_hidden_state=self.last_hidden_state[:, :1],

@@ -41,7 +41,7 @@ class MLP(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Read the text so far, look at the picture, think: each normalised first, then added."""
+    """Read the text so far, look at the image, think: each normalized first, then added."""
 
     def __init__(self, config: ReportConfig, memory_width: int, index: int) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
 
     config: ReportConfig
     config_class = ReportConfig
-    main_input_name = "pictures"
+    main_input_name = "images"
     feature_mean: Tensor
     feature_precision: Tensor
 
@@ -197,7 +197,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         # Zero at first: then a lateral is read as a frontal, and weights without it still fit.
         self.views = nn.Embedding(len(VIEWS), self.encoder.width)
         nn.init.zeros_(self.views.weight)
-        # Of the pictures' mean patches (familiarity.py); all zero where nothing was fitted.
+        # Of the images' mean patches (novelty.py); all zero where nothing was fitted.
         width = self.encoder.width
         self.register_buffer("feature_mean", torch.zeros(width))
         self.register_buffer("feature_precision", torch.zeros(width, width))
@@ -224,50 +224,50 @@ class ReportModel(PreTrainedModel, GenerationMixin):
 
     @property
     def grid(self) -> tuple[int, int]:
-        """(rows, columns) of patches on one picture."""
+        """(rows, columns) of patches on one image."""
         return self.encoder.grid
 
     def encode(
         self,
-        pictures: Tensor,
-        picture_mask: Tensor | None = None,
+        images: Tensor,
+        image_mask: Tensor | None = None,
         views: Tensor | None = None,
         prompt: Tensor | None = None,
     ) -> Memory:
         """Read a batch of studies once; decoding then needs only the result.
 
         Args:
-            pictures: (batch, pictures, 1, size, size) in [-1, 1], bone white.
-            picture_mask: bool, (batch, pictures), False where a study has fewer pictures
+            images: (batch, images, 1, size, size) in [-1, 1], bone white.
+            image_mask: bool, (batch, images), False where a study has fewer images
                 than the batch's longest; None where all have the same number.
-            views: int64 (batch, pictures), what each picture is, a place in config.VIEWS; None
+            views: int64 (batch, images), what each image is, a place in config.VIEWS; None
                 where all are frontal.
             prompt: int64 (batch, prompt), the indications' tokens, padded in front; None where
                 there are none.
 
         Raises:
-            DataError: pictures of another shape, a study without a picture, a prompt of more than
+            DataError: images of another shape, a study without an image, a prompt of more than
                 config.prompt_tokens tokens.
         """
         size = self.config.image_size
-        if pictures.ndim != 5 or pictures.shape[2:] != (1, size, size):
-            wanted = f"(batch, pictures, 1, {size}, {size})"
-            raise DataError(f"pictures must be {wanted}, got {tuple(pictures.shape)}")
-        batch, count = pictures.shape[:2]
-        if picture_mask is None:
-            features = self.encoder(pictures.flatten(0, 1)).unflatten(0, (batch, count))
-            picture_mask = torch.ones(batch, count, dtype=torch.bool, device=pictures.device)
+        if images.ndim != 5 or images.shape[2:] != (1, size, size):
+            wanted = f"(batch, images, 1, {size}, {size})"
+            raise DataError(f"images must be {wanted}, got {tuple(images.shape)}")
+        batch, count = images.shape[:2]
+        if image_mask is None:
+            features = self.encoder(images.flatten(0, 1)).unflatten(0, (batch, count))
+            image_mask = torch.ones(batch, count, dtype=torch.bool, device=images.device)
         else:
-            if not picture_mask.any(dim=1).all():
-                raise DataError("a study without a picture cannot be reported: leave it out")
-            # Absent pictures stay out of the encoder: batch norm must not learn from padding.
-            present = self.encoder(pictures[picture_mask])
+            if not image_mask.any(dim=1).all():
+                raise DataError("a study without an image cannot be reported: leave it out")
+            # Absent images stay out of the encoder: batch norm must not learn from padding.
+            present = self.encoder(images[image_mask])
             features = present.new_zeros(batch, count, *present.shape[1:])
-            features[picture_mask] = present
+            features[image_mask] = present
         if views is None:
-            views = torch.zeros(batch, count, dtype=torch.long, device=pictures.device)
+            views = torch.zeros(batch, count, dtype=torch.long, device=images.device)
         features = features + self.views(views)[:, :, None].to(features.dtype)
-        patch_mask = picture_mask.repeat_interleave(features.shape[2], dim=1)
+        patch_mask = image_mask.repeat_interleave(features.shape[2], dim=1)
         sink = self.sink.to(features.dtype).expand(batch, 1, -1)
         return self.remember(
             torch.cat((sink, features.flatten(1, 2)), dim=1),
@@ -305,8 +305,8 @@ class ReportModel(PreTrainedModel, GenerationMixin):
     def forward(
         self,
         decoder_input_ids: Tensor | None = None,
-        pictures: Tensor | None = None,
-        picture_mask: Tensor | None = None,
+        images: Tensor | None = None,
+        image_mask: Tensor | None = None,
         encoder_outputs: Memory | None = None,
         labels: Tensor | None = None,
         cache: EncoderDecoderCache | None = None,
@@ -319,7 +319,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
 
         Args:
             decoder_input_ids: (rows, tokens), beginning with bos; the caller shifts.
-            pictures, picture_mask: as for `encode`; or encoder_outputs, what that returned.
+            images, image_mask: as for `encode`; or encoder_outputs, what that returned.
             labels: (rows, tokens), the token that follows each of decoder_input_ids; pad and
                 -100 do not count.
             cache, past_key_values: of the tokens before, by transformers' new and old name.
@@ -331,10 +331,10 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             row i is the look that chose the token after decoder_input_ids[i].
         """
         memory = encoder_outputs
-        if memory is None and pictures is not None:
-            memory = self.encode(pictures, picture_mask)
+        if memory is None and images is not None:
+            memory = self.encode(images, image_mask)
         if memory is None or decoder_input_ids is None:
-            raise DataError("pass decoder_input_ids, and pictures or encode()'s encoder_outputs")
+            raise DataError("pass decoder_input_ids, and images or encode()'s encoder_outputs")
         cache = past_key_values if cache is None else cache
         if use_cache and cache is None:
             cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
@@ -367,18 +367,18 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         self,
         inputs: Tensor | None = None,
         *,
-        picture_mask: Tensor | None = None,
+        image_mask: Tensor | None = None,
         encoder_outputs: Memory | None = None,
         **kwargs: Any,
     ) -> Any:
-        """transformers' generate, from pictures (`inputs` or pictures=) or from a Memory.
+        """transformers' generate, from images (`inputs` or images=) or from a Memory.
 
         Up to config.max_tokens new tokens unless told otherwise. decoding.py does the same
         faster; this one has every option of transformers.
         """
-        pictures = kwargs.pop("pictures", inputs)
+        images = kwargs.pop("images", inputs)
         if encoder_outputs is None:
-            encoder_outputs = self.encode(pictures, picture_mask)
+            encoder_outputs = self.encode(images, image_mask)
         if not {"max_length", "max_new_tokens", "generation_config"} & kwargs.keys():
             kwargs["max_new_tokens"] = self.config.max_tokens
         # generate repeats the memory per beam in place: it gets a copy of the outer shell.
@@ -389,7 +389,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
 def _as_not_fitted(model: ReportModel, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
     """Weights as training writes them may lack what is fitted afterwards: then it stays zero.
 
-    So does what a picture is, in weights that know frontal ones only; and what they have no place
+    So does what an image is, in weights that know frontal ones only; and what they have no place
     for yet stays as it was drawn.
     """
     own = model.state_dict()

@@ -1,6 +1,6 @@
-"""How far a picture lies from those a checkpoint was fitted on, by the encoder's own features.
+"""How far an image lies from those a checkpoint was fitted on, by the encoder's own features.
 
-The mean of a picture's patch features is held against the mean and covariance of known pictures, by
+The mean of an image's patch features is held against the mean and covariance of known images, by
 the Mahalanobis distance (Lee et al. 2018, A Simple Unified Framework for Detecting
 Out-of-Distribution Samples). It costs nothing: the decoder needs the same features.
 training/calibration/fit.py fits what is compared with.
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from model.config import VIEWS
-from model.input_check import Concern
+from model.input_check import ImageWarning
 from model.memory import Memory
 from model.network import ReportModel
 
-__all__ = ["distances", "picture_features", "unfamiliar"]
+__all__ = ["distances", "image_features", "novelty_warnings"]
 
 
-def picture_features(model: ReportModel, memory: Memory) -> Tensor:
-    """Mean patch of every picture, float32 (batch, pictures, encoder width).
+def image_features(model: ReportModel, memory: Memory) -> Tensor:
+    """Mean patch of every image, float32 (batch, images, encoder width).
 
-    NaN where a picture is absent, and where it is no frontal one of the study itself: those are
+    NaN where an image is absent, and where it is no frontal one of the study itself: those are
     not what the distances were fitted on.
     """
     rows, columns = model.grid
@@ -30,7 +30,7 @@ def picture_features(model: ReportModel, memory: Memory) -> Tensor:
 
 
 def _present(model: ReportModel, memory: Memory) -> Tensor:
-    """Which pictures a study has, bool (batch, pictures)."""
+    """Which images a study has, bool (batch, images)."""
     rows, columns = model.grid
     return memory.patch_mask[:, 1:].unflatten(1, (-1, rows * columns))[:, :, 0]
 
@@ -45,28 +45,28 @@ def distances(model: ReportModel, features: Tensor) -> Tensor:
     return squared.clamp(min=0).sqrt()  # rounding may bring it below 0
 
 
-def unfamiliar(model: ReportModel, memory: Memory) -> list[tuple[Concern | None, ...]]:
-    """Per study and picture a warning where the picture is unlike those the model knows.
+def novelty_warnings(model: ReportModel, memory: Memory) -> list[tuple[ImageWarning | None, ...]]:
+    """Per study and image a warning where the image is unlike those the model knows.
 
-    A warning never refuses. There is none at all where config.familiar_distance was not fitted.
+    A warning never refuses. There is none at all where config.novelty_threshold was not fitted.
 
     Returns:
-        one entry a picture that is there, None where it is familiar or was not asked.
+        one entry an image that is there, None where it is familiar or was not asked.
     """
-    limit = model.config.familiar_distance
-    far = distances(model, picture_features(model, memory))
+    limit = model.config.novelty_threshold
+    far = distances(model, image_features(model, memory))
     return [
         # Comparing with NaN is False.
-        tuple(_concern(d, limit) if 0 < limit < d else None for d in study[there].tolist())
+        tuple(_warning_of(d, limit) if 0 < limit < d else None for d in study[there].tolist())
         for study, there in zip(far, _present(model, memory), strict=True)
     ]
 
 
-def _concern(distance: float, limit: float) -> Concern:
-    return Concern(
-        "unfamiliar",
+def _warning_of(distance: float, limit: float) -> ImageWarning:
+    return ImageWarning(
+        "out_of_distribution",
         False,
-        f"This picture is unlike those the model was trained on (distance {distance:.1f}, of those "
+        f"This image is unlike those the model was trained on (distance {distance:.1f}, of those "
         f"99 in 100 lie within {limit:.1f}): do not trust the report, or use a checkpoint trained "
-        "on such pictures.",
+        "on such images.",
     )

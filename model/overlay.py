@@ -1,4 +1,4 @@
-"""Maps drawn over pictures: the colours, the letters and the sheets, for whoever shows them.
+"""Maps drawn over images: the colors, the letters and the sheets, for whoever shows them.
 
 Images are uint8 (height, width, 3), blue, green, red.
 """
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-__all__ = ["LINE_HEIGHT", "blend", "colours", "tiled", "write"]
+__all__ = ["LINE_HEIGHT", "blend", "colors", "tiled", "write"]
 
 LINE_HEIGHT = 20
 OPACITY = 0.65
-"""How much of the picture a patch at the top of the scale hides."""
-COLOURS = cv2.COLORMAP_INFERNO
+"""How much of the image a patch at the top of the scale hides."""
+COLORS = cv2.COLORMAP_INFERNO
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_SCALE = 0.45
 WHITE = (235, 235, 235)
@@ -21,21 +21,21 @@ MARGIN = 8
 
 
 def blend(shades: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """A map over a picture; where it is 0 the picture is as it was.
+    """A map over an image; where it is 0 the image is as it was.
 
     Args:
-        shades: uint8 (height, width), the picture.
+        shades: uint8 (height, width), the image.
         level: float (height, width), the map on its scale, in [0, 1].
     """
-    colour = colours(np.rint(level * 255).astype(np.uint8)).astype(np.float32)
+    color = colors(np.rint(level * 255).astype(np.uint8)).astype(np.float32)
     opacity = OPACITY * level[..., None]
     gray = shades.astype(np.float32)[..., None]
-    return np.rint(gray * (1 - opacity) + colour * opacity).astype(np.uint8)
+    return np.rint(gray * (1 - opacity) + color * opacity).astype(np.uint8)
 
 
-def colours(levels: np.ndarray) -> np.ndarray:
-    """uint8 (height, width) on the scale -> its colours."""
-    return cv2.applyColorMap(levels, COLOURS)
+def colors(levels: np.ndarray) -> np.ndarray:
+    """uint8 (height, width) on the scale -> its colors."""
+    return cv2.applyColorMap(levels, COLORS)
 
 
 def write(image: np.ndarray, text: str, x: int, y: int) -> None:

@@ -1,8 +1,8 @@
-"""What a phrase that a report need not hold is worth on the pictures of a study.
+"""What a phrase that a report need not hold is worth on the images of a study.
 
 Of many drafts that the model would write of them, how many say it? The drafts are sampled, so the
 share is the model's own chance of saying it, whatever the words around it and wherever it comes in
-the report. The same is asked without the pictures: the evidence is by how much they raise it.
+the report. The same is asked without the images: the evidence is by how much they raise it.
 Any phrase can be asked, not only findings that a model was trained on.
 """
 
@@ -39,7 +39,7 @@ _FORMS = re.compile(
     r"|(?:is|are|was|were) there\b"
     r"|(?:do|can|could) (?:you|we|i|one) (?:see|find|recogni[sz]e|identify)\b"
     r"|(?:does|do|did|has|have|had) (?:the |this |these |that |he |she |it |they )?"
-    r"(?:(?:patient|picture|image|radiograph|film|chest|x-?ray|study|lungs?)s? )?"
+    r"(?:(?:patient|image|picture|radiograph|film|chest|x-?ray|study|lungs?)s? )?"
     r"(?:show|have|has|got|contain|demonstrate|suffer from)\b"
     r"|(?:show(?: me)?|find|look for|where (?:is|are)|what about|how about|(?:i )?suspect(?:ed)?)\b"
     r"|(?:any|some|an?|the|there is|there are)\b"
@@ -48,7 +48,7 @@ _FORMS = re.compile(
 )
 _TAIL = re.compile(
     r"\s*(?:\b(?:here|present|visible|seen|there|(?:in|on) (?:the|this|these) "
-    r"(?:picture|image|radiograph|film|x-?ray|study)s?)\b)?[\s?.!,;:]*$",
+    r"(?:image|picture|radiograph|film|x-?ray|study)s?)\b)?[\s?.!,;:]*$",
     re.IGNORECASE,
 )
 _STATE_OF = re.compile(r"(is|are) (the [\w\s-]+) ([\w-]+)", re.IGNORECASE)
@@ -69,11 +69,11 @@ class Asked:
     """In (0, 1): the chance that it is there, sigmoid(ask_scale * log-odds + ask_offset) of the
     share of drafts that say it."""
     evidence: float
-    """In nats: by how much the pictures raised the log of that share."""
+    """In nats: by how much the images raised the log of that share."""
     state: State
     """"grounded" where a draft says it and one of its words there is."""
     heatmap: np.ndarray
-    """float32 (pictures, rows, columns), share of attention per patch, as a Span's: the mean over
+    """float32 (images, rows, columns), share of attention per patch, as a Span's: the mean over
     the drafts that were read back."""
     words: tuple[Word, ...]
     """The phrase's, with their places in `text`."""
@@ -110,10 +110,10 @@ def ask(model: ReportModel, memory: Memory, tokenizer: Tokenizer, phrase: str) -
     """
     asked = stripped(phrase)
     carrier = _carrier(model, tokenizer, asked)
-    blind = sampled(model, memory.without_pictures(), tokenizer)
+    image_dropout = sampled(model, memory.without_images(), tokenizer)
     answers = []
     for study, texts in enumerate(sampled(model, memory, tokenizer)):
-        prior = sum(bool(said(text, asked)) for _, text in blind[study])
+        prior = sum(bool(said(text, asked)) for _, text in image_dropout[study])
         saying = [(tokens, text) for tokens, text in texts if said(text, asked)]
         part = memory.studies(slice(study, study + 1))
         read = [tokens for tokens, _ in saying[:READ_BACK]] or [carrier]

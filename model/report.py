@@ -11,7 +11,7 @@ from model.errors import DataError
 from model.findings import NamedFinding, inside
 from model.heatmap import Span, Word, spanned
 from model.imaging.letterbox import Letterbox
-from model.input_check import Concern
+from model.input_check import ImageWarning
 from model.query import Asked
 from model.review import Flag
 
@@ -44,14 +44,14 @@ class Report:
     grid: tuple[int, int]
     """(rows, columns) of patches in every map."""
     placements: tuple[Letterbox, ...]
-    """Per picture, how a word's map lies on its original pixels."""
+    """Per image, how a word's map lies on its original pixels."""
     views: tuple[str | None, ...]
-    """Per picture, "PA", "AP", "LATERAL" or None where unknown."""
+    """Per image, "PA", "AP", "LATERAL" or None where unknown."""
     priors: tuple[bool, ...]
-    """Per picture, True where it is of an earlier study."""
+    """Per image, True where it is of an earlier study."""
     indication: str
-    concerns: tuple[tuple[Concern, ...], ...]
-    """Per picture, what speaks against a report on it."""
+    warnings: tuple[tuple[ImageWarning, ...], ...]
+    """Per image, what speaks against a report on it."""
     model: ModelIdentity
 
     def span(self, start: int, end: int) -> Span:
@@ -67,32 +67,32 @@ class Report:
         return spanned(self.text, start, end, self.words, which, shape)
 
     def looked_at(
-        self, picture: int, box: tuple[float, float, float, float]
+        self, image: int, box: tuple[float, float, float, float]
     ) -> list[tuple[int, float]]:
         """The grounded words, those first that looked most at a region.
 
         Args:
-            picture: which of the study's pictures, from 0.
+            image: which of the study's images, from 0.
             box: (x0, y0, x1, y1) in its original pixels, x1 and y1 exclusive.
 
         Returns:
             (place of the word, share of its attention inside the box, in [0, 1]).
 
         Raises:
-            DataError: no such picture, or a box without area.
+            DataError: no such image, or a box without area.
         """
-        if not 0 <= picture < len(self.placements):
-            raise DataError(f"picture {picture} is not there: {len(self.placements)} are, from 0")
+        if not 0 <= image < len(self.placements):
+            raise DataError(f"image {image} is not there: {len(self.placements)} are, from 0")
         x0, y0, x1, y1 = box
         if not (x0 < x1 and y0 < y1):
             raise DataError(f"the box {box} has no area: give (x0, y0, x1, y1)")
-        placement = self.placements[picture]
+        placement = self.placements[image]
         left, top = placement.to_model(x0, y0)
         right, bottom = placement.to_model(x1, y1)
         across = _covered(left, right, self.grid[1], placement.size)
         down = _covered(top, bottom, self.grid[0], placement.size)
         shares = [
-            (place, float(down @ word.heatmap[picture] @ across))
+            (place, float(down @ word.heatmap[image] @ across))
             for place, word in enumerate(self.words)
             if word.state == "grounded"
         ]
@@ -101,13 +101,13 @@ class Report:
 
 @dataclass(frozen=True)
 class Answer(Asked):
-    """What a phrase is worth on one study, and the pictures it was asked of, as in Report."""
+    """What a phrase is worth on one study, and the images it was asked of, as in Report."""
 
     placements: tuple[Letterbox, ...]
     views: tuple[str | None, ...]
     priors: tuple[bool, ...]
     indication: str
-    concerns: tuple[tuple[Concern, ...], ...]
+    warnings: tuple[tuple[ImageWarning, ...], ...]
     model: ModelIdentity
 
 

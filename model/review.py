@@ -21,10 +21,10 @@ __all__ = ["LEAST_EVIDENCE", "LEAST_SHARE", "Code", "Flag", "review"]
 Code = Literal["side", "prior", "evidence", "contradiction", "cut"]
 
 LEAST_SHARE = 1 / 3
-"""Of a finding's attention on the pictures, so much must lie on the side that is said. Half would
+"""Of a finding's attention on the images, so much must lie on the side that is said. Half would
 alarm at what ends at the midline, as central lines do."""
 LEAST_EVIDENCE = 1.0
-"""Nats that the pictures must add to the clause that asserts a finding: less than e times as likely
+"""Nats that the images must add to the clause that asserts a finding: less than e times as likely
 with them, it is what the text alone suggests."""
 
 
@@ -33,8 +33,8 @@ class Flag:
     """One thing to check, at [start, end) of the report's text."""
 
     code: Code
-    """"side": said of one side, looked at on the other. "prior": compared with an earlier picture
-    where none was given. "evidence": asserted without support from the pictures. "contradiction":
+    """"side": said of one side, looked at on the other. "prior": compared with an earlier image
+    where none was given. "evidence": asserted without support from the images. "contradiction":
     asserted and denied. "cut": the text ends at the longest length."""
     message: str
     """One sentence with what was measured."""
@@ -55,8 +55,8 @@ def review(
     Args:
         told: the text's words.
         findings: what it asserts.
-        views: per picture, "PA", "AP", "LATERAL" or None. On a lateral view no side can be checked.
-        priors: per picture, True where it is of an earlier study.
+        views: per image, "PA", "AP", "LATERAL" or None. On a lateral view no side can be checked.
+        priors: per image, True where it is of an earlier study.
         ended: the text ended by itself.
     """
     flags = [
@@ -92,9 +92,9 @@ def _wrong_sides(findings: Sequence[NamedFinding], views: Sequence[str | None]) 
 
 
 def _share_on(heatmap: np.ndarray, views: Sequence[str | None], side: str) -> float | None:
-    """Of the attention on the frontal pictures, the share on one half; None where there is none.
+    """Of the attention on the frontal images, the share on one half; None where there is none.
 
-    The picture lies in the middle of the map, and the patient's right on its left.
+    The image lies in the middle of the map, and the patient's right on its left.
     """
     frontal = heatmap[[view != "LATERAL" for view in views]]
     columns = frontal.sum(axis=(0, 1))
@@ -107,11 +107,11 @@ def _share_on(heatmap: np.ndarray, views: Sequence[str | None], side: str) -> fl
 
 
 def _comparisons(text: str) -> Iterator[Flag]:
-    """One flag for each run of words, of a report that was given no earlier picture."""
+    """One flag for each run of words, of a report that was given no earlier image."""
     for match in terms.PRIOR.finditer(text):
         yield Flag(
             "prior",
-            f"{match.group()!r} compares with an earlier picture, and none was given: the model "
+            f"{match.group()!r} compares with an earlier image, and none was given: the model "
             "cannot know.",
             match.start(),
             match.end(),
@@ -119,7 +119,7 @@ def _comparisons(text: str) -> Iterator[Flag]:
 
 
 def _unsupported(findings: Sequence[NamedFinding]) -> Iterator[Flag]:
-    """Findings of which no mention has both a place on the pictures and evidence.
+    """Findings of which no mention has both a place on the images and evidence.
 
     Asked of all mentions together: once the findings have said it, the text alone suggests what
     the impression repeats.
@@ -131,12 +131,12 @@ def _unsupported(findings: Sequence[NamedFinding]) -> Iterator[Flag]:
         first, gain = same[0], max(finding.clause_evidence for finding in same)
         if gain < LEAST_EVIDENCE:
             why = (
-                f"the pictures add only {gain:.1f} nats to its sentence (at least "
+                f"the images add only {gain:.1f} nats to its sentence (at least "
                 f"{LEAST_EVIDENCE:.1f} expected): the words before suggest it as much"
             )
         elif all(finding.state == "not grounded" for finding in same):
             share = max(float(finding.heatmap.sum()) for finding in same)
-            why = f"its words look at no place ({share:.0%} of their attention on the pictures)"
+            why = f"its words look at no place ({share:.0%} of their attention on the images)"
         else:
             continue
         yield Flag("evidence", f"{first.text!r} is said, but {why}.", first.start, first.end)

@@ -59,7 +59,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def seeing_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, of a model that reads every view, earlier pictures, and indications.
+    """The same, of a model that reads every view, earlier images, and indications.
 
     All its words are grounded, so that there are maps.
     """
@@ -97,11 +97,11 @@ def _learn_by_heart(model: ReportModel, tokens: torch.Tensor) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     model.train()
     for step in range(60):
-        pictures = torch.rand(2, 1, 1, size, size) * 2 - 1
+        images = torch.rand(2, 1, 1, size, size) * 2 - 1
         twice = tokens.expand(2, -1)
         # Whatever the indication says, where the model reads one.
         given = tokens[:, 5 : 5 + min(model.config.prompt_tokens, step % 7)].expand(2, -1)
-        memory = model.encode(pictures, prompt=given)
+        memory = model.encode(images, prompt=given)
         loss = torch.nn.functional.cross_entropy(
             model(decoder_input_ids=twice[:, :-1], encoder_outputs=memory).logits.flatten(0, 1),
             twice[:, 1:].flatten(),
@@ -157,7 +157,7 @@ def make_dicom() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def make_png() -> Callable[..., bytes]:
-    """`make_png(seed, height, width)`: an 8 bit gray picture of a chest."""
+    """`make_png(seed, height, width)`: an 8 bit gray image of a chest."""
 
     def make(seed: int = 0, height: int = 80, width: int = 64) -> bytes:
         return cv2.imencode(".png", chest(seed, height, width))[1].tobytes()

@@ -58,14 +58,14 @@ class ModelConfig:
     dropout: float = 0.1
     max_tokens: int = 160
     views: list[str] = field(default_factory=lambda: ["frontal"])
-    """Which pictures of a study are read: "frontal", "lateral", "prior"."""
+    """Which images of a study are read: "frontal", "lateral", "prior"."""
     prompt_tokens: int = 0
     """Longest indication in tokens; 0 reads none."""
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How pictures are varied, masks along with them. Never a flip: it would swap left and right.
+    """How images are varied, masks along with them. Never a flip: it would swap left and right.
 
     Each number is a largest change, drawn evenly from minus to plus; 0 turns it off.
     """
@@ -92,7 +92,7 @@ class AugmentConfig:
 class DropConfig:
     """How often each part of a study is left out, so that the model can do without.
 
-    Chances in [0, 1]. At least one picture of the study itself stays, and what the report says of
+    Chances in [0, 1]. At least one image of the study itself stays, and what the report says of
     those left out goes with them (training/dataset/targets.py). For what is covered see
     training/dataset/occlusion.py.
     """
@@ -114,7 +114,7 @@ class OptimizerConfig:
     warm_up: int = 300
     """Steps."""
     decay_steps: int = 0
-    """Step at which the cosine reaches zero; 0 is the last. A run on small pictures that another
+    """Step at which the cosine reaches zero; 0 is the last. A run on small images that another
     goes on from stops on the way down."""
     weight_decay: float = 0.05
     """Of matrices only: not of norms, biases, embeddings."""
@@ -162,7 +162,7 @@ class LossConfig:
     guidance: float = 0.3
     """How far the attention of a token is from the area of the finding it speaks of."""
     sink: float = 0.1
-    """How much a token that speaks of no finding looks at the picture."""
+    """How much a token that speaks of no finding looks at the image."""
     search: float = 0.1
     """How far the first layers' attention of a token that leads up to a finding, or speaks of it,
     is from the finding's area: the decision to speak of it is made there."""
@@ -242,8 +242,8 @@ class TrainConfig:
     repeat: dict[str, int] = field(default_factory=dict)
     """How often an epoch sees the studies with a finding, by its name; once where nothing is said.
     What is hard is learnt sooner, at the price of being said more readily than it occurs."""
-    blind: float = 0.1
-    """Share of studies whose text is read without the picture: the decoder then learns what the
+    image_dropout: float = 0.1
+    """Share of studies whose text is read without the image: the decoder then learns what the
     text alone suggests, which is what a word's evidence is measured against."""
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
@@ -290,8 +290,10 @@ class TrainConfig:
             )
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema = {self.ema}: it is a decay, from 0 to less than 1")
-        if not 0 <= self.blind < 1:
-            raise ConfigError(f"blind = {self.blind}: it is a share, from 0 to less than 1")
+        if not 0 <= self.image_dropout < 1:
+            raise ConfigError(
+                f"image_dropout = {self.image_dropout}: it is a share, from 0 to less than 1"
+            )
         if self.precision not in ("auto", "bf16", "float32"):
             raise ConfigError(f"precision = {self.precision!r}: choose 'auto', 'bf16' or 'float32'")
 

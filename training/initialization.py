@@ -49,7 +49,7 @@ def first_model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
     weights = earlier.state_dict()
     place = "encoder.trunk.pos_embed"
     grids = list(model.encoder.coarse_grid), list(earlier.encoder.coarse_grid)
-    if place in weights and grids[0] != grids[1]:  # pictures of another size
+    if place in weights and grids[0] != grids[1]:  # images of another size
         prefix = earlier.encoder.trunk.num_prefix_tokens
         weights[place] = resample_abs_pos_embed(weights[place], *grids, prefix)
     if not model.config.prompt_tokens:  # it need not read what the earlier one was prompted with
@@ -100,7 +100,7 @@ def _tell_apart(model: ReportModel) -> None:
     """Draw the embeddings of views that the weights know nothing of.
 
     Left at zero they move by the learning rate a step, and for hundreds of steps what an earlier
-    picture shows is asserted of today's. Frontal pictures stay what the decoder is used to.
+    image shows is asserted of today's. Frontal images stay what the decoder is used to.
     """
     rows = model.views.weight
     with torch.no_grad():

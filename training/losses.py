@@ -86,8 +86,8 @@ def looked_for(coverage: Tensor, grid: tuple[int, int]) -> Tensor:
     """What a heatmap should cover of each finding: (batch, findings, patches), at most 1 + AROUND.
 
     Args:
-        coverage: (batch, findings, patches), of all the study's pictures.
-        grid: (rows, columns) of patches on one picture.
+        coverage: (batch, findings, patches), of all the study's images.
+        grid: (rows, columns) of patches on one image.
 
     The finding itself, and less strongly the rectangle around it: that is what a reader's box
     holds, and what maps are held against where no outline is known (a line crosses its box from
@@ -133,7 +133,7 @@ def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:
 
     The Kullback-Leibler divergence of the heatmap from the findings' area, spread over patches as
     they cover them: not only must the mass fall inside, it must cover what is there, and a lesion
-    that lies across two patches draws mass to both, so that the map's centre is the lesion's.
+    that lies across two patches draws mass to both, so that the map's center is the lesion's.
 
     Args:
         attention: `guided` or `searching`. What falls on the sink is missing from the area.
@@ -141,7 +141,7 @@ def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:
         area: (batch, findings, patches), see `looked_for`.
 
     Returns:
-        Scalar, the mean over tokens that speak of a finding still in the picture; 0 if none does.
+        Scalar, the mean over tokens that speak of a finding still in the image; 0 if none does.
     """
     wanted = mentions @ area  # (batch, tokens, patches)
     total = wanted.sum(-1, keepdim=True)
@@ -154,7 +154,7 @@ def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:
 
 
 def sink_loss(attention: Tensor, free: Tensor) -> Tensor:
-    """How much the tokens that speak of no finding look at the picture rather than at the sink.
+    """How much the tokens that speak of no finding look at the image rather than at the sink.
 
     Minus the log of the sink's share. Only the guided layers are asked: the first ones look where
     they must to decide what to say.
@@ -172,8 +172,8 @@ def sink_loss(attention: Tensor, free: Tensor) -> Tensor:
 class DenseHead(nn.Module):
     """Which findings lie on each patch, one linear layer on the encoder. Thrown away after.
 
-    The text says little about a picture in many words; this tells the encoder directly, so
-    that it learns from a few thousand pictures.
+    The text says little about an image in many words; this tells the encoder directly, so
+    that it learns from a few thousand images.
     """
 
     def __init__(self, width: int, findings: int) -> None:
@@ -212,7 +212,7 @@ def dense_loss(logits: Tensor, targets: Tensor, there: Tensor) -> Tensor:
     mean over all of them would be lost beside the tokens.
 
     Args:
-        there: bool (batch, patches), False for those of pictures that a study does not have.
+        there: bool (batch, patches), False for those of images that a study does not have.
     """
     count = there.sum(1)[:, None, None]
     weight = AREA * count / targets.sum(1, keepdim=True).clamp(min=1)

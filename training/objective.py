@@ -63,17 +63,19 @@ class Objective(nn.Module):
             if not losses:
                 raise ConfigError("every weight in [losses] is 0: nothing would be learnt")
             return losses  # the encoder alone is taught
-        blind = torch.rand(len(batch.tokens), device=batch.tokens.device) < self.config.blind
+        image_dropout = (
+            torch.rand(len(batch.tokens), device=batch.tokens.device) < self.config.image_dropout
+        )
         # Anew: the losses above keep the mask that they have read.
         memory.patch_mask = memory.patch_mask.clone()
-        memory.patch_mask[blind, 1:] = False
+        memory.patch_mask[image_dropout, 1:] = False
         output = self.model(
             decoder_input_ids=batch.tokens[:, :-1],
             encoder_outputs=memory,
             output_attentions=weights.guidance > 0 or weights.sink > 0 or weights.search > 0,
         )
         labels = batch.tokens[:, 1:]
-        hidden, untold = (each & ~blind[:, None] for each in batch.unsayable())
+        hidden, untold = (each & ~image_dropout[:, None] for each in batch.unsayable())
         told = labels.masked_fill(untold, pad)
         learnt = token_loss(output.logits, told, pad, weights.label_smoothing)
         losses["tokens"] = weights.tokens * learnt
@@ -82,10 +84,10 @@ class Objective(nn.Module):
             losses["unlikely"] = weights.unlikely * unlikely
         if self.critic is not None:
             # A study with something hidden would be paid for guessing it.
-            whole = ~blind & (batch.hidden == 0).all(dim=1)
+            whole = ~image_dropout & (batch.hidden == 0).all(dim=1)
             learnt = self.critic(self.model, memory, batch.tokens, whole)
             losses["reward"] = weights.reward * learnt
-        return losses | self._looks(batch, output.cross_attentions or (), blind)
+        return losses | self._looks(batch, output.cross_attentions or (), image_dropout)
 
     def _seen(self, batch: Batch, patches: Tensor, there: Tensor) -> dict[str, Tensor]:
         """Losses of the head on the encoder."""
@@ -100,11 +102,11 @@ class Objective(nn.Module):
         return losses
 
     def _looks(
-        self, batch: Batch, attentions: Sequence[Tensor], blind: Tensor
+        self, batch: Batch, attentions: Sequence[Tensor], image_dropout: Tensor
     ) -> dict[str, Tensor]:
-        """Losses of where the decoder looks; a study that is read blind has none."""
+        """Losses of where the decoder looks; a study that is read image_dropout has none."""
         weights, losses = self.config.losses, {}
-        mentions = batch.mentions * ~blind[:, None, None]
+        mentions = batch.mentions * ~image_dropout[:, None, None]
         area = looked_for(batch.coverage, self.model.grid)
         if weights.guidance or weights.sink:
             late = guided(attentions)
@@ -112,11 +114,11 @@ class Objective(nn.Module):
                 losses["guidance"] = weights.guidance * guidance_loss(late, mentions, area)
             if weights.sink and self.complete:
                 spoken = batch.tokens[:, 1:] != self.model.config.pad_token_id
-                free = spoken & ~batch.mentions.any(-1) & ~blind[:, None]
+                free = spoken & ~batch.mentions.any(-1) & ~image_dropout[:, None]
                 losses["sink"] = weights.sink * sink_loss(late, free)
         if weights.search:
             early = searching(attentions)
             assert early is not None  # TrainConfig has seen to it
-            about = mentions + batch.leads * ~blind[:, None, None]
+            about = mentions + batch.leads * ~image_dropout[:, None, None]
             losses["search"] = weights.search * guidance_loss(early, about, area)
         return losses

@@ -28,7 +28,7 @@ __all__ = [
 CHANCES = {
     "covered": "a gray rectangle on",
     "lateral": "a lateral view of",
-    "prior": "an earlier picture of",
+    "prior": "an earlier image of",
     "indication": "an indication with",
 }
 """Options of `prepare phantom` that are chances, and what they put into so many of the studies."""
@@ -150,7 +150,7 @@ def card(config: TrainConfig, record: dict[str, Any], parameters: int) -> str:
         guidance=config.losses.guidance,
         search=config.losses.search,
         sink=config.losses.sink,
-        blind=f"{config.blind:.0%}",
+        image_dropout=f"{config.image_dropout:.0%}",
         commands="\n".join(dict.fromkeys(_commands(record))),
         before=_before(record["initial"]),
         scores="\n".join(lines) or "| none yet | |",
@@ -197,13 +197,13 @@ def _before(initial: dict[str, Any] | None) -> str:
     if "weights" in initial:
         return (
             f" Its encoder began with weights of {initial['encoder']} from elsewhere "
-            f"(`{initial['weights']}`), whose own licence and data apply too."
+            f"(`{initial['weights']}`), whose own license and data apply too."
         )
     if "settings" not in initial:
         return " It started from weights trained elsewhere."
     size = initial["settings"]["model"]["image_size"]
     return (
-        f" It started from the weights of a run of {initial['step']} steps on pictures of {size} "
+        f" It started from the weights of a run of {initial['step']} steps on images of {size} "
         f"pixels.{_before(initial.get('initial'))}"
     )
 
@@ -219,7 +219,7 @@ pipeline_tag: image-to-text
 {notice}
 
 Drafts a report for a chest radiograph and gives, for every word, where the decoder looked.
-{parameters} parameters, pictures of {size} x {size} pixels. Views it reads: {views}. {indication}
+{parameters} parameters, images of {size} x {size} pixels. Views it reads: {views}. {indication}
 
 ## Not for diagnosis
 
@@ -235,8 +235,8 @@ it be used, in the care of a patient. A map shows where the decoder looked, not 
 {step} steps of {batch} studies in {minutes} minutes, seed {seed}.{before}
 The decoder's cross-attention was guided by where the findings are (weight {guidance}) and, for
 words that speak of none, to the sink (weight {sink}); its first layers to the finding that comes
-next (weight {search}). {blind} of the studies were read without the picture. A head that is no
-longer here taught the encoder which patch shows which finding.
+next (weight {search}). {image_dropout} of the studies were read without the image. A head that is
+no longer here taught the encoder which patch shows which finding.
 `training.json` holds every setting, the versions of the libraries and every validation. Commands:
 
 ```
@@ -247,13 +247,13 @@ longer here taught the encoder which patch shows which finding.
 
 With the true text forced: loss a token, share of finding words whose map is largest on their
 finding, share of the other words' attention that is on the sink, and how well the encoder tells
-which findings a picture has. `crossray evaluate` measures what the generated reports say.
+which findings an image has. `crossray evaluate` measures what the generated reports say.
 
 | | |
 |---|---|
 {scores}
 
-## Licence
+## License
 
 Apache-2.0.
 """

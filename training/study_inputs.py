@@ -13,20 +13,20 @@ __all__ = ["cut_indication", "exam_of"]
 
 
 def exam_of(generator: ReportGenerator, study: Study, paths: Sequence[Path]) -> Exam:
-    """Read a study's pictures, all of views that the model reads (see targets.readable).
+    """Read a study's images, all of views that the model reads (see targets.readable).
 
     Args:
-        paths: of its pictures. Their views are the manifest's: a PNG has none.
+        paths: of its images. Their views are the manifest's: a PNG has none.
     """
     radiographs = [
-        replace(read_image(path), view=picture.view)
-        for path, picture in zip(paths, study.pictures, strict=True)
+        replace(read_image(path), view=image.view)
+        for path, image in zip(paths, study.images, strict=True)
     ]
-    both = list(zip(radiographs, study.pictures, strict=True))
+    both = list(zip(radiographs, study.images, strict=True))
     return Exam(
-        [radiograph for radiograph, picture in both if not picture.prior],
+        [radiograph for radiograph, image in both if not image.prior],
         cut_indication(generator, study.indication),
-        [radiograph for radiograph, picture in both if picture.prior],
+        [radiograph for radiograph, image in both if image.prior],
     )
 
 

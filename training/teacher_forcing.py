@@ -1,6 +1,6 @@
 """Studies made to say a given text: tokens with their places, and how probable each one is.
 
-Every measurement of maps needs the same few things: pictures (also altered ones) as the model
+Every measurement of maps needs the same few things: images (also altered ones) as the model
 sees them, a text in tokens, and which tokens a stretch of the text is made of.
 """
 
@@ -24,8 +24,8 @@ from training.dataset.targets import kind_in
 
 __all__ = [
     "FRONTAL",
-    "Forced",
     "Given",
+    "TeacherForced",
     "Text",
     "force",
     "given_of",
@@ -64,7 +64,7 @@ class Given:
     """What a model is told of a study beside its pixels."""
 
     kinds: tuple[int, ...]
-    """What each picture is, a place in VIEWS."""
+    """What each image is, a place in VIEWS."""
     prompt: tuple[int, ...] = ()
     """The tokens of its indication."""
 
@@ -74,7 +74,7 @@ FRONTAL = Given((VIEWS.index("frontal"),))
 
 def given_of(study: Study, tokenizer: Tokenizer, prompt_tokens: int) -> Given:
     """As training gives it: the indication cut at `prompt_tokens`."""
-    kinds = tuple(kind_in(picture) for picture in study.pictures)
+    kinds = tuple(kind_in(image) for image in study.images)
     return Given(kinds, tuple(tokenizer.encode(study.indication).ids[:prompt_tokens]))
 
 
@@ -85,14 +85,14 @@ def text_of(tokenizer: Tokenizer, characters: str, max_tokens: int) -> Text:
 
 
 @dataclass(frozen=True, eq=False)
-class Forced:
+class TeacherForced:
     """A batch of studies, what each was made to say, and the stretches that are asked about."""
 
     model: ReportModel
     rows: Sequence[int]
     """Number of each study among all that are measured."""
-    pictures: Sequence[Tensor]
-    """Per study (pictures, 1, size, size) in [-1, 1]."""
+    images: Sequence[Tensor]
+    """Per study (images, 1, size, size) in [-1, 1]."""
     given: Sequence[Given]
     placements: Sequence[Sequence[Letterbox]]
     memory: Memory
@@ -116,12 +116,12 @@ class Forced:
 
 
 def place(pixels: Sequence[np.ndarray], size: int) -> list[Letterbox]:
-    """How a study's pictures lie in the model's square of `size`."""
-    return [Letterbox(picture.shape[0], picture.shape[1], size) for picture in pixels]
+    """How a study's images lie in the model's square of `size`."""
+    return [Letterbox(image.shape[0], image.shape[1], size) for image in pixels]
 
 
 def squares(pixels: Sequence[np.ndarray], size: int) -> Tensor:
-    """A study's pictures as the model sees them, (pictures, 1, size, size) in [-1, 1]."""
+    """A study's images as the model sees them, (images, 1, size, size) in [-1, 1]."""
     places = place(pixels, size)
     return torch.stack([where.apply(own) for own, where in zip(pixels, places, strict=True)])
 
@@ -133,31 +133,31 @@ def force(
     given: Sequence[Given],
     texts: Sequence[Text],
     spans: Sequence[Sequence[np.ndarray]],
-) -> Forced:
-    """Read the pictures of a batch of studies.
+) -> TeacherForced:
+    """Read the images of a batch of studies.
 
     Args:
-        studies: per study its pictures, float32 (height, width) in [0, 1].
+        studies: per study its images, float32 (height, width) in [0, 1].
     """
     size = model.config.image_size
-    pictures = [squares(study, size) for study in studies]
+    images = [squares(study, size) for study in studies]
     # Not inference_mode: gradient methods go back through what was read here.
     with torch.no_grad():
         memory = encode_studies(
-            model, pictures, [each.kinds for each in given], [each.prompt for each in given]
+            model, images, [each.kinds for each in given], [each.prompt for each in given]
         )
     placements = [place(study, size) for study in studies]
-    return Forced(model, rows, pictures, given, placements, memory, texts, spans)
+    return TeacherForced(model, rows, images, given, placements, memory, texts, spans)
 
 
 @torch.inference_mode()
 def log_probabilities(
-    model: ReportModel, pictures: Tensor, given: Given, tokens: list[int]
+    model: ReportModel, images: Tensor, given: Given, tokens: list[int]
 ) -> np.ndarray:
-    """How probable one text is under many pictures, token by token.
+    """How probable one text is under many images, token by token.
 
     Args:
-        pictures: (variants, pictures, 1, size, size) in [-1, 1], all of one study.
+        images: (variants, images, 1, size, size) in [-1, 1], all of one study.
         tokens: without bos.
 
     Returns:
@@ -165,7 +165,7 @@ def log_probabilities(
         the model's temperature.
     """
     scores = []
-    for part in pictures.split(BATCH):
+    for part in images.split(BATCH):
         count = len(part)
         memory = encode_studies(model, part.unbind(), [given.kinds] * count, [given.prompt] * count)
         scores.append(forced(model, memory, [tokens] * len(part), maps=False)[1])

@@ -342,8 +342,8 @@ class Training:
 
 def _warn_of_unseen(config: TrainConfig, studies: Sequence[Study]) -> None:
     """A checkpoint says that it reads a view, whether or not any study had one."""
-    seen = {VIEWS[kind_in(picture)] for study in studies for picture in study.pictures}
-    unseen = [f"{view} pictures" for view in config.model.views if view not in seen]
+    seen = {VIEWS[kind_in(image)] for study in studies for image in study.images}
+    unseen = [f"{view} images" for view in config.model.views if view not in seen]
     if config.model.prompt_tokens and not any(study.indication for study in studies):
         unseen.append("indications")
     for what in unseen:

@@ -28,7 +28,7 @@ def validate(
 
     Returns:
         "loss": mean cross-entropy a token. "dependence": by how much it rises where each study is
-        given the pictures of another one of its batch: how much the words depend on them; missing
+        given the images of another one of its batch: how much the words depend on them; missing
         where all batches are of one study. "pointing": share of finding words whose map is
         largest on a patch the finding covers. "sink": share of attention that the other words
         leave on the sink. "search": as "pointing", of the words that lead up to a finding, in the
@@ -84,9 +84,9 @@ def _tokens_of(model: ReportModel, batch: Batch, memory: Memory, pad: int) -> di
 
 
 def _swapped(memory: Memory) -> Memory:
-    """Each study with the pictures of the one before it; its indication stays its own."""
-    pictures = {name: value.roll(1, dims=0) for name, value in memory.items() if name != "prompt"}
-    return Memory(**pictures, prompt=memory.prompt)
+    """Each study with the images of the one before it; its indication stays its own."""
+    images = {name: value.roll(1, dims=0) for name, value in memory.items() if name != "prompt"}
+    return Memory(**images, prompt=memory.prompt)
 
 
 def _in_order(batches: Batches) -> Iterator[Batch]:

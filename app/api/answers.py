@@ -9,7 +9,6 @@ import numpy as np
 
 from app.api.schemas import (
     AskAnswer,
-    ConcernAnswer,
     ExtentAnswer,
     FindingAnswer,
     FlagAnswer,
@@ -19,6 +18,7 @@ from app.api.schemas import (
     ReportAnswer,
     SectionAnswer,
     SpanAnswer,
+    WarningAnswer,
     WordAnswer,
 )
 from model.heatmap import Span, Word
@@ -26,10 +26,10 @@ from model.imaging.letterbox import Letterbox
 from model.imaging.radiograph import Radiograph
 from model.report import Answer, Report
 
-__all__ = ["answer", "asked", "encode_heatmap", "encode_picture", "gray", "png", "section_text"]
+__all__ = ["answer", "asked", "encode_heatmap", "encode_image", "gray", "png", "section_text"]
 
-PICTURE_SIDE = 1024
-"""Longest side of a picture in an answer, in pixels."""
+IMAGE_SIDE = 1024
+"""Longest side of an image in an answer, in pixels."""
 
 
 def answer(
@@ -39,7 +39,7 @@ def answer(
 
     Args:
         notice: what the model's checkpoint says about its use.
-        radiographs: the pictures the report was made from, in its order; they fill `images[].png`.
+        radiographs: the images the report was made from, in its order; they fill `images[].png`.
     """
     return ReportAnswer(
         text=report.text,
@@ -75,7 +75,7 @@ def answer(
 
 
 def asked(found: Answer, notice: str, radiographs: Sequence[Radiograph] | None = None) -> AskAnswer:
-    """What a phrase is worth on a study's pictures, as the API tells it; Args as for `answer`."""
+    """What a phrase is worth on a study's images, as the API tells it; Args as for `answer`."""
     return AskAnswer(
         phrase=found.phrase,
         text=found.text,
@@ -95,7 +95,7 @@ def section_text(report: Report, name: str) -> str:
 
 
 def encode_heatmap(heatmap: np.ndarray) -> HeatmapAnswer:
-    """float (pictures, rows, columns), shares of attention -> one unsigned byte a patch."""
+    """float (images, rows, columns), shares of attention -> one unsigned byte a patch."""
     scale = float(heatmap.max()) / 255
     # The nearest byte keeps the order of the patches. The sum of a map with one high peak and
     # shares below half a step elsewhere is then too small: docs/api.md says by how much.
@@ -103,7 +103,7 @@ def encode_heatmap(heatmap: np.ndarray) -> HeatmapAnswer:
     return HeatmapAnswer(scale=scale, data=_base64(data.astype(np.uint8).tobytes()))
 
 
-def encode_picture(pixels: np.ndarray, longest: int = PICTURE_SIDE) -> bytes:
+def encode_image(pixels: np.ndarray, longest: int = IMAGE_SIDE) -> bytes:
     """float32 (height, width) in [0, 1] -> 8 bit gray PNG, no side longer than `longest`."""
     scale = min(1.0, longest / max(pixels.shape))
     height, width = (max(1, round(side * scale)) for side in pixels.shape)
@@ -137,7 +137,7 @@ def _span(span: Span) -> dict[str, Any]:
 
 def _images(report: Report | Answer, radiographs: Sequence[Radiograph] | None) -> list[ImageAnswer]:
     rows, columns = report.grid if isinstance(report, Report) else report.heatmap.shape[1:]
-    pictures = [None] * len(report.placements) if radiographs is None else radiographs
+    images = [None] * len(report.placements) if radiographs is None else radiographs
     return [
         ImageAnswer(
             width=placement.width,
@@ -147,15 +147,15 @@ def _images(report: Report | Answer, radiographs: Sequence[Radiograph] | None) -
             rows=rows,
             columns=columns,
             extent=_extent(placement),
-            concerns=[ConcernAnswer(code=c.code, message=c.message) for c in concerns],
-            png=_base64(encode_picture(picture.pixels)) if picture is not None else None,
+            warnings=[WarningAnswer(code=c.code, message=c.message) for c in warnings],
+            png=_base64(encode_image(image.pixels)) if image is not None else None,
         )
-        for placement, view, prior, concerns, picture in zip(
+        for placement, view, prior, warnings, image in zip(
             report.placements,
             report.views,
             report.priors,
-            report.concerns,
-            pictures,
+            report.warnings,
+            images,
             strict=True,
         )
     ]

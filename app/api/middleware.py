@@ -59,12 +59,12 @@ class Metrics:
         )
         self.decode_failures = Counter(
             "crossray_decode_failures",
-            "Pictures refused while being read",
+            "Images refused while being read",
             ["type"],
             registry=self.registry,
         )
         self.decode_seconds = Histogram(
-            "crossray_decode_seconds", "One picture read", buckets=SECONDS, registry=self.registry
+            "crossray_decode_seconds", "One image read", buckets=SECONDS, registry=self.registry
         )
         self.generate_seconds = Histogram(
             "crossray_generate_seconds",

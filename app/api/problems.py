@@ -56,7 +56,7 @@ class RequestTooLarge(CrossRayError):
 
 
 class TooManyFiles(CrossRayError):
-    """A study of more pictures than the limit."""
+    """A study of more images than the limit."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ PROBLEMS: dict[type[CrossRayError], Kind] = {
     UnsupportedImage: Kind(415, "not-an-image", "Not a DICOM, PNG or JPEG file"),
     UndecodableImage: Kind(422, "undecodable", "The image cannot be decoded"),
     NotARadiograph: Kind(422, "not-a-radiograph", "Not a radiograph"),
-    RefusedError: Kind(422, "refused", "No report on this picture"),
+    RefusedError: Kind(422, "refused", "No report on this image"),
     DataError: INVALID,
     Busy: Kind(503, "busy", "Busy", retry_after=5),
     NotReady: Kind(503, "not-ready", "Not ready", retry_after=5),

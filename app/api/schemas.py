@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "AskAnswer",
-    "ConcernAnswer",
     "ExtentAnswer",
     "FindingAnswer",
     "FlagAnswer",
@@ -19,6 +18,7 @@ __all__ = [
     "SectionAnswer",
     "SpanAnswer",
     "Status",
+    "WarningAnswer",
     "WordAnswer",
 ]
 
@@ -49,15 +49,15 @@ class Grounded(Answer):
         ge=0, le=1, description="calibrated; of a report's words the product"
     )
     evidence: float = Field(
-        description="in nats: by how much the pictures raised the log-probability over the same "
+        description="in nats: by how much the images raised the log-probability over the same "
         "text before it without them. exp(evidence) times as likely; near 0: the text alone "
         "suggests it. Of several words the sum."
     )
     state: Literal["grounded", "not grounded"] = Field(
-        description="whether it has a place on the pictures"
+        description="whether it has a place on the images"
     )
     attention: float = Field(
-        ge=0, le=1, description="share of the attention that fell on the pictures; it decides state"
+        ge=0, le=1, description="share of the attention that fell on the images; it decides state"
     )
     heatmap: HeatmapAnswer | None = Field(description="null where it is not grounded")
 
@@ -104,17 +104,17 @@ class FlagAnswer(Answer):
     end: int = Field(description="one past the last character")
 
 
-class ConcernAnswer(Answer):
-    """What speaks against reporting on a picture."""
+class WarningAnswer(Answer):
+    """What speaks against reporting on an image."""
 
     code: str = Field(description="stable; docs/api.md lists them")
     message: str
 
 
 class ExtentAnswer(Answer):
-    """The rectangle that the whole grid of patches covers, in the picture's own pixels.
+    """The rectangle that the whole grid of patches covers, in the image's own pixels.
 
-    It reaches over the picture's edge where the picture was padded to a square.
+    It reaches over the image's edge where the image was padded to a square.
     """
 
     left: float
@@ -124,15 +124,15 @@ class ExtentAnswer(Answer):
 
 
 class ImageAnswer(Answer):
-    width: int = Field(description="columns of the picture as stored")
-    height: int = Field(description="rows of the picture as stored")
+    width: int = Field(description="columns of the image as stored")
+    height: int = Field(description="rows of the image as stored")
     view: str | None = Field(description='"PA", "AP", "LATERAL", or null where unknown')
     prior: bool = Field(description="of an earlier study; these come after the study's own")
     rows: int = Field(description="rows of patches")
     columns: int = Field(description="columns of patches")
     extent: ExtentAnswer
-    concerns: list[ConcernAnswer] = Field(
-        description="what speaks against a report on this picture; empty where nothing does"
+    warnings: list[WarningAnswer] = Field(
+        description="what speaks against a report on this image; empty where nothing does"
     )
     png: str | None = Field(
         default=None,
@@ -160,13 +160,13 @@ class ReportAnswer(Answer):
 
 
 class AskAnswer(Grounded):
-    """What a phrase, which the report need not hold, is worth on the pictures of one study."""
+    """What a phrase, which the report need not hold, is worth on the images of one study."""
 
     phrase: str = Field(
         description='without the form of a question: "fracture" of "is there a fracture?"'
     )
     text: str = Field(description="a sentence that says it: of a draft, or made where none does")
-    said: int = Field(description="how many of the drafts the model wrote of these pictures say it")
+    said: int = Field(description="how many of the drafts the model wrote of these images say it")
     drafts: int
     indication: str = Field(description="as it was given; empty where none was")
     images: list[ImageAnswer]
@@ -179,12 +179,12 @@ class ModelDescription(Answer):
 
     name: str
     sha256: str
-    rows: int = Field(description="rows of patches per picture")
-    columns: int = Field(description="columns of patches per picture")
-    image_size: int = Field(description="side of the square a picture is scaled into, in pixels")
+    rows: int = Field(description="rows of patches per image")
+    columns: int = Field(description="columns of patches per image")
+    image_size: int = Field(description="side of the square an image is scaled into, in pixels")
     views: list[str] = Field(
         description='what it reads: "frontal", and where trained so "lateral" and "prior", a '
-        "frontal picture of an earlier study"
+        "frontal image of an earlier study"
     )
     prompt_tokens: int = Field(description="longest indication in tokens; 0: it reads none")
     notice: str

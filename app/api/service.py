@@ -1,6 +1,6 @@
 """What the service does between a request and its answer: a bounded queue, one study at a time.
 
-A study's pixels are 144 MB a picture, so it is decoded when its turn has come and not while it
+A study's pixels are 144 MB an image, so it is decoded when its turn has come and not while it
 waits: only one study's are ever in memory.
 """
 
@@ -36,11 +36,11 @@ class Sent:
     """One study as it came in."""
 
     files: Sequence[BinaryIO]
-    """The study's own pictures."""
+    """The study's own images."""
     views: Sequence[str] = ()
     """Per file what its sender says: "PA", "AP", "LATERAL", or empty; or nothing of any."""
     priors: Sequence[BinaryIO] = ()
-    """Frontal pictures of an earlier study."""
+    """Frontal images of an earlier study."""
     indication: str = ""
 
 
@@ -113,18 +113,18 @@ class Service:
         finally:
             self._places.release()
 
-    def report(self, sent: Sent, pixels: bool, gate: bool = True) -> ReportAnswer:
+    def report(self, sent: Sent, pixels: bool, input_check: bool = True) -> ReportAnswer:
         """One study read, reported on and put into the answer's words, when its turn comes.
 
         Args:
             pixels: fill `images[].png`.
-            gate: refuse what the gate refuses.
+            input_check: refuse what the input check refuses.
 
         Raises:
             NotReady: the model is not loaded yet.
             ImageError: of the first file that is no radiograph of a view the model reads, saying
                 which it is.
-            RefusedError: the gate refuses a picture.
+            RefusedError: the input check refuses an image.
             DataError: a file says another view than its sender; an indication that is too long or
                 that the model does not read.
         """
@@ -132,10 +132,10 @@ class Service:
         with self._turn:
             exam = self._read(sent)
             with self.metrics.generate_seconds.time():
-                [written] = generator.reports([exam], gate=gate)
+                [written] = generator.reports([exam], input_check=input_check)
             return answer(written, generator.notice, exam.shown if pixels else None)
 
-    def ask(self, sent: Sent, phrase: str, pixels: bool, gate: bool = True) -> AskAnswer:
+    def ask(self, sent: Sent, phrase: str, pixels: bool, input_check: bool = True) -> AskAnswer:
         """What a phrase is worth on one study; Args and Raises as for `report`, and:
 
         Raises:
@@ -145,7 +145,7 @@ class Service:
         with self._turn:
             exam = self._read(sent)
             with self.metrics.ask_seconds.time():
-                found = generator.ask(exam, phrase, gate=gate)
+                found = generator.ask(exam, phrase, input_check=input_check)
             return asked(found, generator.notice, exam.shown if pixels else None)
 
     def _read(self, sent: Sent) -> Exam:

@@ -1,4 +1,4 @@
-"""Which files of a folder belong to one study, without decoding a picture.
+"""Which files of a folder belong to one study, without decoding an image.
 
 A DICOM file's study is told by its StudyInstanceUID, any other file is a study of its own. UIDs are
 only ever hashed: they may be `../../etc/x`, and they identify a patient.

@@ -23,27 +23,27 @@ from pathlib import Path
 from model.checkpoint import ModelIdentity
 from model.errors import ConfigError, CrossRayError
 
-__all__ = ["Pictured", "Record", "Results", "Unused"]
+__all__ = ["BatchImage", "Record", "Results", "Unused"]
 
 COLUMNS = (
     "study",
     "status",
     "sources",
     "reason",
-    "pictures",
+    "images",
     "views",
     "findings",
     "impression",
-    "concerns",
+    "warnings",
     "review",
     "model",
 )
-LISTS = ("sha256", "concerns", "review")
+LISTS = ("sha256", "warnings", "review")
 PARTIAL = ".partial-"
 
 
 @dataclass(frozen=True)
-class Pictured:
+class BatchImage:
     """A file that a report was made from."""
 
     sha256: str
@@ -71,12 +71,12 @@ class Record:
     """Of every file of the study, sorted."""
     indication: str
     """SHA-256 of the indication that was given; empty where none was."""
-    pictures: tuple[Pictured, ...] = ()
+    images: tuple[BatchImage, ...] = ()
     """What the report was made from, in its order; none where there is no report."""
     findings: str = ""
     impression: str = ""
-    concerns: tuple[str, ...] = ()
-    """What speaks against a report on its pictures, each "code: message"."""
+    warnings: tuple[str, ...] = ()
+    """What speaks against a report on its images, each "code: message"."""
     review: tuple[str, ...] = ()
     """What of the report is to be checked first, each "code: message"."""
     unused: tuple[Unused, ...] = ()
@@ -132,14 +132,14 @@ class Results:
         try:
             fields = json.loads(path.read_text("utf-8"))
             unused = tuple(Unused(**file) for file in fields.pop("unused"))
-            pictures = tuple(Pictured(**file) for file in fields.pop("pictures"))
+            images = tuple(BatchImage(**file) for file in fields.pop("images"))
             lists = {name: tuple(fields[name]) for name in LISTS}
-            record = Record(**{**fields, **lists, "pictures": pictures, "unused": unused})
+            record = Record(**{**fields, **lists, "images": images, "unused": unused})
         except (KeyError, TypeError, ValueError):
             return None  # not a record of this version: the study is done again
         if (record.sha256, record.indication) != (sha256, indication) or record.failed:
             return None
-        if record.pictures and not (self._studies / study / "report.json").is_file():
+        if record.images and not (self._studies / study / "report.json").is_file():
             return None
         return record
 

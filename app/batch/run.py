@@ -14,9 +14,9 @@ from tqdm import tqdm
 from app.api.answers import answer, section_text
 from app.batch.grouping import Source, find_files, read_source, relative_name
 from app.batch.indications import match_indications, read_indications
-from app.batch.results import Pictured, Record, Results, Unused
+from app.batch.results import BatchImage, Record, Results, Unused
 from app.overlays import sheet
-from app.views import MAX_PICTURES, picture_name
+from app.views import MAX_IMAGES, image_name
 from model.errors import (
     ConfigError,
     DataError,
@@ -35,7 +35,7 @@ __all__ = ["Outcome", "Unread", "run_batch"]
 log = logging.getLogger("crossray.batch")
 
 IMAGE_ENDINGS = {".dcm", ".dicom", ".png", ".jpg", ".jpeg"}
-TOO_MANY = f"not read: a report is made from at most {MAX_PICTURES} pictures of one study"
+TOO_MANY = f"not read: a report is made from at most {MAX_IMAGES} images of one study"
 DECODERS = 2
 
 
@@ -59,7 +59,7 @@ class Outcome:
     kept: int = 0
     """Studies an earlier run had finished."""
     concerned: int = 0
-    """Of both, studies with a concern about a picture."""
+    """Of both, studies with a warning about an image."""
     flagged: int = 0
     """Of both, studies with something to check first."""
     unread: list[Unread] = field(default_factory=list)
@@ -79,7 +79,7 @@ class _Study:
     names: list[str] = field(default_factory=list)
     """Of all files, the copies too."""
     indication: str = ""
-    pictures: list[tuple[Source, Radiograph]] = field(default_factory=list)
+    images: list[tuple[Source, Radiograph]] = field(default_factory=list)
     unused: list[Unused] = field(default_factory=list)
 
     @property
@@ -92,7 +92,7 @@ class _Study:
 
     @property
     def exam(self) -> Exam:
-        return Exam([radiograph for _, radiograph in self.pictures], self.indication)
+        return Exam([radiograph for _, radiograph in self.images], self.indication)
 
 
 def run_batch(
@@ -101,7 +101,7 @@ def run_batch(
     out: Path,
     batch_size: int = 4,
     redo: bool = False,
-    gate: bool = True,
+    input_check: bool = True,
     indications: Path | None = None,
 ) -> Outcome:
     """Write a report for every study below a folder that has none yet.
@@ -109,7 +109,7 @@ def run_batch(
     Args:
         batch_size: studies the model reads at once.
         redo: do again what is already there, and what another model wrote.
-        gate: refuse what the gate refuses; else its reasons are listed as concerns.
+        input_check: refuse what the input check refuses; else its reasons are listed as warnings.
         indications: a CSV file, see app/batch/indications.py.
 
     Returns:
@@ -137,11 +137,11 @@ def run_batch(
             study.indication = told.get(study.key, "")
         names = {s.sha256: s.name for study in studies for s in reversed(study.sources)}
         records = []
-        for record, is_new in _records(generator, results, studies, batch_size, gate):
+        for record, is_new in _records(generator, results, studies, batch_size, input_check):
             records.append(record)
-            outcome.done += is_new and bool(record.pictures)
-            outcome.kept += not is_new and bool(record.pictures)
-            outcome.concerned += bool(record.concerns)
+            outcome.done += is_new and bool(record.images)
+            outcome.kept += not is_new and bool(record.images)
+            outcome.concerned += bool(record.warnings)
             outcome.flagged += bool(record.review)
             outcome.unread += [Unread(names[f.sha256], f.status, f.reason) for f in record.unused]
         outcome.unread.sort(key=lambda file: file.name)
@@ -176,7 +176,7 @@ def _records(
     results: Results,
     studies: Sequence[_Study],
     batch_size: int,
-    gate: bool,
+    input_check: bool,
 ) -> Iterator[tuple[Record, bool]]:
     """Each study's record, and whether this run made it."""
     missing = []
@@ -189,7 +189,7 @@ def _records(
     with tqdm(total=len(missing), desc="Reporting", unit="study") as bar:
         decoded = _decoded(generator, missing, ahead=batch_size + DECODERS)
         for batch in _batches(decoded, batch_size):
-            reports = _reports(generator, [study for study in batch if study.pictures], gate)
+            reports = _reports(generator, [study for study in batch if study.images], input_check)
             for study in batch:
                 yield _finish(generator, results, study, reports.get(study.key)), True
                 bar.update()
@@ -202,7 +202,7 @@ def _batches(studies: Iterable[_Study], size: int) -> Iterator[list[_Study]]:
 
 
 def _decoded(generator: ReportGenerator, studies: Sequence[_Study], ahead: int) -> Iterator[_Study]:
-    """The studies with their pictures read, some ahead of the model but never all in memory."""
+    """The studies with their images read, some ahead of the model but never all in memory."""
     waiting: deque[Future[_Study]] = deque()
     with ThreadPoolExecutor(DECODERS) as pool:
         for study in studies:
@@ -215,7 +215,7 @@ def _decoded(generator: ReportGenerator, studies: Sequence[_Study], ahead: int) 
 
 def _decode(generator: ReportGenerator, study: _Study) -> _Study:
     for source in study.sources:
-        if len(study.pictures) == MAX_PICTURES:
+        if len(study.images) == MAX_IMAGES:
             study.unused.append(Unused(source.sha256, "skipped", TOO_MANY))
             continue
         try:
@@ -230,8 +230,8 @@ def _decode(generator: ReportGenerator, study: _Study) -> _Study:
             if reason := generator.why_unread(radiograph.view):
                 study.unused.append(Unused(source.sha256, "skipped", reason))
             else:
-                study.pictures.append((source, radiograph))
-    study.pictures.sort(key=lambda picture: picture[1].view == "LATERAL")
+                study.images.append((source, radiograph))
+    study.images.sort(key=lambda image: image[1].view == "LATERAL")
     return study
 
 
@@ -259,17 +259,17 @@ def _fault(source: Source, error: Exception) -> Unused:
 
 
 def _reports(
-    generator: ReportGenerator, studies: Sequence[_Study], gate: bool
+    generator: ReportGenerator, studies: Sequence[_Study], input_check: bool
 ) -> dict[str, Report]:
     """Reports by study key; where the batch fails as a whole, its studies are tried one by one."""
     if not studies:
         return {}
     try:
-        reports = generator.reports([study.exam for study in studies], gate=gate)
+        reports = generator.reports([study.exam for study in studies], input_check=input_check)
         return {study.key: report for study, report in zip(studies, reports, strict=True)}
     except Exception as error:
         if len(studies) > 1:
-            alone = (_reports(generator, [study], gate) for study in studies)
+            alone = (_reports(generator, [study], input_check) for study in studies)
             return {key: report for reports in alone for key, report in reports.items()}
         _give_up(studies[0], error)
         return {}
@@ -292,27 +292,27 @@ def _finish(
         study=study.key,
         sha256=study.sha256,
         indication=study.indication_sha256,
-        pictures=tuple(Pictured(s.sha256, r.view) for s, r in study.pictures) if report else (),
+        images=tuple(BatchImage(s.sha256, r.view) for s, r in study.images) if report else (),
         findings=section_text(report, "findings") if report else "",
         impression=section_text(report, "impression") if report else "",
-        concerns=_concerns(report) if report else (),
+        warnings=_warnings(report) if report else (),
         review=tuple(f"{flag.code}: {flag.message}" for flag in report.review) if report else (),
         unused=tuple(study.unused),
     )
     results.write(record, files)
-    study.pictures = []
+    study.images = []
     return record
 
 
-def _concerns(report: Report) -> tuple[str, ...]:
-    """Each concern with its code, and of several pictures with the picture's number."""
-    several = len(report.concerns) > 1
+def _warnings(report: Report) -> tuple[str, ...]:
+    """Each warning with its code, and of several images with the image's number."""
+    several = len(report.warnings) > 1
     return tuple(
-        f"picture {number}, {concern.code}: {concern.message}"
+        f"image {number}, {warning.code}: {warning.message}"
         if several
-        else f"{concern.code}: {concern.message}"
-        for number, concerns in enumerate(report.concerns, 1)
-        for concern in concerns
+        else f"{warning.code}: {warning.message}"
+        for number, warnings in enumerate(report.warnings, 1)
+        for warning in warnings
     )
 
 
@@ -323,17 +323,17 @@ def _rows(
     names = {study.key: {s.sha256: s.name for s in study.sources} for study in studies}
     keys = {s.name: study.key for study in studies for s in study.sources}
     for record in records:
-        if not record.pictures:
+        if not record.images:
             continue
         yield {
             "study": record.study,
             "status": "done",
-            "sources": "\n".join(names[record.study][file.sha256] for file in record.pictures),
-            "pictures": len(record.pictures),
-            "views": "\n".join(picture_name(file.view, False) for file in record.pictures),
+            "sources": "\n".join(names[record.study][file.sha256] for file in record.images),
+            "images": len(record.images),
+            "views": "\n".join(image_name(file.view, False) for file in record.images),
             "findings": record.findings,
             "impression": record.impression,
-            "concerns": "\n".join(record.concerns),
+            "warnings": "\n".join(record.warnings),
             "review": "\n".join(record.review),
             "model": model,
         }

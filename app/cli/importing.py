@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ExportOption",
+    "ImagesOption",
     "OutArgument",
-    "PicturesOption",
     "PriorOption",
     "SeedOption",
     "SizeOption",
@@ -36,7 +36,7 @@ OutArgument = Annotated[
     Path, typer.Argument(metavar="OUT", help="Folder to write; run again, it is finished.")
 ]
 SizeOption = Annotated[int, typer.Option(min=64, max=2048, help="Longest side in pixels.")]
-PicturesOption = Annotated[
+ImagesOption = Annotated[
     int,
     typer.Option(
         min=1, help="At most so many of a study: best frontal, best lateral, others. 1: a frontal."
@@ -49,7 +49,7 @@ TargetOption = Annotated[
     ),
 ]
 PriorOption = Annotated[
-    bool, typer.Option("--prior", help="Add the frontal picture of the patient's study before.")
+    bool, typer.Option("--prior", help="Add the frontal image of the patient's study before.")
 ]
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Processes; one per processor if not given.")
@@ -75,7 +75,7 @@ def iu_xray(
         ),
     ] = "standard",
     size: SizeOption = 512,
-    pictures: PicturesOption = 2,
+    images: ImagesOption = 2,
     target: TargetOption = "both",
     workers: WorkersOption = None,
     seed: SeedOption = 0,
@@ -88,7 +88,7 @@ def iu_xray(
     from data_prep.datasets.iu_xray import studies
     from data_prep.importing.planning import ImportOptions
 
-    options = ImportOptions(size, pictures, target, split=split, seed=seed)
+    options = ImportOptions(size, images, target, split=split, seed=seed)
     run_import(out, {"source": "iu-xray"}, source, studies(source), options, workers)
     _export(out, export_r2gen)
 
@@ -101,7 +101,7 @@ def mimic_cxr(
         typer.Option(metavar="DIR", help="Where mimic-cxr-reports.zip was unpacked; SRC if not."),
     ] = None,
     size: SizeOption = 512,
-    pictures: PicturesOption = 2,
+    images: ImagesOption = 2,
     target: TargetOption = "both",
     prior: PriorOption = False,
     workers: WorkersOption = None,
@@ -114,7 +114,7 @@ def mimic_cxr(
     from data_prep.datasets.mimic_cxr import studies
     from data_prep.importing.planning import ImportOptions
 
-    options = ImportOptions(size, pictures, target, prior)
+    options = ImportOptions(size, images, target, prior)
     told = studies(source, reports)
     run_import(out, {"source": "mimic-cxr"}, source, told, options, workers)
     _export(out, export_r2gen)
@@ -124,19 +124,19 @@ def nih(
     source: SourceArgument,
     out: OutArgument,
     size: SizeOption = 512,
-    pictures: PicturesOption = 2,
+    images: ImagesOption = 2,
     prior: PriorOption = False,
     workers: WorkersOption = None,
     seed: SeedOption = 0,
 ) -> None:
-    """NIH ChestX-ray14: pictures with labels, of which plain reports are made.
+    """NIH ChestX-ray14: images with labels, of which plain reports are made.
 
-    SRC holds Data_Entry_2017*.csv and images*/, or labels.csv with the pictures beside it.
+    SRC holds Data_Entry_2017*.csv and images*/, or labels.csv with the images beside it.
     """
     from data_prep.datasets.nih import studies
     from data_prep.importing.planning import ImportOptions
 
-    options = ImportOptions(size, pictures, "findings", prior, seed=seed)
+    options = ImportOptions(size, images, "findings", prior, seed=seed)
     run_import(out, {"source": "nih"}, source, studies(source), options, workers)
 
 
@@ -146,7 +146,7 @@ def folder(
     reports: Annotated[
         Path | None,
         typer.Option(
-            metavar="CSV", help="A report a row; without it, .txt files beside the pictures."
+            metavar="CSV", help="A report a row; without it, .txt files beside the images."
         ),
     ] = None,
     study_column: Annotated[
@@ -168,7 +168,7 @@ def folder(
         str | None, typer.Option(help="train, validate or test; by hash of the patient if not.")
     ] = None,
     size: SizeOption = 512,
-    pictures: PicturesOption = 2,
+    images: ImagesOption = 2,
     target: TargetOption = "both",
     prior: PriorOption = False,
     workers: WorkersOption = None,
@@ -179,7 +179,7 @@ def folder(
     from data_prep.datasets.report_table import ReportColumns
     from data_prep.importing.planning import ImportOptions
 
-    options = ImportOptions(size, pictures, target, prior, seed=seed)
+    options = ImportOptions(size, images, target, prior, seed=seed)
     columns = None
     if reports is not None:
         columns = ReportColumns(
@@ -210,11 +210,11 @@ def boxes(
     originals: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="The pictures the boxes were drawn on; VinDr-CXR needs them."
+            metavar="DIR", help="The images the boxes were drawn on; VinDr-CXR needs them."
         ),
     ] = None,
 ) -> None:
-    """Put the boxes of a box file on the pictures of a prepared folder, by the pictures' names.
+    """Put the boxes of a box file on the images of a prepared folder, by the images' names.
 
     Phrases of the box file that stand in a study's report then point at them.
     """
@@ -222,13 +222,13 @@ def boxes(
 
     done = attach(out, file, originals)
     typer.echo(
-        f"findings      {done.findings}, from {done.regions} regions on {done.pictures} pictures"
+        f"findings      {done.findings}, from {done.regions} regions on {done.images} images"
     )
     typer.echo(f"phrases       {done.phrases} in reports point at them")
-    typer.echo(f"elsewhere     {done.elsewhere} regions on pictures that are not in OUT")
+    typer.echo(f"elsewhere     {done.elsewhere} regions on images that are not in OUT")
     unmapped = f": {_counts(dict(done.unmapped.most_common()))}" if done.unmapped else ""
     typer.echo(f"unmapped      {done.unmapped.total()} regions whose label is no finding{unmapped}")
-    typer.echo(f"crowded       {done.crowded} places, on pictures that have 16 already")
+    typer.echo(f"crowded       {done.crowded} places, on images that have 16 already")
     typer.echo(f"manifest      SHA-256 {done.manifest_sha256}")
 
 
@@ -253,17 +253,17 @@ def _export(out: Path, path: Path | None) -> None:
         return
     from data_prep.importing.r2gen import export
 
-    typer.echo(f"{path} has {_counts(export(out, path))} studies; its pictures are in {out}/images")
+    typer.echo(f"{path} has {_counts(export(out, path))} studies; its images are in {out}/images")
 
 
 def _told(out: Path, summary: "ImportSummary") -> Iterable[str]:
     yield f"studies       {_counts(summary.studies)}; {summary.earlier} were done before"
-    yield f"pictures      {summary.pictures}: {_counts(summary.views)}"
+    yield f"images      {summary.images}: {_counts(summary.views)}"
     total = sum(summary.left_out.values())
     yield f"left out      {total}" + (f": {_counts(summary.left_out)}" if total else "")
-    yield f"bad pictures  {summary.bad_pictures}"
+    yield f"bad images  {summary.bad_images}"
     yield (
-        f"duplicates    {summary.duplicates} groups of equal pictures in different studies, "
+        f"duplicates    {summary.duplicates} groups of equal images in different studies, "
         f"{summary.across_splits} of them across splits"
     )
     if summary.boxes_again:
@@ -272,7 +272,7 @@ def _told(out: Path, summary: "ImportSummary") -> Iterable[str]:
             "`crossray prepare boxes`"
         )
     yield f"manifest      SHA-256 {summary.manifest_sha256}"
-    yield f"{out} holds left_out.csv, bad_pictures.csv and duplicates.csv, which name each"
+    yield f"{out} holds left_out.csv, bad_images.csv and duplicates.csv, which name each"
 
 
 def _counts(numbers: dict[str, int]) -> str:

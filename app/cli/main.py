@@ -63,7 +63,7 @@ def pretrain(
     data: DataOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Teach a model's encoder alone: which findings a picture has, from boxes or labels.
+    """Teach a model's encoder alone: which findings an image has, from boxes or labels.
 
     Takes the settings of a training, whose `initial` can then be the checkpoint this writes. What
     has no boxes is learnt from what the reports assert, such as those that `prepare nih` makes of
@@ -100,7 +100,7 @@ def evaluate(
         typer.Option(
             "--train",
             metavar="DIR",
-            help="Prepared folder whose train split the floors are taken from; DATA if not given.",
+            help="Prepared folder whose train split gives the baselines; DATA if not given.",
         ),
     ] = None,
     limit: Annotated[
@@ -116,7 +116,7 @@ def evaluate(
         ),
     ] = None,
     protocol: Annotated[
-        str, typer.Option(help="How texts are normalised: r2gen, rexrank or raw.")
+        str, typer.Option(help="How texts are normalized: r2gen, rexrank or raw.")
     ] = "r2gen",
     split: Annotated[
         str | None,
@@ -135,10 +135,10 @@ def evaluate(
     ] = None,
     card: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a model card with pictures into this folder."),
+        typer.Option(metavar="DIR", help="Write a model card with images into this folder."),
     ] = None,
 ) -> None:
-    """Measure a model on a prepared folder, with 95 % intervals and floors beside it."""
+    """Measure a model on a prepared folder, with 95 % intervals and baselines beside it."""
     from training.evaluation.evaluate import Outputs, run_evaluation
 
     asked = None if views is None else [name.strip() for name in views.split(",")]
@@ -156,7 +156,7 @@ def robustness(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here too.")
     ] = None,
-    picture: Annotated[
+    image: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the curves into this PNG.")
     ] = None,
     studies: Annotated[
@@ -167,7 +167,7 @@ def robustness(
     """Tell where reports and maps break under noise, blur, lost contrast, rotation, occlusion."""
     from training.evaluation.robustness import run_robustness
 
-    typer.echo(run_robustness(model, data, studies, json_file, picture, device))
+    typer.echo(run_robustness(model, data, studies, json_file, image, device))
 
 
 @app.command()
@@ -175,7 +175,7 @@ def grounding(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Checkpoint folder.")],
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="Prepared folder; with --boxes a folder of pictures."),
+        typer.Argument(metavar="DATA", help="Prepared folder; with --boxes a folder of images."),
     ],
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here too.")
@@ -196,7 +196,7 @@ def grounding(
             metavar="NAMES", help='Only these ways to make maps: "late layers,contrast,uniform".'
         ),
     ] = None,
-    pictures: Annotated[
+    images: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write sheets of good and bad cases here."),
     ] = None,
@@ -204,14 +204,14 @@ def grounding(
 ) -> None:
     """Measure whether words point where they should, for every way to make a map.
 
-    Maps are held against boxes and parts of pictures are covered, with 95 % intervals; a uniform
-    map, the middle of the picture, Grad-CAM and occlusion stand beside.
+    Maps are held against boxes and parts of images are covered, with 95 % intervals; a uniform
+    map, the middle of the image, Grad-CAM and occlusion stand beside.
     """
     from training.grounding.command import run_grounding
     from training.grounding.methods import METHODS
 
     asked = METHODS if methods is None else tuple(name.strip() for name in methods.split(","))
-    typer.echo(run_grounding(model, data, json_file, boxes, limit, asked, pictures, device))
+    typer.echo(run_grounding(model, data, json_file, boxes, limit, asked, images, device))
 
 
 @app.command()
@@ -236,7 +236,7 @@ def calibrate(
     """Fit what a trained checkpoint tells, on studies its weights were not trained on.
 
     Fits the temperature of its probabilities, which words count as grounded, the chance that a
-    finding asked for is there, and which pictures are familiar, and writes them into the checkpoint
+    finding asked for is there, and which images are familiar, and writes them into the checkpoint
     folder. No word of any report changes. --measure prints how well the probabilities hold.
     """
     from training.calibration.command import run_calibration
@@ -244,19 +244,19 @@ def calibrate(
     typer.echo(run_calibration(model, data, measure, json_file))
 
 
-@app.command()
-def gate(
+@app.command("input-check")
+def input_check(
     nih: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="NIH pictures with labels.csv.")
+        Path | None, typer.Option(metavar="DIR", help="NIH images with labels.csv.")
     ] = None,
     phantoms: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Prepared folder of phantoms.")
     ] = None,
-    pictures: Annotated[
+    images: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Pictures of anything else: its folder `fit` is fitted with, each other one is "
+            help="Images of anything else: its folder `fit` is fitted with, each other one is "
             "measured on.",
         ),
     ] = None,
@@ -265,33 +265,33 @@ def gate(
     ] = None,
     openi: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Open-i pictures with indiana_projections.csv."),
+        typer.Option(metavar="DIR", help="Open-i images with indiana_projections.csv."),
     ] = None,
     fit: Annotated[
         Path | None,
         typer.Option(
             metavar="PHANTOMS",
-            help="First fit the gate anew, with these phantoms and what of --nih and --pictures "
-            "is not measured on.",
+            help="First fit the input check anew, with these phantoms and what of --nih and "
+            "--images is not measured on.",
         ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here too.")
     ] = None,
 ) -> None:
-    """Measure how often the gate before a report alarms falsely and how often it misses.
+    """Measure how often the input check before a report alarms falsely and how often it misses.
 
-    The table has rows for the folders that are named, and for drawn pictures. See docs/gate.md.
+    The table has rows for the folders that are named, and for drawn images.
     """
-    from training.input_check.measure import Folders, run_gate
+    from training.input_check.measure import Folders, run_input_check
 
-    folders = Folders(nih, phantoms, pictures, dicom, openi)
-    typer.echo(run_gate(folders, fit, json_file))
+    folders = Folders(nih, phantoms, images, dicom, openi)
+    typer.echo(run_input_check(folders, fit, json_file))
 
 
 @app.command()
 def lungs(
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of pictures.")],
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images.")],
     model: ModelOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
     sheet: Annotated[
@@ -301,7 +301,7 @@ def lungs(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here too.")
     ] = None,
 ) -> None:
-    """Tell how much of the maps lies in the lungs, on pictures without truth."""
+    """Tell how much of the maps lies in the lungs, on images without truth."""
     from training.grounding.lungs import run_lungs
 
     typer.echo(run_lungs(model, images, limit, sheet, json_file))

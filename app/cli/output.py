@@ -6,11 +6,11 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from app.views import picture_name
+from app.views import image_name
 
 if TYPE_CHECKING:
     from app.batch.run import Outcome
-    from model.input_check import Concern
+    from model.input_check import ImageWarning
     from model.report import Answer, Report
 
 __all__ = ["asked_text", "batch_text", "report_text", "times_as_likely"]
@@ -23,14 +23,14 @@ MARKS = ((5.0, "**"), (HARDLY, "*"))
 """From how many times as likely on a word bears which mark."""
 MOST_TOLD = 1000
 LEGEND = (
-    "* the picture made the word 1.5 times as likely or more, ** 5 times or more; the others the "
+    "* the image made the word 1.5 times as likely or more, ** 5 times or more; the others the "
     "text alone suggests."
 )
 
 
 def report_text(report: "Report", notice: str) -> str:
     """A report with its marks, what to check first, and what it was made by."""
-    lines = [*_given(report), *_concerns(report.concerns)]
+    lines = [*_given(report), *_warnings(report.warnings)]
     if report.review:
         lines.append("Check first")
         for flag in report.review:
@@ -56,16 +56,16 @@ def asked_text(found: "Answer", notice: str) -> str:
     """What a phrase is worth, in one paragraph, and what it was asked of."""
     share = float(found.heatmap.sum())
     if found.state == "grounded":
-        place = f"It has a place on the picture: {share:.0%} of its attention fell there."
+        place = f"It has a place on the image: {share:.0%} of its attention fell there."
     elif found.said:
-        place = f"It has no place on the picture: {share:.0%} of its attention fell there."
+        place = f"It has no place on the image: {share:.0%} of its attention fell there."
     else:
-        place = "So it has no place on the picture."
+        place = "So it has no place on the image."
     told = (
         f"Probability {found.probability:.2f}: {found.said} of {found.drafts} drafts say it. "
         f"{times_as_likely(found.evidence)} {place}"
     )
-    lines = [*_given(found), *_concerns(found.concerns), found.phrase, *_wrapped(told), ""]
+    lines = [*_given(found), *_warnings(found.warnings), found.phrase, *_wrapped(told), ""]
     return "\n".join([*lines, *_source(found, notice)])
 
 
@@ -86,7 +86,7 @@ def batch_text(outcome: "Outcome", out: Path) -> str:
         )
     if outcome.concerned or outcome.flagged:
         lines.append(
-            f"{outcome.concerned} studies with a concern about a picture, {outcome.flagged} with "
+            f"{outcome.concerned} studies with a warning about an image, {outcome.flagged} with "
             "something to check first: see summary.csv"
         )
     lines.append(
@@ -101,8 +101,8 @@ def times_as_likely(evidence: float) -> str:
     times = math.exp(min(abs(evidence), math.log(MOST_TOLD)))
     told = f"more than {MOST_TOLD:,}" if times >= MOST_TOLD * 0.999 else f"{times:.2g}"
     if times < HARDLY:
-        return "The picture hardly changed how likely it is."
-    return f"The picture made it {told} times {'as' if evidence > 0 else 'less'} likely."
+        return "The image hardly changed how likely it is."
+    return f"The image made it {told} times {'as' if evidence > 0 else 'less'} likely."
 
 
 def _marked(report: "Report", start: int, end: int) -> str:
@@ -117,24 +117,24 @@ def _marked(report: "Report", start: int, end: int) -> str:
 
 
 def _given(made: "Report | Answer") -> list[str]:
-    """The pictures by their numbers, where there are several, and the indication."""
+    """The images by their numbers, where there are several, and the indication."""
     lines = []
     if len(made.views) > 1:
         both = zip(made.views, made.priors, strict=True)
-        names = [f"{number} {picture_name(*one)}" for number, one in enumerate(both, 1)]
-        lines += ["Pictures", *_wrapped(", ".join(names)), ""]
+        names = [f"{number} {image_name(*one)}" for number, one in enumerate(both, 1)]
+        lines += ["Images", *_wrapped(", ".join(names)), ""]
     if made.indication:
         lines += ["Indication", *_wrapped(made.indication), ""]
     return lines
 
 
-def _concerns(concerns: "Sequence[Sequence[Concern]]") -> list[str]:
+def _warnings(warnings: "Sequence[Sequence[ImageWarning]]") -> list[str]:
     lines = []
-    for number, found in enumerate(concerns, 1):
-        for concern in found:
-            picture = f"Picture {number}, " if len(concerns) > 1 else ""
-            lines += _wrapped(f"{picture}{concern.code}: {concern.message}")
-    return ["Concerns about the picture", *lines, ""] if lines else []
+    for number, found in enumerate(warnings, 1):
+        for warning in found:
+            image = f"Image {number}, " if len(warnings) > 1 else ""
+            lines += _wrapped(f"{image}{warning.code}: {warning.message}")
+    return ["Concerns about the image", *lines, ""] if lines else []
 
 
 def _source(made: "Report | Answer", notice: str) -> list[str]:

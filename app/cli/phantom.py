@@ -20,28 +20,28 @@ def prepare_phantom(
     studies: Annotated[int, typer.Option(min=1, help="How many studies.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same studies.")],
     size: Annotated[
-        int, typer.Option(min=64, max=2048, help="Longest side of a picture in pixels.")
+        int, typer.Option(min=64, max=2048, help="Longest side of an image in pixels.")
     ] = 256,
     dicom: Annotated[
-        bool, typer.Option("--dicom", help="Write the pictures as DX DICOM files too.")
+        bool, typer.Option("--dicom", help="Write the images as DX DICOM files too.")
     ] = False,
     covered: Annotated[
         float,
         typer.Option(
             min=0,
             max=1,
-            help="Share of pictures with a gray rectangle on them; a finding under it is not told.",
+            help="Share of images with a gray rectangle on them; a finding under it is not told.",
         ),
     ] = 0.0,
     lateral: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of studies with a lateral picture too.")
+        float, typer.Option(min=0, max=1, help="Share of studies with a lateral image too.")
     ] = 0.0,
     prior: Annotated[
         float,
         typer.Option(
             min=0,
             max=1,
-            help="Share of studies with an earlier picture, which the report compares with.",
+            help="Share of studies with an earlier image, which the report compares with.",
         ),
     ] = 0.0,
     indication: Annotated[

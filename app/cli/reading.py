@@ -1,4 +1,4 @@
-"""The commands that read pictures: report, ask, batch and serve. Each imports what it needs."""
+"""The commands that read images: report, ask, batch and serve. Each imports what it needs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,14 +23,14 @@ ModelOption = Annotated[
 ]
 FilesArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE...", help="DICOM, PNG or JPEG; pictures of one study."),
+    typer.Argument(metavar="FILE...", help="DICOM, PNG or JPEG; images of one study."),
 ]
 LateralOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--lateral",
         metavar="FILE",
-        help="A picture of the study that is a lateral view and does not say so, as PNG and JPEG "
+        help="An image of the study that is a lateral view and does not say so, as PNG and JPEG "
         "cannot; may be repeated. For a model that reads lateral views.",
     ),
 ]
@@ -39,7 +39,7 @@ PriorOption = Annotated[
     typer.Option(
         "--prior",
         metavar="FILE",
-        help="A frontal picture of an earlier study of the same patient; may be repeated. For a "
+        help="A frontal image of an earlier study of the same patient; may be repeated. For a "
         "model that reads those.",
     ),
 ]
@@ -48,15 +48,15 @@ IndicationOption = Annotated[
     typer.Option(
         "--indication",
         metavar="TEXT",
-        help="Why the pictures were taken. For a model that reads indications.",
+        help="Why the images were taken. For a model that reads indications.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's answer instead of text.")]
-GateOption = Annotated[
+InputCheckOption = Annotated[
     bool,
     typer.Option(
-        "--no-gate",
-        help="Go on with pictures that the gate refuses; its reasons are told as concerns.",
+        "--no-input-check",
+        help="Go on with images that the input check refuses; its reasons are told as warnings.",
     ),
 ]
 
@@ -71,20 +71,20 @@ def report(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write an overlay PNG for every word that has a place on the picture here, and "
+            help="Write an overlay PNG for every word that has a place on the image here, and "
             "000_report.png for the sentences.",
         ),
     ] = None,
     model: ModelOption = None,
-    no_gate: GateOption = False,
+    no_input_check: InputCheckOption = False,
     beams: Annotated[
         int, typer.Option(min=1, max=16, help="Beams to search with; 1 takes each likeliest token.")
     ] = 1,
 ) -> None:
     """Write a draft report for one study.
 
-    Several FILEs are pictures of the same study and give one report. A view that the model was not
-    trained to read is refused, and so is what is no chest radiograph. Words that the picture made
+    Several FILEs are images of the same study and give one report. A view that the model was not
+    trained to read is refused, and so is what is no chest radiograph. Words that the image made
     likelier bear marks, what a reader should check comes first, and the least sure words are
     listed.
     """
@@ -99,12 +99,12 @@ def report(
     exam = _exam(files, laterals, priors, indication)
     generator = ReportGenerator.load(model)
     options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
-    [written] = generator.reports([exam], options, gate=not no_gate)
+    [written] = generator.reports([exam], options, input_check=not no_input_check)
     if heatmaps is not None:
-        pictures = [("000_report.png", sheet(written, exam.shown))]
-        pictures += word_overlays(written, exam.shown)
-        _write_files(heatmaps, pictures)
-        typer.echo(f"{len(pictures)} overlays written to {heatmaps}", err=True)
+        images = [("000_report.png", sheet(written, exam.shown))]
+        images += word_overlays(written, exam.shown)
+        _write_files(heatmaps, images)
+        typer.echo(f"{len(images)} overlays written to {heatmaps}", err=True)
     if as_json:
         typer.echo(answer(written, generator.notice).model_dump_json())
     else:
@@ -121,11 +121,11 @@ def ask(
     indication: IndicationOption = "",
     as_json: JsonOption = False,
     model: ModelOption = None,
-    no_gate: GateOption = False,
+    no_input_check: InputCheckOption = False,
 ) -> None:
-    """Ask the pictures of one study for a finding that its report need not name.
+    """Ask the images of one study for a finding that its report need not name.
 
-    Tells how probable it is, how much the picture speaks for it, and whether it has a place there.
+    Tells how probable it is, how much the image speaks for it, and whether it has a place there.
     """
     from app.api.answers import asked
     from app.cli.output import asked_text
@@ -133,7 +133,7 @@ def ask(
 
     exam = _exam(files, laterals, priors, indication)
     generator = ReportGenerator.load(model)
-    found = generator.ask(exam, phrase, gate=not no_gate)
+    found = generator.ask(exam, phrase, input_check=not no_input_check)
     if as_json:
         typer.echo(asked(found, generator.notice).model_dump_json())
     else:
@@ -152,7 +152,7 @@ def batch(
     redo: Annotated[
         bool, typer.Option("--redo", help="Do again what is there, or what another model wrote.")
     ] = False,
-    no_gate: GateOption = False,
+    no_input_check: InputCheckOption = False,
     indications: Annotated[
         Path | None,
         typer.Option(
@@ -167,8 +167,8 @@ def batch(
     DICOM files are grouped by study, whatever they are called; a PNG or JPEG is a study of its own.
     OUT gets summary.csv and, for each study, report.json and heatmaps.png. What is no radiograph of
     a view that the model reads is skipped, with the reason. A file that should be an image and
-    cannot be read, or that the gate refuses, is listed at the end, and the exit status is then 3.
-    Run again, it does only what is missing.
+    cannot be read, or that the input check refuses, is listed at the end, and the exit status is
+    then 3. Run again, it does only what is missing.
     """
     from app.batch.run import run_batch
     from app.cli.output import batch_text
@@ -180,7 +180,7 @@ def batch(
         out,
         batch_size,
         redo,
-        gate=not no_gate,
+        input_check=not no_input_check,
         indications=indications,
     )
     typer.echo(batch_text(outcome, out), err=True)

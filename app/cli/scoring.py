@@ -20,7 +20,7 @@ ReferencesArgument = Annotated[
     ),
 ]
 ProtocolOption = Annotated[
-    str, typer.Option(help="How texts are normalised: r2gen, rexrank or raw.")
+    str, typer.Option(help="How texts are normalized: r2gen, rexrank or raw.")
 ]
 SplitOption = Annotated[
     str, typer.Option(help="Of a prepared folder or annotation.json: test, validate or all.")
@@ -51,7 +51,7 @@ def score(
     radgraph: RadgraphOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Score a file of reports: words, findings, floors beside, 95 % intervals.
+    """Score a file of reports: words, findings, baselines beside, 95 % intervals.
 
     Any system's reports, however they were made. What cannot be computed is said, never zero.
     """

@@ -3,14 +3,14 @@
 
 /**
  * @typedef {{left: number, top: number, width: number, height: number}} Extent
- *   rectangle in original picture pixels, such as the one which the whole grid of patches covers
- * @typedef {{code: string, message: string}} Concern
+ *   rectangle in original image pixels, such as the one which the whole grid of patches covers
+ * @typedef {{code: string, message: string}} ImageWarning
  * @typedef {{width: number, height: number, view: string | null, prior: boolean, rows: number, columns: number,
- *   extent: Extent, concerns: Concern[], png: string | null}} Picture
+ *   extent: Extent, warnings: ImageWarning[], png: string | null}} Image
  * @typedef {{scale: number, data: string}} Heatmap
  * @typedef {{probability: number, evidence: number, state: "grounded" | "not grounded",
  *   attention: number, heatmap: Heatmap | null}} Carried
- *   evidence in nats; attention: share of it that fell on the pictures; no map where not grounded
+ *   evidence in nats; attention: share of it that fell on the images; no map where not grounded
  * @typedef {Carried & {text: string, start: number, end: number}} Word
  * @typedef {Word & {words: number[]}} Span
  * @typedef {Span & {name: string, sides: string[], zone: string | null, certainty: string,
@@ -18,8 +18,8 @@
  * @typedef {{code: string, message: string, start: number, end: number}} Flag
  * @typedef {{name: string, text: string, start: number, end: number}} Section
  * @typedef {{text: string, sections: Section[], words: Word[], sentences: Span[], findings: Finding[],
- *   review: Flag[], indication: string, images: Picture[], model: {name: string, sha256: string}, notice: string}} Answer
- * @typedef {Carried & {phrase: string, text: string, said: number, drafts: number, images: Picture[]}} Asked
+ *   review: Flag[], indication: string, images: Image[], model: {name: string, sha256: string}, notice: string}} Answer
+ * @typedef {Carried & {phrase: string, text: string, said: number, drafts: number, images: Image[]}} Asked
  * @typedef {{views: string[], prompt_tokens: number, notice: string}} Model
  *   views: "frontal", and "lateral" and "prior" where it reads those; prompt_tokens: 0 reads no indication
  * @typedef {{files: File[], views: string[], priors: File[], indication: string}} Sent
@@ -34,7 +34,7 @@ export class Problem extends Error {
    * @param {string} detail
    * @param {string} advice
    * @param {{passing?: boolean, refused?: boolean}} [kind] passing: the same files may succeed later;
-   *   refused: the gate holds them back, and a reader may insist
+   *   refused: the input check holds them back, and a reader may insist
    */
   constructor(title, detail, advice, { passing = false, refused = false } = {}) {
     super(`${title}: ${detail}`);
@@ -51,12 +51,12 @@ export class Problem extends Error {
 const ADVICE = {
   413: "Send a smaller file, or fewer views at a time.",
   415: "CrossRay reads DICOM, PNG and JPEG files. Export the radiograph as one of these and send it again.",
-  422: "Check that the file opens in another viewer and holds one greyscale chest radiograph, then send it again.",
+  422: "Check that the file opens in another viewer and holds one grayscale chest radiograph, then send it again.",
   429: "Wait a moment, then try again.",
   503: "The server is at work on other studies. Wait a moment, then try again.",
 };
 
-/** What the gate refused can be sent with other pictures only, or insisted on. */
+/** What the input check refused can be sent with other images only, or insisted on. */
 const REFUSED = "/problems/refused";
 const INVALID = "/problems/invalid-request";
 
@@ -65,28 +65,28 @@ const INVALID = "/problems/invalid-request";
  *
  * @param {Sent} sent
  * @param {AbortSignal} signal aborting it rejects with an AbortError
- * @param {boolean} [gate] false insists on pictures that the gate refuses
+ * @param {boolean} [inputCheck] false insists on images that the input check refuses
  * @returns {Promise<Answer>}
  * @throws {Problem} the service refused, could not be reached, or answered nonsense
  */
-export async function requestReport(sent, signal, gate = true) {
-  return checked(await send(`v1/reports?pixels=true&gate=${gate}`, formOf(sent), signal));
+export async function requestReport(sent, signal, inputCheck = true) {
+  return checked(await send(`v1/reports?pixels=true&input_check=${inputCheck}`, formOf(sent), signal));
 }
 
 /**
- * Ask the pictures of a study for a phrase.
+ * Ask the images of a study for a phrase.
  *
  * @param {Sent} sent as for the study's report
  * @param {string} phrase
  * @param {AbortSignal} signal
- * @param {boolean} [gate]
+ * @param {boolean} [inputCheck]
  * @returns {Promise<Asked>}
  * @throws {Problem}
  */
-export async function requestAnswer(sent, phrase, signal, gate = true) {
+export async function requestAnswer(sent, phrase, signal, inputCheck = true) {
   const form = formOf(sent);
   form.append("phrase", phrase);
-  const asked = await send(`v1/questions?gate=${gate}`, form, signal);
+  const asked = await send(`v1/questions?input_check=${inputCheck}`, form, signal);
   if (!Array.isArray(asked?.images)) throw unexpected("it holds no images");
   checkMap(asked, patchesOf(asked.images));
   return asked;
@@ -142,7 +142,7 @@ async function problemFrom(response) {
   const detail = typeof body.detail === "string" ? body.detail : "It gave no further reason.";
   const refused = body.type === REFUSED;
   const advice = refused
-    ? "Choose another picture. If you know better, have the report written all the same."
+    ? "Choose another image. If you know better, have the report written all the same."
     : body.type === INVALID
       ? "Change what it names, then send it again."
       : adviceFor(response);
@@ -169,23 +169,23 @@ function adviceFor(response) {
  * @returns {Answer}
  */
 export function checked(answer) {
-  const pictures = answer?.images;
-  if (!Array.isArray(pictures) || pictures.length === 0) throw unexpected("it holds no images");
+  const images = answer?.images;
+  if (!Array.isArray(images) || images.length === 0) throw unexpected("it holds no images");
   if (!Array.isArray(answer.words)) throw unexpected("it holds no words");
   for (const list of ["sentences", "findings", "review"]) {
     if (!Array.isArray(answer[list])) throw unexpected(`it holds no ${list}`);
   }
-  for (const word of answer.words) checkMap(word, patchesOf(pictures));
-  if (pictures.some((picture) => !picture.png)) throw unexpected("a picture has no pixels");
+  for (const word of answer.words) checkMap(word, patchesOf(images));
+  if (images.some((image) => !image.png)) throw unexpected("an image has no pixels");
   return inUtf16(answer);
 }
 
 /**
- * @param {Picture[]} pictures
+ * @param {Image[]} images
  * @returns {number} of the whole study
  */
-function patchesOf(pictures) {
-  return pictures.reduce((sum, picture) => sum + picture.rows * picture.columns, 0);
+function patchesOf(images) {
+  return images.reduce((sum, image) => sum + image.rows * image.columns, 0);
 }
 
 /**
@@ -195,7 +195,7 @@ function patchesOf(pictures) {
 function checkMap({ heatmap }, patches) {
   const bytes = heatmap ? atob(heatmap.data).length : patches;
   if (bytes !== patches) {
-    throw unexpected(`a heatmap holds ${bytes} patches where the pictures have ${patches}`);
+    throw unexpected(`a heatmap holds ${bytes} patches where the images have ${patches}`);
   }
 }
 

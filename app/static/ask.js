@@ -1,5 +1,5 @@
 // @ts-check
-/** The box in which a finding is asked for, and the answers so far. Knows no picture and no map. */
+/** The box in which a finding is asked for, and the answers so far. Knows no image and no map. */
 
 import { Problem } from "./api.js";
 import { evidenceInWords } from "./evidence.js";
@@ -73,7 +73,7 @@ export class AskBox {
     button.className = "asked";
     phrase.textContent = asked.phrase;
     phrase.className = "asked-phrase";
-    const place = asked.state === "grounded" ? "its place is shown" : "no place on the picture";
+    const place = asked.state === "grounded" ? "its place is shown" : "no place on the image";
     told.textContent = `${percent(asked.probability)} probable: ${asked.said} of ${asked.drafts} drafts say it; ${evidenceInWords(asked.evidence)}; ${place}`;
     told.className = "small";
     button.append(phrase, " ", told);

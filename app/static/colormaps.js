@@ -1,15 +1,15 @@
 // @ts-check
 /**
- * Colour maps as tables of 256 sRGB colours.
+ * Color maps as tables of 256 sRGB colors.
  *
  * Each is a path through OKLab (Ottosson, "A perceptual color space for image processing", 2020) whose
  * lightness only rises, walked at equal speed, so that equal steps of attention look like equal steps of
- * colour. Rising lightness also keeps the order readable in greyscale and for every kind of colour vision.
+ * color. Rising lightness also keeps the order readable in grayscale and for every kind of color vision.
  */
 
-/** @typedef {{title: string, path: [lightness: number, chroma: number, hue: number][]}} ColourPath */
+/** @typedef {{title: string, path: [lightness: number, chroma: number, hue: number][]}} ColorPath */
 
-/** Lightness in [0, 1], chroma, hue in degrees. @type {Record<string, ColourPath>} */
+/** Lightness in [0, 1], chroma, hue in degrees. @type {Record<string, ColorPath>} */
 const PATHS = {
   ember: {
     title: "Ember",
@@ -24,25 +24,25 @@ const PATHS = {
     path: [[0.12, 0.05, 285], [0.3, 0.14, 295], [0.48, 0.19, 325], [0.64, 0.19, 5], [0.8, 0.12, 45], [0.95, 0.06, 95]],
   },
   amber: {
-    title: "Amber (colour-blind safe)",
+    title: "Amber (color-blind safe)",
     path: [[0.2, 0.06, 50], [0.38, 0.1, 52], [0.56, 0.13, 62], [0.74, 0.16, 78], [0.93, 0.17, 104]],
   },
-  grey: {
-    title: "Grey",
+  gray: {
+    title: "Gray",
     path: [[0.1, 0, 0], [1, 0, 0]],
   },
 };
 
-export const COLOUR_MAPS = Object.entries(PATHS).map(([name, { title }]) => ({ name, title }));
+export const COLOR_MAPS = Object.entries(PATHS).map(([name, { title }]) => ({ name, title }));
 
 /**
- * @param {string} name one of COLOUR_MAPS
+ * @param {string} name one of COLOR_MAPS
  * @returns {Uint8Array} 256 x 3, red, green, blue in [0, 255], lowest value first
  * @throws {RangeError} no such map
  */
-export function colourTable(name) {
+export function colorTable(name) {
   const known = PATHS[name];
-  if (!known) throw new RangeError(`no colour map ${name}: choose one of ${Object.keys(PATHS)}`);
+  if (!known) throw new RangeError(`no color map ${name}: choose one of ${Object.keys(PATHS)}`);
   const fine = evenSteps(sampled(known.path, 1024), 256);
   const table = new Uint8Array(256 * 3);
   fine.forEach((lab, index) => table.set(toBytes(lab), index * 3));

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What is known of a study before its report is asked for: its pictures and their views, earlier
- * pictures, why they were taken. Shows only what the model reads, and sends nothing.
+ * What is known of a study before its report is asked for: its images and their views, earlier
+ * images, why they were taken. Shows only what the model reads, and sends nothing.
  */
 
 /** @typedef {import("./api.js").Model} Model */
@@ -10,7 +10,7 @@
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-/** What a sender may say of a picture: the API's words, and the page's. */
+/** What a sender may say of an image: the API's words, and the page's. */
 const VIEWS = [["", "As the file says"], ["PA", "PA"], ["AP", "AP"], ["LATERAL", "Lateral"]];
 
 export class Composer {
@@ -27,7 +27,7 @@ export class Composer {
     /** @type {Chosen[]} */
     this.earlier = [];
     this.readsLaterals = false;
-    /** Whether the model reads more than frontal pictures; else there is nothing to compose. */
+    /** Whether the model reads more than frontal images; else there is nothing to compose. */
     this.needed = false;
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -131,28 +131,28 @@ export class Composer {
  * @returns {string}
  */
 function counted(count) {
-  return count === 1 ? "1 picture" : `${count} pictures`;
+  return count === 1 ? "1 image" : `${count} images`;
 }
 
 /**
  * @param {File} file
- * @returns {HTMLElement} the picture small, or a place for one that browsers cannot show
+ * @returns {HTMLElement} the image small, or a place for one that browsers cannot show
  */
 function thumbnail(file) {
   const frame = document.createElement("span");
-  frame.className = "file-picture";
+  frame.className = "file-image";
   frame.setAttribute("aria-hidden", "true");
   if (!file.type.startsWith("image/")) {
     frame.textContent = "File";
     return frame;
   }
-  const picture = document.createElement("img");
+  const image = document.createElement("img");
   const address = URL.createObjectURL(file);
-  picture.alt = "";
-  for (const ended of ["load", "error"]) picture.addEventListener(ended, () => URL.revokeObjectURL(address));
-  picture.addEventListener("error", () => picture.remove());
-  picture.src = address;
-  frame.append(picture);
+  image.alt = "";
+  for (const ended of ["load", "error"]) image.addEventListener(ended, () => URL.revokeObjectURL(address));
+  image.addEventListener("error", () => image.remove());
+  image.src = address;
+  frame.append(image);
   return frame;
 }
 

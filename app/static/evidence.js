@@ -1,16 +1,16 @@
 // @ts-check
-/** What a word is worth, in words: its probability, what the picture did for it, why it has no place. */
+/** What a word is worth, in words: its probability, what the image did for it, why it has no place. */
 
 import { peak, placeInWords } from "./heatmap.js";
 import { percent, times } from "./legend.js";
-import { viewName } from "./pictures.js";
+import { viewName } from "./images.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {import("./api.js").Carried} Carried */
-/** @typedef {import("./api.js").Picture} Picture */
+/** @typedef {import("./api.js").Image} Image */
 /** @typedef {import("./api.js").Word} Word */
 
-/** Nats below which the picture hardly changed a word: the text alone suggests it. */
+/** Nats below which the image hardly changed a word: the text alone suggests it. */
 const SUGGESTED = Math.log(1.5);
 const MOST_TOLD = 1000;
 
@@ -32,20 +32,20 @@ export function isSuggested(word) {
 /**
  * @param {number} evidence in nats
  * @param {"it" | "them"} [what]
- * @returns {string} such as "the picture made it 12 times as likely"
+ * @returns {string} such as "the image made it 12 times as likely"
  */
 export function evidenceInWords(evidence, what = "it") {
-  if (Math.abs(evidence) < SUGGESTED) return `the picture hardly changed ${what === "it" ? "its" : "their"} chance`;
+  if (Math.abs(evidence) < SUGGESTED) return `the image hardly changed ${what === "it" ? "its" : "their"} chance`;
   const ratio = Math.exp(Math.abs(evidence));
   const rounded = ratio < 9.5 ? Number(ratio.toFixed(1)) : Math.round(ratio);
   const told = ratio > MOST_TOLD ? `over ${MOST_TOLD}` : String(rounded);
-  return `the picture made ${what} ${told} times ${evidence > 0 ? "as" : "less"} likely`;
+  return `the image made ${what} ${told} times ${evidence > 0 ? "as" : "less"} likely`;
 }
 
 /**
  * @param {Word} word
  * @param {Answer} answer
- * @returns {string} why it has no place on the picture
+ * @returns {string} why it has no place on the image
  */
 export function whyNowhere(word, answer) {
   const text = word.text.toLowerCase();
@@ -58,11 +58,11 @@ export function whyNowhere(word, answer) {
 }
 
 /**
- * @param {number} attention share that fell on the pictures
+ * @param {number} attention share that fell on the images
  * @returns {string}
  */
 export function attentionInWords(attention) {
-  return `${percent(attention)} of its attention fell on the picture`;
+  return `${percent(attention)} of its attention fell on the image`;
 }
 
 /**
@@ -73,7 +73,7 @@ export function attentionInWords(attention) {
  */
 export function described(word) {
   const told = [`probability ${Math.round(word.probability * 100)} percent`, evidenceInWords(word.evidence)];
-  if (word.state !== "grounded") told.push("no place on the picture");
+  if (word.state !== "grounded") told.push("no place on the image");
   return told.join(", ");
 }
 
@@ -93,15 +93,15 @@ export function worth(parts) {
 
 /**
  * @param {Float32Array} map
- * @param {Picture[]} pictures
+ * @param {Image[]} images
  * @returns {[string, string][]} terms and values
  */
-export function placeOf(map, pictures) {
-  const best = peak(map, pictures);
-  const view = viewName(pictures[best.picture]).toLowerCase();
-  const name = pictures.length > 1 ? `picture ${best.picture + 1} (${view})` : "the picture";
+export function placeOf(map, images) {
+  const best = peak(map, images);
+  const view = viewName(images[best.image]).toLowerCase();
+  const name = images.length > 1 ? `image ${best.image + 1} (${view})` : "the image";
   return [
-    ["Most attention", placeInWords(best, pictures[best.picture], name)],
+    ["Most attention", placeInWords(best, images[best.image], name)],
     ["On that patch", `${percent(best.share)} (${times(best.share, map.length)})`],
   ];
 }

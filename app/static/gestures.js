@@ -1,5 +1,5 @@
 // @ts-check
-/** Mouse, touch, wheel and keys on the canvas, turned into calls to the viewer. Knows no picture. */
+/** Mouse, touch, wheel and keys on the canvas, turned into calls to the viewer. Knows no image. */
 
 /** @typedef {import("./viewer.js").Viewer} Viewer */
 /** @typedef {{x: number, y: number}} Point */
@@ -15,9 +15,9 @@
  * @property {() => void} regionWanted
  */
 
-/** Grey levels per CSS pixel of dragging. */
+/** Gray levels per CSS pixel of dragging. */
 const WINDOW_SPEED = 1;
-const KEY_STEP = 40; // CSS pixels that an arrow key moves the picture
+const KEY_STEP = 40; // CSS pixels that an arrow key moves the image
 
 /** CSS pixels below which a drag draws no rectangle: a hand is never quite still. */
 const STILL = 4;

@@ -2,13 +2,13 @@
 /**
  * A word's attention as numbers: decoded, averaged, measured, and painted into pixels.
  *
- * A map is a Float32Array of every patch of every picture of the study, pictures one after another and
- * row-major inside each. Its sum is the share of attention that fell on the pictures. Knows no page.
+ * A map is a Float32Array of every patch of every image of the study, images one after another and
+ * row-major inside each. Its sum is the share of attention that fell on the images. Knows no page.
  */
 
-/** @typedef {import("./api.js").Picture} Picture */
+/** @typedef {import("./api.js").Image} Image */
 /** @typedef {import("./api.js").Heatmap} Heatmap */
-/** @typedef {{picture: number, row: number, column: number, share: number}} Peak */
+/** @typedef {{image: number, row: number, column: number, share: number}} Peak */
 
 /**
  * @param {Heatmap | null} heatmap
@@ -32,38 +32,38 @@ export function average(maps) {
 
 /**
  * @param {Float32Array} map
- * @param {Picture[]} pictures
+ * @param {Image[]} images
  * @param {number} index
- * @returns {Float32Array} rows x columns of one picture
+ * @returns {Float32Array} rows x columns of one image
  */
-export function ofPicture(map, pictures, index) {
+export function ofImage(map, images, index) {
   let start = 0;
-  for (const before of pictures.slice(0, index)) start += before.rows * before.columns;
-  return map.subarray(start, start + pictures[index].rows * pictures[index].columns);
+  for (const before of images.slice(0, index)) start += before.rows * before.columns;
+  return map.subarray(start, start + images[index].rows * images[index].columns);
 }
 
 /**
  * @param {Float32Array} map
- * @param {Picture[]} pictures
- * @returns {number[]} share of attention that fell on each picture
+ * @param {Image[]} images
+ * @returns {number[]} share of attention that fell on each image
  */
-export function sharePerPicture(map, pictures) {
-  return pictures.map((_, index) => ofPicture(map, pictures, index).reduce((a, b) => a + b, 0));
+export function sharePerImage(map, images) {
+  return images.map((_, index) => ofImage(map, images, index).reduce((a, b) => a + b, 0));
 }
 
 /**
  * @param {Float32Array} map
- * @param {Picture[]} pictures
+ * @param {Image[]} images
  * @returns {Peak} the patch with the largest share
  */
-export function peak(map, pictures) {
+export function peak(map, images) {
   /** @type {Peak} */
-  let best = { picture: 0, row: 0, column: 0, share: -1 };
-  pictures.forEach((picture, index) => {
-    ofPicture(map, pictures, index).forEach((share, patch) => {
+  let best = { image: 0, row: 0, column: 0, share: -1 };
+  images.forEach((image, index) => {
+    ofImage(map, images, index).forEach((share, patch) => {
       if (share <= best.share) return;
-      const row = Math.floor(patch / picture.columns);
-      best = { picture: index, row, column: patch % picture.columns, share };
+      const row = Math.floor(patch / image.columns);
+      best = { image: index, row, column: patch % image.columns, share };
     });
   });
   return best;
@@ -71,31 +71,31 @@ export function peak(map, pictures) {
 
 /**
  * @param {Peak} at
- * @param {Picture} picture
- * @param {string} name of the picture, such as "the picture"
- * @returns {string} where the patch lies on the picture as drawn, in words
+ * @param {Image} image
+ * @param {string} name of the image, such as "the image"
+ * @returns {string} where the patch lies on the image as drawn, in words
  */
-export function placeInWords(at, picture, name) {
-  const { extent, columns, rows, width, height } = picture;
+export function placeInWords(at, image, name) {
+  const { extent, columns, rows, width, height } = image;
   const x = (extent.left + ((at.column + 0.5) * extent.width) / columns) / width;
   const y = (extent.top + ((at.row + 0.5) * extent.height) / rows) / height;
   if (x < 0 || x > 1 || y < 0 || y > 1) return `outside ${name}, in its padding`;
   const across = x < 1 / 3 ? "left" : x > 2 / 3 ? "right" : "middle";
   const down = y < 1 / 3 ? "upper" : y > 2 / 3 ? "lower" : "mid";
-  if (across === "middle" && down === "mid") return `centre of ${name}`;
+  if (across === "middle" && down === "mid") return `center of ${name}`;
   return `${down} ${across} of ${name}`;
 }
 
-/** Times an even spread over one picture at which the absolute scale ends. */
+/** Times an even spread over one image at which the absolute scale ends. */
 const ABSOLUTE_TOP = 30;
 
 /**
- * @param {Picture} picture
+ * @param {Image} image
  * @returns {number} the top of the absolute scale, a round share of attention per patch in (0, 1]. It
- *   depends on the grid alone, so that a colour means the same in every word and report of a model.
+ *   depends on the grid alone, so that a color means the same in every word and report of a model.
  */
-export function absoluteTop(picture) {
-  return Math.min(1, roundUp(ABSOLUTE_TOP / (picture.rows * picture.columns)));
+export function absoluteTop(image) {
+  return Math.min(1, roundUp(ABSOLUTE_TOP / (image.rows * image.columns)));
 }
 
 /**
@@ -120,33 +120,33 @@ function roundUp(value) {
 
 /**
  * @param {Float32Array} map
- * @param {Picture[]} pictures
+ * @param {Image[]} images
  * @param {number} index
  * @param {number} x original pixels
  * @param {number} y original pixels
  * @returns {number | null} the share of the patch that covers the point; null off the grid
  */
-export function shareAt(map, pictures, index, x, y) {
-  const { extent, rows, columns } = pictures[index];
+export function shareAt(map, images, index, x, y) {
+  const { extent, rows, columns } = images[index];
   const column = Math.floor(((x - extent.left) / extent.width) * columns);
   const row = Math.floor(((y - extent.top) / extent.height) * rows);
   if (column < 0 || row < 0 || column >= columns || row >= rows) return null;
-  return ofPicture(map, pictures, index)[row * columns + column];
+  return ofImage(map, images, index)[row * columns + column];
 }
 
 /**
  * @param {Float32Array} map
- * @param {Picture[]} pictures
+ * @param {Image[]} images
  * @param {number} index
- * @param {import("./api.js").Extent} box in original pixels of that picture
+ * @param {import("./api.js").Extent} box in original pixels of that image
  * @returns {number} share of attention inside the box; a patch counts by the part of it that is inside
  */
-export function shareInside(map, pictures, index, box) {
-  const { extent, rows, columns } = pictures[index];
+export function shareInside(map, images, index, box) {
+  const { extent, rows, columns } = images[index];
   const [patchWidth, patchHeight] = [extent.width / columns, extent.height / rows];
   const across = overlaps((box.left - extent.left) / patchWidth, box.width / patchWidth, columns);
   const down = overlaps((box.top - extent.top) / patchHeight, box.height / patchHeight, rows);
-  return ofPicture(map, pictures, index).reduce(
+  return ofImage(map, images, index).reduce(
     (sum, share, patch) => sum + share * down[Math.floor(patch / columns)] * across[patch % columns],
     0,
   );
@@ -168,7 +168,7 @@ function overlaps(start, length, count) {
 const FINE = 12;
 
 /**
- * Paint one picture's map. Colour and opacity both rise with the share, so that patches without
+ * Paint one image's map. Color and opacity both rise with the share, so that patches without
  * attention leave the radiograph as it is.
  *
  * @param {Float32Array} patches rows x columns
@@ -184,10 +184,10 @@ export function painted(patches, rows, columns, { table, top, smooth }) {
   const rgba = new Uint8ClampedArray(width * height * 4);
   values.forEach((share, at) => {
     const level = Math.min(1, share / top);
-    const colour = Math.round(level * 255) * 3;
-    rgba[at * 4] = table[colour];
-    rgba[at * 4 + 1] = table[colour + 1];
-    rgba[at * 4 + 2] = table[colour + 2];
+    const color = Math.round(level * 255) * 3;
+    rgba[at * 4] = table[color];
+    rgba[at * 4 + 1] = table[color + 1];
+    rgba[at * 4 + 2] = table[color + 2];
     rgba[at * 4 + 3] = 255 * opacityOf(level);
   });
   return { width, height, rgba };
@@ -203,7 +203,7 @@ export function opacityOf(level) {
 }
 
 /**
- * Bilinear between patch centres, flat outside the outermost centres.
+ * Bilinear between patch centers, flat outside the outermost centers.
  *
  * @param {Float32Array} patches
  * @param {number} rows

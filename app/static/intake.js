@@ -1,5 +1,5 @@
 // @ts-check
-/** The ways pictures come in: dropped anywhere, chosen, or picked from the samples. Sends nothing. */
+/** The ways images come in: dropped anywhere, chosen, or picked from the samples. Sends nothing. */
 
 import { fetchSample, listSamples, Problem, sampleAddress } from "./api.js";
 
@@ -80,11 +80,11 @@ function offered(sample, receiver) {
   button.type = "button";
   button.className = "sample";
   if (/\.(png|jpe?g)$/i.test(sample.file)) {
-    const picture = document.createElement("img");
-    picture.src = sampleAddress(sample).href;
-    picture.alt = "";
-    picture.loading = "lazy";
-    button.append(picture);
+    const image = document.createElement("img");
+    image.src = sampleAddress(sample).href;
+    image.alt = "";
+    image.loading = "lazy";
+    button.append(image);
   }
   const title = document.createElement("span");
   title.textContent = sample.title;

@@ -1,5 +1,5 @@
 // @ts-check
-/** The colour scale with its numbers: shares of attention and multiples of an even spread. */
+/** The color scale with its numbers: shares of attention and multiples of an even spread. */
 
 import { opacityOf } from "./heatmap.js";
 import { context } from "./viewer.js";
@@ -13,7 +13,7 @@ const STEPS = 4;
  */
 export function drawLegend({ bar, ticks, caption }, { table, top, patches, opacity, perWord }) {
   const pen = context(bar);
-  pen.fillStyle = "#6b7278"; // a mid grey stands for the radiograph under the colours
+  pen.fillStyle = "#6b7278"; // a mid gray stands for the radiograph under the colors
   pen.fillRect(0, 0, bar.width, bar.height);
   for (let x = 0; x < bar.width; x++) {
     const level = x / (bar.width - 1);
@@ -29,7 +29,7 @@ export function drawLegend({ bar, ticks, caption }, { table, top, patches, opaci
   caption.textContent = `Share of attention per patch, ${range}. 1× = spread evenly.`;
   bar.setAttribute(
     "aria-label",
-    `Colour scale from 0 to ${percent(top)} of the attention per patch, ${times(top, patches)} an even spread, ${range}`,
+    `Color scale from 0 to ${percent(top)} of the attention per patch, ${times(top, patches)} an even spread, ${range}`,
   );
 }
 

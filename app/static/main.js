@@ -12,7 +12,7 @@ import { connectThemeButton } from "./theme.js";
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-const study = new StudyView(announce, (phrase, signal) => requestAnswer(lastSent, phrase, signal, gated));
+const study = new StudyView(announce, (phrase, signal) => requestAnswer(lastSent, phrase, signal, checked));
 const composer = new Composer((sent) => submit(sent), announce);
 /** @type {import("./api.js").Model | null} null until it is loaded */
 let model = null;
@@ -20,8 +20,8 @@ let model = null;
 let running = null;
 /** @type {Sent} */
 let lastSent = plain([]);
-/** Whether the gate may refuse the pictures; false where their sender insisted. */
-let gated = true;
+/** Whether the input check may refuse the images; false where their sender insisted. */
+let checked = true;
 /** @type {Answer | null} */
 let shown = null;
 
@@ -48,7 +48,7 @@ function plain(files) {
 }
 
 /**
- * Pictures have come in. Where the model reads frontal pictures only there is nothing more to say of
+ * Images have come in. Where the model reads frontal images only there is nothing more to say of
  * them; else they open a study, or are added to the one that is open.
  *
  * @param {File[]} files
@@ -70,20 +70,20 @@ async function receive(files, earlier) {
  * never read beside a new file.
  *
  * @param {Sent} sent
- * @param {boolean} [gate] false insists on pictures that the gate refuses
+ * @param {boolean} [inputCheck] false insists on images that the input check refuses
  */
-async function submit(sent, gate = true) {
+async function submit(sent, inputCheck = true) {
   running?.abort();
   const mine = new AbortController();
   running = mine;
   lastSent = sent;
-  gated = gate;
+  checked = inputCheck;
   shown = null;
   element("problem").hidden = true;
   enter("busy");
   const clock = startClock([...sent.files, ...sent.priors]);
   try {
-    const answer = await requestReport(sent, mine.signal, gate);
+    const answer = await requestReport(sent, mine.signal, inputCheck);
     if (running === mine) await showReport(answer);
   } catch (error) {
     if (running === mine) showProblem(error);
@@ -121,8 +121,8 @@ async function showReport(answer) {
   enter("report");
   scrollTo(0, 0);
   element("report-title").focus({ preventScroll: true });
-  const pictures = answer.images.length === 1 ? "1 picture" : `${answer.images.length} pictures`;
-  announce(`The draft report is ready: ${answer.words.length} words, ${pictures}.`);
+  const images = answer.images.length === 1 ? "1 image" : `${answer.images.length} images`;
+  announce(`The draft report is ready: ${answer.words.length} words, ${images}.`);
 }
 
 /** @param {unknown} error a Problem, an AbortError, or a fault of this page */
@@ -154,7 +154,7 @@ async function learnModel() {
   model = await describeModel().catch(() => null); // asking for the report will say what is wrong
   if (!model) return;
   element("notice").textContent = model.notice;
-  if (model.views.includes("lateral")) element("read-views").textContent = "pictures, frontal and lateral,";
+  if (model.views.includes("lateral")) element("read-views").textContent = "images, frontal and lateral,";
   composer.setModel(model);
 }
 
@@ -185,10 +185,10 @@ function flash(id, text) {
   setTimeout(() => (label.data = own), 1600);
 }
 
-/** Save the service's answer, without the pictures, as the API gives it by default. */
+/** Save the service's answer, without the images, as the API gives it by default. */
 function downloadJson() {
   if (!shown) return;
-  const answer = { ...shown, images: shown.images.map((picture) => ({ ...picture, png: null })) };
+  const answer = { ...shown, images: shown.images.map((image) => ({ ...image, png: null })) };
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify(answer, null, 1)], { type: "application/json" }));
   link.download = "crossray-report.json";
@@ -204,7 +204,7 @@ const receiver = {
 connectThemeButton(element("theme"));
 connectIntake(receiver);
 element("cancel").addEventListener("click", () => running?.abort());
-element("retry").addEventListener("click", () => submit(lastSent, gated));
+element("retry").addEventListener("click", () => submit(lastSent, checked));
 element("insist").addEventListener("click", () => submit(lastSent, false));
 element("dismiss").addEventListener("click", () => {
   element("problem").hidden = true;

@@ -1,19 +1,19 @@
 // @ts-check
-/** A rectangle on the picture, and the words that looked into it. */
+/** A rectangle on the image, and the words that looked into it. */
 
 import { shareInside } from "./heatmap.js";
 import { percent } from "./legend.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {import("./api.js").Extent} Extent */
-/** @typedef {import("./api.js").Picture} Picture */
+/** @typedef {import("./api.js").Image} Image */
 /** @typedef {{word: number, share: number}} Looker a word, and its share of attention in the region */
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 const LISTED = 8;
 const LEAST = 0.01; // share of its attention below which a word did not look there
-const STEPS = 32; // of the picture's side, by which keys move and size a region
+const STEPS = 32; // of the image's side, by which keys move and size a region
 
 export class RegionView {
   /**
@@ -27,7 +27,7 @@ export class RegionView {
     this.announce = announce;
     this.panel = element("region");
     this.list = element("region-words");
-    /** @type {{answer: Answer, maps: (Float32Array | null)[], picture: number} | null} */
+    /** @type {{answer: Answer, maps: (Float32Array | null)[], image: number} | null} */
     this.study = null;
     /** @type {Extent | null} */
     this.box = null;
@@ -60,10 +60,10 @@ export class RegionView {
   /**
    * @param {Answer} answer
    * @param {(Float32Array | null)[]} maps of its words
-   * @param {number} picture the one now shown; a region of another is let go
+   * @param {number} image the one now shown; a region of another is let go
    */
-  setPicture(answer, maps, picture) {
-    this.study = { answer, maps, picture };
+  setImage(answer, maps, image) {
+    this.study = { answer, maps, image };
     this.clear();
   }
 
@@ -73,8 +73,8 @@ export class RegionView {
    */
   draw(from, to) {
     if (!this.study) return;
-    const picture = this.study.answer.images[this.study.picture];
-    this.set(boxBetween(this.viewer.toPicture(from), this.viewer.toPicture(to), picture));
+    const image = this.study.answer.images[this.study.image];
+    this.set(boxBetween(this.viewer.toImage(from), this.viewer.toImage(to), image));
   }
 
   /**
@@ -84,8 +84,8 @@ export class RegionView {
    */
   nudge(dx, dy, sizing) {
     if (!this.study) return;
-    const picture = this.study.answer.images[this.study.picture];
-    this.set(this.box ? nudged(this.box, dx, dy, sizing, picture) : boxInTheMiddle(picture));
+    const image = this.study.answer.images[this.study.image];
+    this.set(this.box ? nudged(this.box, dx, dy, sizing, image) : boxInTheMiddle(image));
     this.say();
   }
 
@@ -113,15 +113,15 @@ export class RegionView {
   /** @returns {Looker[]} */
   lookers() {
     const { box, study } = this;
-    return box && study ? lookersAt(study.maps, study.answer.images, study.picture, box) : [];
+    return box && study ? lookersAt(study.maps, study.answer.images, study.image, box) : [];
   }
 }
 
 /**
  * @param {{x: number, y: number}} from original pixels
  * @param {{x: number, y: number}} to
- * @param {{width: number, height: number}} picture
- * @returns {Extent | null} the rectangle between two corners, held to the picture; null where none is left
+ * @param {{width: number, height: number}} image
+ * @returns {Extent | null} the rectangle between two corners, held to the image; null where none is left
  */
 export function boxBetween(from, to, { width, height }) {
   const left = Math.max(0, Math.min(from.x, to.x));
@@ -132,8 +132,8 @@ export function boxBetween(from, to, { width, height }) {
 }
 
 /**
- * @param {{width: number, height: number}} picture
- * @returns {Extent} a quarter of the picture, in its middle
+ * @param {{width: number, height: number}} image
+ * @returns {Extent} a quarter of the image, in its middle
  */
 export function boxInTheMiddle({ width, height }) {
   return { left: width / 4, top: height / 4, width: width / 2, height: height / 2 };
@@ -144,35 +144,35 @@ export function boxInTheMiddle({ width, height }) {
  * @param {number} dx steps to the right
  * @param {number} dy steps down
  * @param {boolean} sizing moves the lower right corner only
- * @param {{width: number, height: number}} picture
- * @returns {Extent} held to the picture and to the size of one step
+ * @param {{width: number, height: number}} image
+ * @returns {Extent} held to the image and to the size of one step
  */
-export function nudged(box, dx, dy, sizing, picture) {
-  const [x, y] = [picture.width / STEPS, picture.height / STEPS];
+export function nudged(box, dx, dy, sizing, image) {
+  const [x, y] = [image.width / STEPS, image.height / STEPS];
   if (sizing) {
     return {
       ...box,
-      width: held(box.width + dx * x, x, picture.width - box.left),
-      height: held(box.height + dy * y, y, picture.height - box.top),
+      width: held(box.width + dx * x, x, image.width - box.left),
+      height: held(box.height + dy * y, y, image.height - box.top),
     };
   }
   return {
     ...box,
-    left: held(box.left + dx * x, 0, picture.width - box.width),
-    top: held(box.top + dy * y, 0, picture.height - box.height),
+    left: held(box.left + dx * x, 0, image.width - box.width),
+    top: held(box.top + dy * y, 0, image.height - box.height),
   };
 }
 
 /**
  * @param {(Float32Array | null)[]} maps of every word; null where it has none
- * @param {Picture[]} pictures
- * @param {number} index of the picture with the region
+ * @param {Image[]} images
+ * @param {number} index of the image with the region
  * @param {Extent} box
  * @returns {Looker[]} the words that looked there, largest share first
  */
-export function lookersAt(maps, pictures, index, box) {
+export function lookersAt(maps, images, index, box) {
   return maps
-    .map((map, word) => ({ word, share: map ? shareInside(map, pictures, index, box) : 0 }))
+    .map((map, word) => ({ word, share: map ? shareInside(map, images, index, box) : 0 }))
     .filter(({ share }) => share >= LEAST)
     .sort((a, b) => b.share - a.share);
 }

@@ -3,14 +3,14 @@
 
 import { AskBox } from "./ask.js";
 
-import { COLOUR_MAPS, colourTable } from "./colormaps.js";
+import { COLOR_MAPS, colorTable } from "./colormaps.js";
 import { attentionInWords, placeOf, whyNowhere, worth } from "./evidence.js";
 import { connectGestures } from "./gestures.js";
 import {
-  absoluteTop, average, decode, ofPicture, painted, shareAt, sharePerPicture, topOfOne,
+  absoluteTop, average, decode, ofImage, painted, shareAt, sharePerImage, topOfOne,
 } from "./heatmap.js";
 import { drawLegend, percent, times } from "./legend.js";
-import { PictureTabs, viewName } from "./pictures.js";
+import { ImageTabs, viewName } from "./images.js";
 import { RegionView } from "./region.js";
 import { ReportView } from "./report.js";
 import { showConcerns, showFindings, showReview } from "./summary.js";
@@ -31,24 +31,24 @@ const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (ele
 export class StudyView {
   /**
    * @param {(message: string) => void} announce says a line to screen readers
-   * @param {import("./ask.js").Ask} ask asks the shown study's pictures
+   * @param {import("./ask.js").Ask} ask asks the shown study's images
    */
   constructor(announce, ask) {
     this.announce = announce;
     /** @type {Answer | null} */
     this.answer = null;
-    /** @type {(Float32Array | null)[]} null of words that have no place on the pictures */
+    /** @type {(Float32Array | null)[]} null of words that have no place on the images */
     this.maps = [];
     /** @type {import("./viewer.js").Radiograph[]} */
     this.radiographs = [];
     /** @type {Float32Array | null} */
     this.shownMap = null;
-    this.picture = 0;
+    this.image = 0;
     /** @type {import("./gestures.js").Mode} */
     this.dragging = "window";
-    this.table = colourTable(COLOUR_MAPS[0].name);
+    this.table = colorTable(COLOR_MAPS[0].name);
     this.viewer = new Viewer(element("canvas"), () => this.showView());
-    this.tabs = new PictureTabs(element("pictures"), (index) => this.selectPicture(index));
+    this.tabs = new ImageTabs(element("images"), (index) => this.selectImage(index));
     this.report = new ReportView(element("words"), (choice) => this.showChoice(choice));
     this.region = new RegionView(this.viewer, this.report, announce);
     this.asking = new AskBox(
@@ -70,7 +70,7 @@ export class StudyView {
   /** @param {Answer} answer */
   async show(answer) {
     this.radiographs = await Promise.all(
-      answer.images.map((picture) => decodePng(/** @type {string} */ (picture.png), picture)),
+      answer.images.map((image) => decodePng(/** @type {string} */ (image.png), image)),
     );
     this.answer = answer;
     this.maps = answer.words.map(({ heatmap }) => decode(heatmap));
@@ -88,7 +88,7 @@ export class StudyView {
     };
     showReview({ section: element("review"), list: element("review-list") }, answer, choose);
     showFindings({ section: element("named"), list: element("finding-list") }, answer, choose);
-    this.selectPicture(0);
+    this.selectImage(0);
   }
 
   connectView() {
@@ -116,10 +116,10 @@ export class StudyView {
   }
 
   connectHeatmap() {
-    const colours = /** @type {HTMLSelectElement} */ (element("colours"));
-    colours.replaceChildren(...COLOUR_MAPS.map(({ name, title }) => new Option(title, name)));
-    colours.addEventListener("change", () => {
-      this.table = colourTable(colours.value);
+    const colors = /** @type {HTMLSelectElement} */ (element("colors"));
+    colors.replaceChildren(...COLOR_MAPS.map(({ name, title }) => new Option(title, name)));
+    colors.addEventListener("change", () => {
+      this.table = colorTable(colors.value);
       this.paint();
     });
     input("opacity").addEventListener("input", () => this.paint());
@@ -134,21 +134,21 @@ export class StudyView {
       element(`drag-${other}`).setAttribute("aria-pressed", String(other === mode));
     }
     element("stage").dataset.dragging = mode;
-    if (mode === "region") this.announce("Draw a rectangle on the picture, or use the arrow keys on it.");
+    if (mode === "region") this.announce("Draw a rectangle on the image, or use the arrow keys on it.");
   }
 
   /** @param {number} index */
-  selectPicture(index) {
+  selectImage(index) {
     if (!this.answer) return;
-    this.picture = index;
-    const picture = this.answer.images[index];
+    this.image = index;
+    const image = this.answer.images[index];
     this.tabs.select(index);
     this.viewer.setRadiograph(this.radiographs[index]);
-    const name = `${viewName(picture)}, ${picture.width} × ${picture.height}`;
-    element("corner-picture").textContent = name;
-    element("stage").setAttribute("aria-label", `Picture ${index + 1}, ${viewName(picture)}`);
-    showConcerns(element("concerns"), picture.concerns);
-    this.region.setPicture(this.answer, this.maps, index);
+    const name = `${viewName(image)}, ${image.width} × ${image.height}`;
+    element("corner-image").textContent = name;
+    element("stage").setAttribute("aria-label", `Image ${index + 1}, ${viewName(image)}`);
+    showConcerns(element("warnings"), image.warnings);
+    this.region.setImage(this.answer, this.maps, index);
     element("canvas").setAttribute("aria-label", `Radiograph ${index + 1} of ${this.answer.images.length}, ${name} pixels`);
     this.paint();
   }
@@ -173,9 +173,9 @@ export class StudyView {
       label.textContent = "";
       return;
     }
-    const { x, y } = this.viewer.toPicture(at);
+    const { x, y } = this.viewer.toImage(at);
     const map = this.shownMap;
-    const share = map && shareAt(map, this.answer.images, this.picture, x, y);
+    const share = map && shareAt(map, this.answer.images, this.image, x, y);
     const value = share === null || !map ? "" : `  ${percent(share)}  ${times(share, map.length)}`;
     label.textContent = `x ${Math.floor(x)}  y ${Math.floor(y)}${value}`;
   }
@@ -211,24 +211,24 @@ export class StudyView {
   /** @param {Float32Array | null} map */
   setMap(map) {
     this.shownMap = map;
-    this.tabs.showShares(map && this.answer && sharePerPicture(map, this.answer.images));
+    this.tabs.showShares(map && this.answer && sharePerImage(map, this.answer.images));
     this.paint();
   }
 
   /** Draw the shown map and its scale as the controls now say. */
   paint() {
     if (!this.answer) return;
-    const picture = this.answer.images[this.picture];
+    const image = this.answer.images[this.image];
     const perWord = /** @type {HTMLSelectElement} */ (element("scale-mode")).value === "word";
     const opacity = Number(input("opacity").value) / 100;
     const smooth = input("smooth").checked;
-    const top = perWord && this.shownMap ? topOfOne(this.shownMap) : absoluteTop(picture);
+    const top = perWord && this.shownMap ? topOfOne(this.shownMap) : absoluteTop(image);
     element("opacity-value").textContent = `${input("opacity").value}\u202f%`;
     input("opacity").setAttribute("aria-valuetext", `${input("opacity").value} percent`);
     this.viewer.opacity = opacity;
     this.viewer.smooth = smooth;
     const paint = { table: this.table, top, smooth };
-    this.viewer.setHeat(this.paintingOf(this.picture, paint), picture.extent);
+    this.viewer.setHeat(this.paintingOf(this.image, paint), image.extent);
     if (this.answer.images.length > 1) {
       // Unsmoothed: so small, the canvas' own scaling is smooth enough.
       const small = this.answer.images.map((_, index) => this.paintingOf(index, { ...paint, smooth: false }));
@@ -242,14 +242,14 @@ export class StudyView {
   }
 
   /**
-   * @param {number} index of a picture
+   * @param {number} index of an image
    * @param {{table: Uint8Array, top: number, smooth: boolean}} paint
    * @returns {import("./viewer.js").Painting | null} its part of the shown map; null where none is shown
    */
   paintingOf(index, paint) {
     if (!this.answer || !this.shownMap) return null;
     const { rows, columns } = this.answer.images[index];
-    return painted(ofPicture(this.shownMap, this.answer.images, index), rows, columns, paint);
+    return painted(ofImage(this.shownMap, this.answer.images, index), rows, columns, paint);
   }
 
   /**
@@ -284,7 +284,7 @@ export class StudyView {
     const why =
       chosen.length === 1
         ? `${whyNowhere(word, answer)}; ${attentionInWords(word.attention)}`
-        : "none of these words has one on the picture";
+        : "none of these words has one on the image";
     return [...facts, ["Place", `None: ${why}`]];
   }
 }

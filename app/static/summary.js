@@ -1,5 +1,5 @@
 // @ts-check
-/** What stands around the report: concerns about a picture, what to check first, what findings it names. */
+/** What stands around the report: warnings about an image, what to check first, what findings it names. */
 
 import { percent } from "./legend.js";
 
@@ -9,11 +9,11 @@ import { percent } from "./legend.js";
 
 /**
  * @param {HTMLElement} banner
- * @param {import("./api.js").Concern[]} concerns of the shown picture
+ * @param {import("./api.js").ImageWarning[]} warnings of the shown image
  */
-export function showConcerns(banner, concerns) {
-  banner.hidden = concerns.length === 0;
-  banner.replaceChildren(...concerns.map(({ message }) => filled("p", message)));
+export function showConcerns(banner, warnings) {
+  banner.hidden = warnings.length === 0;
+  banner.replaceChildren(...warnings.map(({ message }) => filled("p", message)));
 }
 
 /**

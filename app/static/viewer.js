@@ -2,20 +2,20 @@
 /**
  * The radiograph on a canvas: window and level, inversion, zoom and pan, and a heatmap laid over it.
  *
- * Positions on the picture are original pixels; positions on the canvas are CSS pixels. Knows no words
+ * Positions on the image are original pixels; positions on the canvas are CSS pixels. Knows no words
  * and no gestures.
  */
 
 /** @typedef {import("./api.js").Extent} Extent */
 /**
  * @typedef {{pixels: Uint8Array, columns: number, rows: number, width: number, height: number}} Radiograph
- *   grey pixels (rows x columns, bone white) which stand for width x height original pixels
+ *   gray pixels (rows x columns, bone white) which stand for width x height original pixels
  * @typedef {{width: number, height: number, rgba: Uint8ClampedArray<ArrayBuffer>}} Painting
  */
 
 const SMALLEST_ZOOM = 0.5;
 const LARGEST_ZOOM = 24;
-const MARGIN = 10; // CSS pixels kept free around the fitted picture
+const MARGIN = 10; // CSS pixels kept free around the fitted image
 const FULL = { width: 255, level: 127.5 };
 
 export class Viewer {
@@ -31,16 +31,16 @@ export class Viewer {
     this.window = { ...FULL };
     this.inverted = false;
     this.zoom = 1;
-    this.centre = { x: 0, y: 0 };
+    this.center = { x: 0, y: 0 };
     this.opacity = 0.7;
     this.smooth = true;
     /** @type {Extent | null} */
     this.extent = null;
     /** @type {Extent | null} */
     this.region = null;
-    this.grey = document.createElement("canvas");
+    this.gray = document.createElement("canvas");
     this.heat = document.createElement("canvas");
-    this.greyIsStale = true;
+    this.grayIsStale = true;
     this.frame = 0;
     new ResizeObserver(() => this.resize()).observe(canvas);
   }
@@ -73,29 +73,29 @@ export class Viewer {
     this.redraw();
   }
 
-  /** Whole picture, full window, not inverted. */
+  /** Whole image, full window, not inverted. */
   reset() {
     if (!this.radiograph) return;
     this.zoom = 1;
-    this.centre = { x: this.radiograph.width / 2, y: this.radiograph.height / 2 };
+    this.center = { x: this.radiograph.width / 2, y: this.radiograph.height / 2 };
     this.inverted = false;
     this.setWindow(FULL.width, FULL.level);
   }
 
   /**
-   * @param {number} width in grey levels of the 8-bit picture, held to [1, 510]
-   * @param {number} level the grey level in the middle of the window, held to [0, 255]
+   * @param {number} width in gray levels of the 8-bit image, held to [1, 510]
+   * @param {number} level the gray level in the middle of the window, held to [0, 255]
    */
   setWindow(width, level) {
     this.window = { width: clamp(width, 1, 510), level: clamp(level, 0, 255) };
-    this.greyIsStale = true;
+    this.grayIsStale = true;
     this.moved();
   }
 
   /** @param {boolean} inverted */
   setInverted(inverted) {
     this.inverted = inverted;
-    this.greyIsStale = true;
+    this.grayIsStale = true;
     this.moved();
   }
 
@@ -107,13 +107,13 @@ export class Viewer {
 
   /**
    * @param {number} factor
-   * @param {{x: number, y: number}} [fixed] canvas position whose picture point stays put; the middle
+   * @param {{x: number, y: number}} [fixed] canvas position whose image point stays put; the middle
    */
   zoomBy(factor, fixed = { x: this.canvas.clientWidth / 2, y: this.canvas.clientHeight / 2 }) {
-    const before = this.toPicture(fixed);
+    const before = this.toImage(fixed);
     this.zoom = clamp(this.zoom * factor, SMALLEST_ZOOM, LARGEST_ZOOM);
-    const after = this.toPicture(fixed);
-    this.centreOn(this.centre.x + before.x - after.x, this.centre.y + before.y - after.y);
+    const after = this.toImage(fixed);
+    this.centerOn(this.center.x + before.x - after.x, this.center.y + before.y - after.y);
   }
 
   /**
@@ -122,16 +122,16 @@ export class Viewer {
    */
   panBy(dx, dy) {
     const scale = this.scale();
-    this.centreOn(this.centre.x - dx / scale, this.centre.y - dy / scale);
+    this.centerOn(this.center.x - dx / scale, this.center.y - dy / scale);
   }
 
   /**
-   * @param {number} x original pixels, held inside the picture so that it cannot be lost
+   * @param {number} x original pixels, held inside the image so that it cannot be lost
    * @param {number} y
    */
-  centreOn(x, y) {
+  centerOn(x, y) {
     if (!this.radiograph) return;
-    this.centre = {
+    this.center = {
       x: clamp(x, 0, this.radiograph.width),
       y: clamp(y, 0, this.radiograph.height),
     };
@@ -150,11 +150,11 @@ export class Viewer {
    * @param {{x: number, y: number}} at canvas position in CSS pixels
    * @returns {{x: number, y: number}} original pixels
    */
-  toPicture({ x, y }) {
+  toImage({ x, y }) {
     const scale = this.scale();
     return {
-      x: this.centre.x + (x - this.canvas.clientWidth / 2) / scale,
-      y: this.centre.y + (y - this.canvas.clientHeight / 2) / scale,
+      x: this.center.x + (x - this.canvas.clientWidth / 2) / scale,
+      y: this.center.y + (y - this.canvas.clientHeight / 2) / scale,
     };
   }
 
@@ -184,14 +184,14 @@ export class Viewer {
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
     if (!this.radiograph) return;
-    if (this.greyIsStale) this.renderGrey(this.radiograph);
+    if (this.grayIsStale) this.renderGray(this.radiograph);
     const scale = this.scale() * (this.canvas.width / this.canvas.clientWidth);
     pen.translate(this.canvas.width / 2, this.canvas.height / 2);
     pen.scale(scale, scale);
-    pen.translate(-this.centre.x, -this.centre.y);
+    pen.translate(-this.center.x, -this.center.y);
     pen.imageSmoothingEnabled = true;
     pen.imageSmoothingQuality = "high";
-    pen.drawImage(this.grey, 0, 0, this.radiograph.width, this.radiograph.height);
+    pen.drawImage(this.gray, 0, 0, this.radiograph.width, this.radiograph.height);
     if (this.extent) {
       const { left, top, width, height } = this.extent;
       pen.globalAlpha = this.opacity;
@@ -203,19 +203,19 @@ export class Viewer {
   }
 
   /** @param {Radiograph} radiograph */
-  renderGrey({ pixels, columns, rows }) {
+  renderGray({ pixels, columns, rows }) {
     const shades = shadeTable(this.window, this.inverted);
     const rgba = new Uint32Array(pixels.length);
     for (let i = 0; i < pixels.length; i++) rgba[i] = shades[pixels[i]];
-    this.grey.width = columns;
-    this.grey.height = rows;
-    context(this.grey).putImageData(new ImageData(new Uint8ClampedArray(rgba.buffer), columns), 0, 0);
-    this.greyIsStale = false;
+    this.gray.width = columns;
+    this.gray.height = rows;
+    context(this.gray).putImageData(new ImageData(new Uint8ClampedArray(rgba.buffer), columns), 0, 0);
+    this.grayIsStale = false;
   }
 }
 
 /**
- * A light line between two dark ones, seen on any picture and under any colour.
+ * A light line between two dark ones, seen on any image and under any color.
  *
  * @param {CanvasRenderingContext2D} pen
  * @param {Extent} box
@@ -232,27 +232,27 @@ function outline(pen, { left, top, width, height }, scale) {
 /**
  * @param {{width: number, level: number}} window
  * @param {boolean} inverted
- * @returns {Uint32Array} for each of 256 grey levels the opaque RGBA it is drawn in
+ * @returns {Uint32Array} for each of 256 gray levels the opaque RGBA it is drawn in
  */
 function shadeTable({ width, level }, inverted) {
   const bytes = new Uint8ClampedArray(256 * 4);
-  for (let grey = 0; grey < 256; grey++) {
-    const share = clamp((grey - (level - width / 2)) / width, 0, 1);
-    bytes.fill(255 * (inverted ? 1 - share : share), grey * 4, grey * 4 + 3);
-    bytes[grey * 4 + 3] = 255;
+  for (let gray = 0; gray < 256; gray++) {
+    const share = clamp((gray - (level - width / 2)) / width, 0, 1);
+    bytes.fill(255 * (inverted ? 1 - share : share), gray * 4, gray * 4 + 3);
+    bytes[gray * 4 + 3] = 255;
   }
   return new Uint32Array(bytes.buffer);
 }
 
 /**
- * @param {string} png base64 of an 8-bit grey PNG
+ * @param {string} png base64 of an 8-bit gray PNG
  * @param {{width: number, height: number}} original size in original pixels
  * @returns {Promise<Radiograph>}
  */
 export async function decodePng(png, { width, height }) {
   const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
   const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }), {
-    colorSpaceConversion: "none", // grey levels are numbers here, not colours to be managed
+    colorSpaceConversion: "none", // gray levels are numbers here, not colors to be managed
   });
   const canvas = document.createElement("canvas");
   canvas.width = bitmap.width;

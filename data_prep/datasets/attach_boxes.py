@@ -1,6 +1,6 @@
-"""`crossray prepare boxes`: the boxes of a box file put on the pictures of a prepared folder.
+"""`crossray prepare boxes`: the boxes of a box file put on the images of a prepared folder.
 
-Pictures are known by the name that their data set gives them (Picture.source), which box files use
+Images are known by the name that their data set gives them (Image.source), which box files use
 too. Where the region's words stand in the study's report, they become a phrase that points there,
 so that training is guided by it and `crossray grounding` measures on it.
 """
@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import fmean as mean
 
 from data_prep.datasets.boxes import Region, read_boxes
-from data_prep.files import PICTURE_ENDINGS, files_below
+from data_prep.files import IMAGE_ENDINGS, files_below
 from data_prep.manifest import (
     Finding,
+    Image,
     Phrase,
-    Picture,
     Study,
     manifest_hash,
     read_studies,
@@ -59,9 +59,9 @@ FINDING_OF = {label: name for name, labels in NAMES.items() for label in labels.
 SAME = 0.5
 """Intersection over union from which two boxes of one phrase are two readers' of one place."""
 MOST = 16
-"""Findings on one picture; training has no room for more (training/dataset/split.py)."""
+"""Findings on one image; training has no room for more (training/dataset/split.py)."""
 SLACK = 2
-"""Prepared pixels by which a box may end beyond its picture, and shapes may differ."""
+"""Prepared pixels by which a box may end beyond its image, and shapes may differ."""
 SHOWN = 3
 """Names of each side that an error shows."""
 
@@ -71,16 +71,16 @@ class Attached:
     """What became of a box file."""
 
     regions: int = 0
-    """Regions whose picture is in the folder and whose label means a finding."""
-    pictures: int = 0
-    """Pictures that they lie on."""
+    """Regions whose image is in the folder and whose label means a finding."""
+    images: int = 0
+    """Images that they lie on."""
     findings: int = 0
     phrases: int = 0
     """Stretches of reports that now point at them."""
     elsewhere: int = 0
-    """Regions on pictures that are not in the folder."""
+    """Regions on images that are not in the folder."""
     crowded: int = 0
-    """Places left out because their picture had 16 already."""
+    """Places left out because their image had 16 already."""
     unmapped: Counter[str] = field(default_factory=Counter)
     """Labels that mean none of FINDINGS, with the number of their regions in the folder."""
     manifest_sha256: str = ""
@@ -93,12 +93,12 @@ def attach(prepared: Path, box_file: Path, originals: Path | None = None) -> Att
     place: their mean. The manifest is streamed.
 
     Args:
-        originals: where the pictures are that the boxes were drawn on; needed for box files that do
+        originals: where the images are that the boxes were drawn on; needed for box files that do
             not say how large those are (VinDr-CXR).
 
     Raises:
         DataError: no prepared folder, or one that was not finished; no box file; one that is
-            attached already; no picture or no label in common; a box beyond its picture, or drawn
+            attached already; no image or no label in common; a box beyond its image, or drawn
             on one of another shape; sizes that are not told, and no `originals`.
     """
     regions = read_boxes(box_file)
@@ -108,11 +108,11 @@ def attach(prepared: Path, box_file: Path, originals: Path | None = None) -> Att
     if any(known["sha256"] == digest for known in note.get("boxes", [])):
         raise DataError(f"{box_file.name} is attached already: there is nothing to do")
     done = Attached()
-    by_picture: dict[str, list[Region]] = {}
+    by_image: dict[str, list[Region]] = {}
     for region in regions:
-        by_picture.setdefault(region.picture, []).append(region)
-    sizes = _Sizes(originals, {region.picture for region in regions if region.size is None})
-    done.manifest_sha256 = write_studies(prepared, _attached(prepared, by_picture, sizes, done))
+        by_image.setdefault(region.image, []).append(region)
+    sizes = _Sizes(originals, {region.image for region in regions if region.size is None})
+    done.manifest_sha256 = write_studies(prepared, _attached(prepared, by_image, sizes, done))
     note["boxes"] = [*note.get("boxes", []), {"file": box_file.name, "sha256": digest}]
     if box_file.name in (again := note.pop("boxes_again", [])):
         again.remove(box_file.name)
@@ -139,27 +139,27 @@ def _note(prepared: Path) -> dict:
 
 
 def _attached(
-    prepared: Path, by_picture: dict[str, list[Region]], sizes: "_Sizes", done: Attached
+    prepared: Path, by_image: dict[str, list[Region]], sizes: "_Sizes", done: Attached
 ) -> Iterator[Study]:
     """The studies with their boxes; raises at the end where there were none."""
     met: set[str] = set()
     names: list[str] = []
     for study in read_studies(prepared):
-        for number, picture in enumerate(study.pictures):
-            if picture.source is None or picture.prior:
+        for number, image in enumerate(study.images):
+            if image.source is None or image.prior:
                 continue
-            names += [picture.source][: SHOWN - len(names)]
-            regions = by_picture.get(picture.source, [])
+            names += [image.source][: SHOWN - len(names)]
+            regions = by_image.get(image.source, [])
             if regions:
-                met.add(picture.source)
+                met.add(image.source)
                 before = len(study.findings)
                 study = _with_regions(study, number, regions, sizes, done)
-                done.pictures += len(study.findings) > before
+                done.images += len(study.findings) > before
         yield study
-    done.elsewhere = sum(len(regions) for name, regions in by_picture.items() if name not in met)
+    done.elsewhere = sum(len(regions) for name, regions in by_image.items() if name not in met)
     if not met:
         raise DataError(
-            f"no picture of the box file is in the folder: it names {_shown(by_picture)}, the "
+            f"no image of the box file is in the folder: it names {_shown(by_image)}, the "
             f"folder has {_shown(names)}: take the box file of the data set that was prepared"
         )
     if not done.findings:
@@ -178,7 +178,7 @@ def _with_regions(
 ) -> Study:
     findings = list(study.findings)
     spans: dict[tuple[int, int], list[int]] = {}
-    room = MOST - sum(finding.picture == number for finding in findings)
+    room = MOST - sum(finding.image == number for finding in findings)
     for region in regions:
         name = FINDING_OF.get(region.label.replace("_", " ").lower())
         if name is None:
@@ -186,7 +186,7 @@ def _with_regions(
             continue
         done.regions += 1
         side, zone = _place(region.phrase, name)
-        places = _places(region, study.pictures[number], sizes)
+        places = _places(region, study.images[number], sizes)
         done.crowded += max(0, len(places) - room)
         own = []
         for box in places[:room]:
@@ -197,7 +197,7 @@ def _with_regions(
         for span in _spans(study.report, region.phrase) if own else ():
             spans.setdefault(span, []).extend(own)
     done.phrases += len(spans)
-    # What stands on two pictures is said once.
+    # What stands on two images is said once.
     known = {(phrase.start, phrase.end): phrase for phrase in study.phrases}
     for span, own in spans.items():
         before = known[span].findings if span in known else ()
@@ -233,36 +233,36 @@ def _spans(report: str, phrase: str) -> list[tuple[int, int]]:
     ]
 
 
-def _places(region: Region, picture: Picture, sizes: "_Sizes") -> list[tuple[int, int, int, int]]:
-    """The region's places in pixels of the prepared picture; x1 and y1 exclusive."""
-    width, height = region.size or sizes.of(region.picture)
+def _places(region: Region, image: Image, sizes: "_Sizes") -> list[tuple[int, int, int, int]]:
+    """The region's places in pixels of the prepared image; x1 and y1 exclusive."""
+    width, height = region.size or sizes.of(region.image)
     if region.size != (1, 1):
-        # The prepared picture is the whole original, made smaller and rounded to pixels.
-        ratio = max(picture.width, picture.height) / max(width, height)
-        if math.dist((width * ratio, height * ratio), (picture.width, picture.height)) > SLACK:
+        # The prepared image is the whole original, made smaller and rounded to pixels.
+        ratio = max(image.width, image.height) / max(width, height)
+        if math.dist((width * ratio, height * ratio), (image.width, image.height)) > SLACK:
             raise DataError(
-                f"the boxes of {region.picture!r} were drawn on {width} x {height} pixels, the "
-                f"prepared picture has {picture.width} x {picture.height}: another picture has "
+                f"the boxes of {region.image!r} were drawn on {width} x {height} pixels, the "
+                f"prepared image has {image.width} x {image.height}: another image has "
                 "this name"
             )
-    across, down = picture.width / width, picture.height / height
+    across, down = image.width / width, image.height / height
     return [
-        _within(region, picture, (x0 * across, y0 * down, x1 * across, y1 * down))
+        _within(region, image, (x0 * across, y0 * down, x1 * across, y1 * down))
         for x0, y0, x1, y1 in _merged(region.boxes)
     ]
 
 
-def _within(region: Region, picture: Picture, box: Box) -> tuple[int, int, int, int]:
+def _within(region: Region, image: Image, box: Box) -> tuple[int, int, int, int]:
     x0, y0, x1, y1 = box
-    if min(x0, y0) < -SLACK or x1 > picture.width + SLACK or y1 > picture.height + SLACK:
+    if min(x0, y0) < -SLACK or x1 > image.width + SLACK or y1 > image.height + SLACK:
         raise DataError(
-            f"a box of {region.label!r} on {region.picture!r} lies beyond the picture: at "
-            f"{[round(edge) for edge in box]} of {picture.width} x {picture.height} as prepared"
+            f"a box of {region.label!r} on {region.image!r} lies beyond the image: at "
+            f"{[round(edge) for edge in box]} of {image.width} x {image.height} as prepared"
         )
-    left = min(max(math.floor(x0), 0), picture.width - 1)
-    top = min(max(math.floor(y0), 0), picture.height - 1)
-    right = max(min(math.ceil(x1), picture.width), left + 1)
-    bottom = max(min(math.ceil(y1), picture.height), top + 1)
+    left = min(max(math.floor(x0), 0), image.width - 1)
+    top = min(max(math.floor(y0), 0), image.height - 1)
+    right = max(min(math.ceil(x1), image.width), left + 1)
+    bottom = max(min(math.ceil(y1), image.height), top + 1)
     return left, top, right, bottom
 
 
@@ -296,27 +296,27 @@ def _overlap(one: Box, other: Box) -> float:
 
 
 class _Sizes:
-    """(width, height) of original pictures that their box file does not tell."""
+    """(width, height) of original images that their box file does not tell."""
 
-    def __init__(self, originals: Path | None, pictures: set[str]) -> None:
+    def __init__(self, originals: Path | None, images: set[str]) -> None:
         self._paths: dict[str, Path] | None = None
         if originals is not None:
             self._paths = {
                 path.stem: originals / path
-                for path in (files_below(originals) if pictures else ())
-                if path.suffix.lower() in PICTURE_ENDINGS and path.stem in pictures
+                for path in (files_below(originals) if images else ())
+                if path.suffix.lower() in IMAGE_ENDINGS and path.stem in images
             }
 
-    def of(self, picture: str) -> tuple[int, int]:
+    def of(self, image: str) -> tuple[int, int]:
         if self._paths is None:
             raise DataError(
-                "the box file does not say how large the pictures are that it was drawn on: name "
+                "the box file does not say how large the images are that it was drawn on: name "
                 "their folder with --originals"
             )
-        if picture not in self._paths:
+        if image not in self._paths:
             raise DataError(
-                f"the picture {picture!r} is not in the folder of originals, whose size the boxes "
+                f"the image {image!r} is not in the folder of originals, whose size the boxes "
                 "need: name the folder that holds it"
             )
-        height, width = read_image_isolated(self._paths[picture]).pixels.shape
+        height, width = read_image_isolated(self._paths[image]).pixels.shape
         return width, height

@@ -5,7 +5,7 @@
     VinDr-CXR           annotations_train.csv, annotations_test.csv
     PadChest-GR         grounded_reports_20240819.json
 
-Reads no pictures. Which of the layouts a file has is told by its columns, or its form as JSON. That
+Reads no images. Which of the layouts a file has is told by its columns, or its form as JSON. That
 of PadChest-GR was read from its paper (Castro et al. 2024, arXiv:2411.05085) and from programs that
 use it, not from the file itself, which is given on request only.
 """
@@ -25,7 +25,7 @@ __all__ = ["Region", "read_boxes"]
 Row = Mapping[str, str]
 
 NIH_SIDE = 1024
-"""Boxes are in pixels of the released pictures, which are of this size."""
+"""Boxes are in pixels of the released images, which are of this size."""
 NIH = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")
 """The header's "Bbox [x,y,w,h]" is not in quotes, so it is four columns; empty ones follow."""
 MS_CXR = (
@@ -41,25 +41,25 @@ NOTHING = "no finding"
 
 @dataclass(frozen=True)
 class Region:
-    """What one phrase speaks of on one picture."""
+    """What one phrase speaks of on one image."""
 
-    picture: str
-    """The picture's file name without folders and ending."""
+    image: str
+    """The image's file name without folders and ending."""
     label: str
     """The finding, as the file calls it."""
     phrase: str
     """What a report may say: MS-CXR's own words, else the finding's name in words."""
     boxes: tuple[tuple[float, float, float, float], ...]
-    """(x0, y0, x1, y1) in pixels of the picture they were drawn on, all that have this phrase: of
+    """(x0, y0, x1, y1) in pixels of the image they were drawn on, all that have this phrase: of
     VinDr-CXR those of all its readers, of PadChest-GR those of the first."""
     size: tuple[int, int] | None
-    """(width, height) of that picture; None where the file does not say. (1, 1) where the boxes are
+    """(width, height) of that image; None where the file does not say. (1, 1) where the boxes are
     shares of it."""
 
 
 @dataclass(frozen=True)
 class _Box:
-    picture: str
+    image: str
     label: str
     phrase: str
     box: tuple[float, float, float, float]
@@ -87,7 +87,7 @@ def read_boxes(path: Path) -> list[Region]:
 def _gathered(boxes: Iterable[_Box]) -> list[Region]:
     groups: dict[tuple[str, str, str], list[_Box]] = {}
     for box in boxes:
-        groups.setdefault((box.picture, box.label, box.phrase), []).append(box)
+        groups.setdefault((box.image, box.label, box.phrase), []).append(box)
     return [
         Region(*key, tuple(each.box for each in group), group[0].size)
         for key, group in groups.items()
@@ -154,12 +154,12 @@ def _padchest(name: str, studies: list[Any]) -> Iterator[_Box]:
     for number, study in enumerate(studies):
         try:
             for finding in study["findings"]:
-                label = (finding.get("labels") or ["unlabelled"])[0]
+                label = (finding.get("labels") or ["unlabeled"])[0]
                 for x0, y0, x1, y1 in finding.get("boxes") or ():
                     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
-                        raise ValueError(f"{[x0, y0, x1, y1]} is not in shares of the picture")
+                        raise ValueError(f"{[x0, y0, x1, y1]} is not in shares of the image")
                     yield _Box(
-                        picture=_stem(study["ImageID"]),
+                        image=_stem(study["ImageID"]),
                         label=label,
                         phrase=finding["sentence_en"].strip(),
                         box=(x0, y0, x1, y1),
@@ -175,7 +175,7 @@ def _padchest(name: str, studies: list[Any]) -> Iterator[_Box]:
 def _coco(name: str, content: dict[str, Any]) -> Iterator[_Box]:
     """MS-CXR in the manner of COCO, each annotation with its label_text."""
     try:
-        pictures = {picture["id"]: picture for picture in content["images"]}
+        images = {image["id"]: image for image in content["images"]}
         categories = {category["id"]: category["name"] for category in content["categories"]}
         annotations = list(content["annotations"])
     except (ValueError, KeyError, TypeError) as error:
@@ -185,13 +185,13 @@ def _coco(name: str, content: dict[str, Any]) -> Iterator[_Box]:
         ) from error
     for number, annotation in enumerate(annotations):
         try:
-            picture = pictures[annotation["image_id"]]
+            image = images[annotation["image_id"]]
             yield _Box(
-                picture=_stem(picture["file_name"]),
+                image=_stem(image["file_name"]),
                 label=categories[annotation["category_id"]],
                 phrase=annotation["label_text"],
                 box=_corners(*map(float, annotation["bbox"])),
-                size=(int(picture["width"]), int(picture["height"])),
+                size=(int(image["width"]), int(image["height"])),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{name} annotation {number} is no box: {error!r}") from error

@@ -1,7 +1,7 @@
 """A hospital's own folder: DICOM, PNG or JPEG of any depth, and reports in a table or in texts.
 
-What belongs together: DICOM files by StudyInstanceUID; other pictures by their folder, unless a
-picture lies in SRC itself, has a text of its own name, or is named by the table: then it is a study
+What belongs together: DICOM files by StudyInstanceUID; other images by their folder, unless a
+image lies in SRC itself, has a text of its own name, or is named by the table: then it is a study
 by itself. Every identity is hashed, so that neither ids nor patients' numbers reach OUT.
 
 Files and table are gathered in a temporary database on disk: memory does not grow with them.
@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.datasets.report_table import ReportColumns, ReportTable, form, short_hash
-from data_prep.files import PICTURE_ENDINGS, files_below
+from data_prep.files import IMAGE_ENDINGS, files_below
 from data_prep.report_text import sections
-from data_prep.source import SourcePicture, SourceStudy
+from data_prep.source import SourceImage, SourceStudy
 from model.errors import DataError
 from model.imaging.header import HEAD_BYTES, header_values
 
@@ -67,7 +67,7 @@ class FolderReader:
         """
         Args:
             table: CSV file with a report a study; without it reports are .txt files beside the
-                pictures, with the name of a picture or the only one of their folder.
+                images, with the name of an image or the only one of their folder.
             columns: what the table calls what; needed with it.
         """
         self.source = source
@@ -76,10 +76,10 @@ class FolderReader:
         self._table = None if table is None else ReportTable(table, columns or ReportColumns())
 
     def studies(self) -> Iterator[SourceStudy]:
-        """Every study of pictures, and every row of the table without pictures.
+        """Every study of images, and every row of the table without images.
 
         Raises:
-            DataError: no folder, no picture in it, not one report that belongs to a picture, or a
+            DataError: no folder, no image in it, not one report that belongs to an image, or a
                 table or a text that cannot be read.
             ConfigError: columns that cannot be.
         """
@@ -112,7 +112,7 @@ class FolderReader:
         found = False
         for path in files_below(self.source):
             head = _head(self.source / path)
-            if not _is_picture(path, head):
+            if not _is_image(path, head):
                 continue
             found = True
             values = header_values(head, HEADER)
@@ -128,11 +128,11 @@ class FolderReader:
         if not found:
             raise DataError(
                 f"no DICOM, PNG or JPEG file is below {str(self.source)!r}: name the folder that "
-                "holds the pictures"
+                "holds the images"
             )
 
     def _identity(self, path: Path) -> str:
-        """What a picture without a StudyInstanceUID is known by."""
+        """What an image without a StudyInstanceUID is known by."""
         named = self._table is not None and any(map(self._table.has, _names(path)))
         if named or path.parent == Path() or (self.source / path).with_suffix(".txt").is_file():
             return f"file {_printable(path)}"
@@ -151,7 +151,7 @@ class FolderReader:
         bare = SourceStudy(
             id=first.study,
             origin=_printable(first.path),
-            pictures=tuple(SourcePicture(file.path) for file in files),
+            images=tuple(SourceImage(file.path) for file in files),
             patient=None if patient is None else short_hash(patient),
             time=max(file.time for file in files),
         )
@@ -169,7 +169,7 @@ class FolderReader:
         return bare
 
     def _with_text(self, bare: SourceStudy, own: Collection[Path]) -> SourceStudy:
-        path = _text_beside([picture.path for picture in bare.pictures], own, self.source)
+        path = _text_beside([image.path for image in bare.images], own, self.source)
         if path is None:
             return bare
         self.matched["text file"] += 1
@@ -179,20 +179,20 @@ class FolderReader:
     def _nothing_matched(self, file: _File) -> DataError:
         if self._table is None:
             return DataError(
-                f"no .txt file lies beside the pictures below {str(self.source)!r}: name a table "
+                f"no .txt file lies beside the images below {str(self.source)!r}: name a table "
                 "with --reports, or put each study's report into its folder"
             )
         forms = ", ".join(f"{kind} {form(key)!r}" for kind, key in file.called() if key)
         return DataError(
-            f"no row of {self._table.path.name} belongs to a picture: its column "
+            f"no row of {self._table.path.name} belongs to an image: its column "
             f"{self._table.columns.study!r} has values such as {form(self._table.example())!r}, "
-            f"while a picture has {forms} (9 is any digit, a any letter): name another column with "
+            f"while an image has {forms} (9 is any digit, a any letter): name another column with "
             "--study-column"
         )
 
 
 def _head(path: Path) -> bytes:
-    """The beginning of a file; nothing of what cannot be read, which reading its picture tells."""
+    """The beginning of a file; nothing of what cannot be read, which reading its image tells."""
     try:
         with path.open("rb") as file:
             return file.read(HEAD_BYTES)
@@ -200,9 +200,9 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def _is_picture(path: Path, head: bytes) -> bool:
-    """By content; what is called a picture and is none is listed later as a bad one."""
-    named = path.suffix.lower() in PICTURE_ENDINGS
+def _is_image(path: Path, head: bytes) -> bool:
+    """By content; what is called an image and is none is listed later as a bad one."""
+    named = path.suffix.lower() in IMAGE_ENDINGS
     return named or head.startswith(SIGNATURES) or head[128:132] == b"DICM"
 
 
@@ -216,12 +216,12 @@ def _printable(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
-def _text_beside(pictures: Sequence[Path], own: Collection[Path], source: Path) -> Path | None:
-    """The text of a picture's own name, else the only one of a folder that is theirs alone."""
-    for path in pictures:
+def _text_beside(images: Sequence[Path], own: Collection[Path], source: Path) -> Path | None:
+    """The text of an image's own name, else the only one of a folder that is theirs alone."""
+    for path in images:
         if (source / path).with_suffix(".txt").is_file():
             return path.with_suffix(".txt")
-    for folder in (f for f in dict.fromkeys(path.parent for path in pictures) if f in own):
+    for folder in (f for f in dict.fromkeys(path.parent for path in images) if f in own):
         texts = list((source / folder).glob("*.txt"))
         if len(texts) == 1 and folder != Path():
             return texts[0].relative_to(source)

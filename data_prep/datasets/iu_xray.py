@@ -2,9 +2,9 @@
 
     R2Gen      annotation.json and images/CXR2384_IM-0942/0.png      (Chen et al. 2020)
     Kaggle     indiana_reports.csv, indiana_projections.csv and images/images_normalized/*.png
-    Open-i     *.xml, flat or in ecgen-radiology/, and the pictures as PNG or DICOM anywhere below
+    Open-i     *.xml, flat or in ecgen-radiology/, and the images as PNG or DICOM anywhere below
 
-The collection has 3,955 reports and 7,470 pictures: a list of its file names is held in memory. A
+The collection has 3,955 reports and 7,470 images: a list of its file names is held in memory. A
 patient has one study, since the collection names no patients.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from data_prep.files import PICTURE_ENDINGS, files_below, read_rows
-from data_prep.source import SourcePicture, SourceStudy
+from data_prep.files import IMAGE_ENDINGS, files_below, read_rows
+from data_prep.source import SourceImage, SourceStudy
 from model.errors import DataError
 
 __all__ = ["standard_split", "studies"]
@@ -28,7 +28,7 @@ REPORTS, PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
 SECTIONS = ("indication", "comparison", "findings", "impression")
 R2GEN_SPLITS = {"train": "train", "val": "validate", "test": "test", "": "test"}
 """One copy that went round has spaces for the name of the test split."""
-PICTURE = re.compile(r"(?:CXR)?(?:\d+_)?(?P<name>\d+_IM-[\d-]+)", re.IGNORECASE)
+IMAGE = re.compile(r"(?:CXR)?(?:\d+_)?(?P<name>\d+_IM-[\d-]+)", re.IGNORECASE)
 MAX_XML_BYTES = 2**20
 HOW_TO_GET = (
     "annotation.json (R2Gen), indiana_reports.csv (Kaggle) or ecgen-radiology/*.xml (Open-i: "
@@ -40,7 +40,7 @@ def studies(source: Path) -> Iterator[SourceStudy]:
     """The collection's studies. Their split is the standard one, None for those it leaves out.
 
     A view is told where indiana_projections.csv says "Lateral"; its "Frontal" does not say whether
-    PA or AP, so that is left to the DICOM header. R2Gen's pictures have lost their names, and so
+    PA or AP, so that is left to the DICOM header. R2Gen's images have lost their names, and so
     their views: 0.png is not always the frontal one.
 
     Raises:
@@ -52,7 +52,7 @@ def studies(source: Path) -> Iterator[SourceStudy]:
             f"no report of the collection is in {str(source)!r}; looked for {HOW_TO_GET}"
         )
     if len(layouts) > 1:
-        layouts.sort(key=lambda read: not _has_pictures(source, read))
+        layouts.sort(key=lambda read: not _has_images(source, read))
     return layouts[0](source)
 
 
@@ -64,10 +64,10 @@ def standard_split() -> dict[str, str]:
     return {str(uid): split for split, uids in splits.items() for uid in uids}
 
 
-def _has_pictures(source: Path, read: Callable[[Path], Iterator[SourceStudy]]) -> bool:
-    """Whether the first of a layout's pictures are there, where a folder has several layouts."""
-    first = (picture for study in islice(read(source), 20) for picture in study.pictures)
-    return any((source / picture.path).is_file() for picture in first)
+def _has_images(source: Path, read: Callable[[Path], Iterator[SourceStudy]]) -> bool:
+    """Whether the first of a layout's images are there, where a folder has several layouts."""
+    first = (image for study in islice(read(source), 20) for image in study.images)
+    return any((source / image.path).is_file() for image in first)
 
 
 def _annotation(source: Path) -> Path | None:
@@ -82,7 +82,7 @@ def _xml_folder(source: Path) -> Path | None:
 def _r2gen(source: Path) -> Iterator[SourceStudy]:
     path = _annotation(source)
     assert path is not None
-    pictures = Path("images") if (source / "images").is_dir() else Path()
+    images = Path("images") if (source / "images").is_dir() else Path()
     try:
         splits: dict[str, list[dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))
         entries = [(name, entry) for name, listed in splits.items() for entry in listed]
@@ -99,7 +99,7 @@ def _r2gen(source: Path) -> Iterator[SourceStudy]:
             yield SourceStudy(
                 id=entry["id"],
                 origin=origin,
-                pictures=tuple(SourcePicture(pictures / image) for image in entry["image_path"]),
+                images=tuple(SourceImage(images / image) for image in entry["image_path"]),
                 findings=entry["report"],
                 patient=uid[1],
                 split=R2GEN_SPLITS[name.strip()],
@@ -115,21 +115,21 @@ def _kaggle(source: Path) -> Iterator[SourceStudy]:
     if not (source / PROJECTIONS).is_file():
         raise DataError(
             f"{PROJECTIONS} is not in {str(source)!r}: it comes with {REPORTS} and says which "
-            "pictures belong to a report"
+            "images belong to a report"
         )
     named: dict[str, list[str]] = {}
     for _, row in read_rows(source / PROJECTIONS, ("uid", "filename")):
         named.setdefault(row["uid"], []).append(row["filename"])
-    pictures = _Pictures(source, "images/images_normalized/{}")
+    images = _Images(source, "images/images_normalized/{}")
     for origin, row in read_rows(source / REPORTS, ("uid", *SECTIONS)):
         uid = row["uid"]
-        yield _study(uid, origin, pictures.of(named.get(uid, [])), row)
+        yield _study(uid, origin, images.of(named.get(uid, [])), row)
 
 
 def _open_i(source: Path) -> Iterator[SourceStudy]:
     folder = _xml_folder(source)
     assert folder is not None
-    pictures = _Pictures(source, "{}.png")
+    images = _Images(source, "{}.png")
     for path in sorted(folder.glob("*.xml")):
         origin = path.relative_to(source).as_posix()
         root = _parse(path, origin)
@@ -142,16 +142,16 @@ def _open_i(source: Path) -> Iterator[SourceStudy]:
             for each in root.iter("AbstractText")
         }
         named = [image.get("id", "") for image in root.iter("parentImage")]
-        yield _study(uid[1], origin, pictures.of(named), texts)
+        yield _study(uid[1], origin, images.of(named), texts)
 
 
 def _study(
-    uid: str, origin: str, pictures: tuple[SourcePicture, ...], texts: Mapping[str, str]
+    uid: str, origin: str, images: tuple[SourceImage, ...], texts: Mapping[str, str]
 ) -> SourceStudy:
     return SourceStudy(
         id=f"CXR{uid}",
         origin=origin,
-        pictures=pictures,
+        images=images,
         findings=texts.get("findings", ""),
         impression=texts.get("impression", ""),
         indication=texts.get("indication", ""),
@@ -168,36 +168,36 @@ LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Iterator[SourceStu
 )
 
 
-class _Pictures:
-    """Where the collection's pictures lie: one has another name in every download.
+class _Images:
+    """Where the collection's images lie: one has another name in every download.
 
-    "CXR1_1_IM-0001-3001.png", "1_IM-0001-3001.dcm" and "1_IM-0001-3001.dcm.png" are one picture.
+    "CXR1_1_IM-0001-3001.png", "1_IM-0001-3001.dcm" and "1_IM-0001-3001.dcm.png" are one image.
     """
 
     def __init__(self, source: Path, expected: str) -> None:
         self._expected = expected
         self._paths: dict[str, Path] = {}
         self._laterals: set[str] = set()
-        named = [path for path in files_below(source) if path.suffix.lower() in PICTURE_ENDINGS]
+        named = [path for path in files_below(source) if path.suffix.lower() in IMAGE_ENDINGS]
         # DICOM last, so that it has the last word: it has all the gray values.
-        for path in sorted(named, key=lambda p: -PICTURE_ENDINGS.index(p.suffix.lower())):
-            if match := PICTURE.match(path.name):
+        for path in sorted(named, key=lambda p: -IMAGE_ENDINGS.index(p.suffix.lower())):
+            if match := IMAGE.match(path.name):
                 self._paths[match["name"]] = path
         if (source / PROJECTIONS).is_file():
             for _, row in read_rows(source / PROJECTIONS, ("filename", "projection")):
-                match = PICTURE.match(row["filename"])
+                match = IMAGE.match(row["filename"])
                 if match and row["projection"].lower() == "lateral":
                     self._laterals.add(match["name"])
 
-    def of(self, names: list[str]) -> tuple[SourcePicture, ...]:
-        """A study's pictures by the names that its report gives, laterals last."""
+    def of(self, names: list[str]) -> tuple[SourceImage, ...]:
+        """A study's images by the names that its report gives, laterals last."""
         found = []
         for name in names:
-            match = PICTURE.match(name)
+            match = IMAGE.match(name)
             key = match["name"] if match else name
             path = self._paths.get(key, Path(self._expected.format(name)))
-            found.append(SourcePicture(path, "LATERAL" if key in self._laterals else None))
-        return tuple(sorted(found, key=lambda picture: picture.view is not None))
+            found.append(SourceImage(path, "LATERAL" if key in self._laterals else None))
+        return tuple(sorted(found, key=lambda image: image.view is not None))
 
 
 def _parse(path: Path, origin: str) -> ElementTree.Element:

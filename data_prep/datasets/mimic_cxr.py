@@ -19,7 +19,7 @@ from pathlib import Path
 
 from data_prep.files import read_rows
 from data_prep.report_text import Sections, sections
-from data_prep.source import SourcePicture, SourceStudy
+from data_prep.source import SourceImage, SourceStudy
 from model.errors import DataError
 
 __all__ = ["studies"]
@@ -41,10 +41,10 @@ ENDINGS = (".jpg", ".dcm")
 IDS = {"dicom_id": r"[0-9A-Za-z-]{1,64}", "study_id": r"\d{1,12}", "subject_id": r"\d{3,12}"}
 """They become parts of paths, so nothing else may be in them."""
 FIRST = 1000
-"""Of so many studies one picture and one report must be there, or none is."""
+"""Of so many studies one image and one report must be there, or none is."""
 MAX_REPORT_BYTES = 2**20
 TABLES = """
-CREATE TABLE pictures (
+CREATE TABLE images (
     dicom TEXT PRIMARY KEY, study TEXT, subject TEXT, split TEXT, number INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE metadata (dicom TEXT PRIMARY KEY, view TEXT, time TEXT) WITHOUT ROWID;
@@ -52,7 +52,7 @@ CREATE TABLE labels (study TEXT, label TEXT, value INTEGER, PRIMARY KEY (study, 
     WITHOUT ROWID;
 """
 Row = tuple[str, str, str, str, str | None, str]
-"""(study, subject, split, dicom, view, time) of one picture."""
+"""(study, subject, split, dicom, view, time) of one image."""
 
 
 def studies(source: Path, reports: Path | None = None) -> Iterator[SourceStudy]:
@@ -64,7 +64,7 @@ def studies(source: Path, reports: Path | None = None) -> Iterator[SourceStudy]:
 
     Raises:
         DataError: a table or a column is missing, tables contradict each other or put a subject in
-            two splits, no picture or no report is there, more than half of the reports are missing.
+            two splits, no image or no report is there, more than half of the reports are missing.
     """
     split = _table(source, "split", needed=True)
     metadata = _table(source, "metadata", needed=True)
@@ -72,7 +72,7 @@ def studies(source: Path, reports: Path | None = None) -> Iterator[SourceStudy]:
     with closing(sqlite3.connect("", isolation_level=None)) as database:
         try:
             database.executescript(f"PRAGMA journal_mode=OFF; PRAGMA temp_store=FILE; {TABLES}")
-            _load_pictures(database, split)
+            _load_images(database, split)
             _load_metadata(database, metadata)
             _load_labels(database, source)
             _check(database, split.name, metadata.name)
@@ -80,7 +80,7 @@ def studies(source: Path, reports: Path | None = None) -> Iterator[SourceStudy]:
         except sqlite3.OperationalError as error:
             raise DataError(
                 f"the tables cannot be joined on disk ({error}): they need about 300 bytes a "
-                "picture; set TMPDIR to a folder with room"
+                "image; set TMPDIR to a folder with room"
             ) from error
 
 
@@ -102,13 +102,13 @@ def _table(source: Path, kind: str, needed: bool) -> Path:
     return source / f"mimic-cxr-2.0.0-{kind}.csv.gz"
 
 
-def _load_pictures(database: sqlite3.Connection, path: Path) -> None:
+def _load_images(database: sqlite3.Connection, path: Path) -> None:
     for number, (origin, row) in enumerate(read_rows(path, SPLIT)):
         for column, pattern in IDS.items():
             if not re.fullmatch(pattern, row[column], re.ASCII):
                 raise DataError(f"{origin}: {row[column]!r} is no {column}; fetch the file again")
         values = (*(row[column] for column in SPLIT), number)
-        _insert(database, "pictures", values, f"{origin} names a dicom_id a second time")
+        _insert(database, "images", values, f"{origin} names a dicom_id a second time")
 
 
 def _load_metadata(database: sqlite3.Connection, path: Path) -> None:
@@ -148,9 +148,9 @@ def _check(database: sqlite3.Connection, split: str, metadata: str) -> None:
     """Raises DataError where the tables contradict each other; quotes rows, not whose they are."""
     for whose, what in (("subject", "split"), ("study", "subject"), ("study", "split")):
         for first, second in database.execute(
-            f"SELECT MIN(number) + 2, (SELECT MIN(number) + 2 FROM pictures b WHERE"
-            f" b.{whose} = a.{whose} AND b.{what} != (SELECT {what} FROM pictures c WHERE"
-            f" c.{whose} = a.{whose} ORDER BY number LIMIT 1)) FROM pictures a"
+            f"SELECT MIN(number) + 2, (SELECT MIN(number) + 2 FROM images b WHERE"
+            f" b.{whose} = a.{whose} AND b.{what} != (SELECT {what} FROM images c WHERE"
+            f" c.{whose} = a.{whose} ORDER BY number LIMIT 1)) FROM images a"
             f" GROUP BY {whose} HAVING MIN({what}) < MAX({what}) LIMIT 1"
         ):
             raise DataError(
@@ -158,18 +158,18 @@ def _check(database: sqlite3.Connection, split: str, metadata: str) -> None:
                 "patient must be in one split only; fetch the official file again"
             )
     unknown, first = database.execute(
-        "SELECT COUNT(*), MIN(number) + 2 FROM pictures LEFT JOIN metadata USING (dicom)"
+        "SELECT COUNT(*), MIN(number) + 2 FROM images LEFT JOIN metadata USING (dicom)"
         " WHERE metadata.dicom IS NULL"
     ).fetchone()
     if unknown:
         raise DataError(
-            f"{unknown} pictures of {split}, first row {first}, have no row in {metadata}: take "
+            f"{unknown} images of {split}, first row {first}, have no row in {metadata}: take "
             "both files from the same release"
         )
 
 
 def _stream(database: sqlite3.Connection, source: Path, reports: Path) -> Iterator[SourceStudy]:
-    database.execute("CREATE INDEX in_order ON pictures (subject, study, number)")
+    database.execute("CREATE INDEX in_order ON images (subject, study, number)")
     ending = _ending(database, source)
     folder = _report_folder(database, reports)
     told = missing = 0
@@ -186,8 +186,8 @@ def _stream(database: sqlite3.Connection, source: Path, reports: Path) -> Iterat
         yield SourceStudy(
             id=study,
             origin=report.as_posix() + (", which is not there" if read is None else ""),
-            pictures=tuple(
-                SourcePicture(_picture_path(subject, study, dicom, ending), view)
+            images=tuple(
+                SourceImage(_image_path(subject, study, dicom, ending), view)
                 for _, _, _, dicom, view, _ in rows
             ),
             findings=said.findings,
@@ -207,16 +207,16 @@ def _stream(database: sqlite3.Connection, source: Path, reports: Path) -> Iterat
 
 
 def _grouped(database: sqlite3.Connection) -> Iterator[list[Row]]:
-    """The rows of each study's pictures, by subject and study."""
+    """The rows of each study's images, by subject and study."""
     rows: Iterator[Row] = database.execute(
         "SELECT study, subject, split, dicom, view, time"
-        " FROM pictures JOIN metadata USING (dicom) ORDER BY subject, study, number"
+        " FROM images JOIN metadata USING (dicom) ORDER BY subject, study, number"
     )
     for _, group in groupby(rows, key=lambda row: row[:2]):
         yield list(group)
 
 
-def _picture_path(subject: str, study: str, dicom: str, ending: str) -> Path:
+def _image_path(subject: str, study: str, dicom: str, ending: str) -> Path:
     return Path("files", f"p{subject[:2]}", f"p{subject}", f"s{study}", f"{dicom}{ending}")
 
 
@@ -225,17 +225,17 @@ def _report_path(subject: str, study: str) -> Path:
 
 
 def _ending(database: sqlite3.Connection, source: Path) -> str:
-    """Which release it is: the ending of the first picture that is there."""
+    """Which release it is: the ending of the first image that is there."""
     rows = (row for group in islice(_grouped(database), FIRST) for row in group)
     looked = ""
     for study, subject, _, dicom, _, _ in rows:
         for ending in ENDINGS:
-            path = _picture_path(subject, study, dicom, ending)
+            path = _image_path(subject, study, dicom, ending)
             if (source / path).is_file():
                 return ending
             looked = looked or path.as_posix()
     raise DataError(
-        f"no picture is there, looked for {looked!r} (or .dcm) and those of the next {FIRST} "
+        f"no image is there, looked for {looked!r} (or .dcm) and those of the next {FIRST} "
         f"studies in {str(source)!r}: name the folder that holds files/, of MIMIC-CXR-JPG or "
         "MIMIC-CXR; of a part of it keep only its rows in the split file"
     )

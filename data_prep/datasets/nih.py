@@ -1,10 +1,10 @@
-"""NIH ChestX-ray14 (Wang et al. 2017): pictures with labels, no reports.
+"""NIH ChestX-ray14 (Wang et al. 2017): images with labels, no reports.
 
     as released   Data_Entry_2017*.csv, images/ or images_001/images/ to images_012/images/, and
                   train_val_list.txt and test_list.txt where they are kept
-    a part of it  labels.csv (image, patient, labels, age, sex, view) with the pictures beside it
+    a part of it  labels.csv (image, patient, labels, age, sex, view) with the images beside it
 
-A study is one picture. Its report is made of its labels, in sentences that
+A study is one image. Its report is made of its labels, in sentences that
 model/report_text/parser.py reads back; it is no radiologist's. The labels themselves were mined
 from reports that were not released.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data_prep.files import read_rows
 from data_prep.importing.split import split_by_hash
-from data_prep.source import SourcePicture, SourceStudy
+from data_prep.source import SourceImage, SourceStudy
 from model.errors import DataError
 
 __all__ = ["LABELS", "report", "studies"]
@@ -56,13 +56,13 @@ class _Layout:
     labels: str
     view: str
     folder: Path
-    """Where a picture is expected."""
+    """Where an image is expected."""
     follow_up: str | None
-    """Number of the picture among its patient's; None where the file's name has it."""
+    """Number of the image among its patient's; None where the file's name has it."""
 
 
 def studies(source: Path) -> Iterator[SourceStudy]:
-    """One study a picture, in the table's order.
+    """One study an image, in the table's order.
 
     Test is the official list where it is there, and the rest is train and validate by hash of the
     patient; without the lists all is left to the hash.
@@ -82,7 +82,7 @@ def studies(source: Path) -> Iterator[SourceStudy]:
         study = SourceStudy(
             id=Path(name).stem,
             origin=origin,
-            pictures=(SourcePicture(folders.find(name), VIEWS.get(row[layout.view].upper())),),
+            images=(SourceImage(folders.find(name), VIEWS.get(row[layout.view].upper())),),
             findings=report(present),
             patient=row[layout.patient] or None,
             time=number.zfill(6),
@@ -128,7 +128,7 @@ def _lists(source: Path) -> tuple[set[str], set[str]] | None:
             f"{missing[0]} is not in {str(source)!r}, but the other list is: fetch it, or take the "
             "other away to split by hash"
         )
-    # An odd byte is in no picture's name, and an unknown name is refused where it is met.
+    # An odd byte is in no image's name, and an unknown name is refused where it is met.
     texts = (path.read_text(encoding="utf-8", errors="replace") for path in paths)
     train, test = ({line.strip() for line in text.splitlines()} for text in texts)
     return train, test
@@ -140,11 +140,11 @@ def _with_split(study: SourceStudy, name: str, lists: tuple[set[str], set[str]])
         return replace(study, split="test")
     if name in train:
         return replace(study, split=split_by_hash(study, 0, TRAIN_SHARES))
-    raise DataError(f"{study.origin}: the picture is in neither of {TRAIN_LIST} and {TEST_LIST}")
+    raise DataError(f"{study.origin}: the image is in neither of {TRAIN_LIST} and {TEST_LIST}")
 
 
 class _Folders:
-    """Which of the released folders holds a picture: they are filled in order of the names."""
+    """Which of the released folders holds an image: they are filled in order of the names."""
 
     def __init__(self, source: Path, expected: Path) -> None:
         self._source = source
@@ -157,7 +157,7 @@ class _Folders:
         """Relative to the source, also where no folder holds it."""
         for position, folder in enumerate(self._folders):
             if (self._source / folder / name).is_file():
-                # The next picture is most likely here too.
+                # The next image is most likely here too.
                 self._folders.insert(0, self._folders.pop(position))
                 return folder / name
         return self._expected / name

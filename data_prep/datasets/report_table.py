@@ -98,12 +98,12 @@ class ReportTable:
         return self._told(bare, row[0], json.loads(row[1]))
 
     def unused(self) -> Iterator[SourceStudy]:
-        """The rows that no picture asked for, as studies without pictures."""
+        """The rows that no image asked for, as studies without images."""
         assert self._db is not None
         for key, origin, cells in self._db.execute(
             "SELECT key, origin, cells FROM reports WHERE NOT used ORDER BY key"
         ):
-            bare = SourceStudy(id=short_hash(f"row {key}"), origin=origin, pictures=())
+            bare = SourceStudy(id=short_hash(f"row {key}"), origin=origin, images=())
             yield self._told(bare, origin, json.loads(cells))
 
     def example(self) -> str:

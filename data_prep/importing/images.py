@@ -1,4 +1,4 @@
-"""One study's files -> its prepared pictures: which are taken, how they are made smaller.
+"""One study's files -> its prepared images: which are taken, how they are made smaller.
 
 Runs in the processes of data_prep/importing/run.py. Files are of strangers, so each is read in a
 child process with limits (model/imaging/sandbox.py).
@@ -12,27 +12,27 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_prep.manifest import Picture
+from data_prep.manifest import Image
 from data_prep.output import write_png
-from data_prep.source import SourcePicture
+from data_prep.source import SourceImage
 from model.errors import ImageError
 from model.imaging.sandbox import read_image_isolated
 
 __all__ = [
     "NOT_THERE",
     "NO_FRONTAL",
-    "NO_PICTURE",
+    "NO_IMAGE",
     "Job",
     "Made",
     "Outcome",
     "Task",
     "shrink",
-    "write_pictures",
+    "write_images",
 ]
 
 NOT_THERE = "not there"
-NO_PICTURE = "no picture could be read"
-NO_FRONTAL = "no frontal picture"
+NO_IMAGE = "no image could be read"
+NO_FRONTAL = "no frontal image"
 RANKS = {"PA": 0, "AP": 1, None: 2, "LATERAL": 3}
 """Frontal before lateral, the better kind first. What is not told is most often frontal."""
 LATERAL = RANKS["LATERAL"]
@@ -45,29 +45,29 @@ class Job:
     out: Path
     source: Path
     size: int
-    pictures: int
+    images: int
 
 
 @dataclass(frozen=True)
 class Task:
-    """One study whose pictures are to be made."""
+    """One study whose images are to be made."""
 
     id: str
     state: str
-    """What the pictures were made from, as the ledger tells it."""
-    pictures: tuple[SourcePicture, ...]
+    """What the images were made from, as the ledger tells it."""
+    images: tuple[SourceImage, ...]
 
 
 @dataclass(frozen=True)
 class Made:
-    picture: Picture
+    image: Image
     size: int
     """The prepared file's bytes."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one study's pictures."""
+    """What became of one study's images."""
 
     id: str
     state: str
@@ -75,47 +75,47 @@ class Outcome:
     bad: tuple[tuple[str, str], ...]
     """(file relative to the source, reason) of each that could not be read."""
     reason: str = ""
-    """Why the study has no picture; empty where it has one."""
+    """Why the study has no image; empty where it has one."""
 
 
 @dataclass(eq=False)
 class _Candidate:
-    source: SourcePicture
+    source: SourceImage
     view: str | None
     pixels: np.ndarray | None = None
     """uint8 (height, width) as prepared; None until it is read."""
 
 
-def write_pictures(job: Job, tasks: Sequence[Task]) -> list[Outcome]:
-    """Read, shrink and write the pictures of some studies.
+def write_images(job: Job, tasks: Sequence[Task]) -> list[Outcome]:
+    """Read, shrink and write the images of some studies.
 
     Raises:
-        DataError: a picture cannot be written.
+        DataError: an image cannot be written.
         ConfigError: the reading process does not start.
     """
     return [_write_study(job, task) for task in tasks]
 
 
 def _write_study(job: Job, task: Task) -> Outcome:
-    taken, bad = _take(job, task.pictures)
+    taken, bad = _take(job, task.images)
     made = tuple(_write(job.out, task.id, k, candidate) for k, candidate in enumerate(taken))
     reason = ""
     if not made:
-        reason = NO_PICTURE if len(bad) == len(task.pictures) else NO_FRONTAL
+        reason = NO_IMAGE if len(bad) == len(task.images) else NO_FRONTAL
     return Outcome(task.id, task.state, made, tuple(bad), reason)
 
 
 def _take(
-    job: Job, pictures: Sequence[SourcePicture]
+    job: Job, images: Sequence[SourceImage]
 ) -> tuple[list[_Candidate], list[tuple[str, str]]]:
-    """The wanted pictures that can be read, in their order, and the bad ones met on the way.
+    """The wanted images that can be read, in their order, and the bad ones met on the way.
 
-    A view may be known only once a picture is read, and a wanted one may turn out to be bad: the
-    choice is made anew after every picture, and no other than wanted ones are read.
+    A view may be known only once an image is read, and a wanted one may turn out to be bad: the
+    choice is made anew after every image, and no other than wanted ones are read.
     """
-    candidates = [_Candidate(picture, picture.view) for picture in pictures]
+    candidates = [_Candidate(image, image.view) for image in images]
     bad: list[tuple[str, str]] = []
-    while unread := [c for c in _wanted(candidates, job.pictures) if c.pixels is None]:
+    while unread := [c for c in _wanted(candidates, job.images) if c.pixels is None]:
         candidate = unread[0]
         try:
             radiograph = read_image_isolated(job.source / candidate.source.path)
@@ -125,13 +125,13 @@ def _take(
         else:
             candidate.pixels = shrink(radiograph.pixels, job.size)
             candidate.view = candidate.view or radiograph.view
-    return _wanted(candidates, job.pictures), bad
+    return _wanted(candidates, job.images), bad
 
 
 def _wanted(candidates: Sequence[_Candidate], limit: int) -> list[_Candidate]:
     """The best frontal, the best lateral, then the others: at most `limit`, in order of RANKS.
 
-    A single picture is a frontal one or none.
+    A single image is a frontal one or none.
     """
     ordered = sorted(candidates, key=lambda candidate: RANKS[candidate.view])
     if limit == 1:
@@ -146,11 +146,11 @@ def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
     """Average over areas, as OpenCV's INTER_AREA does, but the same to the last bit everywhere.
 
     Float sums round differently from one processor to another, and a manifest holds the hash of
-    every picture. Here all sums are of integers.
+    every image. Here all sums are of integers.
 
     Args:
         pixels: float32 (height, width) in [0, 1].
-        size: the longest side to come to; a smaller picture stays as large as it is.
+        size: the longest side to come to; a smaller image stays as large as it is.
 
     Returns:
         uint8 (height, width).
@@ -187,7 +187,7 @@ def _write(out: Path, study: str, number: int, candidate: _Candidate) -> Made:
     (out / path).parent.mkdir(exist_ok=True)
     size = write_png(out / path, pixels)
     height, width = pixels.shape
-    picture = Picture(
+    image = Image(
         path=path,
         width=width,
         height=height,
@@ -195,7 +195,7 @@ def _write(out: Path, study: str, number: int, candidate: _Candidate) -> Made:
         source=_stem(candidate.source.path),
         pixels=hashlib.sha256(f"{height} x {width} ".encode() + pixels.tobytes()).hexdigest(),
     )
-    return Made(picture, size)
+    return Made(image, size)
 
 
 def _stem(path: Path) -> str:

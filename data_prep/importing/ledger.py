@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.importing.images import Made, Outcome, Task
-from data_prep.manifest import Picture, Study
-from data_prep.source import SourcePicture
+from data_prep.manifest import Image, Study
+from data_prep.source import SourceImage
 from model.errors import DataError
 
 __all__ = ["Ledger", "LeftOut", "Planned"]
@@ -28,20 +28,20 @@ CREATE TABLE planned (
 CREATE TABLE absent (id TEXT, name TEXT, reason TEXT);
 CREATE TABLE left_out (id TEXT, origin TEXT, reason TEXT);
 CREATE TABLE done (id TEXT PRIMARY KEY, state TEXT, reason TEXT) WITHOUT ROWID;
-CREATE TABLE pictures (
+CREATE TABLE images (
     id TEXT, number INTEGER, path TEXT, width INTEGER, height INTEGER, view TEXT, source TEXT,
     pixels TEXT, size INTEGER, PRIMARY KEY (id, number)
 ) WITHOUT ROWID;
 CREATE TABLE bad (id TEXT, name TEXT, reason TEXT, PRIMARY KEY (id, name)) WITHOUT ROWID;
 CREATE INDEX planned_patient ON planned (patient, time);
 CREATE INDEX bad_id ON bad (id);
-CREATE INDEX pictures_pixels ON pictures (pixels);
+CREATE INDEX images_pixels ON images (pixels);
 """
-PICTURE = "path, width, height, view, source, pixels"
+IMAGE = "path, width, height, view, source, pixels"
 PENDING = """FROM planned LEFT JOIN done USING (id)
     WHERE (done.state IS NOT planned.state OR id IN (SELECT id FROM bad))"""
 KEPT = "FROM planned JOIN done USING (id) WHERE done.state = planned.state AND done.reason = ''"
-EQUAL = """FROM pictures JOIN planned USING (id) JOIN done USING (id)
+EQUAL = """FROM images JOIN planned USING (id) JOIN done USING (id)
     WHERE done.state = planned.state"""
 
 
@@ -50,10 +50,10 @@ class Planned:
     """A study to prepare, with what its reader tells in the form that the manifest has."""
 
     study: Study
-    """Without pictures."""
+    """Without images."""
     origin: str
     time: str
-    pictures: tuple[SourcePicture, ...]
+    images: tuple[SourceImage, ...]
     """Those that are there."""
     absent: tuple[tuple[str, str], ...]
     """(name, reason) of the others."""
@@ -123,7 +123,7 @@ class Ledger:
 
     def forget_lost(self, out: Path) -> None:
         """What is done but whose prepared file is gone, or cut short by a crash, is to do again."""
-        made = self._db.execute("SELECT id, path, size FROM pictures JOIN planned USING (id)")
+        made = self._db.execute("SELECT id, path, size FROM images JOIN planned USING (id)")
         with self._transaction():
             for id_, path, size in made:
                 if _size(out / path) != size:
@@ -150,13 +150,13 @@ class Ledger:
         """Write what became of some studies, all or none."""
         with self._transaction():
             for outcome in outcomes:
-                for table in ("done", "pictures", "bad"):
+                for table in ("done", "images", "bad"):
                     self._db.execute(f"DELETE FROM {table} WHERE id = ?", (outcome.id,))
                 self._db.execute(
                     "INSERT INTO done VALUES (?, ?, ?)", (outcome.id, outcome.state, outcome.reason)
                 )
                 self._db.executemany(
-                    "INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [_row(outcome.id, number, made) for number, made in enumerate(outcome.made)],
                 )
                 self._db.executemany(
@@ -167,15 +167,15 @@ class Ledger:
         """The manifest's studies, in order of id.
 
         Args:
-            prior: add the best frontal picture of the patient's latest earlier study.
+            prior: add the best frontal image of the patient's latest earlier study.
         """
         for id_, split, patient, time, text in self._db.execute(
             f"SELECT id, split, patient, time, text {KEPT} ORDER BY id"
         ):
-            pictures = self._pictures(id_)
+            images = self._images(id_)
             if prior and patient is not None and time:
-                pictures += self._earlier(patient, time)
-            yield Study(id_, split, tuple(pictures), patient=patient, **json.loads(text))
+                images += self._earlier(patient, time)
+            yield Study(id_, split, tuple(images), patient=patient, **json.loads(text))
 
     def left_out(self) -> Iterator[tuple[str, str, str]]:
         """(id, origin, reason) of every study that is not in the manifest, in order of id."""
@@ -185,8 +185,8 @@ class Ledger:
             WHERE reason != '' ORDER BY id, origin"""
         )
 
-    def bad_pictures(self) -> Iterator[tuple[str, str, str]]:
-        """(study, file, reason) of every picture that was asked for and could not be read."""
+    def bad_images(self) -> Iterator[tuple[str, str, str]]:
+        """(study, file, reason) of every image that was asked for and could not be read."""
         return self._db.execute(
             """SELECT id, name, reason FROM absent
             UNION ALL SELECT id, name, bad.reason FROM bad JOIN planned USING (id)
@@ -194,7 +194,7 @@ class Ledger:
         )
 
     def duplicates(self) -> Iterator[tuple[str, str, str, str]]:
-        """(pixels, study, split, path) of every picture that another study has too."""
+        """(pixels, study, split, path) of every image that another study has too."""
         return self._db.execute(
             f"""SELECT pixels, id, split, path {EQUAL} AND pixels IN
             (SELECT pixels {EQUAL} GROUP BY pixels HAVING COUNT(DISTINCT id) > 1)
@@ -209,7 +209,7 @@ class Ledger:
             "comparison": study.comparison,
             "labels": study.labels,
         }
-        files = [[picture.path.as_posix(), picture.view] for picture in entry.pictures]
+        files = [[image.path.as_posix(), image.view] for image in entry.images]
         row = (study.id, entry.origin, study.split, study.patient, entry.time)
         dumped = (json.dumps(text, ensure_ascii=False), json.dumps(files))
         try:
@@ -244,21 +244,19 @@ class Ledger:
             "would be tested on whom it was trained on: keep a patient's studies in one split"
         )
 
-    def _pictures(self, id_: str) -> list[Picture]:
-        rows = self._db.execute(
-            f"SELECT {PICTURE} FROM pictures WHERE id = ? ORDER BY number", (id_,)
-        )
-        return [_picture(row) for row in rows]
+    def _images(self, id_: str) -> list[Image]:
+        rows = self._db.execute(f"SELECT {IMAGE} FROM images WHERE id = ? ORDER BY number", (id_,))
+        return [_image(row) for row in rows]
 
-    def _earlier(self, patient: str, time: str) -> list[Picture]:
-        # The first picture of a study is its best frontal, if it has one.
+    def _earlier(self, patient: str, time: str) -> list[Image]:
+        # The first image of a study is its best frontal, if it has one.
         row = self._db.execute(
-            f"""SELECT {PICTURE} FROM planned JOIN done USING (id) JOIN pictures USING (id)
+            f"""SELECT {IMAGE} FROM planned JOIN done USING (id) JOIN images USING (id)
             WHERE patient = ? AND time < ? AND time != '' AND done.state = planned.state
             AND number = 0 AND view IS NOT 'LATERAL' ORDER BY time DESC, id DESC LIMIT 1""",
             (patient, time),
         ).fetchone()
-        return [] if row is None else [replace(_picture(row), prior=True)]
+        return [] if row is None else [replace(_image(row), prior=True)]
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -284,18 +282,18 @@ class Ledger:
             self._db.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _sources(files: str) -> tuple[SourcePicture, ...]:
-    return tuple(SourcePicture(Path(path), view) for path, view in json.loads(files))
+def _sources(files: str) -> tuple[SourceImage, ...]:
+    return tuple(SourceImage(Path(path), view) for path, view in json.loads(files))
 
 
 def _row(id_: str, number: int, made: Made) -> tuple:
-    p = made.picture
+    p = made.image
     return (id_, number, p.path, p.width, p.height, p.view, p.source, p.pixels, made.size)
 
 
-def _picture(row: tuple) -> Picture:
+def _image(row: tuple) -> Image:
     path, width, height, view, source, pixels = row
-    return Picture(path, width, height, view, source=source, pixels=pixels)
+    return Image(path, width, height, view, source=source, pixels=pixels)
 
 
 def _size(path: Path) -> int | None:

@@ -1,6 +1,6 @@
 """A data set's studies -> the plan of an import: what is prepared, as what, and what is left out.
 
-Opens no picture: files are only looked for. What can be known wrong before the long work is told
+Opens no image: files are only looked for. What can be known wrong before the long work is told
 here.
 """
 
@@ -15,7 +15,7 @@ from data_prep.importing.ledger import LeftOut, Planned
 from data_prep.importing.split import split_by_hash
 from data_prep.manifest import SPLITS, Study
 from data_prep.report_text import TARGETS, target, without_marks
-from data_prep.source import SourcePicture, SourceStudy
+from data_prep.source import SourceImage, SourceStudy
 from model.errors import ConfigError, DataError
 
 __all__ = ["DEFAULTS", "SPLIT_RULES", "ImportOptions", "no_train", "planned"]
@@ -25,7 +25,7 @@ SPLIT_RULES = ("given", "standard", "patient")
 OUTSIDE = "leads out of the data set's folder"
 NOT_TEXT = "the name is not UTF-8: rename the file"
 NO_REPORT = "no report in the wanted sections"
-NOT_NAMED = "no picture is named"
+NOT_NAMED = "no image is named"
 NOT_IN_SPLIT = "not in the standard split"
 
 
@@ -34,13 +34,13 @@ class ImportOptions:
     """What a prepared folder follows from, beside the data set."""
 
     size: int = 512
-    """Longest side of a prepared picture in pixels; smaller ones stay as they are."""
-    pictures: int = 2
+    """Longest side of a prepared image in pixels; smaller ones stay as they are."""
+    images: int = 2
     """At most so many of a study: the best frontal, the best lateral, then others. 1: a frontal."""
     target: str = "both"
     """Which sections a model is to write: "both", "findings" or "impression"."""
     prior: bool = False
-    """Add the best frontal picture of the patient's latest earlier study."""
+    """Add the best frontal image of the patient's latest earlier study."""
     split: str = "given"
     """"given": as the data set says, by hash where it says nothing. "standard": as it says, other
     studies are left out. "patient": all by hash."""
@@ -50,8 +50,8 @@ class ImportOptions:
     def __post_init__(self) -> None:
         if not SMALLEST <= self.size <= LARGEST:
             raise ConfigError(f"size must be {SMALLEST} to {LARGEST} pixels, got {self.size}")
-        if self.pictures < 1:
-            raise ConfigError(f"pictures must be at least 1, got {self.pictures}")
+        if self.images < 1:
+            raise ConfigError(f"images must be at least 1, got {self.images}")
         if self.target not in TARGETS:
             raise ConfigError(f"target is one of {', '.join(TARGETS)}, got {self.target!r}")
         if self.split not in SPLIT_RULES:
@@ -67,7 +67,7 @@ def planned(
     """The plan's entries, one by one: each study, and which of its files are there.
 
     Raises:
-        DataError: when the last entry was given: more than half of the pictures are not there, or
+        DataError: when the last entry was given: more than half of the images are not there, or
             no study is left to train on. Before: a reader's error, a split that is none.
     """
     reasons: Counter[str] = Counter()
@@ -82,12 +82,12 @@ def planned(
             reasons[entry.reason] += 1
             continue
         splits[entry.study.split] += 1
-        named += len(entry.pictures) + len(entry.absent)
+        named += len(entry.images) + len(entry.absent)
         lost += len(entry.absent)
         absent += [name for name, _ in entry.absent[: 1 - len(absent)]]
     if 2 * lost > named:
         raise DataError(
-            f"{lost} of {named} pictures are not there, first {absent[0]!r}, looked for in "
+            f"{lost} of {named} images are not there, first {absent[0]!r}, looked for in "
             f"{str(source)!r}: finish the download, or name the folder that holds it"
         )
     if not splits["train"]:
@@ -111,17 +111,17 @@ def _plan_study(study: SourceStudy, source: Path, options: ImportOptions) -> Pla
         reason = NOT_IN_SPLIT
     elif not report:
         reason = NO_REPORT
-    elif not study.pictures:
+    elif not study.images:
         reason = NOT_NAMED
     if reason:
         return LeftOut(study.id, study.origin, reason)
     if split not in (None, *SPLITS):
         raise DataError(f"{study.origin}: the split {split!r} is none of {', '.join(SPLITS)}")
-    there, absent, state = _look(study.pictures, source)
+    there, absent, state = _look(study.images, source)
     described = Study(
         id=study.id,
         split=split or split_by_hash(study, options.seed),
-        pictures=(),
+        images=(),
         report=report,
         indication=without_marks(_plain(study.indication), drop=False),
         comparison=without_marks(_plain(study.comparison), drop=False),
@@ -132,26 +132,26 @@ def _plan_study(study: SourceStudy, source: Path, options: ImportOptions) -> Pla
 
 
 def _look(
-    pictures: Iterable[SourcePicture], source: Path
-) -> tuple[tuple[SourcePicture, ...], tuple[tuple[str, str], ...], str]:
+    images: Iterable[SourceImage], source: Path
+) -> tuple[tuple[SourceImage, ...], tuple[tuple[str, str], ...], str]:
     """Which files are there, which are not and why, and what tells whether one of them changes."""
     there = []
     absent = []
     state = []
-    for picture in pictures:
-        name = picture.path.as_posix()
+    for image in images:
+        name = image.path.as_posix()
         if not _is_text(name):
             absent.append((ascii(name), NOT_TEXT))
-        elif picture.path.is_absolute() or ".." in picture.path.parts:
+        elif image.path.is_absolute() or ".." in image.path.parts:
             absent.append((name, OUTSIDE))
         else:
             try:
-                status = (source / picture.path).stat()
+                status = (source / image.path).stat()
             except (OSError, ValueError):
                 absent.append((name, NOT_THERE))
                 continue
-            there.append(picture)
-            state.append(f"{name}\n{picture.view}\n{status.st_size}\n{status.st_mtime_ns}\n")
+            there.append(image)
+            state.append(f"{name}\n{image.view}\n{status.st_size}\n{status.st_mtime_ns}\n")
     return tuple(there), tuple(absent), hashlib.sha256("".join(state).encode()).hexdigest()
 
 

@@ -1,6 +1,6 @@
 """A prepared folder -> annotation.json in the form of R2Gen (Chen et al. 2020, EMNLP).
 
-R2Gen and its successors read one file for all splits, and pictures below a folder named apart
+R2Gen and its successors read one file for all splits, and images below a folder named apart
 (`--image_dir`). Here that folder is images/ of the prepared one.
 """
 
@@ -23,13 +23,13 @@ def export(prepared: Path, path: Path) -> dict[str, int]:
          "val": [...], "test": [...]}
 
     `report` is the target without its headings: R2Gen's own file has the findings alone, so prepare
-    with findings alone for numbers to compare with its. `image_path` lists the study's pictures
+    with findings alone for numbers to compare with its. `image_path` lists the study's images
     relative to images/ of the prepared folder, as prepared, those of earlier studies left out.
     `subject_id` is not there where no patient is told. Ids that are numbers are written as numbers.
     Studies are streamed, and the file is written whole or not at all.
 
     Raises:
-        DataError: no manifest there, a picture outside of images/, the file cannot be written.
+        DataError: no manifest there, an image outside of images/, the file cannot be written.
     """
     temporary = path.with_name(f"{path.name}.part")
     try:
@@ -65,7 +65,7 @@ def _entry(study: Study, split: str) -> dict[str, object]:
         "study_id": _number(study.id),
         **subject,
         "report": report.replace(" Impression: ", " ", 1),
-        "image_path": [_below_images(p.path) for p in study.pictures if not p.prior],
+        "image_path": [_below_images(p.path) for p in study.images if not p.prior],
         "split": split,
     }
 
@@ -75,7 +75,7 @@ def _below_images(path: str) -> str:
         return PurePosixPath(path).relative_to("images").as_posix()
     except ValueError as error:
         raise DataError(
-            f"the picture {path!r} is not in images/ of the prepared folder, where R2Gen looks for "
+            f"the image {path!r} is not in images/ of the prepared folder, where R2Gen looks for "
             "it: prepare the folder again"
         ) from error
 

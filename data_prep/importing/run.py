@@ -2,11 +2,11 @@
 
     OUT/ledger.sqlite     what is planned and done: an interrupted run, started again, does the rest
     OUT/left_out.csv      studies that are not in the manifest, and why
-    OUT/bad_pictures.csv  files that could not be read, and why
-    OUT/duplicates.csv    pictures with equal pixels in different studies
+    OUT/bad_images.csv  files that could not be read, and why
+    OUT/duplicates.csv    images with equal pixels in different studies
 
 First the plan is made of the whole data set: what is wrong with its tables, its splits or the
-download is told before a picture is opened. Then pictures are made, and at last the manifest is
+download is told before an image is opened. Then images are made, and at last the manifest is
 written from the ledger. It is the same on every machine and with every number of processes.
 """
 
@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from data_prep.importing.images import Job, Outcome, write_pictures
+from data_prep.importing.images import Job, Outcome, write_images
 from data_prep.importing.ledger import Ledger
 from data_prep.importing.planning import DEFAULTS, ImportOptions, no_train, planned
 from data_prep.manifest import SPLITS, read_studies, write_studies
@@ -50,17 +50,17 @@ class ImportSummary:
     """In the manifest, by split."""
     earlier: int = 0
     """Of all planned studies, those that an earlier run had done."""
-    pictures: int = 0
+    images: int = 0
     """In the manifest, without those of prior studies."""
     views: dict[str, int] = field(default_factory=dict)
     """Of these, by view; "unknown" where neither data set nor file says."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Studies by reason."""
-    bad_pictures: int = 0
+    bad_images: int = 0
     duplicates: int = 0
-    """Groups of pictures with equal pixels in different studies."""
+    """Groups of images with equal pixels in different studies."""
     across_splits: int = 0
-    """Of these, groups of which two pictures are in different splits."""
+    """Of these, groups of which two images are in different splits."""
     boxes_again: list[str] = field(default_factory=list)
     """Box files that had been attached: the manifest was written anew, without their boxes."""
     manifest_sha256: str = ""
@@ -87,7 +87,7 @@ def import_studies(
     Raises:
         ConfigError: `out` lies in `source`.
         DataError: `out` holds something else; a reader's error; two studies with one id; a patient
-            in two splits; most pictures are not there; nothing, or nothing to train on, is left.
+            in two splits; most images are not there; nothing, or nothing to train on, is left.
             What was prepared before is kept.
     """
     if out.resolve().is_relative_to(source.resolve()):
@@ -101,8 +101,8 @@ def import_studies(
         ledger.plan(planned(_watched(studies, progress), source, options))
         write_json(out / "prepared.json", noted)
         ledger.forget_lost(out)
-        earlier = _make_pictures(
-            ledger, Job(out, source, options.size, options.pictures), workers, progress
+        earlier = _make_images(
+            ledger, Job(out, source, options.size, options.images), workers, progress
         )
         with _written(out):
             digest = write_studies(out, ledger.studies(options.prior))
@@ -123,7 +123,7 @@ def _written(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(
-            f"{out.name!r} cannot be written: {error.strerror}. The pictures that were prepared "
+            f"{out.name!r} cannot be written: {error.strerror}. The images that were prepared "
             "are kept: make room and run the same command again"
         ) from error
 
@@ -132,7 +132,7 @@ def _watched(studies: Iterable[SourceStudy], progress: bool) -> Iterator[SourceS
     return tqdm(studies, desc="Planning", unit="study", disable=not progress)
 
 
-def _make_pictures(ledger: Ledger, job: Job, workers: int | None, progress: bool) -> int:
+def _make_images(ledger: Ledger, job: Job, workers: int | None, progress: bool) -> int:
     """Make what is pending; returns how many studies an earlier run had done."""
     planned, pending = ledger.counts()
     workers = min(workers or os.cpu_count() or 1, max(-(-pending // CHUNK), 1))
@@ -143,7 +143,7 @@ def _make_pictures(ledger: Ledger, job: Job, workers: int | None, progress: bool
     bar = tqdm(
         total=planned,
         initial=planned - pending,
-        desc="Pictures",
+        desc="Images",
         unit="study",
         disable=not progress,
     )
@@ -151,14 +151,14 @@ def _make_pictures(ledger: Ledger, job: Job, workers: int | None, progress: bool
     try:
         with bar:
             for tasks in ledger.pending(CHUNK):
-                waiting.append(pool.submit(write_pictures, job, tasks))
+                waiting.append(pool.submit(write_images, job, tasks))
                 if len(waiting) >= AHEAD * workers:
                     _write_down(ledger, waiting.popleft(), bar)
             while waiting:
                 _write_down(ledger, waiting.popleft(), bar)
     except BrokenProcessPool as error:
         raise DataError(
-            "a process that reads pictures was killed, perhaps for want of memory. What was done "
+            "a process that reads images was killed, perhaps for want of memory. What was done "
             "is kept: run the same command again, with fewer --workers"
         ) from error
     finally:
@@ -183,16 +183,16 @@ def _summarize(out: Path, ledger: Ledger) -> ImportSummary:
     views: Counter[str] = Counter()
     for study in read_studies(out):
         summary.studies[study.split] += 1
-        views.update(p.view or "unknown" for p in study.pictures if not p.prior)
+        views.update(p.view or "unknown" for p in study.images if not p.prior)
     summary.views = dict(sorted(views.items()))
-    summary.pictures = views.total()
+    summary.images = views.total()
     reasons: Counter[str] = Counter()
     left_out = _counted(ledger.left_out(), reasons)
     write_csv(out / "left_out.csv", ("study", "origin", "reason"), left_out)
     summary.left_out = dict(sorted(reasons.items()))
-    bad = ((study, f"./{name}", reason) for study, name, reason in ledger.bad_pictures())
-    summary.bad_pictures = write_csv(out / "bad_pictures.csv", ("study", "file", "reason"), bad)
-    header = ("group", "study", "split", "picture")
+    bad = ((study, f"./{name}", reason) for study, name, reason in ledger.bad_images())
+    summary.bad_images = write_csv(out / "bad_images.csv", ("study", "file", "reason"), bad)
+    header = ("group", "study", "split", "image")
     write_csv(out / "duplicates.csv", header, _duplicates(ledger, summary))
     return summary
 

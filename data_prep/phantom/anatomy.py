@@ -1,7 +1,7 @@
 """A simulated patient, and the centimetres of lung, soft tissue and bone along each ray.
 
 Seen from the front; data_prep/phantom/lateral_anatomy.py lays the same patient out from the side.
-Lengths are centimetres. x grows to the patient's left (the right of the picture), y downwards from
+Lengths are centimetres. x grows to the patient's left (the right of the image), y downwards from
 the top of the field. Side signs: right is -1, left is +1.
 """
 
@@ -47,7 +47,7 @@ class Anatomy:
     heart: Plane
     """Cover of the heart's silhouette in [0, 1]."""
     ribs: dict[str, list[NDArray]] = field(default_factory=dict)
-    """Centre lines by side, posterior ones from the second downwards."""
+    """Center lines by side, posterior ones from the second downwards."""
 
 
 def build(patient: Patient, canvas: Canvas, rng: np.random.Generator) -> Anatomy:
@@ -84,7 +84,7 @@ def build(patient: Patient, canvas: Canvas, rng: np.random.Generator) -> Anatomy
 
 
 def _shift(patient: Patient, forward: float) -> float:
-    """Sideways move, by the patient's turn, of what lies `forward` cm before the centre."""
+    """Sideways move, by the patient's turn, of what lies `forward` cm before the center."""
     return forward * np.sin(patient.turn)
 
 
@@ -243,8 +243,8 @@ def _bowel_gas(p: Patient, canvas: Canvas, rng: np.random.Generator) -> Plane:
     if p.bubble:
         gas += stomach_bubble(p, canvas, rng.uniform(4.5, 8), 3.2)
     for _ in range(rng.integers(0, 3)):
-        centre = (rng.uniform(-9, 11), p.base["right"] + rng.uniform(6.5, 12))
-        gas += canvas.ellipsoid(centre, rng.uniform(0.8, 2.2, 2), 2.0)
+        center = (rng.uniform(-9, 11), p.base["right"] + rng.uniform(6.5, 12))
+        gas += canvas.ellipsoid(center, rng.uniform(0.8, 2.2, 2), 2.0)
     return gas
 
 
@@ -257,7 +257,7 @@ def stomach_bubble(p: Patient, canvas: Canvas, x: float, depth: float) -> Plane:
 
 
 def _posterior_ribs(p: Patient, side: str, rng: np.random.Generator) -> list[NDArray]:
-    """Centre lines of ribs 2 to 10 from the spine round to the chest wall's side."""
+    """Center lines of ribs 2 to 10 from the spine round to the chest wall's side."""
     sign = SIGNS[side]
     step = (p.lung_height + 0.6 * p.dome) / 9.2
     droop = rng.uniform(0.75, 1.15)
@@ -326,8 +326,8 @@ def _breasts(p: Patient, canvas: Canvas, rng: np.random.Generator) -> Plane:
     planes = canvas.empty()
     y = p.apex + 0.62 * p.lung_height + rng.uniform(-1.5, 2.5)
     for sign in SIGNS.values():
-        centre = (sign * (0.60 * p.half_width + rng.normal(0, 0.3)) + _shift(p, 9), y)
+        center = (sign * (0.60 * p.half_width + rng.normal(0, 0.3)) + _shift(p, 9), y)
         planes += canvas.ellipsoid(
-            centre, (5.6 + 0.4 * p.breasts, 5.0 + 0.5 * p.breasts), p.breasts
+            center, (5.6 + 0.4 * p.breasts, 5.0 + 0.5 * p.breasts), p.breasts
         )
     return planes

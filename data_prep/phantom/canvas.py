@@ -40,7 +40,7 @@ class Canvas:
         return np.zeros((self.size, self.size), np.float32)
 
     def _fixed_point(self, points: NDArray, zoom: int = 1) -> NDArray:
-        # OpenCV puts a pixel's centre at whole numbers, hence the half
+        # OpenCV puts a pixel's center at whole numbers, hence the half
         pixels = (np.asarray(points) - self.origin) * self.scale * zoom - 0.5
         return np.round(pixels * (1 << FRACTION_BITS)).astype(np.int32)
 
@@ -77,14 +77,14 @@ class Canvas:
         rim = 1 - np.clip(reach, 0, 1)
         return (depth * np.sqrt(1 - rim * rim) * cover).astype(np.float32)
 
-    def ellipsoid(self, centre: Point, radii: Point, depth: float) -> Plane:
+    def ellipsoid(self, center: Point, radii: Point, depth: float) -> Plane:
         """Chord in cm through an ellipsoid with half axes `radii` in the plane, `depth` deep."""
-        u = (self.x - centre[0]) / radii[0]
-        v = (self.y - centre[1]) / radii[1]
+        u = (self.x - center[0]) / radii[0]
+        v = (self.y - center[1]) / radii[1]
         return depth * np.sqrt(np.clip(1 - u * u - v * v, 0, None))
 
     def blur(self, plane: Plane, sigma: float) -> Plane:
-        """Gaussian blur, sigma in cm; wide ones are done on a smaller picture."""
+        """Gaussian blur, sigma in cm; wide ones are done on a smaller image."""
         pixels = sigma * self.scale
         shrink = int(pixels // 4)
         if shrink < 2:

@@ -1,4 +1,4 @@
-"""How today's findings compare with a prior picture, in sentences that say nothing else."""
+"""How today's findings compare with a prior image, in sentences that say nothing else."""
 
 import re
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def compare(
         findings: today's, what is covered left out.
         hidden: names of today's findings that are covered.
         earlier: what there was before.
-        old: the picture taken then.
+        old: the image taken then.
     """
     then = {place_of(each.plan) for each in old.shown}
     changes = {p: how for p, how in earlier.changes.items() if how == "new" or p in then}

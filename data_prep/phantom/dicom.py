@@ -4,7 +4,7 @@ What varies, and is drawn from a generator: depth (12 to 16 bits), MONOCHROME1 o
 presentation LUT shape that belongs to it, how values are shown (LINEAR, LINEAR_EXACT or SIGMOID
 window, several windows, VOI LUT), which values are used, the detector, the transfer syntax. All
 of it is undone by a reader that follows the standard: what `model.image.read_image` gives back is
-the picture that was written, to within TOLERANCE.
+the image that was written, to within TOLERANCE.
 
 Rescale slope and intercept do not vary: PS3.3 C.8.11.3 fixes them to 1 and 0 in DX objects, as it
 fixes unsigned pixels.
@@ -43,7 +43,7 @@ _VIEWS = {
     "LATERAL": ("LL", ("399173006", "left lateral"), ["P", "F"]),
 }
 """View Position, view code of CID 4010, and Patient Orientation: rows run to the patient's left, or
-to the back; columns to the feet. So right, or the front, is on the left of the picture."""
+to the back; columns to the feet. So right, or the front, is on the left of the image."""
 _DATE, _PRIOR_DATE = "20200101", "20190601"
 
 
@@ -58,7 +58,7 @@ def write_dx(
 ) -> None:
     """Write one "Digital X-Ray Image Storage - For Presentation" object.
 
-    The same picture, generator state and study give the same file.
+    The same image, generator state and study give the same file.
 
     Args:
         path: where to; an existing file is replaced.
@@ -67,7 +67,7 @@ def write_dx(
         view: "PA", "AP" or "LATERAL", a left one.
         rng: draws what varies.
         study_uid: the Study Instance UID, from which the others follow; drawn where it is None.
-        instance: number of the picture in its study, from 1. Pictures of one patient and machine
+        instance: number of the image in its study, from 1. Images of one patient and machine
             are written with generators of equal state.
         prior: of a study some months before.
 
@@ -160,7 +160,7 @@ def _add_image(ds: Dataset, pixels: np.ndarray, rng: np.random.Generator) -> np.
 
 @dataclass(frozen=True)
 class _Used:
-    """The stored values that a picture spans."""
+    """The stored values that an image spans."""
 
     low: int
     high: int

@@ -1,4 +1,4 @@
-"""The layers of an Anatomy -> a picture: what a detector receives, and what a digital system shows.
+"""The layers of an Anatomy -> an image: what a detector receives, and what a digital system shows.
 
 Attenuation along each ray, scatter, heel effect, quantum noise, display processing, side marker and
 collimation. Each view has its technique: a lateral is taken with more dose, as its rays cross more.
@@ -24,7 +24,7 @@ class _Technique:
     grid: tuple[float, float]
     """Scatter that passes the grid, as a share of the primary rays."""
     dose: float
-    """Relative to a frontal picture."""
+    """Relative to a frontal image."""
     leads: float
     """Chance of monitoring leads on the patient."""
 
@@ -65,7 +65,7 @@ def expose(a: Anatomy, view: str, rng: np.random.Generator) -> NDArray[np.float3
 
 def _scattering(primary: Plane, tissue: Plane, view: str) -> Plane:
     """The rays that scatter. Beside a patient seen from the side lies bare detector, and what falls
-    on it never met tissue; a frontal picture has next to none of it."""
+    on it never met tissue; a frontal image has next to none of it."""
     return primary * tissue / (tissue + 8) if view == "LATERAL" else primary
 
 
@@ -76,12 +76,12 @@ def _display(density: Plane, a: Anatomy, view: str, rng: np.random.Generator) ->
     chest = density[a.canvas.size // 8 : -a.canvas.size // 8 : 4, ::4]
     if view == "LATERAL":
         body = a.soft[a.canvas.size // 8 : -a.canvas.size // 8 : 4, ::4]
-        chest = chest[body > 3]  # a third of the picture is bare detector
+        chest = chest[body > 3]  # a third of the image is bare detector
     low, high = np.percentile(chest, (rng.uniform(0.5, 5), rng.uniform(96, 99.7)))
     unit = (density - low) / (high - low)
-    steep, centre = rng.uniform(2.6, 4.6), rng.uniform(0.42, 0.60)
-    ends = 1 / (1 + np.exp(-steep * (np.array([0.0, 1.0]) - centre)))
-    curve = (1 / (1 + np.exp(-steep * (unit - centre))) - ends[0]) / (ends[1] - ends[0])
+    steep, center = rng.uniform(2.6, 4.6), rng.uniform(0.42, 0.60)
+    ends = 1 / (1 + np.exp(-steep * (np.array([0.0, 1.0]) - center)))
+    curve = (1 / (1 + np.exp(-steep * (unit - center))) - ends[0]) / (ends[1] - ends[0])
     return np.clip(rng.uniform(0.02, 0.08) + curve * rng.uniform(0.82, 0.95), 0, 1)
 
 

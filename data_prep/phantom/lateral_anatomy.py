@@ -1,8 +1,8 @@
 """A simulated patient from the side: the centimetres of lung, soft tissue and bone along each ray.
 
-A left lateral: the patient faces the left of the picture. Lengths are centimetres. x grows towards
+A left lateral: the patient faces the left of the image. Lengths are centimetres. x grows towards
 the back, 0 lies half way between the skin of chest and back where the chest is deepest; y is the
-frontal picture's (data_prep/phantom/anatomy.py), so that what lies at a height there lies at it
+frontal image's (data_prep/phantom/anatomy.py), so that what lies at a height there lies at it
 here. Both lungs lie over one another; the right one, farther from the detector, is drawn a little
 larger.
 """
@@ -22,7 +22,7 @@ FARTHER = 1.03
 
 
 class Profile:
-    """Where a patient's skin, rib cage and spine lie in the picture, row by row.
+    """Where a patient's skin, rib cage and spine lie in the image, row by row.
 
     Every method takes y in cm, a number or an array, and gives x in cm of the same shape.
     """
@@ -62,7 +62,7 @@ class Profile:
 
 
 def lateral_field(p: Patient, size: int, rng: np.random.Generator) -> Canvas:
-    """Place the patient's side before a detector as large as that of the frontal picture."""
+    """Place the patient's side before a detector as large as that of the frontal image."""
     height = p.apex + p.lung_height + 1.6 * p.dome + rng.uniform(2.0, 6)
     side = float(np.clip(max(height, p.depth + rng.uniform(4, 9)), 32, 46))
     slack = max(side - height, 0)
@@ -226,8 +226,8 @@ def _mediastinum(p: Patient, profile: Profile, canvas: Canvas, rng: np.random.Ge
     hila = canvas.empty()
     for side, x in (("right", -0.005), ("left", 0.07)):
         gain = rng.uniform(0.8, 1.2)
-        centre = (x * d, c + (2.4 if side == "right" else 0.6))
-        hila += canvas.ellipsoid(centre, (1.3 * gain, 1.9), 2.0 * gain)
+        center = (x * d, c + (2.4 if side == "right" else 0.6))
+        hila += canvas.ellipsoid(center, (1.3 * gain, 1.9), 2.0 * gain)
     solid = 1.6 + canvas.blur(np.maximum(vessels, arch), 0.35) + column
     return solid + canvas.blur(hila, 0.35)
 
@@ -344,6 +344,6 @@ def _breasts(p: Patient, profile: Profile, canvas: Canvas, rng: np.random.Genera
     y = p.apex + 0.64 * p.lung_height + rng.uniform(-1.5, 2.5)
     planes = canvas.empty()
     for lower in (0.0, rng.uniform(0.2, 1.2)):
-        centre = (profile.front(y) + 2.6, y + lower + 0.5 * p.breasts)
-        planes += canvas.ellipsoid(centre, (2.9 + 0.9 * p.breasts, 5.4 + 0.5 * p.breasts), 3.8)
+        center = (profile.front(y) + 2.6, y + lower + 0.5 * p.breasts)
+        planes += canvas.ellipsoid(center, (2.9 + 0.9 * p.breasts, 5.4 + 0.5 * p.breasts), 3.8)
     return canvas.blur(planes, 0.7)

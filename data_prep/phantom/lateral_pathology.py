@@ -1,8 +1,8 @@
 """What disease and devices do to the layers of an Anatomy seen from the side, with their masks.
 
-A finding lies at the height at which it shows on the frontal picture; how far back is drawn. Every
+A finding lies at the height at which it shows on the frontal image; how far back is drawn. Every
 function takes what those of data_prep/phantom/pathology.py take, and `like`: (x0, y0, x1, y1) in
-cm around the finding on the frontal picture. What is not in LATERAL_PATHOLOGIES does not show from
+cm around the finding on the frontal image. What is not in LATERAL_PATHOLOGIES does not show from
 the side: the rim of a pneumothorax and a broken rib end lie flat before the rays.
 """
 
@@ -31,7 +31,7 @@ from data_prep.phantom.pathology import (
 __all__ = ["LATERAL_PATHOLOGIES", "Region", "trace_effusion"]
 
 Region = tuple[float, float, float, float]
-"""(x0, y0, x1, y1) in cm on the frontal picture."""
+"""(x0, y0, x1, y1) in cm on the frontal image."""
 Said = str | None
 Rng = np.random.Generator
 

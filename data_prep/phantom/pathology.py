@@ -1,9 +1,9 @@
 """What disease and devices do to the layers of an Anatomy, with the exact mask of each.
 
 Every function takes the anatomy, what is asked for and a random generator, edits the layers in
-place and returns the mask: bool (size, size), true where the finding changes the picture visibly.
+place and returns the mask: bool (size, size), true where the finding changes the image visibly.
 Tissue that fills a lung takes its air; the mask is where it took a fair share of the most it took.
-Where a finding lies and how far it reaches is drawn, unless another picture of the patient says it:
+Where a finding lies and how far it reaches is drawn, unless another image of the patient says it:
 `at` (x, y) and `reach` in cm (data_prep/phantom/plan.py).
 """
 
@@ -41,7 +41,7 @@ Point = tuple[float, float]
 Rng = np.random.Generator
 
 ZONE_SPANS = {"upper": (0.10, 0.31), "mid": (0.40, 0.60), "lower": (0.71, 0.90)}
-"""Where a finding's centre may lie, as a share of the lung's height (see Patient.zone)."""
+"""Where a finding's center may lie, as a share of the lung's height (see Patient.zone)."""
 
 
 def grade_of(severity: str | None) -> int:
@@ -154,9 +154,9 @@ def edema(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -> Mask:
     p, grade = a.patient, grade_of(severity)
     haze, lines = a.canvas.empty(), []
     for side_, sign in SIGNS.items():
-        centre = (sign * 0.43 * p.half_width, p.carina + 0.17 * p.lung_height)
-        u = (a.canvas.x - centre[0]) / (0.42 * p.half_width)
-        v = (a.canvas.y - centre[1]) / (0.36 * p.lung_height)
+        center = (sign * 0.43 * p.half_width, p.carina + 0.17 * p.lung_height)
+        u = (a.canvas.x - center[0]) / (0.42 * p.half_width)
+        v = (a.canvas.y - center[1]) / (0.36 * p.lung_height)
         haze += np.exp(-((u * u + v * v) ** 1.3)) * a.lungs[side_]
         bottom = p.base[side_]
         for _ in range(5 + 2 * grade):
@@ -217,7 +217,7 @@ def nodule(
 
 
 def rib_fracture(a: Anatomy, severity: Said, side: str, zone: str, rng: Rng) -> Mask:
-    """One to three neighbouring ribs broken at the same place along them, ends out of line."""
+    """One to three neighboring ribs broken at the same place along them, ends out of line."""
     p = a.patient
     ribs = a.ribs[side]
     where = rng.uniform(0.50, 0.78)
@@ -261,11 +261,11 @@ def hiatal_hernia(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) 
     return pouch(a, (x, y), radii, rng)
 
 
-def pouch(a: Anatomy, centre: Point, radii: NDArray, rng: Rng) -> Mask:
+def pouch(a: Anatomy, center: Point, radii: NDArray, rng: Rng) -> Mask:
     """A stomach's upper end with half axes `radii` in cm, air above a level of fluid."""
-    wall = a.canvas.ellipsoid(centre, radii, 4.6)
-    inside = a.canvas.ellipsoid(centre, radii - 0.4, 4.6)
-    level = centre[1] + rng.uniform(-0.3, 0.5)
+    wall = a.canvas.ellipsoid(center, radii, 4.6)
+    inside = a.canvas.ellipsoid(center, radii - 0.4, 4.6)
+    level = center[1] + rng.uniform(-0.3, 0.5)
     gas = inside * np.clip((level - a.canvas.y) / 0.15, 0, 1)
     fill(a, wall)
     a.soft += 0.35 * wall - 1.15 * gas
@@ -311,11 +311,11 @@ def catheter(a: Anatomy, path: NDArray) -> Mask:
 def pacemaker(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Mask:
     """A generator below the clavicle, leads to the right heart; the mask is the can."""
     p, sign = a.patient, SIGNS[side]
-    centre = np.array(
+    center = np.array(
         [sign * (0.72 * p.half_width + rng.uniform(0, 2)), p.apex + rng.uniform(3, 5)]
     )
     w, h = rng.uniform(1.9, 2.5), rng.uniform(1.8, 2.4)
-    u, v = (a.canvas.x - centre[0]) / w, (a.canvas.y - centre[1]) / h
+    u, v = (a.canvas.x - center[0]) / w, (a.canvas.y - center[1]) / h
     can = np.clip((1 - u**4 - v**4) * 6, 0, 1)
     a.metal += 0.35 * can * np.where(v > -0.55, 1, 0.5)
     heart = a.patient.base["left"] - 0.5
@@ -325,7 +325,7 @@ def pacemaker(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Ma
     leads = [
         spline(
             [
-                centre + np.array((-sign * 0.5 * w, -h)),
+                center + np.array((-sign * 0.5 * w, -h)),
                 (sign * 5, p.apex + 1.6),
                 (sign * 1.2, p.apex + 3.2),
                 (-2.0, p.carina - 1),

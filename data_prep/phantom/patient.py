@@ -13,7 +13,7 @@ __all__ = ["Patient", "sample_patient"]
 
 @dataclass(frozen=True)
 class Patient:
-    """What is the same in every picture of one person at one time."""
+    """What is the same in every image of one person at one time."""
 
     view: str
     half_width: float

@@ -234,7 +234,7 @@ TRACE_EFFUSION = (
 )
 """Of an effusion that only the lateral shows."""
 
-# How a finding is compared with a prior picture, and what it is called then.
+# How a finding is compared with a prior image, and what it is called then.
 COMPARED: dict[str, str] = {
     "opacity": "[{adj} {opacity}]",
     "pleural_effusion": "[{side} pleural {effusion}]",

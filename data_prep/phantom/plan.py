@@ -72,7 +72,7 @@ def draw_plans(rng: np.random.Generator) -> list[Plan]:
 
 
 def visible(plans: list[Plan]) -> list[Plan]:
-    """Those that no other one covers so that nobody could see them on a frontal picture."""
+    """Those that no other one covers so that nobody could see them on a frontal image."""
     return [plan for plan in plans if not _drowned(plan, plans)]
 
 

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.manifest import Picture, Study, parse_study, study_line, write_studies
+from data_prep.manifest import Image, Study, parse_study, study_line, write_studies
 from data_prep.output import claim, write_json, write_png
-from data_prep.phantom.study import Phantom, PhantomPicture, make_phantom
+from data_prep.phantom.study import Phantom, PhantomImage, make_phantom
 from data_prep.tokenizer import train_tokenizer
 from model.errors import ConfigError
 
@@ -59,7 +59,7 @@ def prepare_phantom(
     """Make `studies` phantom studies in `out`; returns the SHA-256 of the manifest.
 
     Of every 20 studies 18 are for training, one to validate and one to test. With `dicom` each
-    picture is also written as a DX DICOM file under dicom/. `covered`, `lateral`, `prior` and
+    image is also written as a DX DICOM file under dicom/. `covered`, `lateral`, `prior` and
     `indication` are the chances of make_phantom.
 
     Raises:
@@ -145,7 +145,7 @@ def _write_study(job: _Job, index: int) -> Study:
     return Study(
         id=f"{index:07d}",
         split={18: "validate", 19: "test"}.get(index % 20, "train"),
-        pictures=tuple(_write_pictures(job, index, phantom)),
+        images=tuple(_write_images(job, index, phantom)),
         report=phantom.report,
         findings=phantom.findings,
         phrases=phantom.phrases,
@@ -153,34 +153,34 @@ def _write_study(job: _Job, index: int) -> Study:
     )
 
 
-def _write_pictures(job: _Job, index: int, phantom: Phantom) -> Iterator[Picture]:
-    for number, picture in enumerate(phantom.pictures):
+def _write_images(job: _Job, index: int, phantom: Phantom) -> Iterator[Image]:
+    for number, image in enumerate(phantom.images):
         name = f"{index:07d}_{number}" if number else f"{index:07d}"
         path = f"images/{name}.png"
-        write_png(job.out / path, np.round(picture.pixels * 255).astype(np.uint8))
+        write_png(job.out / path, np.round(image.pixels * 255).astype(np.uint8))
         mask = None
-        marked = any(finding.picture == number for finding in phantom.findings)
-        if marked and picture.mask is not None:
+        marked = any(finding.image == number for finding in phantom.findings)
+        if marked and image.mask is not None:
             mask = f"masks/{name}.png"
-            write_png(job.out / mask, picture.mask)
+            write_png(job.out / mask, image.mask)
         if job.dicom:
-            _write_dicom(job, index, number, name, picture)
-        yield Picture(path, job.size, job.size, picture.view, mask, picture.prior)
+            _write_dicom(job, index, number, name, image)
+        yield Image(path, job.size, job.size, image.view, mask, image.prior)
 
 
-def _write_dicom(job: _Job, index: int, number: int, name: str, picture: PhantomPicture) -> None:
+def _write_dicom(job: _Job, index: int, number: int, name: str, image: PhantomImage) -> None:
     from data_prep.phantom.dicom import write_dx  # pydicom is not on every training machine
 
-    # the same for every picture: one patient, one machine
+    # the same for every image: one patient, one machine
     rng = np.random.default_rng([job.seed, index, 1])
-    of_what = f"{job.seed}/{index}/prior" if picture.prior else f"{job.seed}/{index}"
+    of_what = f"{job.seed}/{index}/prior" if image.prior else f"{job.seed}/{index}"
     study = int.from_bytes(hashlib.sha256(of_what.encode()).digest()[:15], "big")
     write_dx(
         job.out / "dicom" / f"{name}.dcm",
-        picture.pixels,
-        picture.view,
+        image.pixels,
+        image.view,
         rng,
         study_uid=f"2.25.{study}",
-        instance=1 if picture.prior else number + 1,
-        prior=picture.prior,
+        instance=1 if image.prior else number + 1,
+        prior=image.prior,
     )

@@ -29,7 +29,7 @@ PASSING = (
 """What comes and goes; hearts and hernias stay."""
 
 Place = tuple[str, str | None, str | None]
-"""(name, side, zone) of a finding: the same on every picture that shows it."""
+"""(name, side, zone) of a finding: the same on every image that shows it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Earlier:
     patient: Patient
     plans: tuple[Plan, ...]
     changes: dict[Place, str]
-    """Of today's findings "new", "increased", "decreased" or "unchanged". What the earlier picture
+    """Of today's findings "new", "increased", "decreased" or "unchanged". What the earlier image
     could not have shown beside what it shows is missing."""
     gone: tuple[Plan, ...]
     """There then, not there now."""
@@ -55,11 +55,11 @@ def draw_earlier(
 ) -> Earlier:
     """Draw what a patient with today's findings had before.
 
-    Hyperinflation was always there: lungs do not come to it between two pictures.
+    Hyperinflation was always there: lungs do not come to it between two images.
 
     Args:
-        today: what the frontal picture shows, nothing covered.
-        names: of the findings on any of today's pictures.
+        today: what the frontal image shows, nothing covered.
+        names: of the findings on any of today's images.
     """
     position = _reposition(patient, rng)
     before, changes, new = [], {}, []

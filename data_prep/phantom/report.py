@@ -1,7 +1,7 @@
 """A phantom's findings -> a report in the manner of radiologists, with the phrases that name them.
 
-Knows the truth about the pictures and nothing else: no history, no age, no rib numbers. How today
-compares with a prior picture is written by data_prep/phantom/comparison.py.
+Knows the truth about the images and nothing else: no history, no age, no rib numbers. How today
+compares with a prior image is written by data_prep/phantom/comparison.py.
 """
 
 import re

@@ -1,7 +1,7 @@
 """A simulated chest study with exact truth: what is there, where, and a report that says so.
 
 A patient is drawn (`patient`, `phantom_plan`) and laid out from the front and from the side
-(`anatomy`, `lateral`), disease and devices are put in, and each picture is made as a detector makes
+(`anatomy`, `lateral`), disease and devices are put in, and each image is made as a detector makes
 it (`phantom_views`, `phantom_exposure`). Everything follows from (seed, index) alone.
 
 It is a phantom. What a model learns from it holds for phantoms, not for patients.
@@ -22,20 +22,20 @@ from data_prep.phantom.report import write_report
 from data_prep.phantom.views import View, covered_view, draw_frontal, draw_lateral
 from data_prep.phantom.wording import Marked
 
-__all__ = ["Phantom", "PhantomPicture", "make_phantom"]
+__all__ = ["Phantom", "PhantomImage", "make_phantom"]
 
 COVER, LATERAL, PRIOR, INDICATION, LATERAL_COVER = 2, 3, 4, 5, 6
-"""Generators of their own: what is asked for beside the frontal picture leaves that as it is."""
+"""Generators of their own: what is asked for beside the frontal image leaves that as it is."""
 
 
 @dataclass(frozen=True)
-class PhantomPicture:
-    """One picture of a simulated study."""
+class PhantomImage:
+    """One image of a simulated study."""
 
     pixels: NDArray[np.float32]
     """float32 (size, size) in [0, 1], bone white."""
     mask: NDArray[np.uint16] | None
-    """(size, size): bit k is set where FINDINGS[k] shows; None on a prior picture."""
+    """(size, size): bit k is set where FINDINGS[k] shows; None on a prior image."""
     view: str
     """"PA", "AP" or "LATERAL"."""
     prior: bool = False
@@ -46,10 +46,10 @@ class PhantomPicture:
 class Phantom:
     """One simulated study."""
 
-    pictures: tuple[PhantomPicture, ...]
-    """A frontal picture, then the lateral and the prior one where there are such."""
+    images: tuple[PhantomImage, ...]
+    """A frontal image, then the lateral and the prior one where there are such."""
     findings: tuple[Finding, ...]
-    """Those of the frontal picture, then those of the lateral. One that shows on both is two."""
+    """Those of the frontal image, then those of the lateral. One that shows on both is two."""
     report: str
     phrases: tuple[Phrase, ...]
     indication: str = ""
@@ -64,14 +64,14 @@ def make_phantom(
     prior: float = 0.0,
     indication: float = 0.0,
 ) -> Phantom:
-    """The phantom study `index` of `seed`, its pictures `size` pixels on each side.
+    """The phantom study `index` of `seed`, its images `size` pixels on each side.
 
     Args:
-        covered: chance that a gray rectangle lies over part of a picture, the frontal or the
-            lateral. In half of those with findings it hides one; where no other picture shows it,
+        covered: chance that a gray rectangle lies over part of an image, the frontal or the
+            lateral. In half of those with findings it hides one; where no other image shows it,
             the report says nothing of it. Else it hides none.
-        lateral: chance of a lateral picture beside the frontal one.
-        prior: chance of an earlier frontal picture of the patient, which the report compares with.
+        lateral: chance of a lateral image beside the frontal one.
+        prior: chance of an earlier frontal image of the patient, which the report compares with.
         indication: chance that the study says why it was asked for.
     """
     rng = np.random.default_rng([seed, index])
@@ -89,12 +89,12 @@ def make_phantom(
     findings = _findings(views)
     places = set(map(place_of, findings))
     hidden = frozenset(f.name for f in present if place_of(f) not in places)
-    pictures = [PhantomPicture(view.pixels, view.mask, view.view) for view in views]
+    images = [PhantomImage(view.pixels, view.mask, view.view) for view in views]
     comparison: tuple[Marked, ...] = ()
     if (before := _chosen(seed, index, PRIOR, prior)) is not None:
         earlier = draw_earlier(patient, frontal.shown, names, before)
         old = draw_frontal(earlier.patient, earlier.plans, size, before)
-        pictures.append(PhantomPicture(old.pixels, None, old.view, prior=True))
+        images.append(PhantomImage(old.pixels, None, old.view, prior=True))
         comparison = compare(findings, hidden, earlier, old, before)
     report, phrases = write_report(
         findings,
@@ -107,7 +107,7 @@ def make_phantom(
     )
     asked = _chosen(seed, index, INDICATION, indication)
     return Phantom(
-        pictures=tuple(pictures),
+        images=tuple(images),
         findings=tuple(findings),
         report=report,
         phrases=phrases,
@@ -135,7 +135,7 @@ def _patient(plans: list[Plan], rng: np.random.Generator) -> Patient:
 
 def _findings(views: list[View]) -> list[Finding]:
     return [
-        Finding(s.plan.name, s.plan.severity, s.plan.side, s.plan.zone, s.box, picture)
-        for picture, view in enumerate(views)
+        Finding(s.plan.name, s.plan.severity, s.plan.side, s.plan.zone, s.box, image)
+        for image, view in enumerate(views)
         for s in view.shown
     ]

@@ -1,4 +1,4 @@
-"""One picture of a simulated patient: the anatomy laid out, the findings put in, exposed."""
+"""One image of a simulated patient: the anatomy laid out, the findings put in, exposed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ TRACE = 0.1
 
 @dataclass(frozen=True)
 class Shown:
-    """A finding on one picture."""
+    """A finding on one image."""
 
     plan: Plan
     box: Box
@@ -39,7 +39,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class View:
-    """One picture with what it shows."""
+    """One image with what it shows."""
 
     view: str
     """"PA", "AP" or "LATERAL"."""
@@ -54,7 +54,7 @@ class View:
 def draw_frontal(
     patient: Patient, plans: Sequence[Plan], size: int, rng: np.random.Generator
 ) -> View:
-    """A PA or AP picture of `size` pixels a side, as the patient's `view` says."""
+    """A PA or AP image of `size` pixels a side, as the patient's `view` says."""
     anatomy = build(patient, _field(patient, size, rng), rng)
     shown = _apply(anatomy, plans, rng, _put_frontal)
     add_ribs(anatomy, rng)
@@ -65,9 +65,9 @@ def draw_frontal(
 def draw_lateral(
     patient: Patient, frontal: Sequence[Shown], size: int, rng: np.random.Generator
 ) -> View:
-    """A left lateral of the same patient, with what of the frontal picture's findings shows there.
+    """A left lateral of the same patient, with what of the frontal image's findings shows there.
 
-    Now and then it shows an effusion that is too small for the frontal picture.
+    Now and then it shows an effusion that is too small for the frontal image.
     """
     anatomy = build_lateral(patient, lateral_field(patient, size, rng), rng)
     places = {each.plan: each.region for each in frontal}
@@ -123,7 +123,7 @@ def _mask(shown: Sequence[Shown], size: int) -> NDArray[np.uint16]:
 
 
 def _field(p: Patient, size: int, rng: np.random.Generator) -> Canvas:
-    """Place the patient before the detector as technicians do: all lung in, not quite centred."""
+    """Place the patient before the detector as technicians do: all lung in, not quite centered."""
     width = 2 * (p.half_width + p.wall) + rng.uniform(0.5, 6)
     height = p.apex + p.lung_height + p.dome + rng.uniform(1.5, 6)
     side = float(np.clip(max(width, height), 31, 46))
@@ -132,7 +132,7 @@ def _field(p: Patient, size: int, rng: np.random.Generator) -> Canvas:
 
 
 def covered_view(view: View, rng: np.random.Generator) -> View:
-    """The picture with a gray rectangle on it, and without what that hides.
+    """The image with a gray rectangle on it, and without what that hides.
 
     In half of those with findings it lies over one, else over none where there is room.
     """

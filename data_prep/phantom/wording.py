@@ -37,7 +37,7 @@ class Group:
     """"right", "left", "bilateral" or None."""
     zone: str | None
     members: tuple[tuple[int, Finding], ...]
-    """With their positions in the study; one that shows on two pictures is there twice."""
+    """With their positions in the study; one that shows on two images is there twice."""
 
     def indices(self, side: str | None = None) -> tuple[int, ...]:
         return tuple(i for i, finding in self.members if side in (None, finding.side))

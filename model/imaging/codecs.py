@@ -70,11 +70,11 @@ def decode_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
 
 
 def stored_codes(ds: Dataset, syntax: uid.UID, limits: ReadLimits) -> np.ndarray:
-    """The stored values of a single-frame, single-sample picture.
+    """The stored values of a single-frame, single-sample image.
 
     Returns:
         uint8 or uint16 (rows, columns): the BitsStored bits of every pixel, what lies above or
-        below them cleared; a signed picture's values are in two's complement.
+        below them cleared; a signed image's values are in two's complement.
 
     Raises:
         UndecodableImage: a syntax nobody decodes, depths that cannot be, or a codestream of
@@ -92,7 +92,7 @@ def stored_codes(ds: Dataset, syntax: uid.UID, limits: ReadLimits) -> np.ndarray
     else:
         name = f"{syntax.name} ({syntax})" if syntax.is_valid else "damaged"
         raise UndecodableImage(f"the transfer syntax is {name}: convert it, e.g. to JPEG 2000")
-    # pydicom's own correction of unused bits would wrap 1025 of a lossy 10-bit picture to 1.
+    # pydicom's own correction of unused bits would wrap 1025 of a lossy 10-bit image to 1.
     options: dict[str, Any] = {"correct_unused_bits": False, "apply_j2k_sign_correction": False}
     options |= {"apply_jls_sign_correction": False, "view_only": True}
     stored, _ = _decoder(syntax).as_array(ds, index=0, raw=True, decoding_plugin=plugin, **options)

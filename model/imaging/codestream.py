@@ -1,7 +1,7 @@
-"""What an encoded picture says of itself before it is decoded: size, components, depth, wholeness.
+"""What an encoded image says of itself before it is decoded: size, components, depth, wholeness.
 
 A few header bytes decide how much memory a decoder takes, so they are read here first, in plain
-Python, and a picture that is too large or is not what its DICOM header says never meets a decoder.
+Python, and an image that is too large or is not what its DICOM header says never meets a decoder.
 """
 
 import struct
@@ -69,7 +69,7 @@ def j2k_header(data: bytes) -> FrameHeader:
     """The size marker of a JPEG 2000 or HTJ2K codestream, bare or in JP2 boxes.
 
     Raises:
-        UndecodableImage: no size marker, or an empty or subsampled picture.
+        UndecodableImage: no size marker, or an empty or subsampled image.
     """
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0 or start + 45 > len(data):
@@ -77,7 +77,7 @@ def j2k_header(data: bytes) -> FrameHeader:
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
     components, depth, across, down = struct.unpack_from(">H3B", data, start + 40)
     if right <= left or bottom <= top or (across, down) != (1, 1):
-        raise UndecodableImage("the JPEG 2000 size marker describes an empty or subsampled picture")
+        raise UndecodableImage("the JPEG 2000 size marker describes an empty or subsampled image")
     return FrameHeader(right - left, bottom - top, components, (depth & 0x7F) + 1)
 
 
@@ -103,13 +103,13 @@ def png_header(data: bytes) -> FrameHeader:
         if zlib.crc32(body) != struct.unpack_from(">I", data, end - 4)[0]:
             raise UndecodableImage("the PNG is damaged: a chunk does not match its checksum")
         if kind == b"IHDR" and length == 13:
-            width, height, depth, colour = struct.unpack_from(">IIBB", data, position + 8)
-            frame = FrameHeader(width, height, _PNG_CHANNELS.get(colour, 0), depth)
+            width, height, depth, color = struct.unpack_from(">IIBB", data, position + 8)
+            frame = FrameHeader(width, height, _PNG_CHANNELS.get(color, 0), depth)
         if kind == b"acTL":
-            raise NotARadiograph("the PNG is an animation: one still picture is needed")
+            raise NotARadiograph("the PNG is an animation: one still image is needed")
         if kind == b"IEND":
             if frame is None or not (frame.width and frame.height and frame.components):
-                raise UndecodableImage("the PNG has no header that describes a picture")
+                raise UndecodableImage("the PNG has no header that describes an image")
             return frame
         position = end
     raise UndecodableImage("the PNG is cut short: it has no end chunk")

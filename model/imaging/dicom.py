@@ -96,7 +96,7 @@ def read_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
     """Read a DICOM object, with or without preamble and file meta information.
 
     Raises:
-        NotARadiograph: another modality than radiography, colour, several frames, no picture.
+        NotARadiograph: another modality than radiography, color, several frames, no image.
         UndecodableImage: cut short, damaged, contradicting itself, or of an unknown syntax.
         ImageTooLarge: more pixels, or more inflated bytes, than the limits allow.
     """
@@ -142,7 +142,7 @@ def _dataset(data: bytes, limits: ReadLimits) -> tuple[Dataset, uid.UID]:
     """The elements named above, and the transfer syntax."""
     meta, start = _file_meta(data)
     if meta.get("MediaStorageSOPClassUID") == uid.MediaStorageDirectoryStorage:
-        raise NotARadiograph("a DICOMDIR, the table of contents of a disc: it holds no picture")
+        raise NotARadiograph("a DICOMDIR, the table of contents of a disc: it holds no image")
     syntax = meta.get("TransferSyntaxUID")
     if syntax == uid.DeflatedExplicitVRLittleEndian:
         inflated = BytesIO(_inflated(data[start:], limits.max_bytes))

@@ -59,7 +59,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Grayscale:
-    """How one picture's stored values are meant to be shown."""
+    """How one image's stored values are meant to be shown."""
 
     bits: int = 16
     """BitsStored."""
@@ -71,7 +71,7 @@ class Grayscale:
     voi: LookupTable | Window | None = None
     inverted: bool = False
     padding: tuple[int, int] | None = None
-    """Smallest and largest stored value that mark pixels outside the picture."""
+    """Smallest and largest stored value that mark pixels outside the image."""
 
 
 def display(codes: np.ndarray, grayscale: Grayscale) -> np.ndarray:
@@ -80,11 +80,11 @@ def display(codes: np.ndarray, grayscale: Grayscale) -> np.ndarray:
     Without a VOI LUT or window, values of 8 bits or fewer are taken as ready for display, over
     their whole range; deeper ones are shown from their 0.5th to their 99.5th percentile (burnt-in
     labels are brighter than any bone), or from least to greatest where these two coincide. A
-    picture of one single value is black. Padding is black and counts in no percentile.
+    image of one single value is black. Padding is black and counts in no percentile.
 
     Args:
         codes: unsigned integers (height, width), each the BitsStored bits of a pixel; where the
-            picture is signed, in two's complement.
+            image is signed, in two's complement.
         grayscale: what the header says of them.
     """
     levels = 1 << grayscale.bits

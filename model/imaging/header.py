@@ -1,4 +1,4 @@
-"""What a DICOM file's header says of its study, read in bounds and without decoding the picture.
+"""What a DICOM file's header says of its study, read in bounds and without decoding the image.
 
 Whoever asks names the elements, and no other is parsed. UIDs and numbers identify a patient: hash
 them, and build no path of them.
@@ -35,7 +35,7 @@ def header_values(head: bytes, keywords: Sequence[str]) -> dict[str, str]:
 
     Returns:
         Their values as text without padding. Nothing for what is no DICOM file, or is damaged:
-        reading its picture tells what is wrong with it.
+        reading its image tells what is wrong with it.
     """
     start = 132 if head[128:132] == b"DICM" else 0
     if head[start : start + 2] not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}:

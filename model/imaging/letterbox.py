@@ -1,6 +1,6 @@
 """Original pixels -> the square tensor the encoder sees, and places and maps on the way back.
 
-Knows no file format and no network. Coordinates are continuous: the centre of the first pixel is
+Knows no file format and no network. Coordinates are continuous: the center of the first pixel is
 (0.5, 0.5), its outer corner (0, 0); x runs along columns, y along rows.
 """
 
@@ -18,12 +18,12 @@ __all__ = ["Letterbox"]
 
 @dataclass(frozen=True)
 class Letterbox:
-    """One picture's place in the model's square: aspect kept, centred, padded with black."""
+    """One image's place in the model's square: aspect kept, centered, padded with black."""
 
     height: int
-    """Rows of the original picture."""
+    """Rows of the original image."""
     width: int
-    """Columns of the original picture."""
+    """Columns of the original image."""
     size: int
     """Side of the model's square in its own pixels."""
 
@@ -53,12 +53,12 @@ class Letterbox:
         return square
 
     def to_model(self, x: float, y: float) -> tuple[float, float]:
-        """A place in the original picture -> the same place in the model's square."""
+        """A place in the original image -> the same place in the model's square."""
         left, top, width, height = self._inner()
         return left + x * width / self.width, top + y * height / self.height
 
     def to_original(self, x: float, y: float) -> tuple[float, float]:
-        """A place in the model's square -> original pixels, outside the picture on the padding."""
+        """A place in the model's square -> original pixels, outside the image on the padding."""
         left, top, width, height = self._inner()
         return (x - left) * self.width / width, (y - top) * self.height / height
 
@@ -79,8 +79,8 @@ class Letterbox:
 
         Returns:
             float32 (height, width): share of attention a pixel, interpolated bilinearly between
-            the centres of patches. Its sum is about the share that fell inside the picture; it is
-            neither renormalised nor stretched.
+            the centers of patches. Its sum is about the share that fell inside the image; it is
+            neither renormalized nor stretched.
         """
         rows, columns = heatmap.shape
         left, top, width, height = self.extent()
@@ -90,7 +90,7 @@ class Letterbox:
         return down @ density @ across.T
 
     def _inner(self) -> tuple[int, int, int, int]:
-        """(left, top, width, height) of the picture inside the square, whole pixels."""
+        """(left, top, width, height) of the image inside the square, whole pixels."""
         scale = self.size / max(self.height, self.width)
         width = max(1, round(self.width * scale))
         height = max(1, round(self.height * scale))
@@ -98,8 +98,8 @@ class Letterbox:
 
 
 def _interpolation(pixels: int, patches: int, start: float, length: float) -> np.ndarray:
-    """float32 (pixels, patches): how much each patch counts at the centre of each pixel."""
-    centres = (np.arange(pixels) + 0.5 - start) * patches / length - 0.5
-    centres = centres.clip(0, patches - 1)
-    distance = np.abs(centres[:, None] - np.arange(patches))
+    """float32 (pixels, patches): how much each patch counts at the center of each pixel."""
+    centers = (np.arange(pixels) + 0.5 - start) * patches / length - 0.5
+    centers = centers.clip(0, patches - 1)
+    distance = np.abs(centers[:, None] - np.arange(patches))
     return (1 - distance).clip(0).astype(np.float32)

@@ -25,7 +25,7 @@ class ReadLimits:
     """Rows times columns."""
 
     def check(self, width: int, height: int) -> None:
-        """Raises ImageTooLarge for a picture of more than max_pixels."""
+        """Raises ImageTooLarge for an image of more than max_pixels."""
         if width * height > self.max_pixels:
             raise ImageTooLarge(
                 f"{width} x {height} is {width * height / 1e6:.1f} megapixels: "

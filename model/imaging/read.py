@@ -22,7 +22,7 @@ __all__ = ["load_file", "read_image"]
 def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radiograph:
     """Read one radiograph.
 
-    PNG and JPEG: 8 or 16 bits, gray or colour with equal channels, turned upright by their EXIF
+    PNG and JPEG: 8 or 16 bits, gray or color with equal channels, turned upright by their EXIF
     orientation. DICOM: see model/imaging/dicom.py. How values are shown where the file does not
     say: see `display` in model/imaging/grayscale.py.
 
@@ -37,7 +37,7 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
         UnsupportedImage: not DICOM, PNG or JPEG.
         UndecodableImage: one of them, but unreadable, cut short, damaged or contradicting itself;
             or empty.
-        NotARadiograph: another modality, colour, several frames.
+        NotARadiograph: another modality, color, several frames.
         ImageTooLarge: more bytes or pixels than the limits allow.
     """
     data = source if isinstance(source, bytes) else load_file(source, limits)
@@ -48,9 +48,9 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
     # A DICOM preamble may hold anything, even another format's signature.
     if data[128:132] != b"DICM":
         if data.startswith(PNG):
-            return _picture(data, png_header(data), limits)
+            return _image(data, png_header(data), limits)
         if data.startswith(JPEG):
-            return _picture(data, jpeg_header(data), limits)
+            return _image(data, jpeg_header(data), limits)
         if not _bare_dataset(data):
             raise UnsupportedImage(f"{_kind(data)}, not DICOM, PNG or JPEG")
     from model.imaging.dicom import read_dicom
@@ -129,23 +129,23 @@ def _kind(data: bytes) -> str:
     return "a file of an unknown kind"
 
 
-def _picture(data: bytes, header: FrameHeader, limits: ReadLimits) -> Radiograph:
+def _image(data: bytes, header: FrameHeader, limits: ReadLimits) -> Radiograph:
     """A PNG or JPEG whose header has been read -> its pixels."""
     limits.check(header.width, header.height)
     try:
-        # These two flags turn the picture by its EXIF orientation; IMREAD_UNCHANGED would not.
+        # These two flags turn the image by its EXIF orientation; IMREAD_UNCHANGED would not.
         stored = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
         )
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
-            raise ImageTooLarge("the picture needs more memory than there is") from error
+            raise ImageTooLarge("the image needs more memory than there is") from error
         raise UndecodableImage("the PNG or JPEG cannot be decoded: it is damaged") from error
     if stored is None:
         raise UndecodableImage("the PNG or JPEG cannot be decoded: damaged, or of a rare kind")
     if stored.ndim == 3:
         if (stored.max(axis=2) != stored.min(axis=2)).any():
-            raise NotARadiograph("a colour picture: a radiograph is gray, with equal channels")
+            raise NotARadiograph("a color image: a radiograph is gray, with equal channels")
         stored = np.ascontiguousarray(stored[:, :, 0])
     if stored.dtype not in (np.uint8, np.uint16):
         raise UndecodableImage(f"{stored.dtype} samples: expected 8 or 16 bit integers")

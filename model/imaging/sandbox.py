@@ -112,7 +112,7 @@ def _answer(answer: dict, descriptors: list[int], limits: IsolationLimits) -> Ra
 
 
 def _limit_hit(limit: str) -> ImageTooLarge:
-    return ImageTooLarge(f"decoding took more than {limit}: export the picture smaller or plainer")
+    return ImageTooLarge(f"decoding took more than {limit}: export the image smaller or plainer")
 
 
 @contextmanager

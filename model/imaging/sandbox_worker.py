@@ -102,7 +102,7 @@ def _limit(memory_bytes: int, cpu_seconds: int, wall_seconds: float) -> None:
     # The default action of both alarms ends the process even inside a decoder's C code.
     signal.setitimer(signal.ITIMER_REAL, wall_seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
-    # A core file would hold the picture.
+    # A core file would hold the image.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     statm = Path("/proc/self/statm")
     if statm.exists():

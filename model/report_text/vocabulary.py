@@ -206,7 +206,7 @@ NEGATION_BEFORE = _any(
     r"\b(?:ruled? out|to exclude|excludes|r/o)\b",
     r"\bevaluat(?:e|ion) (?:for|of)\b",
     r"\bhistory of\b",
-    r"\bif (?:there is )?(?:\w+ ){0,3}(?:concern|suspicion) (?:for|of)\b",
+    r"\bif (?:there is )?(?:\w+ ){0,3}(?:warning|suspicion) (?:for|of)\b",
     r"\b(?:rather|less likely) than\b",
     r"\bto (?:identify|detect)\b|\b(?:in|for) (?:identifying|detecting)\b",
 )
@@ -285,7 +285,7 @@ NOT_A_PLACE = _any(
     r" spine|cervical|esophag\w*|clavic\w*|mediastin\w*)",
     r"\bbase of the (?:neck|heart)",
 )
-# Words that make sense only beside an earlier picture.
+# Words that make sense only beside an earlier image.
 PRIOR = _any(
     r"\b(?:compared?|comparison) (?:to|with)\b(?! the (?:right|left|opposite|contralateral)\b)",
     r"\b(?:since|from|than|on|over) (?:the |an? )?(?:prior|previous|earlier|last|most recent)\b",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from material import REPORT
 
-from app.api.answers import answer, encode_heatmap, encode_picture
+from app.api.answers import answer, encode_heatmap, encode_image
 from app.overlays import overlay, sheet, word_overlays
 from model.generator import ReportGenerator
 from model.imaging.letterbox import Letterbox
@@ -21,14 +21,14 @@ def flat(height: int, width: int, value: float = 0.5) -> Radiograph:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[Radiograph]:
+def images() -> list[Radiograph]:
     return [flat(80, 64), flat(60, 120, 0.2)]
 
 
 @pytest.fixture(scope="module")
-def report(tiny_generator: ReportGenerator, pictures: list[Radiograph]) -> Report:
-    """Of flat pictures, with every word grounded."""
-    written = tiny_generator(pictures, gate=False)
+def report(tiny_generator: ReportGenerator, images: list[Radiograph]) -> Report:
+    """Of flat images, with every word grounded."""
+    written = tiny_generator(images, input_check=False)
     words = tuple(replace(word, state="grounded") for word in written.words)
     sentences = tuple(replace(span, state="grounded") for span in written.sentences)
     return replace(written, words=words, sentences=sentences)
@@ -71,19 +71,19 @@ def test_an_empty_heatmap_is_zero() -> None:
 @pytest.mark.parametrize(
     ("shape", "drawn"), [((80, 64), (80, 64)), ((2048, 512), (1024, 256)), ((1, 3000), (1, 1024))]
 )
-def test_a_picture_keeps_its_aspect(shape: tuple[int, int], drawn: tuple[int, int]) -> None:
+def test_a_image_keeps_its_aspect(shape: tuple[int, int], drawn: tuple[int, int]) -> None:
     pixels = np.linspace(0, 1, shape[0] * shape[1], dtype=np.float32).reshape(shape)
-    data = np.frombuffer(encode_picture(pixels), np.uint8)
+    data = np.frombuffer(encode_image(pixels), np.uint8)
     decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     assert decoded.shape == drawn and decoded.dtype == np.uint8
     assert decoded.ravel()[-1] > decoded.ravel()[0]
 
 
 @pytest.mark.parametrize(("height", "width"), [(80, 64), (64, 80), (64, 64), (40, 80)])
-def test_the_colour_lies_where_the_attention_was(height: int, width: int) -> None:
+def test_the_color_lies_where_the_attention_was(height: int, width: int) -> None:
     placement = Letterbox(height, width, 64)
     rows = columns = 8
-    # The patch that holds a place at a third of the picture's height and two thirds of its width.
+    # The patch that holds a place at a third of the image's height and two thirds of its width.
     x, y = placement.to_model(width * 2 / 3, height / 3)
     row, column = int(y * rows / 64), int(x * columns / 64)
     heatmap = np.zeros((1, rows, columns), np.float32)
@@ -108,7 +108,7 @@ def test_an_overlay_of_a_strip_stays_small(height: int, width: int) -> None:
 
 
 def test_the_scale_is_absolute() -> None:
-    """Half the attention is drawn fainter, not stretched to the same colour."""
+    """Half the attention is drawn fainter, not stretched to the same color."""
     placement = Letterbox(64, 64, 64)
     heatmap = np.zeros((1, 4, 4), np.float32)
     heatmap[0, 1, 1] = 0.4
@@ -119,20 +119,20 @@ def test_the_scale_is_absolute() -> None:
     assert np.abs(strong - none).max() > np.abs(weak - none).max() > 0
 
 
-def test_every_picture_is_named_above_its_panel(report: Report, pictures: list[Radiograph]) -> None:
-    """Only the line of names differs, and of it only the part above the named picture."""
-    given = (pictures, report.placements, report.words[0].heatmap, 1.0, "")
+def test_every_image_is_named_above_its_panel(report: Report, images: list[Radiograph]) -> None:
+    """Only the line of names differs, and of it only the part above the named image."""
+    given = (images, report.placements, report.words[0].heatmap, 1.0, "")
     plain, named = (overlay(*given, names).astype(int) for names in (["", ""], ["", "lateral"]))
     y, x = np.nonzero(np.abs(plain - named).sum(axis=2))
     top, first_panel = plain.shape[0] - 448, round(64 * 448 / 80)
     assert y.size and y.max() < top and top - y.min() < 30
     assert x.min() > first_panel
     told = replace(report, views=("PA", "LATERAL"), priors=(False, True))
-    assert sheet(told, pictures) != sheet(report, pictures)
+    assert sheet(told, images) != sheet(report, images)
 
 
-def test_each_word_has_its_overlay(report: Report, pictures: list[Radiograph]) -> None:
-    overlays = list(word_overlays(report, pictures))
+def test_each_word_has_its_overlay(report: Report, images: list[Radiograph]) -> None:
+    overlays = list(word_overlays(report, images))
     assert len(overlays) == len(report.words)
     names = [name for name, _ in overlays]
     assert names[:3] == ["001_findings.png", "002_the.png", "003_heart.png"]
@@ -140,9 +140,9 @@ def test_each_word_has_its_overlay(report: Report, pictures: list[Radiograph]) -
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
-def test_the_sheet_shows_every_sentence(report: Report, pictures: list[Radiograph]) -> None:
+def test_the_sheet_shows_every_sentence(report: Report, images: list[Radiograph]) -> None:
     heatmap = report.words[0].heatmap
-    one_tile = overlay(pictures, report.placements, heatmap, 1.0, "", ["", ""]).shape[0]
-    drawn = cv2.imdecode(np.frombuffer(sheet(report, pictures), np.uint8), cv2.IMREAD_COLOR)
+    one_tile = overlay(images, report.placements, heatmap, 1.0, "", ["", ""]).shape[0]
+    drawn = cv2.imdecode(np.frombuffer(sheet(report, images), np.uint8), cv2.IMREAD_COLOR)
     sentences = REPORT.count(". ") + 1
     assert drawn.shape[0] // one_tile == sentences + 1

@@ -16,7 +16,7 @@ SAMPLES = json.loads((STATIC / "samples" / "index.json").read_text())
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample["file"])
 def test_a_sample_is_the_phantom_it_says(sample):
     stored = cv2.imread(str(STATIC / sample["file"]), cv2.IMREAD_UNCHANGED)
-    made = make_phantom(sample["seed"], sample["index"], stored.shape[0]).pictures[0].pixels
+    made = make_phantom(sample["seed"], sample["index"], stored.shape[0]).images[0].pixels
     # processors round differently in the last place
     assert np.abs(stored / 255 - made).max() < 2 / 255
 

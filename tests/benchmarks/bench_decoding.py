@@ -67,8 +67,8 @@ def main() -> None:
     torch.set_num_threads(1)
     model = load_checkpoint(EMBEDDED)[0] if EMBEDDED.is_dir() else untrained()
     size = model.config.image_size
-    pictures = torch.rand(BATCH, 1, 1, size, size, generator=torch.Generator().manual_seed(0))
-    memory = model.encode(pictures * 2 - 1)
+    images = torch.rand(BATCH, 1, 1, size, size, generator=torch.Generator().manual_seed(0))
+    memory = model.encode(images * 2 - 1)
     single = [memory.studies(torch.tensor([study])) for study in range(BATCH)]
     one = single[0]
     texts = decode(model, memory)
@@ -90,11 +90,11 @@ def main() -> None:
         told = texts[: len(some)]
         read = memory if len(some) > 1 else one
         encoding, writing, maps, evidence = seconds(
-            lambda told=told: model.encode(pictures[: len(told)]),
+            lambda told=told: model.encode(images[: len(told)]),
             lambda read=read: decode(model, read),
             lambda some=some, told=told: read_back(model, some, told, maps=True),
             lambda some=some, told=told: read_back(
-                model, [each.without_pictures() for each in some], told, maps=False
+                model, [each.without_images() for each in some], told, maps=False
             ),
         )
         whole = encoding + writing

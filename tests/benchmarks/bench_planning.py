@@ -1,9 +1,9 @@
 """Planning an import of MIMIC-CXR: seconds and memory, for two sizes side by side.
 
-    python tests/benchmarks/bench_planning.py [PICTURES PICTURES]
+    python tests/benchmarks/bench_planning.py [IMAGES IMAGES]
 
-Planning joins the tables, reads every report and looks for every picture; it opens none. MIMIC-CXR
-has 377,110 pictures. The tree is of tiny files and is made in the folder for temporary files.
+Planning joins the tables, reads every report and looks for every image; it opens none. MIMIC-CXR
+has 377,110 images. The tree is of tiny files and is made in the folder for temporary files.
 """
 
 import resource
@@ -30,7 +30,7 @@ def main() -> None:
 def make(size: int, folder: Path) -> None:
     from mimic_tree import write_mimic
 
-    # A patient has a study of two pictures and one of a single picture.
+    # A patient has a study of two images and one of a single image.
     write_mimic(folder / "mimic", size // 3)
 
 
@@ -40,7 +40,7 @@ def plan(size: int, folder: Path) -> None:
     from data_prep.importing.planning import DEFAULTS, planned
 
     source = folder / "mimic"
-    pictures = 3 * (size // 3)
+    images = 3 * (size // 3)
     before = _peak()
     start, worked = time.perf_counter(), time.process_time()
     with Ledger.opened(folder / "ledger.sqlite") as ledger:
@@ -48,8 +48,8 @@ def plan(size: int, folder: Path) -> None:
         count, _ = ledger.counts()
     seconds, processor = time.perf_counter() - start, time.process_time() - worked
     sys.stdout.write(
-        f"{pictures} pictures of {count} studies planned: per 10,000 pictures "
-        f"{1e4 * seconds / pictures:.1f} s, {1e4 * processor / pictures:.1f} s of them of the "
+        f"{images} images of {count} studies planned: per 10,000 images "
+        f"{1e4 * seconds / images:.1f} s, {1e4 * processor / images:.1f} s of them of the "
         f"processor; peak of memory {_peak():.0f} MiB, {before:.0f} MiB before\n"
     )
 

@@ -1,4 +1,4 @@
-"""Covers: what lies under one is gone from picture, mask and report, and nothing else is."""
+"""Covers: what lies under one is gone from image, mask and report, and nothing else is."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from data_prep.phantom.study import make_phantom
 SEED = 31
 
 
-def test_a_cover_is_the_pictures_mean_and_leaves_the_rest() -> None:
+def test_a_cover_is_the_images_mean_and_leaves_the_rest() -> None:
     pixels = np.random.default_rng(0).random((20, 30), np.float32)
     covered = cover(pixels, [(3, 4, 8, 10)])
     assert np.allclose(covered[4:10, 3:8], pixels.mean())
@@ -41,7 +41,7 @@ def test_studies_without_a_cover_are_the_same_whatever_the_chance() -> None:
     same = 0
     for index in range(12):
         plain, covered = make_phantom(SEED, index, 64), make_phantom(SEED, index, 64, covered=0.3)
-        if np.array_equal(plain.pictures[0].pixels, covered.pictures[0].pixels):
+        if np.array_equal(plain.images[0].pixels, covered.images[0].pixels):
             assert plain.report == covered.report
             same += 1
     assert 4 <= same < 12
@@ -52,7 +52,7 @@ def test_a_hidden_finding_is_neither_drawn_nor_told() -> None:
     for index in range(60):
         plain, covered = make_phantom(SEED, index, 64), make_phantom(SEED, index, 64, covered=1.0)
         names = {finding.name for finding in covered.findings}
-        mask = covered.pictures[0].mask
+        mask = covered.images[0].mask
         for finding in plain.findings:
             bit = 1 << FINDINGS.index(finding.name)
             if finding in covered.findings:

@@ -82,7 +82,7 @@ FOLDED = (
 )
 BARE = "REASON FOR EXAM: Pain.\n\nFINDINGS\nClear lungs.\n\nIMPRESSION\nNormal.\n"
 TOGETHER = "INDICATION: Pain.\nFINDINGS AND IMPRESSION: Mild edema."
-PROSE = "To whom it may concern\n\nThe heart is large.\nThe lungs are clear."
+PROSE = "To whom it may warning\n\nThe heart is large.\nThe lungs are clear."
 
 REPORTS = {
     "MIMIC-CXR as it mostly is": (

@@ -1,6 +1,6 @@
 """Small DICOM files in every encoding, made here so that tests need no data.
 
-`stored_as` turns one picture into stored values of any depth, sign and photometric interpretation;
+`stored_as` turns one image into stored values of any depth, sign and photometric interpretation;
 `encoded` writes them in any transfer syntax.
 """
 
@@ -41,7 +41,7 @@ LOSSY = (
 )
 
 
-def picture(height: int = 48, width: int = 40) -> np.ndarray:
+def image(height: int = 48, width: int = 40) -> np.ndarray:
     """float64 (height, width) from exactly 0 to exactly 1, smooth and without any symmetry."""
     down, across = np.mgrid[0:height, 0:width]
     waves = np.sin(across / 7) + np.cos(down / 5) + across / width + down / height / 3
@@ -51,9 +51,9 @@ def picture(height: int = 48, width: int = 40) -> np.ndarray:
 def stored_as(
     shown: np.ndarray, *, bits: int, signed: bool = False, inverted: bool = False
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Stored values of a picture in [0, 1], and the elements that say how to show them.
+    """Stored values of an image in [0, 1], and the elements that say how to show them.
 
-    The window spans all values, so that reading gives the picture back to half a step.
+    The window spans all values, so that reading gives the image back to half a step.
     """
     top = (1 << bits) - 1
     values = np.rint((1 - shown if inverted else shown) * top).astype(np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 from tiny import tiny_model
 from tokenizers import Tokenizer
 
-from data_prep.manifest import Picture, Study, write_studies
+from data_prep.manifest import Image, Study, write_studies
 from data_prep.phantom.study import make_phantom
 from data_prep.tokenizer import train_tokenizer
 from model.checkpoint import save_checkpoint
@@ -19,7 +19,7 @@ LAYERS, HEADS = 3, 2
 
 
 def write_phantoms(folder: Path, count: int = 12) -> list[Study]:
-    """A prepared folder without masks; every other picture is twice as large."""
+    """A prepared folder without masks; every other image is twice as large."""
     (folder / "images").mkdir(parents=True)
     studies = []
     for index in range(count):
@@ -27,10 +27,10 @@ def write_phantoms(folder: Path, count: int = 12) -> list[Study]:
         phantom = make_phantom(seed=21, index=index, size=size)
         path = f"images/{index}.png"
         assert cv2.imwrite(
-            str(folder / path), np.round(phantom.pictures[0].pixels * 255).astype(np.uint8)
+            str(folder / path), np.round(phantom.images[0].pixels * 255).astype(np.uint8)
         )
-        picture = Picture(path, size, size, phantom.pictures[0].view)
-        study = Study(str(index), "test", (picture,), phantom.report)
+        image = Image(path, size, size, phantom.images[0].view)
+        study = Study(str(index), "test", (image,), phantom.report)
         studies.append(replace(study, findings=phantom.findings, phrases=phantom.phrases))
     write_studies(folder, studies)
     return studies

@@ -13,10 +13,10 @@ SENTENCES = [(1, 4), (5, 8), (10, 11)]
 """First and last word of each."""
 GRID = 8
 DIM = 40
-"""The known pictures' gray level; their dots are white."""
+"""The known images' gray level; their dots are white."""
 
 
-def picture(height: int, width: int, dot: tuple[int, int] | None = None, side: int = 0) -> bytes:
+def png_image(height: int, width: int, dot: tuple[int, int] | None = None, side: int = 0) -> bytes:
     """A dim PNG with a white square dot of `side` pixels around dot = (x, y)."""
     pixels = np.full((height, width), DIM, np.uint8)
     if dot:
@@ -25,9 +25,9 @@ def picture(height: int, width: int, dot: tuple[int, int] | None = None, side: i
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-def hot(*patches: tuple[int, int, float], pictures: int = 1) -> np.ndarray:
-    """A map which is zero but for patches (row, column, share) of the first picture."""
-    heatmap = np.zeros((pictures, GRID, GRID))
+def hot(*patches: tuple[int, int, float], images: int = 1) -> np.ndarray:
+    """A map which is zero but for patches (row, column, share) of the first image."""
+    heatmap = np.zeros((images, GRID, GRID))
     for row, column, share in patches:
         heatmap[0, row, column] = share
     return heatmap
@@ -36,7 +36,7 @@ def hot(*patches: tuple[int, int, float], pictures: int = 1) -> np.ndarray:
 def carried(
     heatmap: np.ndarray | None, probability: float = 0.99, evidence: float = math.log(12)
 ) -> dict[str, Any]:
-    """What words and asked phrases carry; None: no place on the pictures, 7 % of the attention."""
+    """What words and asked phrases carry; None: no place on the images, 7 % of the attention."""
     encoded = None
     if heatmap is not None:
         scale = heatmap.max() / 255
@@ -56,12 +56,12 @@ def known(heatmaps: dict[int, np.ndarray | None], *pngs: tuple[int, int, bytes])
 
     Args:
         heatmaps: by place of the word; None for a word without a place.
-        pngs: (height, width, PNG) per picture, in pixels of the original.
+        pngs: (height, width, PNG) per image, in pixels of the original.
     """
-    pngs = pngs or ((480, 480, picture(480, 480)),)
+    pngs = pngs or ((480, 480, png_image(480, 480)),)
     place = 0
     words: list[dict[str, Any]] = []
-    elsewhere = hot((GRID - 1, GRID - 1, 1.0), pictures=len(pngs))
+    elsewhere = hot((GRID - 1, GRID - 1, 1.0), images=len(pngs))
     for index, text in enumerate(WORDS):
         place = TEXT.index(text, place)
         sure = 0.5 if text == "effusion" else 0.99
@@ -87,7 +87,7 @@ def known(heatmaps: dict[int, np.ndarray | None], *pngs: tuple[int, int, bytes])
         "findings": [],
         "review": [],
         "indication": "",
-        "images": [image(*png) for png in pngs],
+        "images": [image_answer(*png) for png in pngs],
         "model": {"name": "known", "sha256": "ab" * 32},
         "notice": "Research software, not for diagnosis. Known.",
     }
@@ -111,7 +111,7 @@ def span(words: list[dict[str, Any]], first: int, last: int) -> dict[str, Any]:
     }
 
 
-def image(height: int, width: int, png: bytes) -> dict[str, Any]:
+def image_answer(height: int, width: int, png: bytes) -> dict[str, Any]:
     side = max(height, width)
     return {
         "width": width,
@@ -126,6 +126,6 @@ def image(height: int, width: int, png: bytes) -> dict[str, Any]:
             "width": side,
             "height": side,
         },
-        "concerns": [],
+        "warnings": [],
         "png": base64.b64encode(png).decode(),
     }

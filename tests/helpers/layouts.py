@@ -10,7 +10,7 @@ import cv2
 from material import chest, put
 
 from data_prep.datasets.iu_xray import standard_split
-from data_prep.source import SourcePicture, SourceStudy
+from data_prep.source import SourceImage, SourceStudy
 
 FINDINGS = "The heart is XXXX in size. The lungs are clear."
 IMPRESSION = "No acute disease."
@@ -67,20 +67,20 @@ def kaggle(folder: Path, missing: Sequence[str] = ()) -> Path:
     return put(folder, {name: files[name] for name in files if Path(name).name not in missing})
 
 
-def open_i(folder: Path, pictures: dict[str, bytes], nested: bool = True) -> Path:
-    """`pictures` are files by the name they have after the uid, such as "_IM-0001-1001.dcm"."""
+def open_i(folder: Path, images: dict[str, bytes], nested: bool = True) -> Path:
+    """`images` are files by the name they have after the uid, such as "_IM-0001-1001.dcm"."""
     files: dict[str, bytes] = {}
     for uid in _all_uids():
-        images = "".join(
-            f'<parentImage id="CXR{uid}{Path(name).stem}"/>' for name in sorted(pictures)
+        parents = "".join(
+            f'<parentImage id="CXR{uid}{Path(name).stem}"/>' for name in sorted(images)
         )
         texts = {"INDICATION": "Cough.", "FINDINGS": FINDINGS, "IMPRESSION": IMPRESSION}
         said = "".join(
             f'<AbstractText Label="{label}">{text}</AbstractText>' for label, text in texts.items()
         )
-        xml = f'<eCitation><uId id="CXR{uid}"/><Abstract>{said}</Abstract>{images}</eCitation>'
+        xml = f'<eCitation><uId id="CXR{uid}"/><Abstract>{said}</Abstract>{parents}</eCitation>'
         files[f"{'ecgen-radiology/' if nested else ''}{uid}.xml"] = xml.encode()
-        for name, content in pictures.items():
+        for name, content in images.items():
             stem = f"CXR{uid}{name}" if name.endswith("png") else f"{uid}/{uid}{name}"
             files[stem] = content
     return put(folder, files)
@@ -106,7 +106,7 @@ NIH_HEADER = (
 
 
 def nih_official(folder: Path, lists: bool = True) -> Path:
-    """Three patients of two pictures, in two of the released folders."""
+    """Three patients of two images, in two of the released folders."""
     rows, files = [], {}
     names = [f"{patient:08d}_{k:03d}.png" for patient in (1, 2, 3) for k in (0, 1)]
     for n, name in enumerate(names):
@@ -121,16 +121,16 @@ def nih_official(folder: Path, lists: bool = True) -> Path:
 
 
 def nih_small(folder: Path, number: int = 1) -> Path:
-    """So many patients of one picture each."""
+    """So many patients of one image each."""
     names = [f"{n:08d}_000.png" for n in range(number)]
     rows = [[name, n, "Nodule|Mass", 60, "F", "PA"] for n, name in enumerate(names)]
     header = ["image", "patient", "labels", "age", "sex", "view"]
-    pictures = {name: png(n) for n, name in enumerate(names)}
-    return put(folder, {"labels.csv": table(header, rows), **pictures})
+    images = {name: png(n) for n, name in enumerate(names)}
+    return put(folder, {"labels.csv": table(header, rows), **images})
 
 
 def plain_studies(folder: Path, number: int, size: tuple[int, int] = (48, 40)) -> list[SourceStudy]:
-    """Studies of one picture each in a flat folder: a report, a patient and a split for each."""
+    """Studies of one image each in a flat folder: a report, a patient and a split for each."""
     studies = []
     for n in range(number):
         put(folder, {f"{n}.png": png(n, *size)})
@@ -139,7 +139,7 @@ def plain_studies(folder: Path, number: int, size: tuple[int, int] = (48, 40)) -
             SourceStudy(
                 id=f"s{n}",
                 origin=f"row {n}",
-                pictures=(SourcePicture(Path(f"{n}.png"), "PA"),),
+                images=(SourceImage(Path(f"{n}.png"), "PA"),),
                 findings=FINDINGS,
                 patient=f"p{n}",
                 split=split,

@@ -11,7 +11,7 @@ REPORT = (
     "Findings: The heart is normal in size. The lungs are clear. There is no pleural effusion. "
     "Impression: No acute cardiopulmonary abnormality."
 )
-"""What the tiny model has learnt to say of every picture."""
+"""What the tiny model has learnt to say of every image."""
 NOTICE = "Research software, not for diagnosis. A tiny model for tests."
 PROMPT_TOKENS = 20
 """Longest indication of the tiny model that reads them."""
@@ -28,7 +28,7 @@ PATIENT = {
 
 
 def chest(seed: int = 0, height: int = 80, width: int = 64) -> np.ndarray:
-    """uint8 (height, width): a chest that the gate lets pass, each seed another."""
+    """uint8 (height, width): a chest that the input check lets pass, each seed another."""
     sample = cv2.imread(str(SAMPLE), cv2.IMREAD_GRAYSCALE)
     pixels = cv2.resize(sample, (width, height), interpolation=cv2.INTER_AREA).astype(float)
     noise = np.random.default_rng(seed).normal(0, 4, pixels.shape)

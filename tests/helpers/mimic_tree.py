@@ -1,4 +1,4 @@
-"""Folders of the shape of MIMIC-CXR, of tiny pictures and made-up reports."""
+"""Folders of the shape of MIMIC-CXR, of tiny images and made-up reports."""
 
 import csv
 import gzip
@@ -57,12 +57,12 @@ def write_mimic(
     gzipped: bool = False,
     reports: Path | None = None,
 ) -> int:
-    """Two studies a patient, the first of two pictures; returns the number of pictures.
+    """Two studies a patient, the first of two images; returns the number of images.
 
     Of ten patients one is to validate and one to test. Reports lie in `reports`, or in `folder`.
     """
     tables: dict[str, list[Sequence[object]]] = {kind: [] for kind in HEADERS}
-    contents = _pictures(ending)
+    contents = _images(ending)
     number = 0
     for patient in range(patients):
         subject = 10_000_000 + patient * 131 % 9_000_000
@@ -88,10 +88,10 @@ def write_mimic(
     return number
 
 
-def _pictures(ending: str) -> list[bytes]:
+def _images(ending: str) -> list[bytes]:
     """A few small radiographs that are no radiographs."""
     rng = np.random.default_rng(1)
-    pictures = [rng.integers(0, 255, (64, 64), dtype=np.uint8) for _ in range(7)]
+    images = [rng.integers(0, 255, (64, 64), dtype=np.uint8) for _ in range(7)]
     if ending == ".dcm":
-        return [encoded(dataset(pixels)) for pixels in pictures]
-    return [cv2.imencode(ending, pixels)[1].tobytes() for pixels in pictures]
+        return [encoded(dataset(pixels)) for pixels in images]
+    return [cv2.imencode(ending, pixels)[1].tobytes() for pixels in images]

@@ -6,12 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_prep.manifest import FINDINGS, Finding, Phrase, Picture, Study, write_studies
+from data_prep.manifest import FINDINGS, Finding, Image, Phrase, Study, write_studies
 from data_prep.tokenizer import train_tokenizer
 
 SIZE = 64
 PLACES = {"right": (8, 20, 28, 40), "left": (36, 20, 56, 40)}
-"""Boxes: the patient's right is on the left of the picture."""
+"""Boxes: the patient's right is on the left of the image."""
 BIT = FINDINGS.index("opacity")
 
 
@@ -51,8 +51,8 @@ def write_study(folder: Path, index: int, split: str, rng: np.random.Generator, 
         text = f"Findings: There is a {side} opacity."
         phrases = (Phrase(text.index(side), len(text) - 1, (0,)),)
     assert cv2.imwrite(str(folder / image), pixels)
-    pictures = (Picture(image, size, size, "PA", mask),)
-    return Study(f"{index:04d}", split, pictures, text, findings, phrases)
+    images = (Image(image, size, size, "PA", mask),)
+    return Study(f"{index:04d}", split, images, text, findings, phrases)
 
 
 SETTINGS = f"""

@@ -3,14 +3,14 @@
 import os
 from pathlib import Path
 
-from dicom_files import dataset, encoded, picture, stored_as
+from dicom_files import dataset, encoded, image, stored_as
 from pydicom import uid
 
 from model.imaging.sandbox import read_image_isolated
 
 
 def radiograph_file(syntax: uid.UID = uid.ExplicitVRLittleEndian) -> bytes:
-    stored, elements = stored_as(picture(), bits=12)
+    stored, elements = stored_as(image(), bits=12)
     return encoded(dataset(stored, **elements), syntax)
 
 

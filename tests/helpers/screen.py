@@ -5,7 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from known import picture
+from known import png_image
 
 try:
     from playwright.sync_api import expect
@@ -17,7 +17,7 @@ def show(page: Any, answer: dict[str, Any]) -> None:
     """Let the service's answer be this one, and ask for it."""
     page.unroute("**/v1/reports*")
     page.route("**/v1/reports*", lambda route: route.fulfill(status=201, json=answer))
-    send(page, ("chest.png", "image/png", picture(8, 8)))
+    send(page, ("chest.png", "image/png", png_image(8, 8)))
 
 
 def send(page: Any, *files: tuple[str, str, bytes]) -> None:
@@ -36,7 +36,7 @@ def canvas(page: Any) -> np.ndarray:
 
 
 def thumbnail(tab: Any) -> np.ndarray:
-    """A picture's tab: its small picture's pixels, in the form of `canvas`."""
+    """An image's tab: its small image's pixels, in the form of `canvas`."""
     return _decoded(tab.locator("canvas").evaluate("canvas => canvas.toDataURL()"))
 
 
@@ -45,13 +45,13 @@ def _decoded(address: str) -> np.ndarray:
     return cv2.cvtColor(cv2.imdecode(png, cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
 
 
-def centre(mask: np.ndarray) -> np.ndarray:
-    """(x, y) of the centre of what is true."""
+def center(mask: np.ndarray) -> np.ndarray:
+    """(x, y) of the center of what is true."""
     assert mask.any()
     return np.argwhere(mask).mean(axis=0)[::-1] + 0.5
 
 
-def coloured(pixels: np.ndarray) -> np.ndarray:
+def colored(pixels: np.ndarray) -> np.ndarray:
     rgb = pixels[..., :3].astype(int)
     return rgb.max(axis=2) - rgb.min(axis=2) > 24
 
@@ -71,12 +71,12 @@ def shown(page: Any) -> str:
 def table(page: Any, name: str = "ember") -> np.ndarray:
     """uint8 (256, 3)"""
     values = page.evaluate(
-        "name => import('./colormaps.js').then((m) => Array.from(m.colourTable(name)))", name
+        "name => import('./colormaps.js').then((m) => Array.from(m.colorTable(name)))", name
     )
     return np.array(values).reshape(256, 3)
 
 
-def gray_at_centre(page: Any) -> np.ndarray:
+def gray_at_center(page: Any) -> np.ndarray:
     pixels = canvas(page)
     return pixels[pixels.shape[0] // 2, pixels.shape[1] // 2, :3].astype(int)
 
@@ -90,8 +90,8 @@ CONTRASTS = """() => {
   const over = (top, below) => below.map((v, k) => v + (top[k] - v) * top[3]);
   const behind = (element) => {
     if (!element) return [255, 255, 255];
-    const colour = parse(getComputedStyle(element).backgroundColor);
-    return colour[3] === 1 ? colour.slice(0, 3) : over(colour, behind(element.parentElement));
+    const color = parse(getComputedStyle(element).backgroundColor);
+    return color[3] === 1 ? color.slice(0, 3) : over(color, behind(element.parentElement));
   };
   const light = (rgb) => rgb.map((v) => v / 255)
     .map((v) => (v > 0.04045 ? ((v + 0.055) / 1.055) ** 2.4 : v / 12.92))

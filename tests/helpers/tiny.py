@@ -35,7 +35,7 @@ def tiny_config(**changes: Any) -> ReportConfig:
 
 
 def tiny_model(seed: int = 0, **changes: Any) -> ReportModel:
-    """Untrained but opinionated: texts differ by picture and position, and end at any time."""
+    """Untrained but opinionated: texts differ by image and position, and end at any time."""
     torch.manual_seed(seed)
     model = ReportModel(tiny_config(**changes)).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -48,7 +48,7 @@ def tiny_model(seed: int = 0, **changes: Any) -> ReportModel:
     return model
 
 
-def tiny_pictures(seed: int, studies: int, count: int = 1) -> Tensor:
+def tiny_images(seed: int, studies: int, count: int = 1) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(studies, count, 1, SIZE, SIZE, generator=generator) * 2 - 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_model, tiny_pictures, tiny_tokenizer
+from tiny import tiny_images, tiny_model, tiny_tokenizer
 
 from model.checkpoint import FILES, SUMS, ModelIdentity, load_checkpoint, save_checkpoint
 from model.errors import CheckpointError
@@ -47,8 +47,8 @@ def test_what_was_saved_comes_back_to_the_bit(tmp_path, encoder) -> None:
     named = {**model.config.to_dict(), "architectures": ["ReportModel"]}
     assert again.config.to_dict() == named
     assert tokenizer.get_vocab() == TOKENIZER.get_vocab()
-    tokens, pictures = torch.tensor([[1, 5, 9]]), tiny_pictures(0, 1)
-    assert torch.equal(again(tokens, pictures).logits, model(tokens, pictures).logits)
+    tokens, images = torch.tensor([[1, 5, 9]]), tiny_images(0, 1)
+    assert torch.equal(again(tokens, images).logits, model(tokens, images).logits)
 
 
 def test_the_folder_holds_what_it_should_and_sha256sum_agrees(folder) -> None:
@@ -61,8 +61,8 @@ def test_the_folder_holds_what_it_should_and_sha256sum_agrees(folder) -> None:
 def test_transformers_loads_the_folder_too(folder) -> None:
     model, _, _ = load_checkpoint(folder)
     theirs = ReportModel.from_pretrained(folder).eval()
-    tokens, pictures = torch.tensor([[1, 5, 9]]), tiny_pictures(0, 1)
-    assert torch.equal(theirs(tokens, pictures).logits, model(tokens, pictures).logits)
+    tokens, images = torch.tensor([[1, 5, 9]]), tiny_images(0, 1)
+    assert torch.equal(theirs(tokens, images).logits, model(tokens, images).logits)
 
 
 def test_saving_again_replaces_and_leaves_other_files(folder) -> None:

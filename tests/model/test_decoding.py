@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import generated, tiny_model, tiny_pictures
+from tiny import generated, tiny_images, tiny_model
 
 from model.decoding import DecodingOptions, decode
 from model.errors import ConfigError
@@ -25,7 +25,7 @@ def uncached(model: ReportModel, memory: Memory, study: int, tokens: int) -> lis
 @pytest.mark.parametrize("seed", SEEDS)
 def test_greedy_is_generates_and_the_uncached_text(seed) -> None:
     model = tiny_model(seed)
-    memory = model.encode(tiny_pictures(seed, 5))
+    memory = model.encode(tiny_images(seed, 5))
     texts = decode(model, memory)
     assert texts == generated(model, memory)
     assert texts == [uncached(model, memory, study, 24) for study in range(5)]
@@ -36,7 +36,7 @@ def test_the_seeds_end_at_different_times() -> None:
     lengths = {
         len(text)
         for seed in SEEDS
-        for text in decode(tiny_model(seed), tiny_model(seed).encode(tiny_pictures(seed, 5)))
+        for text in decode(tiny_model(seed), tiny_model(seed).encode(tiny_images(seed, 5)))
     }
     assert len(lengths) > 6 and 24 in lengths
 
@@ -45,7 +45,7 @@ def test_the_seeds_end_at_different_times() -> None:
 @pytest.mark.parametrize("beams", [1, 2, 3, 5])
 def test_beam_search_is_generates(seed, beams) -> None:
     model = tiny_model(seed)
-    memory = model.encode(tiny_pictures(seed, 5))
+    memory = model.encode(tiny_images(seed, 5))
     for penalty in (1.0, 0.0, -0.5, 2.0):
         options = DecodingOptions("beam", beams=beams, length_penalty=penalty)
         expected = generated(model, memory, num_beams=beams, length_penalty=penalty)
@@ -54,7 +54,7 @@ def test_beam_search_is_generates(seed, beams) -> None:
 
 def test_beam_search_stops_at_max_tokens_as_generate_does() -> None:
     model = tiny_model(6)
-    memory = model.encode(tiny_pictures(6, 5))
+    memory = model.encode(tiny_images(6, 5))
     for tokens in (1, 2, 7):
         options = DecodingOptions("beam", beams=3, max_tokens=tokens)
         expected = generated(model, memory, num_beams=3, max_new_tokens=tokens)
@@ -73,7 +73,7 @@ def test_a_text_does_not_depend_on_its_batch(options) -> None:
     model = tiny_model(6)
     mask = torch.ones(6, 2, dtype=torch.bool)
     mask[::2, 1] = False
-    memory = model.encode(tiny_pictures(9, 6, 2), mask)
+    memory = model.encode(tiny_images(9, 6, 2), mask)
     together = decode(model, memory, options)
     assert len({len(text) for text in together}) > 1
     for study, text in enumerate(together):
@@ -84,7 +84,7 @@ def test_a_text_does_not_depend_on_its_batch(options) -> None:
 
 def test_sampling_repeats_by_its_seed_and_varies_without() -> None:
     model = tiny_model(0)
-    memory = model.encode(tiny_pictures(0, 3))
+    memory = model.encode(tiny_images(0, 3))
     runs = {seed: decode(model, memory, DecodingOptions("sample", seed=seed)) for seed in range(8)}
     assert decode(model, memory, DecodingOptions("sample", seed=5)) == runs[5]
     assert len({str(run) for run in runs.values()}) > 4
@@ -92,7 +92,7 @@ def test_sampling_repeats_by_its_seed_and_varies_without() -> None:
 
 def test_sampling_draws_from_the_models_distribution() -> None:
     model = tiny_model(0)
-    memory = model.encode(tiny_pictures(0, 1))
+    memory = model.encode(tiny_images(0, 1))
     scores = model(torch.tensor([[1]]), encoder_outputs=memory).logits[0, -1]
     wanted = torch.softmax(scores / 2.0, -1)
     draws = 600
@@ -107,7 +107,7 @@ def test_sampling_draws_from_the_models_distribution() -> None:
 
 def test_top_p_leaves_the_smallest_set_that_reaches_it() -> None:
     model = tiny_model(0)
-    memory = model.encode(tiny_pictures(0, 1))
+    memory = model.encode(tiny_images(0, 1))
     scores = model(torch.tensor([[1]]), encoder_outputs=memory).logits[0, -1]
     shares, order = torch.softmax(scores / 3.0, -1).sort(descending=True)
     nucleus = order[: int((shares.cumsum(0) < 0.6).sum()) + 1].tolist()
@@ -124,7 +124,7 @@ def test_top_p_leaves_the_smallest_set_that_reaches_it() -> None:
 
 def test_nearly_no_temperature_or_mass_is_greedy() -> None:
     model = tiny_model(6)
-    memory = model.encode(tiny_pictures(6, 5))
+    memory = model.encode(tiny_images(6, 5))
     greedy = decode(model, memory)
     assert decode(model, memory, DecodingOptions("sample", temperature=1e-4)) == greedy
     assert decode(model, memory, DecodingOptions("sample", top_p=1e-6)) == greedy
@@ -148,7 +148,7 @@ def test_options_out_of_range_are_named(name, value) -> None:
 
 def test_more_than_the_model_can_is_refused() -> None:
     model = tiny_model(0)
-    memory = model.encode(tiny_pictures(0, 1))
+    memory = model.encode(tiny_images(0, 1))
     with pytest.raises(ConfigError, match="max_tokens is 25"):
         decode(model, memory, DecodingOptions(max_tokens=25))
     with pytest.raises(ConfigError, match="beams is 9"):

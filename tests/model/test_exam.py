@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import generated, tiny_config, tiny_model, tiny_pictures
+from tiny import generated, tiny_config, tiny_images, tiny_model
 from torch.testing import assert_close
 
 from model.config import VIEWS
@@ -15,7 +15,7 @@ from model.exam import encode_studies, kind_of
 from model.heatmap import forced, looks
 from model.memory import Memory
 from model.network import ReportModel
-from model.novelty import picture_features
+from model.novelty import image_features
 
 PROMPTS = ([], [7], [5, 9, 3, 11], [5, 9, 3], [])
 COUNTS = (1, 2, 1, 3, 2)
@@ -35,9 +35,9 @@ def seeing(seed: int) -> ReportModel:
 
 
 def studies(model: ReportModel, rows: list[int]) -> Memory:
-    pictures = [list(tiny_pictures(row, 1, COUNTS[row])[0]) for row in rows]
+    images = [list(tiny_images(row, 1, COUNTS[row])[0]) for row in rows]
     kinds = [[0, 1, 2][: COUNTS[row]] for row in rows]
-    return encode_studies(model, pictures, kinds, [PROMPTS[row] for row in rows])
+    return encode_studies(model, images, kinds, [PROMPTS[row] for row in rows])
 
 
 @pytest.mark.parametrize("options", STRATEGIES, ids=lambda options: options.strategy)
@@ -80,16 +80,14 @@ def test_what_was_written_is_what_is_read_back() -> None:
 
 def test_an_indication_and_a_view_change_what_is_said() -> None:
     model = seeing(6)
-    picture = tiny_pictures(1, 1)[0]
+    image = tiny_images(1, 1)[0]
     before = torch.tensor([[1, 5, 9]])
 
     def scores(kind: int, prompt: list[int]) -> torch.Tensor:
-        return model(before, encoder_outputs=encode_studies(model, [picture], [[kind]], [prompt]))[
-            0
-        ]
+        return model(before, encoder_outputs=encode_studies(model, [image], [[kind]], [prompt]))[0]
 
     plain = scores(0, [])
-    assert_close(plain, model(before, pictures=tiny_pictures(1, 1)).logits)
+    assert_close(plain, model(before, images=tiny_images(1, 1)).logits)
     changed = [scores(0, [7]), scores(0, [7, 8]), scores(0, [8, 7]), scores(1, []), scores(2, [])]
     for number, one in enumerate([plain, *changed]):
         assert not any((one - other).abs().max() < 1e-3 for other in changed[number:])
@@ -97,18 +95,18 @@ def test_an_indication_and_a_view_change_what_is_said() -> None:
 
 def test_a_model_that_knows_frontal_views_only_reads_all_alike_and_no_indication() -> None:
     model = tiny_model(6)
-    picture = tiny_pictures(1, 1)[0]
-    one, other = (encode_studies(model, [picture], [[kind]], [[]]) for kind in (0, 1))
+    image = tiny_images(1, 1)[0]
+    one, other = (encode_studies(model, [image], [[kind]], [[]]) for kind in (0, 1))
     assert torch.equal(one.last_hidden_state, other.last_hidden_state)
     with pytest.raises(DataError, match="trained without"):
-        encode_studies(model, [picture], [[0]], [[7]])
+        encode_studies(model, [image], [[0]], [[7]])
     with pytest.raises(DataError, match="7 tokens, this model reads 6"):
-        encode_studies(seeing(0), [picture], [[0]], [[7] * 7])
+        encode_studies(seeing(0), [image], [[0]], [[7] * 7])
 
 
-def test_only_frontal_pictures_of_the_study_are_held_against_the_familiar() -> None:
+def test_only_frontal_images_of_the_study_are_held_against_the_familiar() -> None:
     model = seeing(0)
-    features = picture_features(model, studies(model, [3, 0]))
+    features = image_features(model, studies(model, [3, 0]))
     assert features.isnan().all(-1).tolist() == [[False, True, True], [False, True, True]]
 
 

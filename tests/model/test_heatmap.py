@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from tiny import TEXTS, tiny_model, tiny_pictures, tiny_tokenizer
+from tiny import TEXTS, tiny_images, tiny_model, tiny_tokenizer
 
 from model.decoding import DecodingOptions, decode
 from model.heatmap import Word, forced, looks, spanned, words
@@ -41,7 +41,7 @@ def watched(model: ReportModel, memory: Memory, text: list[int]) -> tuple[np.nda
 def test_forced_looks_are_the_looks_while_writing(options, temperature) -> None:
     model = tiny_model(6, temperature=temperature)
     mask = torch.tensor([[True, True], [True, False], [True, True]])
-    memory = model.encode(tiny_pictures(6, 3, 2), mask)
+    memory = model.encode(tiny_images(6, 3, 2), mask)
     texts = decode(model, memory, options)
     assert len({len(text) for text in texts}) > 1
     for study, (text, look) in enumerate(zip(texts, looks(model, memory, texts), strict=True)):
@@ -51,7 +51,7 @@ def test_forced_looks_are_the_looks_while_writing(options, temperature) -> None:
         assert_allclose(look.attention, patches, atol=1e-5)
         assert_allclose(look.attention.sum(1) + attention[:, 0], 1, atol=1e-5)
         assert_allclose(look.log_probabilities, logs, atol=1e-4)
-        without = watched(model, alone.without_pictures(), text)[1]
+        without = watched(model, alone.without_images(), text)[1]
         assert_allclose(look.prior_log_probabilities, without, atol=1e-4)
         assert np.abs(logs - without).max() > 0.01
 
@@ -59,7 +59,7 @@ def test_forced_looks_are_the_looks_while_writing(options, temperature) -> None:
 @torch.no_grad()
 def test_a_temperature_changes_what_is_told_and_not_what_is_chosen() -> None:
     cold, warm = tiny_model(6), tiny_model(6, temperature=2.5)
-    memory = cold.encode(tiny_pictures(6, 1))
+    memory = cold.encode(tiny_images(6, 1))
     texts = decode(cold, memory)
     assert decode(warm, memory) == texts
     [first], [second] = looks(cold, memory, texts), looks(warm, memory, texts)
@@ -72,7 +72,7 @@ def test_all_studies_at_once_are_read_as_one_by_one() -> None:
     """What a GPU does: `looks` itself takes the studies one by one on a processor."""
     model = tiny_model(6)
     mask = torch.tensor([[True, True], [True, False], [True, True]])
-    memory = model.encode(tiny_pictures(6, 3, 2), mask)
+    memory = model.encode(tiny_images(6, 3, 2), mask)
     texts = [[5, 9, 12, 7, 2], [4, 2], [3, 3, 8]]
     attention, logs = forced(model, memory, texts)
     for row, (text, look) in enumerate(zip(texts, looks(model, memory, texts), strict=True)):
@@ -84,7 +84,7 @@ def test_all_studies_at_once_are_read_as_one_by_one() -> None:
 @torch.no_grad()
 def test_several_texts_of_a_study_are_read_as_each_alone() -> None:
     model = tiny_model(6)
-    memory = model.encode(tiny_pictures(6, 2))
+    memory = model.encode(tiny_images(6, 2))
     texts = [[5, 9, 12], [4, 2], [3, 3, 8], [5]]
     attention, logs = forced(model, memory, texts)
     for row, text in enumerate(texts):
@@ -97,7 +97,7 @@ def test_several_texts_of_a_study_are_read_as_each_alone() -> None:
 def test_a_look_is_not_the_row_after() -> None:
     """The off by one that still looks plausible on screen."""
     model = tiny_model(0)
-    memory = model.encode(tiny_pictures(0, 1))
+    memory = model.encode(tiny_images(0, 1))
     [look] = looks(model, memory, [[5, 9, 12, 7]])
     step = model(torch.tensor([[1, 5]]), encoder_outputs=memory, output_attentions=True)
     late = torch.stack(step.cross_attentions[1:])[:, 0].mean((0, 1))[:, 1:].numpy()
@@ -113,13 +113,13 @@ LIKE_TOKENIZER = {"vocab_size": TOKENIZER.get_vocab_size(), "max_tokens": 160}
 def test_words_are_places_in_the_text_and_maps_and_sink_sum_to_one() -> None:
     model = tiny_model(1, **LIKE_TOKENIZER)
     mask = torch.tensor([[True, True], [True, False]])
-    memory = model.encode(tiny_pictures(1, 2, 2), mask)
+    memory = model.encode(tiny_images(1, 2, 2), mask)
     texts = [[*TOKENIZER.encode(text).ids, 2] for text in TEXTS]
-    for row, (text, pictures, told) in enumerate(
+    for row, (text, images, told) in enumerate(
         zip(TEXTS, (2, 1), words(model, memory, texts, TOKENIZER), strict=True)
     ):
         assert [text[word.start : word.end] for word in told] == [word.text for word in told]
-        assert all(word.heatmap.shape == (pictures, 4, 4) for word in told)
+        assert all(word.heatmap.shape == (images, 4, 4) for word in told)
         assert all(word.heatmap.dtype == np.float32 for word in told)
         assert all(0 < word.probability <= 1 for word in told)
         sink = forced(model, memory.studies(slice(row, row + 1)), [texts[row]])[0][0, :, 0].numpy()
@@ -136,26 +136,26 @@ def test_words_are_places_in_the_text_and_maps_and_sink_sum_to_one() -> None:
 @torch.no_grad()
 def test_what_a_word_carries_is_its_tokens() -> None:
     model = tiny_model(1, **LIKE_TOKENIZER)
-    memory = model.encode(tiny_pictures(1, 1))
+    memory = model.encode(tiny_images(1, 1))
     pieces = ["Find", "ings", ":", " ", "opa", "city", "."]
     cut = [TOKENIZER.encode(piece).ids for piece in pieces]
     tokens = [token for piece in cut for token in piece]
     [look] = looks(model, memory, [tokens])
-    with_pictures = watched(model, memory, tokens)[1]
-    without = watched(model, memory.without_pictures(), tokens)[1]
+    with_images = watched(model, memory, tokens)[1]
+    without = watched(model, memory.without_images(), tokens)[1]
     [[first, second]] = words(model, memory, [tokens], TOKENIZER)
     ends = np.cumsum([len(piece) for piece in cut])
     for word, own in ((first, slice(0, ends[1])), (second, slice(ends[3], ends[5]))):
         assert own.stop - own.start > 1
         assert_allclose(word.heatmap.ravel(), look.attention[own].mean(0), rtol=1e-4)
-        assert_allclose(word.probability, np.exp(with_pictures[own].sum()), rtol=1e-3)
-        assert_allclose(word.evidence, (with_pictures - without)[own].sum(), atol=1e-3)
+        assert_allclose(word.probability, np.exp(with_images[own].sum()), rtol=1e-3)
+        assert_allclose(word.evidence, (with_images - without)[own].sum(), atol=1e-3)
 
 
 @torch.no_grad()
 def test_a_word_is_grounded_from_the_configured_share_on() -> None:
     model = tiny_model(1, **LIKE_TOKENIZER)
-    memory = model.encode(tiny_pictures(1, 1))
+    memory = model.encode(tiny_images(1, 1))
     tokens = TOKENIZER.encode(TEXTS[0]).ids
     [told] = words(model, memory, [tokens], TOKENIZER)
     shares = sorted(float(word.heatmap.sum()) for word in told)
@@ -216,7 +216,7 @@ def test_a_span_without_words_has_no_map_and_no_evidence() -> None:
 @torch.no_grad()
 def test_words_are_letters_and_digits_in_any_script(text, expected) -> None:
     model = tiny_model(1, **LIKE_TOKENIZER)
-    memory = model.encode(tiny_pictures(1, 1))
+    memory = model.encode(tiny_images(1, 1))
     tokens = [*TOKENIZER.encode(text).ids, 2]
     [told] = words(model, memory, [tokens], TOKENIZER)
     assert [word.text for word in told] == expected
@@ -226,7 +226,7 @@ def test_words_are_letters_and_digits_in_any_script(text, expected) -> None:
 @torch.no_grad()
 def test_every_byte_of_a_letter_counts_for_its_word() -> None:
     model = tiny_model(1, **LIKE_TOKENIZER)
-    memory = model.encode(tiny_pictures(1, 1))
+    memory = model.encode(tiny_images(1, 1))
     tokens = TOKENIZER.encode("\u5fc3").ids
     [look], [[word]] = looks(model, memory, [tokens]), words(model, memory, [tokens], TOKENIZER)
     assert len(tokens) == 3
@@ -236,7 +236,7 @@ def test_every_byte_of_a_letter_counts_for_its_word() -> None:
 @torch.no_grad()
 def test_a_token_that_is_not_text_disturbs_no_place() -> None:
     model = tiny_model(1, **LIKE_TOKENIZER)
-    memory = model.encode(tiny_pictures(1, 1))
+    memory = model.encode(tiny_images(1, 1))
     heart, lungs = TOKENIZER.encode("heart").ids, TOKENIZER.encode(" lungs").ids
     broken = TOKENIZER.encode("\u5fc3").ids[:1]
     tokens = [*heart, 0, *broken, *lungs, 2]

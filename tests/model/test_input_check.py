@@ -1,4 +1,4 @@
-"""The gate: what it refuses and warns of, whatever the size and the layout of the pixels."""
+"""The input_check: what it refuses and warns of, whatever the size and the layout of the pixels."""
 
 import csv
 import json
@@ -10,38 +10,38 @@ import pytest
 from paths import SHARED
 
 from data_prep.phantom.study import make_phantom
-from model import input_check as gate
+from model import input_check
 from model.errors import CheckpointError, DataError
 from model.imaging.read import read_image
-from model.input_check import Concern, examine, load_gate
+from model.input_check import ImageWarning, examine, load_input_check
 from training.input_check import fit as fitting
 from training.input_check.alterations import ALTERATIONS
-from training.input_check.measure import Folders, run_gate, wilson
+from training.input_check.measure import Folders, run_input_check, wilson
 
 SHARED_DATA = SHARED / "data"
 SEED = 31337
-"""Of phantoms that the gate was neither fitted with nor measured on."""
+"""Of phantoms that the input check was neither fitted with nor measured on."""
 
 
 @pytest.fixture(scope="module")
 def phantoms() -> list[np.ndarray]:
-    return [make_phantom(SEED, index, 128).pictures[0].pixels for index in range(8)]
+    return [make_phantom(SEED, index, 128).images[0].pixels for index in range(8)]
 
 
 def codes(pixels: np.ndarray) -> set[str]:
-    return {concern.code for concern in examine(pixels)}
+    return {warning.code for warning in examine(pixels)}
 
 
 def refused(pixels: np.ndarray) -> bool:
-    return any(concern.refuses for concern in examine(pixels))
+    return any(warning.refuses for warning in examine(pixels))
 
 
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
-def test_one_grey_is_blank(level) -> None:
-    (concern,) = examine(np.full((90, 70), level, np.float32))
-    assert concern.code == "blank"
-    assert concern.refuses
-    assert "0.000" in concern.message, "the measured value is quoted"
+def test_one_gray_is_blank(level) -> None:
+    (warning,) = examine(np.full((90, 70), level, np.float32))
+    assert warning.code == "blank"
+    assert warning.refuses
+    assert "0.000" in warning.message, "the measured value is quoted"
 
 
 def test_a_marker_alone_on_black_is_refused() -> None:
@@ -52,7 +52,7 @@ def test_a_marker_alone_on_black_is_refused() -> None:
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
 def test_noise_is_refused(power) -> None:
-    """White and coloured: power falls with frequency to 2 * power."""
+    """White and colored: power falls with frequency to 2 * power."""
     rng = np.random.default_rng(5)
     frequency = np.maximum(np.hypot(*np.meshgrid(np.fft.fftfreq(128), np.fft.rfftfreq(128))), 0.01)
     spectrum = np.fft.rfft2(rng.standard_normal((128, 128))) / frequency.T**power
@@ -73,8 +73,8 @@ def test_an_inverted_phantom_is_called_inverted(phantoms) -> None:
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_turned_phantom_is_called_rotated_by_how_much(phantoms, quarters) -> None:
     for pixels in phantoms:
-        concerns = {c.code: c for c in examine(np.rot90(pixels, -quarters))}
-        assert f"{90 * quarters} degrees clockwise" in concerns["rotated"].message
+        warnings = {c.code: c for c in examine(np.rot90(pixels, -quarters))}
+        assert f"{90 * quarters} degrees clockwise" in warnings["rotated"].message
 
 
 def test_turned_and_inverted_are_both_told(phantoms) -> None:
@@ -83,7 +83,7 @@ def test_turned_and_inverted_are_both_told(phantoms) -> None:
 
 def test_only_what_is_no_chest_refuses(phantoms) -> None:
     rng = np.random.default_rng(0)
-    seen: list[Concern] = []
+    seen: list[ImageWarning] = []
     for change in ALTERATIONS:
         seen += examine(change.apply(phantoms[0], rng))
     seen += examine(np.zeros((20, 20), np.float32))
@@ -94,8 +94,8 @@ def test_only_what_is_no_chest_refuses(phantoms) -> None:
 
 def test_size_layout_and_type_do_not_matter(phantoms) -> None:
     rng = np.random.default_rng(7)
-    pictures = [phantoms[0], 1 - phantoms[1], np.rot90(phantoms[2]), rng.random((128, 128))]
-    for pixels in pictures:
+    images = [phantoms[0], 1 - phantoms[1], np.rot90(phantoms[2]), rng.random((128, 128))]
+    for pixels in images:
         pixels = np.ascontiguousarray(pixels, np.float32)
         expected = codes(pixels)
         assert codes(np.repeat(np.repeat(pixels, 2, 0), 2, 1)) == expected
@@ -107,11 +107,11 @@ def test_size_layout_and_type_do_not_matter(phantoms) -> None:
 def test_black_around_a_chest_does_not_change_what_is_seen(phantoms) -> None:
     for pixels in phantoms:
         wide = np.pad(pixels, ((0, 0), (64, 64)))
-        assert np.abs(gate.thumbnail(wide) - gate.thumbnail(pixels)).mean() < 0.1
+        assert np.abs(input_check.thumbnail(wide) - input_check.thumbnail(pixels)).mean() < 0.1
         assert not examine(wide)
 
 
-def test_the_picture_is_left_as_it_was(phantoms) -> None:
+def test_the_image_is_left_as_it_was(phantoms) -> None:
     before = phantoms[0].copy()
     examine(phantoms[0])
     np.testing.assert_array_equal(phantoms[0], before)
@@ -124,35 +124,35 @@ def test_slivers_get_an_answer(shape) -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 5, 3)])
-def test_what_is_no_picture_is_told(shape) -> None:
+def test_what_is_no_image_is_told(shape) -> None:
     with pytest.raises(ValueError, match="expected pixels"):
         examine(np.zeros(shape, np.float32))
 
 
 def test_altered_or_missing_weights_do_not_load(tmp_path) -> None:
-    content = gate.WEIGHTS.read_bytes()
-    copy = tmp_path / gate.WEIGHTS.name
-    total = gate.WEIGHTS.with_name(gate.SUM).read_text()
+    content = input_check.WEIGHTS.read_bytes()
+    copy = tmp_path / input_check.WEIGHTS.name
+    total = input_check.WEIGHTS.with_name(input_check.SUM).read_text()
     with pytest.raises(CheckpointError, match="cannot be read"):
-        load_gate(copy)
-    (tmp_path / gate.SUM).write_text(total)
+        load_input_check(copy)
+    (tmp_path / input_check.SUM).write_text(total)
     copy.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(CheckpointError, match="SHA-256"):
-        load_gate(copy)
+        load_input_check(copy)
     copy.write_bytes(content)
-    assert load_gate(copy).thresholds.tolist() == load_gate().thresholds.tolist()
+    assert load_input_check(copy).thresholds.tolist() == load_input_check().thresholds.tolist()
 
 
 def test_saved_weights_judge_as_before(tmp_path, phantoms) -> None:
-    digest = gate.save_gate(load_gate(), tmp_path / "gate.safetensors")
-    assert (tmp_path / gate.SUM).read_text().startswith(digest)
-    seen = np.stack([gate.thumbnail(p) for p in phantoms])
-    again = load_gate(tmp_path / "gate.safetensors")
-    assert again.judge(seen) == load_gate().judge(seen)
+    digest = input_check.save_input_check(load_input_check(), tmp_path / "input_check.safetensors")
+    assert (tmp_path / input_check.SUM).read_text().startswith(digest)
+    seen = np.stack([input_check.thumbnail(p) for p in phantoms])
+    again = load_input_check(tmp_path / "input_check.safetensors")
+    assert again.judge(seen) == load_input_check().judge(seen)
 
 
 def test_weights_are_small() -> None:
-    assert gate.WEIGHTS.stat().st_size < 400_000
+    assert input_check.WEIGHTS.stat().st_size < 400_000
 
 
 def test_descent_learns_what_can_be_told_apart() -> None:
@@ -222,16 +222,16 @@ def nih_folder(tmp_path) -> Path:
         table = csv.writer(file)
         table.writerow(["image", "patient"])
         for number in range(80):
-            # Its grey tells the patient, who has two pictures.
-            grey = np.full((16, 16), 3 * number, np.uint8)
-            cv2.imwrite(str(folder / f"{number}.png"), grey)
+            # Its gray tells the patient, who has two images.
+            gray = np.full((16, 16), 3 * number, np.uint8)
+            cv2.imwrite(str(folder / f"{number}.png"), gray)
             table.writerow([f"{number}.png", number // 2])
     return folder
 
 
 def test_no_patient_is_both_fitted_and_measured(nih_folder) -> None:
-    fitted = fitting.nih_pictures(nih_folder, measured=False)
-    measured = fitting.nih_pictures(nih_folder, measured=True)
+    fitted = fitting.nih_images(nih_folder, measured=False)
+    measured = fitting.nih_images(nih_folder, measured=True)
     groups = [
         {round(float(p.mean()) * 255) // 6 for p in part}
         for part in (fitted.weights, fitted.limits, measured.weights)
@@ -244,9 +244,9 @@ def test_phantoms_of_one_seed_are_not_fitted_and_measured(nih_folder, tmp_path) 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "prepared.json").write_text(json.dumps({"seed": 5}))
-    folders = Folders(nih=nih_folder, phantoms=tmp_path / "a", pictures=tmp_path)
+    folders = Folders(nih=nih_folder, phantoms=tmp_path / "a", images=tmp_path)
     with pytest.raises(DataError, match="one seed"):
-        run_gate(folders, fit_phantoms=tmp_path / "b")
+        run_input_check(folders, fit_phantoms=tmp_path / "b")
 
 
 def test_wilson_is_the_published_interval() -> None:
@@ -287,6 +287,6 @@ def test_encodings_of_one_extremity_are_judged_alike() -> None:
 
 
 @needs_shared
-def test_nih_pictures_that_were_not_fitted_are_rarely_refused() -> None:
-    pictures = fitting.nih_pictures(SHARED_DATA / "nih", measured=True).weights[::4]
-    assert sum(map(refused, pictures)) <= 0.03 * len(pictures)
+def test_nih_images_that_were_not_fitted_are_rarely_refused() -> None:
+    images = fitting.nih_images(SHARED_DATA / "nih", measured=True).weights[::4]
+    assert sum(map(refused, images)) <= 0.03 * len(images)

@@ -1,11 +1,11 @@
-"""Asking: of the drafts a model would write of the pictures, how many say it, and where."""
+"""Asking: of the drafts a model would write of the images, how many say it, and where."""
 
 import numpy as np
 import pytest
 import torch
 from material import chest
 from numpy.testing import assert_allclose
-from tiny import tiny_model, tiny_pictures, tiny_tokenizer
+from tiny import tiny_images, tiny_model, tiny_tokenizer
 
 from model import query as asking
 from model.checkpoint import ModelIdentity
@@ -55,21 +55,21 @@ def test_what_a_report_asserts(phrase, sentence) -> None:
 @torch.no_grad()
 def test_drafts_of_a_study_differ_and_do_not_depend_on_the_batch() -> None:
     net = model()
-    pictures = tiny_pictures(3, 3)
+    images = tiny_images(3, 3)
     options = DecodingOptions("sample", seed=7)
-    together = drafts(net, net.encode(pictures), 6, options)
+    together = drafts(net, net.encode(images), 6, options)
     assert all(len({tuple(text) for text in texts}) > 3 for texts in together)
     for row, texts in enumerate(together):
-        assert drafts(net, net.encode(pictures[row : row + 1]), 6, options) == [texts]
-    [single] = drafts(net, net.encode(pictures[:1]), 1, options)
-    assert single == decode(net, net.encode(pictures[:1]), options)
+        assert drafts(net, net.encode(images[row : row + 1]), 6, options) == [texts]
+    [single] = drafts(net, net.encode(images[:1]), 1, options)
+    assert single == decode(net, net.encode(images[:1]), options)
 
 
 @torch.no_grad()
 def test_drafts_are_drawn_as_the_model_would_choose() -> None:
     """The first token's share among many drafts is its probability."""
     net = model()
-    memory = net.encode(tiny_pictures(3, 1))
+    memory = net.encode(tiny_images(3, 1))
     [texts] = drafts(net, memory, 4000, DecodingOptions("sample", max_tokens=1))
     shares = np.bincount([text[0] for text in texts], minlength=net.config.vocab_size) / 4000
     logits = net(torch.tensor([[1]]), encoder_outputs=memory).logits[0, 0]
@@ -77,19 +77,17 @@ def test_drafts_are_drawn_as_the_model_would_choose() -> None:
 
 
 @torch.no_grad()
-def test_the_chance_counts_the_drafts_and_the_evidence_compares_with_those_without_pictures() -> (
-    None
-):
+def test_the_chance_counts_the_drafts_and_the_evidence_compares_with_those_without_images() -> None:
     net = model(temperature=1.3, ask_scale=0.7, ask_offset=-1.2)
-    memory = net.encode(tiny_pictures(3, 1))
+    memory = net.encode(tiny_images(3, 1))
     # What an untrained model says is noise: ask for a word that some drafts hold.
     texts = [text for _, text in sampled(net, memory, TOKENIZER)[0]]
     counted = {word: sum(bool(said(text, word)) for text in texts) for word in ("acute", "heart",
                "left", "clear", "size")}  # fmt: skip
     word = max(counted, key=lambda each: counted[each])
     [found] = ask(net, memory, TOKENIZER, word)
-    [blind] = sampled(net, memory.without_pictures(), TOKENIZER)
-    prior = sum(bool(said(text, word)) for _, text in blind)
+    [image_dropout] = sampled(net, memory.without_images(), TOKENIZER)
+    prior = sum(bool(said(text, word)) for _, text in image_dropout)
     assert (found.said, found.drafts) == (counted[word], asking.DRAFTS)
     assert_allclose(found.evidence, np.log((found.said + 0.5) / (prior + 0.5)))
     chance = 0.7 * log_odds(found.said) - 1.2
@@ -100,7 +98,7 @@ def test_the_chance_counts_the_drafts_and_the_evidence_compares_with_those_witho
 @torch.no_grad()
 def test_what_no_draft_says_is_read_in_a_sentence_made_for_it() -> None:
     net = model()
-    [found] = ask(net, net.encode(tiny_pictures(3, 1, 2)), TOKENIZER, "Is there pneumonia?")
+    [found] = ask(net, net.encode(tiny_images(3, 1, 2)), TOKENIZER, "Is there pneumonia?")
     assert (found.said, found.phrase, found.state) == (0, "pneumonia", "not grounded")
     assert found.text == "There is a pneumonia."
     assert [word.text for word in found.words] == ["pneumonia"]
@@ -110,28 +108,28 @@ def test_what_no_draft_says_is_read_in_a_sentence_made_for_it() -> None:
 @torch.no_grad()
 def test_each_study_of_a_batch_is_asked_as_alone() -> None:
     net = model()
-    pictures = tiny_pictures(3, 3, 2)
+    images = tiny_images(3, 3, 2)
     mask = torch.tensor([[True, True], [True, False], [True, True]])
-    together = ask(net, net.encode(pictures, mask), TOKENIZER, "left base")
+    together = ask(net, net.encode(images, mask), TOKENIZER, "left base")
     for row, found in enumerate(together):
         count = int(mask[row].sum())
-        [alone] = ask(net, net.encode(pictures[row : row + 1, :count]), TOKENIZER, "left base")
+        [alone] = ask(net, net.encode(images[row : row + 1, :count]), TOKENIZER, "left base")
         assert (alone.text, alone.state, alone.said) == (found.text, found.state, found.said)
         assert alone.heatmap.shape == found.heatmap.shape == (count, 4, 4)
         assert_allclose(alone.heatmap, found.heatmap, atol=1e-5)
 
 
-def test_an_answer_knows_its_pictures() -> None:
+def test_an_answer_knows_its_images() -> None:
     write = ReportGenerator(model(), TOKENIZER, ModelIdentity("tiny", "0" * 64))
-    pictures = [Radiograph(chest(seed).astype(np.float32) / 255, "PA") for seed in (1, 2)]
-    found = write.ask(pictures, "Is there an opacity?")
+    images = [Radiograph(chest(seed).astype(np.float32) / 255, "PA") for seed in (1, 2)]
+    found = write.ask(images, "Is there an opacity?")
     assert found.phrase == "opacity"
     assert found.views == ("PA", "PA")
-    assert found.concerns == ((), ())
+    assert found.warnings == ((), ())
     assert [placement.height for placement in found.placements] == [80, 80]
     assert found.heatmap.shape == (2, 4, 4)
     assert found.model == write.identity
-    alone = write.ask(pictures[0], "opacity")
+    alone = write.ask(images[0], "opacity")
     assert alone.heatmap.shape == (1, 4, 4)
 
 
@@ -142,7 +140,7 @@ def test_an_answer_knows_its_pictures() -> None:
         ("  Right   pleural effusion.", "Right pleural effusion"),
         ("is there a fracture?", "fracture"),
         ("Is there any evidence of a pneumothorax?", "pneumothorax"),
-        ("Are there nodules in the picture?", "nodules"),
+        ("Are there nodules in the image?", "nodules"),
         ("Do you see an opacity at the left base?", "opacity at the left base"),
         ("can you find signs of edema here?", "edema"),
         ("Does the patient have cardiomegaly", "cardiomegaly"),
@@ -168,7 +166,7 @@ def test_a_question_for_nothing_is_refused(question) -> None:
 @torch.no_grad()
 def test_what_the_model_cannot_take_is_refused() -> None:
     net = model()
-    memory = net.encode(tiny_pictures(3, 1))
+    memory = net.encode(tiny_images(3, 1))
     with pytest.raises(DataError, match=r"takes \d+ tokens, more than the 60"):
         ask(net, memory, TOKENIZER, "opacity in the heart " * 20)
     for unknown in ("\u5fc3\u81df", "qwz"):

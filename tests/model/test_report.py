@@ -34,10 +34,10 @@ def generator(seed: int = 0, **changes) -> ReportGenerator:
 
 def assert_same(one: Report, other: Report) -> None:
     assert (one.text, one.sections, one.views) == (other.text, other.sections, other.views)
-    assert (one.placements, one.grid, one.concerns) == (
+    assert (one.placements, one.grid, one.warnings) == (
         other.placements,
         other.grid,
-        other.concerns,
+        other.warnings,
     )
     assert one.review == other.review
     for of_one, of_other in (
@@ -63,15 +63,15 @@ def test_a_batch_is_its_studies_one_by_one(strategy) -> None:
         [radiograph(4, 10, 500)],
     ]
     options = DecodingOptions(strategy)
-    together = write.reports(studies, options, gate=False)
+    together = write.reports(studies, options, input_check=False)
     assert len({report.text for report in together}) == 3
     assert any(report.words for report in together)
     for study, report in zip(studies, together, strict=True):
-        assert_same(report, write(study, options, gate=False))
+        assert_same(report, write(study, options, input_check=False))
 
 
-def test_a_report_knows_its_pictures() -> None:
-    report = generator(2)([radiograph(1, 50, 70), radiograph(2, 90, 30)], gate=False)
+def test_a_report_knows_its_images() -> None:
+    report = generator(2)([radiograph(1, 50, 70), radiograph(2, 90, 30)], input_check=False)
     assert report.placements == (Letterbox(50, 70, 32), Letterbox(90, 30, 32))
     assert report.views == ("PA", None)
     assert report.model == ModelIdentity("tiny", "0" * 64)
@@ -83,14 +83,14 @@ def test_a_report_knows_its_pictures() -> None:
 
 def test_one_radiograph_is_a_study_of_one() -> None:
     write = generator(2)
-    assert_same(write(radiograph(5), gate=False), write([radiograph(5)], gate=False))
+    assert_same(write(radiograph(5), input_check=False), write([radiograph(5)], input_check=False))
 
 
-def test_the_same_picture_twice_gives_the_report_of_once() -> None:
+def test_the_same_image_twice_gives_the_report_of_once() -> None:
     write = generator(2)
     once, twice = (
-        write(radiograph(5), gate=False),
-        write([radiograph(5), radiograph(5)], gate=False),
+        write(radiograph(5), input_check=False),
+        write([radiograph(5), radiograph(5)], input_check=False),
     )
     assert once.words and once.text == twice.text
     for single, double in zip(once.words, twice.words, strict=True):
@@ -102,13 +102,13 @@ def test_saved_and_loaded_writes_the_same_report(tmp_path) -> None:
     save_checkpoint(tmp_path, write.model, TOKENIZER, {}, "")
     again = ReportGenerator.load(tmp_path)
     assert again.identity == load_checkpoint(tmp_path)[2]
-    assert_same(again(radiograph(1), gate=False), write(radiograph(1), gate=False))
+    assert_same(again(radiograph(1), input_check=False), write(radiograph(1), input_check=False))
 
 
 def test_a_model_in_training_is_put_to_evaluation() -> None:
     model = tiny_model(0, vocab_size=TOKENIZER.get_vocab_size(), dropout=0.5).train()
     write = ReportGenerator(model, TOKENIZER, ModelIdentity("tiny", ""))
-    assert_same(write(radiograph(1), gate=False), write(radiograph(1), gate=False))
+    assert_same(write(radiograph(1), input_check=False), write(radiograph(1), input_check=False))
 
 
 def test_the_checkpoints_own_notice_goes_first() -> None:
@@ -119,36 +119,36 @@ def test_the_checkpoints_own_notice_goes_first() -> None:
 def test_nothing_in_nothing_out_but_an_empty_study_is_an_error() -> None:
     write = generator()
     assert write.reports([]) == []
-    with pytest.raises(DataError, match="study 1 has no picture"):
-        write.reports([[radiograph(1)], []], gate=False)
+    with pytest.raises(DataError, match="study 1 has no image"):
+        write.reports([[radiograph(1)], []], input_check=False)
 
 
 BLANK = Radiograph(np.full((40, 60), 0.5, np.float32), "PA")
 
 
-def test_a_picture_that_the_gate_refuses_gets_no_report() -> None:
-    write, fine = generator(), chest_picture()
-    assert write(fine).concerns == ((),)
-    with pytest.raises(RefusedError, match=r"^The picture is blank"):
+def test_a_image_that_the_gate_refuses_gets_no_report() -> None:
+    write, fine = generator(), chest_image()
+    assert write(fine).warnings == ((),)
+    with pytest.raises(RefusedError, match=r"^The image is blank"):
         write(BLANK)
-    with pytest.raises(RefusedError, match=r"^picture 2: The picture is blank"):
+    with pytest.raises(RefusedError, match=r"^image 2: The image is blank"):
         write.reports([[fine], [fine, BLANK]])
     with pytest.raises(RefusedError, match="blank"):
         write.ask(BLANK, "effusion")
 
 
 def test_without_the_gate_its_reasons_stand_beside_the_report() -> None:
-    report = generator()([chest_picture(), BLANK], gate=False)
-    assert [[concern.code for concern in of] for of in report.concerns] == [[], ["blank"]]
-    assert report.concerns[1][0].refuses
+    report = generator()([chest_image(), BLANK], input_check=False)
+    assert [[warning.code for warning in of] for of in report.warnings] == [[], ["blank"]]
+    assert report.warnings[1][0].refuses
 
 
-def chest_picture() -> Radiograph:
+def chest_image() -> Radiograph:
     return Radiograph(chest().astype(np.float32) / 255, "PA")
 
 
 def learnt(tiny_generator: ReportGenerator) -> Report:
-    return tiny_generator(chest_picture())
+    return tiny_generator(chest_image())
 
 
 def test_sentences_cover_the_text_but_for_its_headings(tiny_generator) -> None:
@@ -209,13 +209,13 @@ def test_findings_are_what_the_reader_reads(tiny_generator) -> None:
 def test_a_text_that_was_cut_is_flagged_and_one_that_ended_is_not(tiny_generator) -> None:
     whole = learnt(tiny_generator)
     assert whole.review == ()
-    cut = tiny_generator(chest_picture(), DecodingOptions(max_tokens=8))
+    cut = tiny_generator(chest_image(), DecodingOptions(max_tokens=8))
     assert [flag.code for flag in cut.review] == ["cut"]
 
 
-def test_a_region_is_of_a_picture_and_has_an_area(tiny_generator) -> None:
+def test_a_region_is_of_a_image_and_has_an_area(tiny_generator) -> None:
     report = learnt(tiny_generator)
-    with pytest.raises(DataError, match="picture 1 is not there: 1 are"):
+    with pytest.raises(DataError, match="image 1 is not there: 1 are"):
         report.looked_at(1, (0, 0, 5, 5))
     with pytest.raises(DataError, match=r"the box \(5, 0, 5, 5\) has no area"):
         report.looked_at(0, (5, 0, 5, 5))

@@ -28,9 +28,9 @@ class Brightness(nn.Module):
     width = 32
     grid = (GRID, GRID)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(pictures, 1, size, size) in [-1, 1] -> (pictures, patches, width)."""
-        bright = nn.functional.avg_pool2d(pictures, SIZE // GRID).flatten(1) + 1
+    def forward(self, images: Tensor) -> Tensor:
+        """(images, 1, size, size) in [-1, 1] -> (images, patches, width)."""
+        bright = nn.functional.avg_pool2d(images, SIZE // GRID).flatten(1) + 1
         return nn.functional.pad(bright[:, :, None], (0, self.width - 1))
 
 
@@ -82,24 +82,24 @@ def turned(shown: np.ndarray, orientation: int) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
-def assert_there(report: Report, picture: int, row: int, column: int) -> None:
-    """Every word's map, put back on the picture's own pixels, is highest within a patch of a dot,
+def assert_there(report: Report, image: int, row: int, column: int) -> None:
+    """Every word's map, put back on the image's own pixels, is highest within a patch of a dot,
     and that is where `looked_at` finds it."""
     assert report.words
-    placement = report.placements[picture]
+    placement = report.placements[image]
     _, _, width, height = placement.extent()
     across, down = width / GRID, height / GRID
     for word in report.words:
-        density = placement.restore(word.heatmap[picture])
+        density = placement.restore(word.heatmap[image])
         assert density.shape == (placement.height, placement.width)
         y, x = np.unravel_index(density.argmax(), density.shape)
         assert abs(y - row) <= down
         assert abs(x - column) <= across
     near = (column - across, row - down, column + across, row + down)
-    inside = dict(report.looked_at(picture, near))
+    inside = dict(report.looked_at(image, near))
     for place, word in enumerate(report.words):
         if word.state == "grounded":
-            assert inside[place] > 0.8 * word.heatmap[picture].sum()
+            assert inside[place] > 0.8 * word.heatmap[image].sum()
 
 
 @pytest.mark.parametrize("store", [png, dicom], ids=["PNG", "DICOM"])
@@ -107,38 +107,38 @@ def assert_there(report: Report, picture: int, row: int, column: int) -> None:
 def test_a_dot_is_where_the_maps_are_highest(write, height, width, store) -> None:
     for row, column in places(height, width):
         radiograph = read_image(store(dotted(height, width, row, column)))
-        assert_there(write(radiograph, gate=False), 0, row, column)
+        assert_there(write(radiograph, input_check=False), 0, row, column)
 
 
 @pytest.mark.parametrize("strategy", ["beam", "sample"])
 def test_however_the_text_was_chosen(write, strategy) -> None:
     radiograph = read_image(png(dotted(120, 80, 90, 10)))
-    assert_there(write(radiograph, DecodingOptions(strategy), gate=False), 0, 90, 10)
+    assert_there(write(radiograph, DecodingOptions(strategy), input_check=False), 0, 90, 10)
 
 
 def test_where_black_is_stored_as_the_highest_value(write) -> None:
     radiograph = read_image(dicom(dotted(120, 80, 90, 10), inverted=True))
-    assert_there(write(radiograph, gate=False), 0, 90, 10)
+    assert_there(write(radiograph, input_check=False), 0, 90, 10)
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_where_a_tag_turns_the_picture(write, orientation) -> None:
-    """The pixels are those of the picture as it is shown."""
+def test_where_a_tag_turns_the_image(write, orientation) -> None:
+    """The pixels are those of the image as it is shown."""
     radiograph = read_image(turned(dotted(160, 104, 130, 20), orientation))
     assert radiograph.pixels.shape == (160, 104)
-    assert_there(write(radiograph, gate=False), 0, 130, 20)
+    assert_there(write(radiograph, input_check=False), 0, 130, 20)
 
 
-def test_on_each_of_several_pictures_of_other_shapes(write) -> None:
+def test_on_each_of_several_images_of_other_shapes(write) -> None:
     shapes = [(90, 60, 70, 50), (50, 200, 10, 30)]
     study = [read_image(png(dotted(*shape))) for shape in shapes]
-    [together, _] = write.reports([study, study[:1]], gate=False)
+    [together, _] = write.reports([study, study[:1]], input_check=False)
     for number, (_, _, row, column) in enumerate(shapes):
         assert_there(together, number, row, column)
 
 
 def test_a_box_counts_what_of_each_patch_it_covers(write) -> None:
-    [report] = write.reports([[read_image(png(dotted(64, 64, 20, 20)))]], gate=False)
+    [report] = write.reports([[read_image(png(dotted(64, 64, 20, 20)))]], input_check=False)
     everywhere = report.looked_at(0, (0, 0, 64, 64))
     assert [share for _, share in everywhere] == sorted((s for _, s in everywhere), reverse=True)
     assert {place for place, _ in everywhere} == {
@@ -154,8 +154,8 @@ def test_a_box_counts_what_of_each_patch_it_covers(write) -> None:
         assert parts[place] == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_padding_of_a_wide_picture_is_no_part_of_it(write) -> None:
-    report = write(read_image(png(dotted(30, 120, 15, 100))), gate=False)
+def test_the_padding_of_a_wide_image_is_no_part_of_it(write) -> None:
+    report = write(read_image(png(dotted(30, 120, 15, 100))), input_check=False)
     assert report.placements == (Letterbox(30, 120, SIZE),)
     whole = dict(report.looked_at(0, (0, 0, 120, 30)))
     beyond = dict(report.looked_at(0, (0, -60, 120, -30)))

@@ -18,15 +18,15 @@ def told(
     text: str,
     column: int | None = 0,
     evidence: float = 3.0,
-    pictures: int = 1,
-    picture: int = 0,
+    images: int = 1,
+    image: int = 0,
 ) -> list[Word]:
-    """Every word of a text, all looking at one column of one picture; None: at the sink."""
+    """Every word of a text, all looking at one column of one image; None: at the sink."""
     words = []
     for match in WORD.finditer(text):
-        heatmap = np.zeros((pictures, 4, 4), np.float32)
+        heatmap = np.zeros((images, 4, 4), np.float32)
         if column is not None:
-            heatmap[picture, 1, column] = 0.8
+            heatmap[image, 1, column] = 0.8
         state = "not grounded" if column is None else "grounded"
         words.append(Word(match.group(), match.start(), match.end(), 0.9, evidence, state, heatmap))
     return words
@@ -54,7 +54,7 @@ def codes(*args, **kwargs) -> list[str]:
 @pytest.mark.parametrize(
     ("side", "column", "expected"),
     [
-        # The patient's right lies on the picture's left.
+        # The patient's right lies on the image's left.
         ("right", 0, []),
         ("right", 1, []),
         ("right", 2, ["side"]),
@@ -105,12 +105,12 @@ def test_a_finding_said_of_both_sides_one_after_another_has_no_wrong_side() -> N
     assert codes(text, told(text, 0)) == []
 
 
-def test_a_lateral_picture_tells_no_side() -> None:
+def test_a_lateral_image_tells_no_side() -> None:
     text = "Small left effusion."
     assert codes(text, told(text, 0), views=("LATERAL",)) == []
     views = ("LATERAL", None)
-    assert codes(text, told(text, 0, pictures=2, picture=0), views=views) == []
-    assert codes(text, told(text, 0, pictures=2, picture=1), views=views) == ["side"]
+    assert codes(text, told(text, 0, images=2, image=0), views=views) == []
+    assert codes(text, told(text, 0, images=2, image=1), views=views) == ["side"]
 
 
 @pytest.mark.parametrize(

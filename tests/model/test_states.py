@@ -27,7 +27,7 @@ from model.findings import NamedFinding
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
 from model.imaging.read import read_image
-from model.input_check import Concern
+from model.input_check import ImageWarning
 from model.report import Report
 from model.review import Flag
 
@@ -91,7 +91,7 @@ def radiograph(make_png: Callable) -> Radiograph:
 
 
 def doubted(report: Report) -> Report:
-    """The same with a finding, a flag and a concern."""
+    """The same with a finding, a flag and a warning."""
     heart = report.words[2]
     finding = NamedFinding(
         **vars(report.sentences[0]),
@@ -107,7 +107,7 @@ def doubted(report: Report) -> Report:
         report,
         findings=(finding,),
         review=(Flag("side", "Check the side.", heart.start, heart.end),),
-        concerns=((Concern("rotated", False, "It seems turned."),),),
+        warnings=((ImageWarning("rotated", False, "It seems turned."),),),
     )
 
 
@@ -120,7 +120,7 @@ def test_findings_flags_and_concerns_are_told(
     assert (finding.zone, finding.certainty) == (None, "possible")
     assert (finding.chance, finding.clause_evidence) == (0.75, 2.5)
     assert (flag.code, told.text[flag.start : flag.end]) == ("side", "heart")
-    assert [c.code for c in image.concerns] == ["rotated"]
+    assert [c.code for c in image.warnings] == ["rotated"]
 
 
 def test_the_terminal_says_first_what_to_doubt(
@@ -146,17 +146,17 @@ def test_evidence_is_a_sentence(times: float, told: str) -> None:
 def test_overlays_are_of_what_has_a_place(
     tiny_generator: ReportGenerator, make_png: Callable, share: float
 ) -> None:
-    pictures = [radiograph(make_png)]
-    report = tiny_generator(pictures)
-    assert len(list(word_overlays(report, pictures))) == (len(report.words) if share == 0 else 0)
-    drawn = cv2.imdecode(np.frombuffer(sheet(report, pictures), np.uint8), cv2.IMREAD_COLOR)
+    images = [radiograph(make_png)]
+    report = tiny_generator(images)
+    assert len(list(word_overlays(report, images))) == (len(report.words) if share == 0 else 0)
+    drawn = cv2.imdecode(np.frombuffer(sheet(report, images), np.uint8), cv2.IMREAD_COLOR)
     assert (drawn.shape[0] > 1000) == (share == 0)
 
 
-# What the gate refuses
+# What the input check refuses
 
 
-def test_a_refused_picture_is_its_own_problem_until_insisted_on(
+def test_a_refused_image_is_its_own_problem_until_insisted_on(
     client: TestClient, make_png: Callable
 ) -> None:
     for path, fields in (("/v1/reports", {}), ("/v1/questions", {"phrase": "effusion"})):
@@ -165,10 +165,10 @@ def test_a_refused_picture_is_its_own_problem_until_insisted_on(
         assert refused.headers["content-type"] == "application/problem+json"
         problem = refused.json()
         assert problem["type"] == "/problems/refused" and "blank" in problem["detail"]
-        insisted = post(client, make_png(), BLANK, path=f"{path}?gate=false", **fields)
+        insisted = post(client, make_png(), BLANK, path=f"{path}?input_check=false", **fields)
         assert insisted.status_code == 201
-        concerns = [[c["code"] for c in image["concerns"]] for image in insisted.json()["images"]]
-        assert concerns[0] == [] and "blank" in concerns[1]
+        warnings = [[c["code"] for c in image["warnings"]] for image in insisted.json()["images"]]
+        assert warnings[0] == [] and "blank" in warnings[1]
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -184,11 +184,11 @@ def test_a_batch_lists_what_is_refused_and_goes_on(
     assert (outcome.done, outcome.failed) == (1, True)
     [refused] = outcome.unread
     assert (refused.name, refused.status) == ("./b.png", "failed") and "blank" in refused.reason
-    outcome = run_batch(tiny_generator, source, out, gate=False)
+    outcome = run_batch(tiny_generator, source, out, input_check=False)
     assert (outcome.done, outcome.kept, outcome.failed) == (1, 1, False)
     assert outcome.concerned == 1
-    concerns = {row["sources"]: row["concerns"] for row in rows(out)}
-    assert concerns["./a.png"] == "" and concerns["./b.png"].startswith("blank: ")
+    warnings = {row["sources"]: row["warnings"] for row in rows(out)}
+    assert warnings["./a.png"] == "" and warnings["./b.png"].startswith("blank: ")
 
 
 class Doubtful(ReportGenerator):
@@ -207,7 +207,7 @@ def test_a_batch_says_what_to_check(
         outcome = run_batch(generator, source, out)
         assert (outcome.concerned, outcome.flagged) == (1, 1)
         [row] = rows(out)
-        assert row["concerns"] == "rotated: It seems turned."
+        assert row["warnings"] == "rotated: It seems turned."
         assert row["review"] == "side: Check the side."
 
 
@@ -230,17 +230,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
 def test_the_command_refuses_and_gives_way(
     run: Callable, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
-    picture, model = tmp_path / "blank.png", ("--model", tiny_checkpoint)
-    picture.write_bytes(BLANK)
-    status, out, err = run("report", picture, *model)
+    image, model = tmp_path / "blank.png", ("--model", tiny_checkpoint)
+    image.write_bytes(BLANK)
+    status, out, err = run("report", image, *model)
     assert (status, out) == (2, "") and "blank" in err
-    status, out, _ = run("report", picture, "--no-gate", *model)
-    assert status == 0 and "blank: The picture is blank" in " ".join(out.split())
+    status, out, _ = run("report", image, "--no-input-check", *model)
+    assert status == 0 and "blank: The image is blank" in " ".join(out.split())
     batch = ("batch", tmp_path, "-o", tmp_path / "out", *model)
     status, _, err = run(*batch)
     assert status == 3 and "FAILED   ./blank.png: " in err
-    status, _, err = run(*batch, "--no-gate")
-    assert status == 0 and "1 studies with a concern" in err
+    status, _, err = run(*batch, "--no-input-check")
+    assert status == 0 and "1 studies with a warning" in err
 
 
 # Questions

@@ -26,7 +26,7 @@ def phantoms() -> list[Phantom]:
 
 def read(generator: ReportGenerator, phantoms: list[Phantom], views: int) -> list[Report]:
     exams = [
-        Exam([Radiograph(picture.pixels, picture.view) for picture in phantom.pictures[:views]])
+        Exam([Radiograph(image.pixels, image.view) for image in phantom.images[:views]])
         for phantom in phantoms
     ]
     return generator.reports(exams)

@@ -25,7 +25,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As somebody's training left them: colour pictures of 224 pixels, a head of 1000 classes."""
+    """As somebody's training left them: color images of 224 pixels, a head of 1000 classes."""
     torch.manual_seed(5)
     path = tmp_path_factory.mktemp("timm") / "vit.safetensors"
     save_file(timm.create_model(NAME).state_dict(), path)
@@ -39,7 +39,7 @@ def _config(data: Path, pretrained: str, **model: object) -> TrainConfig:
     )
 
 
-def test_a_files_weights_are_adapted_to_gray_pictures_of_another_size(
+def test_a_files_weights_are_adapted_to_gray_images_of_another_size(
     data: Path, weights: Path
 ) -> None:
     theirs = timm.create_model(NAME, checkpoint_path=str(weights)).state_dict()
@@ -147,6 +147,6 @@ def test_a_view_that_no_study_has_is_warned_of(
     Training(config)
     told = [record.getMessage() for record in caplog.records if "no train study" in record.msg]
     assert [message.split(":")[0] for message in told] == [
-        "no train study has lateral pictures",
+        "no train study has lateral images",
         "no train study has indications",
     ]

@@ -1,4 +1,4 @@
-"""Training learns from the picture, looks where it is told, and goes on as if never stopped."""
+"""Training learns from the image, looks where it is told, and goes on as if never stopped."""
 
 import json
 import multiprocessing
@@ -77,7 +77,7 @@ def config(settings: Path, *overrides: str) -> TrainConfig:
     return load_config(settings, overrides)
 
 
-def test_the_right_pictures_explain_the_reports_better_than_others_do(settings: Path) -> None:
+def test_the_right_images_explain_the_reports_better_than_others_do(settings: Path) -> None:
     training = Training(config(settings, "steps=90", "batch=16", "augment=false"))
     losses = list(training.steps())
     assert losses[-1]["tokens"] < losses[0]["tokens"] / 4
@@ -85,19 +85,19 @@ def test_the_right_pictures_explain_the_reports_better_than_others_do(settings: 
     batches = training.validate_batches
     batch = batches.make(range(len(batches.split)), step=0)
     sides = batch.tokens.unique(dim=0, return_inverse=True)[1]
-    # Every study gets the picture of one that reads differently.
+    # Every study gets the image of one that reads differently.
     others = [int((sides != side).nonzero()[0]) for side in sides]
     with torch.no_grad():
         right, wrong = (
             float(
                 token_loss(
-                    training.model(batch.tokens[:, :-1], pictures=pictures).logits,
+                    training.model(batch.tokens[:, :-1], images=images).logits,
                     batch.tokens[:, 1:],
                     batches.split.pad,
                     0.0,
                 )
             )
-            for pictures in (batch.model_pictures(), batch.model_pictures()[others])
+            for images in (batch.model_images(), batch.model_images()[others])
         )
     assert right < wrong / 2
 
@@ -110,7 +110,7 @@ def looked(settings: TrainConfig) -> tuple[Training, Batch, tuple[Tensor, ...]]:
     batch = training.validate_batches.make(range(10), step=0)
     with torch.no_grad():
         output = training.model(
-            batch.tokens[:, :-1], pictures=batch.model_pictures(), output_attentions=True
+            batch.tokens[:, :-1], images=batch.model_images(), output_attentions=True
         )
     return training, batch, output.cross_attentions
 
@@ -201,7 +201,7 @@ def test_the_checkpoint_loads_and_says_how_it_came_to_be(settings: Path, prepare
     assert list((settings.parent / "run" / "tensorboard").iterdir())
 
 
-def test_larger_pictures_can_start_from_the_weights_of_smaller_ones(
+def test_larger_images_can_start_from_the_weights_of_smaller_ones(
     settings: Path, tmp_path: Path
 ) -> None:
     first = run(settings, ["steps=2"])
@@ -268,7 +268,7 @@ def test_a_search_without_layers_to_search_with_is_refused(settings: Path) -> No
     assert config(settings, "model.layers=2", "losses.search=0").losses.search == 0
 
 
-def test_a_finding_out_of_the_picture_guides_nothing() -> None:
+def test_a_finding_out_of_the_image_guides_nothing() -> None:
     attention = torch.full((1, 2, 1 + 4), 0.2)
     mentions = torch.ones(1, 2, 1)
     assert guidance_loss(attention, mentions, torch.zeros(1, 1, 4)) == 0
@@ -297,7 +297,7 @@ def test_one_certain_patch_is_enough_for_presence() -> None:
     assert presence_loss(logits, torch.tensor([[1.0, 0.0]]), everywhere) > 5
 
 
-def test_patches_of_absent_pictures_do_not_count() -> None:
+def test_patches_of_absent_images_do_not_count() -> None:
     torch.manual_seed(0)
     logits, targets = torch.randn(2, 9, 3), torch.rand(2, 9, 3)
     there = torch.arange(9).expand(2, 9) < torch.tensor([[9], [4]])

@@ -146,7 +146,7 @@ def test_layers_learn_the_slower_the_earlier_and_a_part_at_its_own_rate(settings
 
 
 def test_pretraining_teaches_the_encoder_alone_from_what_reports_assert(settings: Path) -> None:
-    folder = settings.parent / "labelled"
+    folder = settings.parent / "labeled"
     if not folder.is_dir():
         write_prepared(folder, 60)
     bare = [replace(s, findings=(), phrases=()) for s in read_studies(folder)]
@@ -183,8 +183,10 @@ def test_a_part_without_gradients_has_norm_0(settings: Path) -> None:
 def test_dependence_tells_a_model_that_looks_from_one_that_does_not(settings: Path) -> None:
     plain = ("augment=false", "steps=120", "batch=16", "validate_every=120", "save_every=120")
     looks = run(settings, [f"output={settings.parent / 'looks'}", *plain]).scores
-    blind = run(settings, [f"output={settings.parent / 'blind'}", *plain, "blind=0.99"]).scores
-    assert looks["dependence"] > max(0.1, 5 * abs(blind["dependence"]))
+    image_dropout = run(
+        settings, [f"output={settings.parent / 'image_dropout'}", *plain, "image_dropout=0.99"]
+    ).scores
+    assert looks["dependence"] > max(0.1, 5 * abs(image_dropout["dependence"]))
 
 
 def test_with_every_loss_off_it_says_so(settings: Path) -> None:

@@ -58,7 +58,7 @@ class Measured:
     grounded_f1: Score
     """Of "the word speaks of a finding that is there", by the state of the true reports' words."""
     familiar: Score
-    """Share of pictures that are not told to be unfamiliar."""
+    """Share of images that are not told to be unfamiliar."""
 
 
 def run_calibration(
@@ -181,7 +181,7 @@ def _grounded_f1(observed: Observed, share: float, studies: int) -> Score:
 
 
 def _familiar(model: ReportModel, features: np.ndarray) -> Score:
-    limit = model.config.familiar_distance
+    limit = model.config.novelty_threshold
     away = distances(model, torch.from_numpy(features).float()).numpy()
     near = (away <= limit) | (limit == 0)
     return Bootstrap(len(near)).ratio(near, np.ones(len(near)))
@@ -196,6 +196,6 @@ def measured_table(measured: Measured) -> str:
         parts.append("no chance of a finding in its own reports is told: none was fitted")
     parts.append(
         f"grounded words F1 {interval(measured.grounded_f1)}\n"
-        f"familiar pictures {interval(measured.familiar)}"
+        f"familiar images {interval(measured.familiar)}"
     )
     return "\n\n".join(parts)

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from model.errors import DataError
 
-__all__ = ["Familiar", "fit_familiar", "fit_platt", "fit_share", "fit_temperature"]
+__all__ = ["Familiar", "fit_novelty", "fit_platt", "fit_share", "fit_temperature"]
 
 CLOSE = 0.01
 FOLDS = 5
-FAMILIAR_SHARE = 0.99
-"""Of held-out pictures that count as familiar."""
+IN_DISTRIBUTION_SHARE = 0.99
+"""Of held-out images that count as familiar."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Familiar:
     precision: np.ndarray
     """(width, width), inverse of the shrunk covariance."""
     limit: float
-    """Mahalanobis distance within which FAMILIAR_SHARE of held-out pictures lie."""
+    """Mahalanobis distance within which IN_DISTRIBUTION_SHARE of held-out images lie."""
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -48,7 +48,7 @@ def fit_share(shares: np.ndarray, spoken: np.ndarray) -> tuple[float, float]:
     """(threshold, F1) where `shares >= threshold` tells which words are `spoken`.
 
     The lowest threshold whose F1 is within CLOSE of the best, halfway between two words' shares:
-    the best lies near 1, and words of pictures unlike those fitted on look less sharply.
+    the best lies near 1, and words of images unlike those fitted on look less sharply.
 
     Raises:
         DataError: no word is spoken, or every one.
@@ -92,20 +92,20 @@ def fit_platt(evidence: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return float(found.x[0] / spread), float(found.x[1])
 
 
-def fit_familiar(features: np.ndarray) -> Familiar:
-    """Mean and precision of pictures' features, and how far a held-out picture lies from them.
+def fit_novelty(features: np.ndarray) -> Familiar:
+    """Mean and precision of images' features, and how far a held-out image lies from them.
 
     Distances are cross-fitted: each fold's are measured with the mean and precision of the others.
 
     Args:
-        features: (pictures, width), at least FOLDS pictures.
+        features: (images, width), at least FOLDS images.
     """
     fold = np.arange(len(features)) % FOLDS
     distances = np.empty(len(features))
     for k in range(FOLDS):
         distances[fold == k] = _distances(features[fold == k], *_gaussian(features[fold != k]))
     mean, precision = _gaussian(features)
-    return Familiar(mean, precision, float(np.quantile(distances, FAMILIAR_SHARE)))
+    return Familiar(mean, precision, float(np.quantile(distances, IN_DISTRIBUTION_SHARE)))
 
 
 def _distances(features: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
@@ -124,7 +124,7 @@ def _gaussian(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     covariance = away.T @ away / count
     level = np.trace(covariance) / width
     distance = ((covariance - level * np.eye(width)) ** 2).sum()
-    # Mean over pictures of |x x' - covariance|^2, over their count, without the outer products.
+    # Mean over images of |x x' - covariance|^2, over their count, without the outer products.
     noise = ((away**2).sum(axis=1) ** 2).mean() - (covariance**2).sum()
     share = min(1.0, noise / count / distance) if distance else 1.0
     shrunk = (1 - share) * covariance + share * max(level, 1e-12) * np.eye(width)

@@ -2,7 +2,7 @@
 
 Five things are fitted: the temperature of its probabilities (Guo et al. 2017, On Calibration of
 Modern Neural Networks), the share of attention from which a word counts as grounded, the chance
-that a finding it reports is there and that one it is asked for is (Platt 1999), and which pictures
+that a finding it reports is there and that one it is asked for is (Platt 1999), and which images
 are familiar (Lee et al. 2018). None of them changes a word of any report;
 training/calibration/command.py measures what it came to.
 """
@@ -29,10 +29,10 @@ from model.heatmap import words
 from model.imaging.read import read_image
 from model.memory import Memory
 from model.network import ReportModel
-from model.novelty import picture_features
+from model.novelty import image_features
 from model.query import log_odds, said, sampled
 from model.report_text.parser import read_findings
-from training.calibration.estimators import fit_familiar, fit_platt, fit_share, fit_temperature
+from training.calibration.estimators import fit_novelty, fit_platt, fit_share, fit_temperature
 from training.dataset.targets import readable
 from training.provenance import data_record, saw
 from training.teacher_forcing import given_of, squares
@@ -73,7 +73,7 @@ class Observed:
     """What a model makes of studies whose truth is known. Studies are numbered from 0."""
 
     shares: np.ndarray
-    """(words,), share of attention of each word of the true reports that fell on pictures."""
+    """(words,), share of attention of each word of the true reports that fell on images."""
     spoken: np.ndarray
     """bool (words,), whether it speaks of a finding that is there."""
     word_study: np.ndarray
@@ -92,7 +92,7 @@ class Observed:
     own_study: np.ndarray
     """int (findings,)"""
     features: np.ndarray
-    """(pictures, encoder width)"""
+    """(images, encoder width)"""
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,13 @@ class Fit:
     ask_offset: float
     finding_scale: float | None
     finding_offset: float
-    familiar_distance: float
+    novelty_threshold: float
     studies: int
     tokens: int
     words: int
     questions: int
     reported: int
-    pictures: int
+    images: int
 
 
 def unseen(record: dict[str, Any], folder: Path, views: Collection[str]) -> list[Study]:
@@ -123,7 +123,7 @@ def unseen(record: dict[str, Any], folder: Path, views: Collection[str]) -> list
 
     Args:
         record: the checkpoint's training.json.
-        views: those that the model reads; the studies have only such pictures.
+        views: those that the model reads; the studies have only such images.
 
     Raises:
         DataError: too few, or none has findings.
@@ -160,8 +160,8 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
     if len(observed.own_surety):  # a model that reports no finding has no chance to tell
         own = fit_platt(observed.own_surety, observed.own_there)
         config.finding_scale, config.finding_offset = own
-    familiar = fit_familiar(observed.features)
-    config.familiar_distance = familiar.limit
+    familiar = fit_novelty(observed.features)
+    config.novelty_threshold = familiar.limit
     model.feature_mean.copy_(torch.from_numpy(familiar.mean))
     model.feature_precision.copy_(torch.from_numpy(familiar.precision))
     return Fit(
@@ -172,13 +172,13 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
         ask_offset=config.ask_offset,
         finding_scale=config.finding_scale,
         finding_offset=config.finding_offset,
-        familiar_distance=config.familiar_distance,
+        novelty_threshold=config.novelty_threshold,
         studies=len(studies),
         tokens=len(tokens.labels),
         words=len(observed.shares),
         questions=observed.asked_odds.size,
         reported=len(observed.own_surety),
-        pictures=len(observed.features),
+        images=len(observed.features),
     )
 
 
@@ -201,11 +201,11 @@ def batches(
     with tqdm(total=len(studies), desc=doing, unit="study") as bar, torch.inference_mode():
         for first in range(0, len(studies), BATCH):
             batch = studies[first : first + BATCH]
-            pixels = [[read_image(data / p.path).pixels for p in study.pictures] for study in batch]
-            pictures = [squares(own, model.config.image_size) for own in pixels]
+            pixels = [[read_image(data / p.path).pixels for p in study.images] for study in batch]
+            images = [squares(own, model.config.image_size) for own in pixels]
             given = [given_of(study, tokenizer, model.config.prompt_tokens) for study in batch]
             kinds, prompts = [each.kinds for each in given], [each.prompt for each in given]
-            yield first, batch, encode_studies(model, pictures, kinds, prompts)
+            yield first, batch, encode_studies(model, images, kinds, prompts)
             bar.update(len(batch))
 
 
@@ -244,8 +244,8 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
                     for name in asked
                 ]
                 odds.append([log_odds(count) for count in counts])
-        of_pictures = picture_features(model, memory).flatten(0, 1).cpu().numpy()
-        features.append(of_pictures[~np.isnan(of_pictures).any(axis=1)])
+        of_images = image_features(model, memory).flatten(0, 1).cpu().numpy()
+        features.append(of_images[~np.isnan(of_images).any(axis=1)])
     return Observed(
         shares=np.array(shares),
         spoken=np.array(spoken),

@@ -1,4 +1,4 @@
-"""Varies a picture and, in the same way, the map of where its findings lie.
+"""Varies an image and, in the same way, the map of where its findings lie.
 
 albumentations is imported when the first augmentation is made, so that training without it works
 where it is not installed.
@@ -37,10 +37,10 @@ class Augmentation:
         self._compose.set_random_seed(seed)
 
     def __call__(
-        self, picture: NDArray[np.uint8], areas: NDArray[np.uint16]
+        self, image: NDArray[np.uint8], areas: NDArray[np.uint16]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
         """Both (size, size), moved together; what comes in from outside is black and empty."""
-        varied = self._compose(image=picture, mask=areas)
+        varied = self._compose(image=image, mask=areas)
         return varied["image"], varied["mask"]
 
 

@@ -1,6 +1,6 @@
 """Batches of a split, the same ones for every run of the same seed.
 
-Pictures and what lies on them are varied together; parts of a study are left out and findings
+Images and what lies on them are varied together; parts of a study are left out and findings
 covered at random.
 """
 
@@ -31,19 +31,19 @@ __all__ = ["Batch", "Batches", "stream"]
 KEEP_ALL = DropConfig(0, 0, 0, 0, 0)
 NOTHING: Mapping[str, int] = MappingProxyType({})
 WINDOW = 8
-"""Steps whose studies are sorted by their number of pictures."""
+"""Steps whose studies are sorted by their number of images."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some studies, padded to the longest report, to the most pictures and the most findings."""
+    """Some studies, padded to the longest report, to the most images and the most findings."""
 
-    pictures: Tensor
-    """uint8 (batch, pictures, 1, size, size), bone white."""
-    picture_mask: Tensor
-    """bool (batch, pictures), False where a study has fewer."""
+    images: Tensor
+    """uint8 (batch, images, 1, size, size), bone white."""
+    image_mask: Tensor
+    """bool (batch, images), False where a study has fewer."""
     views: Tensor
-    """int64 (batch, pictures), places in VIEWS."""
+    """int64 (batch, images), places in VIEWS."""
     prompt: Tensor
     """int64 (batch, prompt), padded in front."""
     tokens: Tensor
@@ -54,7 +54,7 @@ class Batch:
     leads: Tensor
     """The same where labels[t] leads up to the words that do."""
     coverage: Tensor
-    """float32 (batch, findings, patches of all pictures), share of each patch that is covered."""
+    """float32 (batch, findings, patches of all images), share of each patch that is covered."""
     kinds: Tensor
     """int64 (batch, findings), place in FINDINGS; -1 where a study has fewer findings, and for what
     is hidden."""
@@ -66,14 +66,14 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})
 
-    def model_pictures(self) -> Tensor:
-        """float32 (batch, pictures, 1, size, size) in [-1, 1]."""
-        return self.pictures.float().mul_(2 / 255).sub_(1)
+    def model_images(self) -> Tensor:
+        """float32 (batch, images, 1, size, size) in [-1, 1]."""
+        return self.images.float().mul_(2 / 255).sub_(1)
 
     def read_by(self, model: ReportModel) -> Memory:
         # Without a mask the encoder need not gather what is there.
-        mask = None if self.picture_mask.all() else self.picture_mask
-        return model.encode(self.model_pictures(), mask, self.views, self.prompt)
+        mask = None if self.image_mask.all() else self.image_mask
+        return model.encode(self.model_images(), mask, self.views, self.prompt)
 
     def unsayable(self) -> tuple[Tensor, Tensor]:
         """Labels that nothing to be seen supports, bool (batch, tokens) both.
@@ -104,7 +104,7 @@ class Batches(Dataset[Batch]):
         repeat: Mapping[str, int] = NOTHING,
         parts: int = 1,
     ) -> None:
-        """augment None leaves the pictures as they are and needs no albumentations."""
+        """augment None leaves the images as they are and needs no albumentations."""
         self.split, self.batch, self.seed = split, batch, seed
         self.augment, self.drop, self.parts = augment, drop, parts
         times = [max([1, *(repeat.get(f.name, 1) for f in s.findings)]) for s in split.studies]
@@ -122,7 +122,7 @@ class Batches(Dataset[Batch]):
                 self._augmentation = Augmentation(self.augment)
             state = np.random.SeedSequence([self.seed, step, part]).generate_state(1)
             self._augmentation.seed(int(state[0]))
-        # Of its own: what is left out does not depend on how pictures are varied.
+        # Of its own: what is left out does not depend on how images are varied.
         rng = np.random.default_rng([self.seed, step, 1, part])
         return _collate([self._draw(row, rng) for row in rows], self.split)
 
@@ -130,10 +130,10 @@ class Batches(Dataset[Batch]):
         """The studies of a step: every one once an epoch, or as often as `repeat` says of the
         finding it has for which that is most; in another order each epoch.
 
-        Studies with as many pictures come together: what is padded costs as much as what is there.
+        Studies with as many images come together: what is padded costs as much as what is there.
         """
         window = self._window(step // WINDOW)
-        counts = [len(self.split.studies[row].pictures) for row in window]
+        counts = [len(self.split.studies[row].images) for row in window]
         if len(set(counts)) > 1:
             window = [window[k] for k in np.argsort(counts, kind="stable")]
             places = np.random.default_rng([self.seed, step // WINDOW, 2]).permutation(WINDOW)
@@ -163,29 +163,29 @@ class Batches(Dataset[Batch]):
         study = whole if all(kept) else told_of(whole, kept)
         if rng.random() < self.drop.indication:
             study = replace(study, indication="")
-        pictures, areas = [], []
+        images, areas = [], []
         for number in np.flatnonzero(kept):
             place = split.first[row] + int(number)
-            picture, area = split.pictures[place], split.area_of[place]
-            shown = np.zeros_like(picture, np.uint16)
+            image, area = split.images[place], split.area_of[place]
+            shown = np.zeros_like(image, np.uint16)
             if area >= 0:
                 shown = split.areas[area].repeat(2, axis=0).repeat(2, axis=1)
-            pictures.append(picture)
+            images.append(image)
             areas.append(shown)
         hidden: frozenset[int] = frozenset()
         if rng.random() < self.drop.finding:
-            hidden = hide(study, pictures, areas, rng)
+            hidden = hide(study, images, areas, rng)
         if self._augmentation is not None:
-            varied = [self._augmentation(*both) for both in zip(pictures, areas, strict=True)]
-            pictures, areas = [one for one, _ in varied], [one for _, one in varied]
-        return _Drawn(study, sample_of(study, split), pictures, areas, hidden)
+            varied = [self._augmentation(*both) for both in zip(images, areas, strict=True)]
+            images, areas = [one for one, _ in varied], [one for _, one in varied]
+        return _Drawn(study, sample_of(study, split), images, areas, hidden)
 
 
 @dataclass(frozen=True)
 class _Drawn:
     study: Study
     sample: Sample
-    pictures: list[NDArray[np.uint8]]
+    images: list[NDArray[np.uint8]]
     """(size, size) each."""
     areas: list[NDArray[np.uint16]]
     """(size, size) each, bits as in Split.areas."""
@@ -194,8 +194,8 @@ class _Drawn:
 
 
 def _kept(study: Study, drop: DropConfig, rng: np.random.Generator) -> list[bool]:
-    """Which pictures are given: one at least of the study itself."""
-    kinds = [VIEWS[kind_in(picture)] for picture in study.pictures]
+    """Which images are given: one at least of the study itself."""
+    kinds = [VIEWS[kind_in(image)] for image in study.images]
     kept = [bool(rng.random() >= getattr(drop, kind)) for kind in kinds]
     if not any(keep and kind != "prior" for keep, kind in zip(kept, kinds, strict=True)):
         kept[next(k for k, kind in enumerate(kinds) if kind != "prior")] = True
@@ -207,7 +207,7 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
     findings = max(1, *(len(sample.kinds) for sample in samples))
     longest = max(len(sample.tokens) for sample in samples)
     given = max(len(sample.prompt) for sample in samples)
-    most = max(len(each.pictures) for each in drawn)
+    most = max(len(each.images) for each in drawn)
     batch, patches = len(drawn), split.grid[0] * split.grid[1]
     tokens = np.full((batch, longest), split.pad, np.int64)
     prompt = np.full((batch, given), split.pad, np.int64)
@@ -217,7 +217,7 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
     mentions, leads = np.zeros((2, batch, longest - 1, findings), np.float32)
     coverage = np.zeros((batch, findings, most * patches), np.float32)
     size = split.config.image_size
-    pictures = np.zeros((batch, most, 1, size, size), np.uint8)
+    images = np.zeros((batch, most, 1, size, size), np.uint8)
     mask = np.zeros((batch, most), bool)
     views = np.zeros((batch, most), np.int64)
     bits = np.arange(findings, dtype=np.uint64)
@@ -232,17 +232,17 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         present[row, list(sample.asserted - unseen)] = 1
         mentions[row, : len(sample.mentions)] = sample.mentions[:, None] >> bits & np.uint64(1)
         leads[row, : len(sample.leads)] = sample.leads[:, None] >> bits & np.uint64(1)
-        for column, (picture, areas) in enumerate(zip(each.pictures, each.areas, strict=True)):
-            pictures[row, column, 0], mask[row, column] = picture, True
-            views[row, column] = kind_in(each.study.pictures[column])
-            own = [j for j, f in enumerate(each.study.findings) if f.picture == column]
+        for column, (image, areas) in enumerate(zip(each.images, each.areas, strict=True)):
+            images[row, column, 0], mask[row, column] = image, True
+            views[row, column] = kind_in(each.study.images[column])
+            own = [j for j, f in enumerate(each.study.findings) if f.image == column]
             for k, j in enumerate(own):
                 if j in each.hidden:
                     continue
                 place = slice(column * patches, (column + 1) * patches)
                 coverage[row, j, place] = _coverage(areas, k, split.grid)
     words = (tokens, mentions, leads)
-    parts = (pictures, mask, views, prompt, *words, coverage, kinds, hidden, present)
+    parts = (images, mask, views, prompt, *words, coverage, kinds, hidden, present)
     return Batch(*(torch.from_numpy(part) for part in parts))
 
 
@@ -267,7 +267,7 @@ def stream(batches: Batches, keys: Sequence[tuple[int, int]], workers: int) -> I
         sampler=keys,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        # fork: the workers read the parent's pictures, which would not fit twice.
+        # fork: the workers read the parent's images, which would not fit twice.
         multiprocessing_context="fork" if workers else None,
         worker_init_fn=_start_worker if workers else None,
         # Its own, or making the loader would move the generator that dropout draws from.

@@ -19,21 +19,21 @@ from model.imaging.letterbox import Letterbox
 __all__ = ["hide"]
 
 WIDER = 0.05
-"""By how much of the picture's side a rectangle reaches beyond the finding at most, on each of its
+"""By how much of the image's side a rectangle reaches beyond the finding at most, on each of its
 four sides: its border is not where the finding ends."""
 
 
 def hide(
     study: Study,
-    pictures: list[NDArray[np.uint8]],
+    images: list[NDArray[np.uint8]],
     areas: list[NDArray[np.uint16]],
     rng: np.random.Generator,
 ) -> frozenset[int]:
     """Cover all that one phrase of the report, drawn by chance, speaks of.
 
     Args:
-        study: with the pictures and findings that are given.
-        pictures: (size, size) each, letterboxed; those that are covered are replaced.
+        study: with the images and findings that are given.
+        images: (size, size) each, letterboxed; those that are covered are replaced.
         areas: (size, size) each, bits as in Split.areas; cleared under the rectangles, in place.
 
     Returns:
@@ -46,13 +46,13 @@ def hide(
     chosen = set(phrases[int(rng.integers(len(phrases)))])
     hidden = set(chosen)
     for number, area in enumerate(areas):
-        own = [j for j, finding in enumerate(study.findings) if finding.picture == number]
+        own = [j for j, finding in enumerate(study.findings) if finding.image == number]
         before = [_seen(area, k) for k in range(len(own))]
         boxes = [_square_box(study, j, area.shape[0], rng) for j in own if j in chosen]
         if not boxes:
             continue
-        gray = cover(pictures[number].astype(np.float32), boxes)
-        pictures[number] = gray.round().astype(np.uint8)
+        gray = cover(images[number].astype(np.float32), boxes)
+        images[number] = gray.round().astype(np.uint8)
         for x0, y0, x1, y1 in boxes:
             area[y0:y1, x0:x1] = 0
         hidden |= {
@@ -70,8 +70,8 @@ def _seen(area: NDArray[np.uint16], bit: int) -> int:
 def _square_box(study: Study, finding: int, size: int, rng: np.random.Generator) -> Box:
     """A finding's box in the model's square, a little wider."""
     x0, y0, x1, y1 = study.findings[finding].box
-    picture = study.pictures[study.findings[finding].picture]
-    place = Letterbox(picture.height, picture.width, size)
+    image = study.images[study.findings[finding].image]
+    place = Letterbox(image.height, image.width, size)
     (left, top), (right, bottom) = place.to_model(x0, y0), place.to_model(x1, y1)
     wider: Sequence[float] = rng.uniform(0, WIDER * size, 4).tolist()
     low = max(0, int(left - wider[0])), max(0, int(top - wider[1]))

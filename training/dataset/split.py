@@ -1,8 +1,8 @@
-"""A split of a prepared folder in memory: pictures, what findings cover, and texts as tokens.
+"""A split of a prepared folder in memory: images, what findings cover, and texts as tokens.
 
-Every picture of a split lies in memory from the start, letterboxed to the model's square, one byte
-a pixel: 50 kB a picture at 224 pixels, 2 GB for 40,000. What findings cover is kept at half that
-size, 25 kB for each picture that has any. Worker processes share both with their parent.
+Every image of a split lies in memory from the start, letterboxed to the model's square, one byte
+a pixel: 50 kB an image at 224 pixels, 2 GB for 40,000. What findings cover is kept at half that
+size, 25 kB for each image that has any. Worker processes share both with their parent.
 """
 
 from bisect import bisect_right
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from data_prep.manifest import FINDINGS, Finding, Picture, Study, read_studies
+from data_prep.manifest import FINDINGS, Finding, Image, Study, read_studies
 from model.config import ReportConfig
 from model.errors import DataError
 from model.imaging.letterbox import Letterbox
@@ -31,7 +31,7 @@ from training.dataset.targets import readable
 __all__ = ["Sample", "Split", "load_split", "sample_of"]
 
 MOST_FINDINGS = 16
-"""On one picture: a pixel's findings are the bits of 16."""
+"""On one image: a pixel's findings are the bits of 16."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,19 @@ class Split:
     """All of a split in memory."""
 
     studies: tuple[Study, ...]
-    """With those of their pictures that the model reads."""
+    """With those of their images that the model reads."""
     first: tuple[int, ...]
-    """Row of `pictures` where each study's begin."""
-    pictures: NDArray[np.uint8]
-    """(pictures, size, size), bone white."""
+    """Row of `images` where each study's begin."""
+    images: NDArray[np.uint8]
+    """(images, size, size), bone white."""
     areas: NDArray[np.uint16]
-    """(pictures with findings, size / 2, size / 2); bit k is the picture's k-th finding."""
+    """(images with findings, size / 2, size / 2); bit k is the image's k-th finding."""
     area_of: tuple[int, ...]
-    """For each picture its row of `areas`, -1 where there is nothing to see."""
+    """For each image its row of `areas`, -1 where there is nothing to see."""
     tokenizer: Tokenizer
     config: ReportConfig
     grid: tuple[int, int]
-    """(rows, columns) of patches on one picture."""
+    """(rows, columns) of patches on one image."""
     complete: bool
     """Whether what has no box is not there."""
 
@@ -93,15 +93,15 @@ def load_split(
     """Read a split of a prepared folder into memory.
 
     Args:
-        config: the model's; of its views are the pictures that are read. A study without any of
+        config: the model's; of its views are the images that are read. A study without any of
             its own is left out.
-        grid: (rows, columns) of patches on one picture.
+        grid: (rows, columns) of patches on one image.
         limit: only the first so many studies; 0 for all.
         complete: what has no box is not there, as in phantoms. Otherwise what the report asserts
             counts as there.
 
     Raises:
-        DataError: no studies, a missing picture, a report too long.
+        DataError: no studies, a missing image, a report too long.
     """
     size = config.image_size
     if size % 2 or size % grid[0] or size % grid[1]:
@@ -110,14 +110,14 @@ def load_split(
     studies = list(islice(own, limit or None))
     if not studies:
         raise DataError(
-            f"no {split!r} studies with {' or '.join(config.views)} pictures in "
+            f"no {split!r} studies with {' or '.join(config.views)} images in "
             f"{str(folder)!r}: prepare more of them"
         )
-    first, pictures, areas, area_of = _pictures(folder, studies, size, f"reading {split}")
+    first, images, areas, area_of = _images(folder, studies, size, f"reading {split}")
     loaded = Split(
         studies=tuple(studies),
         first=tuple(first),
-        pictures=pictures,
+        images=images,
         areas=areas,
         area_of=tuple(area_of),
         tokenizer=tokenizer,
@@ -130,31 +130,31 @@ def load_split(
     return loaded
 
 
-def _pictures(
+def _images(
     folder: Path, studies: Sequence[Study], size: int, told: str
 ) -> tuple[list[int], NDArray[np.uint8], NDArray[np.uint16], list[int]]:
-    """Split.first, .pictures, .areas and .area_of.
+    """Split.first, .images, .areas and .area_of.
 
     Args:
         told: beside the progress bar.
     """
-    count = sum(len(study.pictures) for study in studies)
-    pictures = np.empty((count, size, size), np.uint8)
+    count = sum(len(study.images) for study in studies)
+    images = np.empty((count, size, size), np.uint8)
     areas: list[NDArray[np.uint16]] = []
     area_of: list[int] = []
     first = []
     with _one_thread():
         for study in tqdm(studies, told, unit=" studies", leave=False, mininterval=2):
             first.append(len(area_of))
-            for number, picture in enumerate(study.pictures):
-                pixels = _read(folder / picture.path, picture, np.uint8)
-                pictures[len(area_of)] = _square(pixels, size)
-                shown = [finding for finding in study.findings if finding.picture == number]
+            for number, image in enumerate(study.images):
+                pixels = _read(folder / image.path, image, np.uint8)
+                images[len(area_of)] = _square(pixels, size)
+                shown = [finding for finding in study.findings if finding.image == number]
                 area_of.append(len(areas) if shown else -1)
                 if shown:
-                    areas.append(_areas(folder, shown, picture, size))
+                    areas.append(_areas(folder, shown, image, size))
     stacked = np.stack(areas) if areas else np.zeros((0, size // 2, size // 2), np.uint16)
-    return first, pictures, stacked, area_of
+    return first, images, stacked, area_of
 
 
 def _special(tokenizer: Tokenizer, name: str) -> int:
@@ -166,7 +166,7 @@ def _special(tokenizer: Tokenizer, name: str) -> int:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Small pictures one by one: threads that wait for each other cost more than they do."""
+    """Small images one by one: threads that wait for each other cost more than they do."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -175,9 +175,9 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _read(path: Path, picture: Picture, kind: type) -> NDArray[Any]:
+def _read(path: Path, image: Image, kind: type) -> NDArray[Any]:
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    wanted = (picture.height, picture.width)
+    wanted = (image.height, image.width)
     if pixels is None or pixels.shape != wanted or pixels.dtype != kind:
         found = "nothing readable" if pixels is None else f"{pixels.dtype} {pixels.shape}"
         raise DataError(
@@ -242,19 +242,19 @@ def _kind(finding: Finding) -> int:
 
 
 def _areas(
-    folder: Path, findings: Sequence[Finding], picture: Picture, size: int
+    folder: Path, findings: Sequence[Finding], image: Image, size: int
 ) -> NDArray[np.uint16]:
-    """Where each finding of a picture is, (size / 2, size / 2), bit k for the k-th.
+    """Where each finding of an image is, (size / 2, size / 2), bit k for the k-th.
 
     A mask says only what kind is where, so it is cut with the box: the right and the left
     effusion share a bit. Where the mask shows none of the kind in the box, the box it is.
     """
     if len(findings) > MOST_FINDINGS:
-        raise DataError(f"a picture with {len(findings)} findings: at most {MOST_FINDINGS}")
+        raise DataError(f"an image with {len(findings)} findings: at most {MOST_FINDINGS}")
     mask = None
-    if picture.mask is not None:
-        mask = _read(folder / picture.mask, picture, np.uint16)
-    areas = np.zeros((picture.height, picture.width), np.uint16)
+    if image.mask is not None:
+        mask = _read(folder / image.mask, image, np.uint16)
+    areas = np.zeros((image.height, image.width), np.uint16)
     for k, finding in enumerate(findings):
         x0, y0, x1, y1 = finding.box
         part = np.ones((y1 - y0, x1 - x0), bool)

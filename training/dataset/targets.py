@@ -1,13 +1,13 @@
 """What a report may say when not all of a study is given to the model.
 
-A report is written with all pictures at hand. Where training leaves one out, what only that one
+A report is written with all images at hand. Where training leaves one out, what only that one
 shows is no longer to be seen: its sentences go, or the model would learn to invent them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from data_prep.manifest import Phrase, Picture, Study
+from data_prep.manifest import Image, Phrase, Study
 from model.config import VIEWS
 from model.exam import kind_of
 from model.report_text import vocabulary as terms
@@ -19,43 +19,43 @@ HEADING = "Impression:"
 EMPTY = f"Findings: {HEADING}"
 
 
-def kind_in(picture: Picture) -> int:
-    """What a picture is to its study, a place in VIEWS."""
-    return kind_of(picture.view, picture.prior)
+def kind_in(image: Image) -> int:
+    """What an image is to its study, a place in VIEWS."""
+    return kind_of(image.view, image.prior)
 
 
 def readable(studies: Iterable[Study], views: Collection[str]) -> Iterator[Study]:
-    """Studies with those of their pictures that a model reads; those without any are left out.
+    """Studies with those of their images that a model reads; those without any are left out.
 
     Args:
         views: of VIEWS, such as ReportConfig.views.
     """
     for study in studies:
-        kinds = [VIEWS[kind_in(picture)] for picture in study.pictures]
+        kinds = [VIEWS[kind_in(image)] for image in study.images]
         if set(kinds) & set(views) - {"prior"}:
             yield told_of(study, [kind in views for kind in kinds])
 
 
 def told_of(study: Study, kept: Sequence[bool]) -> Study:
-    """The study with some of its pictures only.
+    """The study with some of its images only.
 
-    Left out are the findings on the other pictures; sentences with a phrase that speaks of none
+    Left out are the findings on the other images; sentences with a phrase that speaks of none
     but those; and, where no prior is kept, sentences that compare with one, unless they assert a
     finding that no other sentence does. A report of which nothing would be left stays whole.
 
     Args:
-        kept: for each picture of the study, whether it is given.
+        kept: for each image of the study, whether it is given.
     """
     numbers = {old: new for new, old in enumerate(k for k, keep in enumerate(kept) if keep)}
-    pictures = tuple(study.pictures[old] for old in numbers)
+    images = tuple(study.images[old] for old in numbers)
     places = {
         old: new
         for new, old in enumerate(
-            j for j, finding in enumerate(study.findings) if finding.picture in numbers
+            j for j, finding in enumerate(study.findings) if finding.image in numbers
         )
     }
     findings = tuple(
-        replace(study.findings[old], picture=numbers[study.findings[old].picture]) for old in places
+        replace(study.findings[old], image=numbers[study.findings[old].image]) for old in places
     )
     phrases = [
         replace(phrase, findings=tuple(places[j] for j in phrase.findings if j in places))
@@ -67,14 +67,12 @@ def told_of(study: Study, kept: Sequence[bool]) -> Study:
         for start, end in every
         if any(start <= phrase.start < end and not phrase.findings for phrase in phrases)
     }
-    if not any(picture.prior for picture in pictures):
+    if not any(image.prior for image in images):
         unseen |= _comparisons(study.report, [span for span in every if span not in unseen])
     if len(unseen) == len(every):
         unseen = set()  # a report of nothing teaches to write nothing
     report, phrases = _without(study.report, phrases, sorted(unseen))
-    return replace(
-        study, pictures=pictures, findings=findings, phrases=tuple(phrases), report=report
-    )
+    return replace(study, images=images, findings=findings, phrases=tuple(phrases), report=report)
 
 
 def _comparisons(text: str, there: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:

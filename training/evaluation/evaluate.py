@@ -1,4 +1,4 @@
-"""A report generator and a prepared folder -> scores with intervals, beside floors.
+"""A report generator and a prepared folder -> scores with intervals, beside baselines.
 
 Words are held against the reports that people wrote; where the data has boxes, what the words say
 against the findings that are there, and their maps against the boxes.
@@ -22,14 +22,14 @@ from model.generator import ReportGenerator
 from model.report import Report
 from training.calibration.reliability import Reliability, Told, reliability
 from training.dataset.targets import readable
-from training.evaluation.finding_scores import Looks, Scores, score_findings
+from training.evaluation.finding_scores import AttentionMaps, Scores, score_findings
 from training.evaluation.model_card import write_card
 from training.evaluation.plots import require_matplotlib
 from training.evaluation.table import report_table, write_json, write_predictions
 from training.files import require_writable
 from training.provenance import data_record, saw
 from training.report_scores.baselines import best_constant, nearest, thumbnail, train_studies
-from training.report_scores.learned_scores import NO_JUDGES, Judges
+from training.report_scores.learned_scores import NO_LEARNED_METRICS, LearnedMetrics
 from training.report_scores.normalization import Protocol, protocol
 from training.report_scores.report_files import References
 from training.report_scores.score import Scored, score_texts
@@ -46,7 +46,7 @@ class FindingEvaluation:
     constant: Scores
     """Floor: one train report for every study. It has no maps."""
     retrieval: Scores
-    """Floor: the report of the nearest train picture. It has no maps."""
+    """Floor: the report of the nearest train image. It has no maps."""
     constant_report: str
     """The one that is best for findings."""
     reliability: Reliability
@@ -68,10 +68,10 @@ class Evaluation:
     """None where not all that is there has a box."""
     texts: Scored
     """The words, against those of the true reports."""
-    floors_from: str
-    """Where the floors' reports were taken from."""
+    baselines_from: str
+    """Where the baselines' reports were taken from."""
     predictions: dict[str, dict[str, Any]]
-    """By study, in ReXrank's names: the true report, its pictures, and "model_prediction"."""
+    """By study, in ReXrank's names: the true report, its images, and "model_prediction"."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Outputs:
     predictions: Path | None = None
     """The reports, see Evaluation.predictions."""
     card: Path | None = None
-    """Folder for a model card with pictures."""
+    """Folder for a model card with images."""
 
     def check(self) -> None:
         """
@@ -128,7 +128,7 @@ def run_evaluation(
     """
     outputs.check()
     protocol(protocol_name)  # a wrong name is told before the work
-    judges = Judges.load(chexbert, radgraph)
+    learned_metrics = LearnedMetrics.load(chexbert, radgraph)
     generator = ReportGenerator.load(model_dir, device=device)
     record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
     trained = saw(record, data)
@@ -146,7 +146,7 @@ def run_evaluation(
         limit=limit,
         views=views,
         protocol_name=protocol_name,
-        judges=judges,
+        learned_metrics=learned_metrics,
     )
     if outputs.json_file is not None:
         write_json(evaluation, outputs.json_file)
@@ -165,7 +165,7 @@ def evaluate(
     limit: int | None = None,
     views: Collection[str] | None = None,
     protocol_name: str = "r2gen",
-    judges: Judges = NO_JUDGES,
+    learned_metrics: LearnedMetrics = NO_LEARNED_METRICS,
     batch_size: int = 16,
     progress: bool = True,
     options: DecodingOptions = GREEDY,
@@ -175,18 +175,18 @@ def evaluate(
     Args:
         data: prepared folder.
         split: one of SPLITS, or "all".
-        train: prepared folder whose train split the floors are chosen from. None takes that of
-            `data`; where that is evaluated itself, the floors come from the evaluated studies:
+        train: prepared folder whose train split the baselines are chosen from. None takes that of
+            `data`; where that is evaluated itself, the baselines come from the evaluated studies:
             the report that suits their findings best, and the nearest other one's.
         limit: only the first studies.
         views: of those that the model reads, give it only these; the truth stays that of all
-            pictures, so that what a view adds can be told. None gives all. Studies without such
-            a picture are left out.
-        protocol_name: how texts are normalised, see training/report_scores/normalization.py.
-        judges: networks that score the words too.
+            images, so that what a view adds can be told. None gives all. Studies without such
+            an image are left out.
+        protocol_name: how texts are normalized, see training/report_scores/normalization.py.
+        learned_metrics: networks that score the words too.
 
     Raises:
-        DataError: no such study, or no train studies for the floors.
+        DataError: no such study, or no train studies for the baselines.
         ConfigError: a view that the model does not read, or no such protocol.
     """
     read = _views(generator, views)
@@ -194,14 +194,14 @@ def evaluate(
     train_folder, itself = train or data, train is None and split in ("all", "train")
     # Before the slow part, so that a missing train split is told at once.
     known = studies if itself else train_studies(train_folder)
-    looks, chances = Looks(len(studies)), _Chances()
+    looks, chances = AttentionMaps(len(studies)), _Chances()
     reports = _reports(generator, data, given, batch_size, options, progress)
     texts, thumbnails = [], []
-    for row, (study, report, picture) in enumerate(reports):
+    for row, (study, report, image) in enumerate(reports):
         looks.add(row, study, report)
         chances.add(row, study, report)
         texts.append(report.text)
-        thumbnails.append(picture)
+        thumbnails.append(image)
     retrieved = nearest(train_folder, known, thumbnails, itself)
     return Evaluation(
         model=generator.identity.name,
@@ -212,9 +212,14 @@ def evaluate(
         studies=len(studies),
         findings=_findings(studies, texts, known, retrieved, looks, chances, all_boxed(data)),
         texts=_texts(
-            protocol_name, studies, texts, retrieved, None if itself else train_folder, judges
+            protocol_name,
+            studies,
+            texts,
+            retrieved,
+            None if itself else train_folder,
+            learned_metrics,
         ),
-        floors_from="the other evaluated studies" if itself else f"{len(known)} train studies",
+        baselines_from="the other evaluated studies" if itself else f"{len(known)} train studies",
         predictions=dict(map(_prediction, studies, texts)),
     )
 
@@ -230,7 +235,7 @@ def _findings(
     texts: Sequence[str],
     known: Sequence[Study],
     retrieved: Sequence[str],
-    looks: Looks,
+    looks: AttentionMaps,
     chances: "_Chances",
     boxed: bool,
 ) -> FindingEvaluation | None:
@@ -253,7 +258,7 @@ def _texts(
     texts: Sequence[str],
     retrieved: Sequence[str],
     train: Path | None,
-    judges: Judges,
+    learned_metrics: LearnedMetrics,
 ) -> Scored:
     train_reports: tuple[str, ...] = ()
     validate: tuple[str, ...] = ()
@@ -263,7 +268,7 @@ def _texts(
     way: Protocol = protocol(protocol_name, train_reports or None)
     reports = [study.report for study in studies]
     known = References({}, train_reports, validate)
-    return score_texts(way, texts, reports, known, retrieved, judges)
+    return score_texts(way, texts, reports, known, retrieved, learned_metrics)
 
 
 def _prediction(study: Study, text: str) -> tuple[str, dict[str, Any]]:
@@ -273,7 +278,7 @@ def _prediction(study: Study, text: str) -> tuple[str, dict[str, Any]]:
         "context": study.indication,
         "section_findings": parts.findings,
         "section_impression": parts.impression,
-        "image_path": [picture.path for picture in study.pictures],
+        "image_path": [image.path for image in study.images],
         "report": study.report,
         "model_prediction": text,
     }
@@ -305,17 +310,17 @@ def _reports(
     options: DecodingOptions,
     progress: bool,
 ) -> Iterator[tuple[Study, Report, np.ndarray]]:
-    """Each study with the report of it and the thumbnail of its first picture."""
+    """Each study with the report of it and the thumbnail of its first image."""
     with tqdm(total=len(studies), unit="study", disable=not progress) as bar:
         for first in range(0, len(studies), batch_size):
             batch = studies[first : first + batch_size]
             exams = [
-                exam_of(generator, study, [data / picture.path for picture in study.pictures])
+                exam_of(generator, study, [data / image.path for image in study.images])
                 for study in batch
             ]
-            pictures = [thumbnail(exam.pictures[0]) for exam in exams]
+            images = [thumbnail(exam.images[0]) for exam in exams]
             yield from zip(
-                batch, generator.reports(exams, options, gate=False), pictures, strict=True
+                batch, generator.reports(exams, options, input_check=False), images, strict=True
             )
             bar.update(len(batch))
 
@@ -332,13 +337,11 @@ def _views(generator: ReportGenerator, asked: Collection[str] | None) -> Collect
 def _given(
     data: Path, split: str, limit: int | None, views: Collection[str]
 ) -> tuple[list[Study], list[Study]]:
-    """The studies that have a picture of the views: whole, and with those pictures alone."""
+    """The studies that have an image of the views: whole, and with those images alone."""
     studies = _chosen(data, split, limit)
     given = list(readable(studies, views))
     if not given:
-        raise DataError(
-            f"no study of {str(data)!r} has a picture that is given: choose other views"
-        )
+        raise DataError(f"no study of {str(data)!r} has an image that is given: choose other views")
     seen = {study.id for study in given}
     return [study for study in studies if study.id in seen], given
 

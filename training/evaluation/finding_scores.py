@@ -16,7 +16,7 @@ from model.report_text.parser import Assertion, read_findings
 from training.bootstrap import Bootstrap, Score, contrast, exact, points_inside
 from training.evaluation.named_words import named_words
 
-__all__ = ["ABSENT", "Looks", "Scores", "score_findings"]
+__all__ = ["ABSENT", "AttentionMaps", "Scores", "score_findings"]
 
 ABSENT = Score(None, None, None, 0)
 
@@ -42,7 +42,7 @@ class Scores:
     finding_cnr: Mapping[str, Score] = field(default_factory=dict)
 
 
-class Looks:
+class AttentionMaps:
     """Where the words that name true findings looked, summed per study and finding."""
 
     def __init__(self, studies: int) -> None:
@@ -54,7 +54,7 @@ class Looks:
         """Hold the report of study number `row` against its boxes.
 
         Args:
-            moved: what has become of a mask, bool (height, width), on the pictures that were read,
+            moved: what has become of a mask, bool (height, width), on the images that were read,
                 where it is not in its place.
         """
         for named in named_words(study, report.text, report.words):
@@ -73,16 +73,16 @@ class Looks:
 
 
 def _inside(findings: Sequence[Finding], report: Report) -> list[np.ndarray]:
-    """bool (height, width) for each picture: whether a pixel lies in a finding's box."""
+    """bool (height, width) for each image: whether a pixel lies in a finding's box."""
     inside = [np.zeros((place.height, place.width), bool) for place in report.placements]
     for finding in findings:
         x0, y0, x1, y1 = finding.box
-        inside[finding.picture][y0:y1, x0:x1] = True
+        inside[finding.image][y0:y1, x0:x1] = True
     return inside
 
 
 def score_findings(
-    studies: Sequence[Study], texts: Sequence[str], looks: Looks | None = None
+    studies: Sequence[Study], texts: Sequence[str], looks: AttentionMaps | None = None
 ) -> Scores:
     bootstrap = Bootstrap(len(studies))
     readings = {text: read_findings(text) for text in set(texts)}
@@ -129,7 +129,7 @@ def _places_right(
     return right, total
 
 
-def _with_looks(scores: Scores, looks: Looks, bootstrap: Bootstrap) -> Scores:
+def _with_looks(scores: Scores, looks: AttentionMaps, bootstrap: Bootstrap) -> Scores:
     columns = range(len(FINDINGS))
     return replace(
         scores,

@@ -1,4 +1,4 @@
-"""The model card that `crossray evaluate --card` writes: data, protocol, every number, pictures."""
+"""The model card that `crossray evaluate --card` writes: data, protocol, every number, images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ __all__ = ["write_card"]
 def write_card(
     evaluation: "Evaluation", generator: ReportGenerator, record: Mapping[str, Any], folder: Path
 ) -> None:
-    """Write README.md and its pictures into `folder`, which is made where it is missing.
+    """Write README.md and its images into `folder`, which is made where it is missing.
 
     Args:
         record: the checkpoint's training.json.
@@ -32,9 +32,9 @@ def write_card(
     """
     try:
         folder.mkdir(exist_ok=True)
-        pictures = _draw(evaluation, record, folder)
+        images = _draw(evaluation, record, folder)
         (folder / "README.md").write_text(
-            _text(evaluation, generator, record, pictures), encoding="utf-8"
+            _text(evaluation, generator, record, images), encoding="utf-8"
         )
     except OSError as error:
         raise DataError(f"cannot write the card to {str(folder)!r}: {error.strerror}") from error
@@ -43,13 +43,13 @@ def write_card(
 def _draw(
     evaluation: "Evaluation", record: Mapping[str, Any], folder: Path
 ) -> list[tuple[str, str]]:
-    """(file name, what it shows) of each picture that there is something to draw for."""
+    """(file name, what it shows) of each image that there is something to draw for."""
     drawn = []
     parts = evaluation.findings
     if parts is not None:
-        floors = {"constant": parts.constant.finding_f1, "retrieval": parts.retrieval.finding_f1}
-        draw_findings(parts.scores.finding_f1, floors, folder / "findings.png")
-        drawn.append(("findings.png", "F1 of each finding, beside the floors"))
+        baselines = {"constant": parts.constant.finding_f1, "retrieval": parts.retrieval.finding_f1}
+        draw_findings(parts.scores.finding_f1, baselines, folder / "findings.png")
+        drawn.append(("findings.png", "F1 of each finding, beside the baselines"))
         if parts.reliability.bins:
             draw_calibration(parts.reliability, folder / "calibration.png")
             drawn.append(("calibration.png", "Of findings told with a chance, how many are there"))
@@ -69,7 +69,7 @@ def _text(
     evaluation: "Evaluation",
     generator: ReportGenerator,
     record: Mapping[str, Any],
-    pictures: Sequence[tuple[str, str]],
+    images: Sequence[tuple[str, str]],
 ) -> str:
     lines = [
         *("---", "license: apache-2.0", "pipeline_tag: image-to-text", "---", ""),
@@ -83,10 +83,10 @@ def _text(
         f"manifest has the SHA-256 `{evaluation.data_sha256}`. Views that were given: "
         f"{', '.join(evaluation.views)}. Weights: SHA-256 `{evaluation.sha256}`.",
         "",
-        f"Words: protocol `{evaluation.texts.protocol}`. Floors: {evaluation.floors_from}. "
+        f"Words: protocol `{evaluation.texts.protocol}`. Baselines: {evaluation.baselines_from}. "
         "Brackets are 95 % bootstrap intervals over studies; n is what a score is counted over.",
     ]
-    for file, shows in pictures:
+    for file, shows in images:
         lines += ["", f"![{shows}]({file})"]
     if evaluation.findings is not None:
         lines += ["", "## Findings and maps", ""]
@@ -94,12 +94,12 @@ def _text(
         error = evaluation.findings.reliability.error
         lines += ["", f"Expected calibration error of the chances told: {interval(error)}."]
     texts = evaluation.texts
-    floors = list(texts.floors)
+    baselines = list(texts.baselines)
     rows = [
-        (name, [score, *(texts.floors[floor].get(name) for floor in floors)])
+        (name, [score, *(texts.baselines[baseline].get(name) for baseline in baselines)])
         for name, score in texts.scores.items()
     ]
-    lines += ["", "## Words, and observations read in them", "", *_table(floors, rows)]
+    lines += ["", "## Words, and observations read in them", "", *_table(baselines, rows)]
     lines += [f"\nNot computed: {name} ({why})." for name, why in texts.not_computed.items()]
     if texts.constant_report is not None:
         lines += ["", f"The constant report: {texts.constant_report}"]
@@ -117,10 +117,12 @@ def _run_line(run: Mapping[str, Any]) -> str:
     )
 
 
-def _table(floors: Sequence[str], rows: Sequence[tuple[str, Sequence[Score | None]]]) -> list[str]:
+def _table(
+    baselines: Sequence[str], rows: Sequence[tuple[str, Sequence[Score | None]]]
+) -> list[str]:
     lines = [
-        f"| score | value | n | {' | '.join(floors)} |",
-        f"|---|---|---|{'---|' * len(floors)}",
+        f"| score | value | n | {' | '.join(baselines)} |",
+        f"|---|---|---|{'---|' * len(baselines)}",
     ]
     for name, (own, *beside) in rows:
         others = " | ".join(_value(score, alone=True) for score in beside)

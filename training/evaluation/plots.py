@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, as PNG files: F1 of each finding, calibration, the course of training.
+"""Images of an evaluation, as PNG files: F1 of each finding, calibration, the course of training.
 
 Drawn without a screen; matplotlib comes with the extra `score`.
 """
@@ -24,18 +24,18 @@ __all__ = [
     "require_matplotlib",
 ]
 
-INK, OURS, FLOORS = "#1f2933", "#0b6e99", ("#b0b7c0", "#d9a441")
+INK, OURS, BASELINES = "#1f2933", "#0b6e99", ("#b0b7c0", "#d9a441")
 DPI = 120
 
 
 def draw_findings(
-    own: Mapping[str, Score], floors: Mapping[str, Mapping[str, Score]], path: Path
+    own: Mapping[str, Score], baselines: Mapping[str, Mapping[str, Score]], path: Path
 ) -> None:
-    """A bar for the F1 of each finding with its 95 % interval, and dots for the floors'.
+    """A bar for the F1 of each finding with its 95 % interval, and dots for the baselines'.
 
     Args:
         own: by finding; those without a value are left out.
-        floors: by name of the floor, then by finding.
+        baselines: by name of the baseline, then by finding.
     """
     names = [name for name, score in own.items() if score.value is not None]
     figure, axes = _figure(7, 1.2 + 0.3 * len(names))
@@ -46,9 +46,9 @@ def draw_findings(
         [(own[name].high or 0) - value for name, value in zip(names, values, strict=True)],
     ]
     axes.barh(places, values, xerr=reach, color=OURS, ecolor=INK, height=0.6, label="model")
-    for color, (floor, scores) in zip(FLOORS, floors.items(), strict=False):
+    for color, (baseline, scores) in zip(BASELINES, baselines.items(), strict=False):
         at = [(scores[name].value or 0) if name in scores else 0 for name in names]
-        axes.plot(at, places, "o", color=color, markeredgecolor=INK, markersize=5, label=floor)
+        axes.plot(at, places, "o", color=color, markeredgecolor=INK, markersize=5, label=baseline)
     axes.set_yticks(places, [name.replace("_", " ") for name in names])
     axes.set(xlim=(0, 1), xlabel="F1, with 95 % intervals")
     _save(figure, axes, path, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
@@ -57,7 +57,7 @@ def draw_findings(
 def draw_calibration(measured: Reliability, path: Path) -> None:
     """Of findings told with a chance, how many were there; the diagonal is perfect."""
     figure, axes = _figure(4.6, 4.4)
-    axes.plot((0, 1), (0, 1), "--", color=FLOORS[0], label="perfect")
+    axes.plot((0, 1), (0, 1), "--", color=BASELINES[0], label="perfect")
     told = [each.told for each in measured.bins]
     right = [each.right.value or 0 for each in measured.bins]
     reach = [
@@ -86,10 +86,10 @@ def draw_training(runs: Sequence[Sequence[Mapping[str, Any]]], path: Path) -> No
         axes.plot(steps, [each["loss"] for each in validations], "o-", color=OURS, **label)
         label = {} if number else {"label": "pointing"}
         pointing = [each.get("pointing") for each in validations]
-        other.plot(steps, pointing, "s--", color=FLOORS[1], **label)
+        other.plot(steps, pointing, "s--", color=BASELINES[1], **label)
         before = steps[-1] if steps else before
         if number < len(runs) - 1:
-            axes.axvline(before, color=FLOORS[0], linewidth=1)
+            axes.axvline(before, color=BASELINES[0], linewidth=1)
     axes.set(xlabel="step; a line where another run goes on", ylabel="loss a token")
     axes.set_ylim(bottom=0)
     other.set(ylabel="pointing", ylim=(0, 1))
@@ -126,8 +126,8 @@ def draw_robustness(measured: "Robustness", units: Mapping[str, str], path: Path
 
 CURVES = (
     ("finding_f1", "macro F1", OURS),
-    ("pointing_game", "pointing", FLOORS[1]),
-    ("normal_recall", "normal called normal", FLOORS[0]),
+    ("pointing_game", "pointing", BASELINES[1]),
+    ("normal_recall", "normal called normal", BASELINES[0]),
 )
 """Crosses mark where each breaks."""
 

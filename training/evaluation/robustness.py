@@ -1,7 +1,7 @@
-"""The command `crossray robustness`: reports and heatmaps while pictures get worse and worse.
+"""The command `crossray robustness`: reports and heatmaps while images get worse and worse.
 
 Each kind of harm grows in steps; the same studies are read at each. Where a score falls below
-BROKEN of what it is on clean pictures, it has broken.
+BROKEN of what it is on clean images, it has broken.
 """
 
 import json
@@ -25,7 +25,7 @@ from model.imaging.radiograph import Radiograph
 from training.bootstrap import Score
 from training.calibration.reliability import interval
 from training.dataset.targets import readable
-from training.evaluation.finding_scores import Looks, score_findings
+from training.evaluation.finding_scores import AttentionMaps, score_findings
 from training.evaluation.plots import draw_robustness, require_matplotlib
 from training.files import require_writable, write_json
 from training.provenance import data_record, saw
@@ -34,52 +34,52 @@ from training.study_inputs import exam_of
 __all__ = ["HARMS", "Harm", "Level", "Robustness", "breaks", "robustness", "run_robustness"]
 
 BROKEN = 0.9
-"""Share of the score on clean pictures."""
+"""Share of the score on clean images."""
 BATCH = 16
-Picture = np.ndarray
+Image = np.ndarray
 """float32 (height, width) in [0, 1], or a bool mask of the same shape."""
 
 
 @dataclass(frozen=True)
 class Harm:
-    """One way for a picture to get worse."""
+    """One way for an image to get worse."""
 
     unit: str
     amounts: tuple[float, ...]
     """From little to much."""
-    change: Callable[[Picture, float, np.random.Generator], Picture]
-    moved: Callable[..., Picture] | None = None
-    """What becomes of a mask on the picture, where it does not stay in place."""
+    change: Callable[[Image, float, np.random.Generator], Image]
+    moved: Callable[..., Image] | None = None
+    """What becomes of a mask on the image, where it does not stay in place."""
 
 
-def _noise(pixels: Picture, amount: float, rng: np.random.Generator) -> Picture:
+def _noise(pixels: Image, amount: float, rng: np.random.Generator) -> Image:
     return np.clip(pixels + rng.normal(0, amount, pixels.shape), 0, 1).astype(np.float32)
 
 
-def _blur(pixels: Picture, amount: float, rng: np.random.Generator) -> Picture:
+def _blur(pixels: Image, amount: float, rng: np.random.Generator) -> Image:
     return cv2.GaussianBlur(pixels, (0, 0), amount / 100 * max(pixels.shape))
 
 
-def _flatten(pixels: Picture, amount: float, rng: np.random.Generator) -> Picture:
+def _flatten(pixels: Image, amount: float, rng: np.random.Generator) -> Image:
     mean = pixels.mean()
     return (mean + (pixels - mean) * (1 - amount)).astype(np.float32)
 
 
-def _turn(pixels: Picture, amount: float, rng: np.random.Generator) -> Picture:
+def _turn(pixels: Image, amount: float, rng: np.random.Generator) -> Image:
     return _turned(pixels, amount, cv2.INTER_LINEAR)
 
 
-def _turn_mask(mask: Picture, amount: float) -> Picture:
+def _turn_mask(mask: Image, amount: float) -> Image:
     return _turned(mask.astype(np.uint8), amount, cv2.INTER_NEAREST).astype(bool)
 
 
-def _turned(pixels: Picture, degrees: float, interpolation: int) -> Picture:
+def _turned(pixels: Image, degrees: float, interpolation: int) -> Image:
     height, width = pixels.shape
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
     return cv2.warpAffine(pixels, turn, (width, height), flags=interpolation)
 
 
-def _occlude(pixels: Picture, amount: float, rng: np.random.Generator) -> Picture:
+def _occlude(pixels: Image, amount: float, rng: np.random.Generator) -> Image:
     height, width = (round(side * amount**0.5) for side in pixels.shape)
     top = int(rng.integers(0, pixels.shape[0] - height + 1))
     left = int(rng.integers(0, pixels.shape[1] - width + 1))
@@ -91,7 +91,7 @@ HARMS: dict[str, Harm] = {
     "blur": Harm("standard deviation, % of the longer side", (0.2, 0.5, 1.0, 2.0, 4.0), _blur),
     "contrast": Harm("share of the contrast lost", (0.3, 0.5, 0.7, 0.85, 0.95), _flatten),
     "rotation": Harm("degrees", (5, 10, 15, 20, 30), _turn, _turn_mask),
-    "occlusion": Harm("share of the picture covered", (0.05, 0.1, 0.2, 0.3, 0.5), _occlude),
+    "occlusion": Harm("share of the image covered", (0.05, 0.1, 0.2, 0.3, 0.5), _occlude),
 }
 """A finding under a cover counts as missed: what it costs is what covers cost."""
 
@@ -114,10 +114,10 @@ class Robustness:
     data_sha256: str
     studies: int
     levels: dict[str, list[Level]]
-    """By harm, clean pictures first."""
+    """By harm, clean images first."""
     breaks: dict[str, dict[str, float | None]]
     """By harm and score, the first amount where it has broken; None where it does not. A score
-    that clean pictures do not have, or that is 0 there, is left out."""
+    that clean images do not have, or that is 0 there, is left out."""
 
 
 def run_robustness(
@@ -125,28 +125,28 @@ def run_robustness(
     data: Path,
     studies: int,
     json_file: Path | None = None,
-    picture: Path | None = None,
+    image: Path | None = None,
     device: str = "cpu",
 ) -> str:
-    """Measure, write JSON and a picture where asked, return the table to print.
+    """Measure, write JSON and an image where asked, return the table to print.
 
     Raises:
         CheckpointError: the checkpoint cannot be loaded.
         DataError: no studies with findings, or no folder to write in.
     """
-    require_writable(json_file, picture)
-    if picture is not None:
+    require_writable(json_file, image)
+    if image is not None:
         require_matplotlib()
-        if picture.suffix.lower() != ".png":
-            raise ConfigError(f"--picture {picture.name!r}: what is drawn is a .png")
+        if image.suffix.lower() != ".png":
+            raise ConfigError(f"--image {image.name!r}: what is drawn is a .png")
     generator = ReportGenerator.load(model_dir, device=device)
     record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
     split = "test" if saw(record, data) else "all"
     measured = robustness(generator, data, split, studies)
     if json_file is not None:
         write_json(json_file, asdict(measured))
-    if picture is not None:
-        draw_robustness(measured, {name: harm.unit for name, harm in HARMS.items()}, picture)
+    if image is not None:
+        draw_robustness(measured, {name: harm.unit for name, harm in HARMS.items()}, image)
     return _table(measured)
 
 
@@ -166,7 +166,7 @@ def robustness(
             "as phantoms have them: robustness needs them"
         )
     exams = [
-        exam_of(generator, study, [data / picture.path for picture in study.pictures])
+        exam_of(generator, study, [data / image.path for image in study.images])
         for study in studies
     ]
     steps = 1 + sum(len(harm.amounts) for harm in HARMS.values())
@@ -197,12 +197,14 @@ def _level(
     amount: float,
     bar: tqdm,
 ) -> Level:
-    looks, texts = Looks(len(studies)), []
+    looks, texts = AttentionMaps(len(studies)), []
     moved = partial(harm.moved, amount=amount) if harm is not None and harm.moved else None
     for first in range(0, len(exams), BATCH):
         rows = range(first, min(first + BATCH, len(exams)))
         given = [_harmed(exams[row], harm, amount, row) for row in rows]
-        for row, report in zip(rows, generator.reports(given, GREEDY, gate=False), strict=True):
+        for row, report in zip(
+            rows, generator.reports(given, GREEDY, input_check=False), strict=True
+        ):
             looks.add(row, studies[row], report, moved)
             texts.append(report.text)
         bar.update(len(rows))
@@ -211,15 +213,15 @@ def _level(
 
 
 def _harmed(exam: Exam, harm: Harm | None, amount: float, row: int) -> Exam:
-    """All pictures of a study changed; every level draws the same noise and the same places."""
+    """All images of a study changed; every level draws the same noise and the same places."""
     if harm is None:
         return exam
     rng = np.random.default_rng(row)
 
-    def changed(pictures: Sequence[Radiograph]) -> list[Radiograph]:
-        return [replace(one, pixels=harm.change(one.pixels, amount, rng)) for one in pictures]
+    def changed(images: Sequence[Radiograph]) -> list[Radiograph]:
+        return [replace(one, pixels=harm.change(one.pixels, amount, rng)) for one in images]
 
-    return replace(exam, pictures=changed(exam.pictures), priors=changed(exam.priors))
+    return replace(exam, images=changed(exam.images), priors=changed(exam.priors))
 
 
 SCORES = ("finding_f1", "pointing_game", "normal_recall")
@@ -255,7 +257,7 @@ def _table(measured: Robustness) -> str:
     for name, breaks in measured.breaks.items():
         told = ", ".join(f"{score} {_broken(amount)}" for score, amount in breaks.items())
         lines.append(f"{name} ({HARMS[name].unit}) breaks: {told}")
-    lines.append(f"broken: less than {BROKEN:g} of the score on clean pictures")
+    lines.append(f"broken: less than {BROKEN:g} of the score on clean images")
     return "\n".join(lines)
 
 

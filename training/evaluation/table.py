@@ -20,9 +20,9 @@ __all__ = ["finding_lines", "report_table", "write_json", "write_predictions"]
 def write_json(evaluation: "Evaluation", path: Path) -> None:
     """Write every score as {"value", "low", "high", "n"} under stable names.
 
-    Scores of findings and maps stand at the top, where the data has boxes, with their floors under
-    "floors"; those of texts under "texts". A score that could not be measured, as a floor's
-    pointing game, has null values and n 0.
+    Scores of findings and maps stand at the top, where the data has boxes, with their baselines
+    under "baselines"; those of texts under "texts". A score that could not be measured, as a
+    baseline's pointing game, has null values and n 0.
     """
     answer = {
         "model": {"name": evaluation.model, "sha256": evaluation.sha256},
@@ -33,13 +33,13 @@ def write_json(evaluation: "Evaluation", path: Path) -> None:
     }
     if evaluation.findings is not None:
         answer |= asdict(evaluation.findings.scores)
-        answer["floors"] = {
+        answer["baselines"] = {
             "constant": asdict(evaluation.findings.constant),
             "retrieval": asdict(evaluation.findings.retrieval),
         }
         answer["constant_report"] = evaluation.findings.constant_report
         answer["reliability"] = asdict(evaluation.findings.reliability)
-    answer["floors_from"] = evaluation.floors_from
+    answer["baselines_from"] = evaluation.baselines_from
     answer["texts"] = asdict(evaluation.texts)
     output.write_json(path, answer)
 
@@ -50,7 +50,7 @@ def write_predictions(evaluation: "Evaluation", path: Path) -> None:
 
 
 def report_table(evaluation: "Evaluation") -> str:
-    """The scores with their intervals, the floors beside them, one line a score."""
+    """The scores with their intervals, the baselines beside them, one line a score."""
     lines = [f"{evaluation.model} on {evaluation.studies} studies of split {evaluation.split!r}"]
     if evaluation.findings is None:
         lines.append(
@@ -60,7 +60,7 @@ def report_table(evaluation: "Evaluation") -> str:
         head = f"{'score':<42}{'value [95 %]':<22}{'n':>6}  {'constant':>9} {'retrieval':>9}"
         lines.append(head)
         lines += [_line(name, scores) for name, scores in finding_lines(evaluation)]
-        lines.append(f"constant and retrieval: reports of {evaluation.floors_from}")
+        lines.append(f"constant and retrieval: reports of {evaluation.baselines_from}")
         reliability = evaluation.findings.reliability
         lines.append(
             reliability_table("chance told with a finding", reliability)
@@ -91,13 +91,13 @@ def finding_lines(evaluation: "Evaluation") -> list[tuple[str, list[Score]]]:
 
 
 def _line(name: str, scores: Sequence[Score]) -> str:
-    own, *floors = scores
+    own, *baselines = scores
     # Counts have no decimals, and no interval.
     digits = 0 if name == "distinct_reports" else 3
     text = _number(own.value, digits)
     if own.low != own.high or digits:
         text += f" [{_number(own.low, digits)}, {_number(own.high, digits)}]"
-    beside = " ".join(f"{_number(floor.value, digits):>9}" for floor in floors)
+    beside = " ".join(f"{_number(baseline.value, digits):>9}" for baseline in baselines)
     return f"{name:<42}{text:<22}{own.n:>6}  {beside}"
 
 

@@ -31,7 +31,7 @@ __all__ = [
 ASKED = "Findings: There is a "
 """What comes before the phrase of a box file."""
 SLACK = 2
-"""Pixels by which a box drawn by hand may end beyond its picture."""
+"""Pixels by which a box drawn by hand may end beyond its image."""
 
 
 @dataclass(frozen=True)
@@ -52,43 +52,43 @@ class Case:
     phrase: int = 0
     """Cases of one phrase of the text have one number."""
     drawn_on: tuple[int, int] | None = None
-    """(width, height) of the picture the boxes were drawn on; None for the picture itself."""
+    """(width, height) of the image the boxes were drawn on; None for the image itself."""
 
     def on(self, pixels: Sequence[np.ndarray]) -> "Case":
-        """The same with its boxes in pixels of the pictures that were read.
+        """The same with its boxes in pixels of the images that were read.
 
         Raises:
-            DataError: a box beyond its picture.
+            DataError: a box beyond its image.
         """
         places = []
-        for picture, box in self.places:
-            height, width = pixels[picture].shape
+        for image, box in self.places:
+            height, width = pixels[image].shape
             across, down = (width, height) if self.drawn_on is None else self.drawn_on
             if box[2] > across + SLACK or box[3] > down + SLACK:
                 raise DataError(
-                    f"a box of {self.name!r} ends at {box[2:]} on a picture of {width} x {height} "
-                    "pixels: give the pictures in the size the boxes were drawn on"
+                    f"a box of {self.name!r} ends at {box[2:]} on an image of {width} x {height} "
+                    "pixels: give the images in the size the boxes were drawn on"
                 )
             x0, y0, x1, y1 = box
             ratio_x, ratio_y = width / across, height / down
-            places.append((picture, (x0 * ratio_x, y0 * ratio_y, x1 * ratio_x, y1 * ratio_y)))
+            places.append((image, (x0 * ratio_x, y0 * ratio_y, x1 * ratio_x, y1 * ratio_y)))
         return replace(self, places=tuple(places), drawn_on=None)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One study as it is measured: pictures, the text it is made to say, and what is asked."""
+    """One study as it is measured: images, the text it is made to say, and what is asked."""
 
     row: int
     """Number among all that are measured."""
     paths: tuple[Path, ...]
-    """Of its pictures."""
+    """Of its images."""
     given: Given
     text: Text
     cases: tuple[Case, ...]
 
     def read(self) -> list[np.ndarray]:
-        """The pictures: float32 (height, width) in [0, 1] each."""
+        """The images: float32 (height, width) in [0, 1] each."""
         return [read_image(path).pixels for path in self.paths]
 
 
@@ -102,7 +102,7 @@ def of_folder(
     """Prepared studies, each made to say its own report: a case is a word of a finding's phrase.
 
     Args:
-        config: the model's: of its views are the pictures it is given, and words cut off by its
+        config: the model's: of its views are the images it is given, and words cut off by its
             max_tokens are left out.
         split: one of SPLITS, or "all".
         limit: only the first studies.
@@ -121,7 +121,7 @@ def of_folder(
     for row, study in enumerate(studies):
         text = text_of(tokenizer, study.report, config.max_tokens)
         given = given_of(study, tokenizer, config.prompt_tokens)
-        paths = tuple(folder / picture.path for picture in study.pictures)
+        paths = tuple(folder / image.path for image in study.images)
         subjects.append(Subject(row, paths, given, text, tuple(_words_of_phrases(study, text))))
     return studies, subjects
 
@@ -129,7 +129,7 @@ def of_folder(
 def _words_of_phrases(study: Study, text: Text) -> Iterator[Case]:
     for number, phrase in enumerate(study.phrases):
         findings = [study.findings[k] for k in phrase.findings]
-        places = tuple((finding.picture, finding.box) for finding in findings)
+        places = tuple((finding.image, finding.box) for finding in findings)
         for start, end in text.words():
             span = text.tokens_of(start, end)
             if start < phrase.end and phrase.start < end and span.size:
@@ -152,28 +152,28 @@ def whole_phrases(subject: Subject) -> Subject:
 
 
 def one_side(study: Study, findings: Sequence[Finding]) -> str | None:
-    """The side that a perfect map of these findings has its centre on.
+    """The side that a perfect map of these findings has its center on.
 
-    None where they have no side, or two, or where their boxes' own centre lies on the other side of
-    the picture (a line from the left ends right of the middle): no map could agree there.
+    None where they have no side, or two, or where their boxes' own center lies on the other side of
+    the image (a line from the left ends right of the middle): no map could agree there.
     """
     sides = {finding.side for finding in findings}
     if len(sides) != 1 or None in sides:
         return None
     side = sides.pop()
-    # Twice the centre, and the picture's width is twice its middle.
-    on_right = [f.box[0] + f.box[2] < study.pictures[f.picture].width for f in findings]
+    # Twice the center, and the image's width is twice its middle.
+    on_right = [f.box[0] + f.box[2] < study.images[f.image].width for f in findings]
     return side if all(right == (side == "right") for right in on_right) else None
 
 
 def patches_inside(
     placements: Sequence[Letterbox], places: Sequence[Place], grid: tuple[int, int]
 ) -> np.ndarray:
-    """bool (patches,): patches whose centre lies in one of the boxes, at least the nearest one."""
+    """bool (patches,): patches whose center lies in one of the boxes, at least the nearest one."""
     rows, columns = grid
     inside = np.zeros((len(placements), rows, columns), bool)
-    for picture, (x0, y0, x1, y1) in places:
-        where = placements[picture]
+    for image, (x0, y0, x1, y1) in places:
+        where = placements[image]
         left, top = where.to_model(x0, y0)
         right, bottom = where.to_model(x1, y1)
         down = (np.arange(rows) + 0.5) * where.size / rows
@@ -185,39 +185,39 @@ def patches_inside(
                 abs(across - (left + right) / 2).argmin(),
             )
             own[nearest] = True
-        inside[picture] |= own
+        inside[image] |= own
     return inside.ravel()
 
 
 def of_boxes(
     file: Path, folder: Path, tokenizer: Tokenizer, config: ReportConfig, limit: int | None = None
 ) -> tuple[list[Subject], list[str]]:
-    """The phrases of a box file, each asked of its picture: "Findings: There is a {phrase}.".
+    """The phrases of a box file, each asked of its image: "Findings: There is a {phrase}.".
 
     Args:
         file: see data_prep/datasets/boxes.py.
-        folder: of the pictures, at any depth below it, found by their names without ending.
+        folder: of the images, at any depth below it, found by their names without ending.
         limit: only the first phrases.
 
     Returns:
-        The subjects, one a phrase, their rows the number of the picture; the pictures not found.
+        The subjects, one a phrase, their rows the number of the image; the images not found.
 
     Raises:
-        DataError: a box file that cannot be read, no such folder, or none of its pictures there.
+        DataError: a box file that cannot be read, no such folder, or none of its images there.
     """
     regions = read_boxes(file)[:limit]
     if not folder.is_dir():
-        raise DataError(f"no folder {str(folder)!r}: name the one that holds the pictures")
+        raise DataError(f"no folder {str(folder)!r}: name the one that holds the images")
     files = {path.stem: path for path in sorted(folder.rglob("*")) if path.is_file()}
     rows: dict[str, int] = {}
     subjects = []
     missing: dict[str, None] = {}
     for region in regions:
-        path = files.get(region.picture)
+        path = files.get(region.image)
         if path is None:
-            missing[region.picture] = None
+            missing[region.image] = None
             continue
-        row = rows.setdefault(region.picture, len(rows))
+        row = rows.setdefault(region.image, len(rows))
         text = text_of(tokenizer, f"{ASKED}{region.phrase}.", config.max_tokens)
         start, end = len(ASKED), len(ASKED) + len(region.phrase)
         span = text.tokens_of(start, end)
@@ -227,7 +227,7 @@ def of_boxes(
             subjects.append(Subject(row, (path,), FRONTAL, text, (case,)))
     if not subjects:
         raise DataError(
-            f"none of the {len(missing)} pictures of {file.name} is in {str(folder)!r}, "
+            f"none of the {len(missing)} images of {file.name} is in {str(folder)!r}, "
             f"{next(iter(missing), '')!r} for one: name the folder that holds them"
         )
     return subjects, list(missing)

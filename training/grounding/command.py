@@ -24,18 +24,18 @@ def run_grounding(
     boxes: Path | None = None,
     limit: int | None = None,
     methods: tuple[str, ...] = METHODS,
-    pictures: Path | None = None,
+    images: Path | None = None,
     device: str = "cpu",
     options: Options = EVERYTHING,
 ) -> str:
     """Measure the maps of a checkpoint folder.
 
     Args:
-        data: prepared folder with truth; or, with `boxes`, a folder of pictures. Of a folder the
+        data: prepared folder with truth; or, with `boxes`, a folder of images. Of a folder the
             checkpoint may have been trained on only the test split is measured.
         boxes: box file of NIH ChestX-ray14, MS-CXR or VinDr-CXR.
         limit: only the first studies, or phrases of the box file.
-        pictures: folder to write sheets of good and bad cases to.
+        images: folder to write sheets of good and bad cases to.
         options: how much is measured besides; `methods` count, not its own.
 
     Returns:
@@ -58,6 +58,6 @@ def run_grounding(
         measured = ground(generator, studies, subjects, manifest_hash(data), chosen)
     if json_file is not None:
         write_json(measured, json_file)
-    if pictures is not None:
-        write_sheets(generator.model, subjects, late_layers, pictures)
+    if images is not None:
+        write_sheets(generator.model, subjects, late_layers, images)
     return table(measured)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.memory import Memory
 from model.network import ReportModel
-from training.teacher_forcing import Forced
+from training.teacher_forcing import TeacherForced
 
 __all__ = ["grad_cam", "gradient"]
 
@@ -32,7 +32,7 @@ class _Traced:
     """(cases, patches) of `grad_cam`."""
 
 
-def gradient(forced: Forced) -> list[np.ndarray]:
+def gradient(forced: TeacherForced) -> list[np.ndarray]:
     """Attention times its gradient, what is negative left out, summed over layers.
 
     The relevance of cross-attention in Chefer et al. 2021, Generic Attention-model Explainability:
@@ -42,7 +42,7 @@ def gradient(forced: Forced) -> list[np.ndarray]:
     return [traced.attention for traced in _trace(forced)]
 
 
-def grad_cam(forced: Forced) -> list[np.ndarray]:
+def grad_cam(forced: TeacherForced) -> list[np.ndarray]:
     """Reference: Grad-CAM (Selvaraju et al. 2017) on the encoder's last map.
 
     Each channel counts by its gradient's mean over the patches; what is negative is left out.
@@ -51,12 +51,12 @@ def grad_cam(forced: Forced) -> list[np.ndarray]:
 
 
 @lru_cache(maxsize=1)
-def _trace(forced: Forced) -> list[_Traced]:
+def _trace(forced: TeacherForced) -> list[_Traced]:
     """Both maps come from one pass, which is kept until the next batch."""
     return [_trace_study(forced, number) for number in range(len(forced.texts))]
 
 
-def _trace_study(forced: Forced, number: int) -> _Traced:
+def _trace_study(forced: TeacherForced, number: int) -> _Traced:
     spans = forced.spans[number]
     memory = forced.memory.studies(slice(number, number + 1))
     maps = [

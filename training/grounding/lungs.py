@@ -1,4 +1,4 @@
-"""Pictures without truth -> the share of the maps' attention that lies in the lungs.
+"""Images without truth -> the share of the maps' attention that lies in the lungs.
 
 Where nobody drew boxes, what can be asked is weaker: a word that names something in the lungs or
 the pleura should have looked there. The lungs are found by a simple rule, which a test holds
@@ -29,18 +29,18 @@ IN_LUNGS = frozenset({"opacity", "pleural_effusion", "pneumothorax", "edema", "a
                       "nodule", "hyperinflation"})  # fmt: skip
 SIDE = 256
 TILES, ACROSS, TILE = 24, 6, 300
-LUNG_COLOUR = (255, 255, 0)
+LUNG_COLOR = (255, 255, 0)
 SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm"}
 STRICTER = (1.0, 0.9, 0.8, 0.7, 0.6)
 """Of Otsu's limit, tried in turn: a lung that is joined to the air outside comes apart from it."""
 ONE_LUNG = (0.10, 0.60)
-"""Share of half the picture that a lung takes."""
+"""Share of half the image that a lung takes."""
 
 
 def lung_mask(pixels: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     """Where the lungs are on a frontal radiograph, by brightness and place; None where unclear.
 
-    The two largest dark regions that do not reach the picture's border, one on each half, smoothed
+    The two largest dark regions that do not reach the image's border, one on each half, smoothed
     and closed. What makes a lung white (an effusion, a consolidation) is cut out of it, so
     the mask is the aired lung, and its hull by rows: most of the field a reader would outline.
 
@@ -75,7 +75,7 @@ def _dark_halves(dark: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
 
 
 def _without_border(dark: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What is dark and joined to the picture's edge is air beside the patient."""
+    """What is dark and joined to the image's edge is air beside the patient."""
     framed = np.pad(dark, 1, constant_values=1)
     cv2.floodFill(framed, None, (0, 0), 0)
     return framed[1:-1, 1:-1]
@@ -98,17 +98,17 @@ def _hull(region: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class LungShare:
-    """What was measured on a folder of pictures."""
+    """What was measured on a folder of images."""
 
-    pictures: int
+    images: int
     unread: int
-    """Files that hold no picture the reader takes, or one that the gate refuses."""
+    """Files that hold no image the reader takes, or one that the input check refuses."""
     unclear: int
-    """Pictures whose lungs the rule did not find; they do not count."""
+    """Images whose lungs the rule did not find; they do not count."""
     attention: Score
     """Share of the maps' attention inside the lungs, over the report's lung findings."""
     area: Score
-    """Share of the picture that those lungs take: what a map without aim would score."""
+    """Share of the image that those lungs take: what a map without aim would score."""
 
 
 def run_lungs(
@@ -122,11 +122,11 @@ def run_lungs(
 
     Raises:
         CheckpointError: the model cannot be loaded.
-        DataError: no pictures in the folder, or the sheet cannot be written.
+        DataError: no images in the folder, or the sheet cannot be written.
     """
     paths = sorted(p for p in images.rglob("*") if p.suffix.lower() in SUFFIXES)[:limit]
     if not paths:
-        raise DataError(f"no picture ({', '.join(sorted(SUFFIXES))}) below {str(images)!r}")
+        raise DataError(f"no image ({', '.join(sorted(SUFFIXES))}) below {str(images)!r}")
     generator = ReportGenerator.load(model_dir)
     measured, tiles = _measure(generator, paths)
     if sheet is not None:
@@ -144,16 +144,16 @@ def _measure(
 ) -> tuple[LungShare, list[NDArray[np.uint8]]]:
     unread = unclear = 0
     rows: list[tuple[float, float, int]] = []
-    """Per picture: sum of shares inside the lungs, sum of the lungs' area, findings."""
+    """Per image: sum of shares inside the lungs, sum of the lungs' area, findings."""
     tiles: list[NDArray[np.uint8]] = []
-    for path in tqdm(paths, "reading", unit=" pictures", mininterval=2):
+    for path in tqdm(paths, "reading", unit=" images", mininterval=2):
         try:
-            picture = read_image(path)
-            report = generator(picture)
+            image = read_image(path)
+            report = generator(image)
         except (ImageError, RefusedError):
             unread += 1
             continue
-        lungs = lung_mask(picture.pixels)
+        lungs = lung_mask(image.pixels)
         if lungs is None:
             unclear += 1
             continue
@@ -161,12 +161,12 @@ def _measure(
         for finding, heatmap in _maps(report):
             shares.append(float(heatmap[lungs].sum() / heatmap.sum()))
             if len(tiles) < TILES and len(shares) == 1:
-                tiles.append(_tile(picture.pixels, lungs, heatmap, finding, shares[0]))
+                tiles.append(_tile(image.pixels, lungs, heatmap, finding, shares[0]))
         rows.append((sum(shares), len(shares) * float(lungs.mean()), len(shares)))
     inside, area, findings = np.array(rows or [(0, 0, 0)], float).T
     bootstrap = Bootstrap(len(inside))
     return LungShare(
-        pictures=len(paths) - unread,
+        images=len(paths) - unread,
         unread=unread,
         unclear=unclear,
         attention=bootstrap.ratio(inside, findings),
@@ -188,14 +188,14 @@ def _tile(
     finding: NamedFinding,
     share: float,
 ) -> NDArray[np.uint8]:
-    """The picture with the map over it, the lungs' outline, and what was said."""
+    """The image with the map over it, the lungs' outline, and what was said."""
     size = (TILE, TILE)
     shades = cv2.resize((pixels * 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
     level = cv2.resize(heatmap / heatmap.max(), size, interpolation=cv2.INTER_AREA)
     tile = blend(shades, np.clip(level, 0, 1))
     small = cv2.resize(lungs.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     outlines, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(tile, outlines, -1, LUNG_COLOUR, 1)
+    cv2.drawContours(tile, outlines, -1, LUNG_COLOR, 1)
     tile = np.pad(tile, ((0, LINE_HEIGHT), (0, 0), (0, 0)))
     write(tile, f"{finding.text}: {share:.2f} in lungs", 6, TILE + 14)
     return tile
@@ -203,7 +203,7 @@ def _tile(
 
 def _told(model: str, measured: LungShare) -> str:
     lines = [
-        f"{model} on {measured.pictures} pictures ({measured.unread} could not be read or were "
+        f"{model} on {measured.images} images ({measured.unread} could not be read or were "
         f"refused, lungs unclear on {measured.unclear})"
     ]
     for name, score in (("attention in the lungs", measured.attention),

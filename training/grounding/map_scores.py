@@ -1,7 +1,7 @@
 """What a map says about a box, and many such cases -> scores with intervals. Knows no model.
 
-A map and boxes meet on the picture at no more than MEASURED_SIDE pixels: on the prepared phantoms
-that is every pixel, and a box of a few patches is still told from its neighbours.
+A map and boxes meet on the image at no more than MEASURED_SIDE pixels: on the prepared phantoms
+that is every pixel, and a box of a few patches is still told from its neighbors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,20 +30,20 @@ FLAT = 1e-5
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Of a map's own maximum, where its area is cut off to be held against the boxes."""
 SIZES = {"small": 0.01, "middle": 0.05, "large": 1.0}
-"""Share of the picture up to which the boxes of a case count as of that size: a small nodule's box
-has a tenth of the picture's side."""
+"""Share of the image up to which the boxes of a case count as of that size: a small nodule's box
+has a tenth of the image's side."""
 MEASURES = ("pointing_game", "cnr", "miou", "mass", "laterality", "deletion", "insertion")
 
 Place = tuple[int, tuple[float, float, float, float]]
-"""(picture, box): which of the study's pictures, and (x0, y0, x1, y1) in its pixels."""
+"""(image, box): which of the study's images, and (x0, y0, x1, y1) in its pixels."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """The pictures of one study on which maps and boxes meet."""
+    """The images of one study on which maps and boxes meet."""
 
     placements: tuple[Letterbox, ...]
-    """Of the pictures at measured size."""
+    """Of the images at measured size."""
     scales: tuple[tuple[float, float], ...]
     """(across, down): measured pixels per original pixel."""
 
@@ -59,7 +59,7 @@ class Ground:
         return cls(tuple(placements), tuple(scales))
 
     def density(self, heatmap: np.ndarray) -> np.ndarray:
-        """(pictures, rows, columns) -> float32 (pixels,), of all pictures one after another.
+        """(images, rows, columns) -> float32 (pixels,), of all images one after another.
 
         A map that is nowhere above 0 says nothing of any place: it is flat. A flat map is exactly
         so, not only up to rounding, which contrast would be told from.
@@ -71,17 +71,17 @@ class Ground:
     def inside(self, places: Sequence[Place]) -> np.ndarray:
         """bool (pixels,): in one of the boxes, each at least a pixel large."""
         masks = [np.zeros((place.height, place.width), bool) for place in self.placements]
-        for picture, (x0, y0, x1, y1) in places:
-            across, down = self.scales[picture]
+        for image, (x0, y0, x1, y1) in places:
+            across, down = self.scales[image]
             left, top = int(x0 * across), int(y0 * down)
             right, bottom = round(x1 * across), round(y1 * down)
-            masks[picture][top : max(bottom, top + 1), left : max(right, left + 1)] = True
+            masks[image][top : max(bottom, top + 1), left : max(right, left + 1)] = True
         return np.concatenate([mask.ravel() for mask in masks])
 
     def side(self, density: np.ndarray) -> str:
-        """On which of the patient's sides the centre of a map's mass lies.
+        """On which of the patient's sides the center of a map's mass lies.
 
-        The patient's right is on the picture's left; the middle is the picture's.
+        The patient's right is on the image's left; the middle is the image's.
         """
         start, balance = 0, 0.0
         for place in self.placements:
@@ -103,7 +103,7 @@ def measure(density: np.ndarray, inside: np.ndarray) -> dict[str, float]:
         "pointing_game": whether the map's maximum lies inside (where several pixels have it,
         the share of them). "cnr": see scores.contrast. "miou": intersection over union of the
         boxes with the map above each of THRESHOLDS of its maximum, their mean. "mass": share of
-        the map's mass on the pictures that lies inside.
+        the map's mass on the images that lies inside.
     """
     within = density[inside]
     cuts = [share * density.max() for share in THRESHOLDS]
@@ -119,7 +119,7 @@ def measure(density: np.ndarray, inside: np.ndarray) -> dict[str, float]:
 
 
 def size_of(inside: np.ndarray) -> str:
-    """One of SIZES, by the share of the pictures that the boxes cover."""
+    """One of SIZES, by the share of the images that the boxes cover."""
     share = inside.mean()
     return next(name for name, limit in SIZES.items() if share <= limit)
 

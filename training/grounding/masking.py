@@ -3,15 +3,15 @@
 A map that lies on a finding shows nothing of a model that would say it anyway; this asks the model.
 
 A case is the first phrase of a reference report that speaks of a finding. The boxes of all
-findings it speaks of are covered with the picture's mean (data_prep/occlusion.py), and the whole
+findings it speaks of are covered with the image's mean (data_prep/occlusion.py), and the whole
 report is forced again. The phrase has fallen where its probability (the product over its tokens,
 each given the true text before it, at the model's temperature) is less than half of what it is on
-the whole picture. The control covers boxes of the same sizes that touch none of the study's boxes.
+the whole image. The control covers boxes of the same sizes that touch none of the study's boxes.
 All cases count, also where the phrase was not probable to begin with; what has no room for a
 control counts without one.
 
 The text before a phrase ("There is a") already tells that a finding follows. So the model also
-writes its own report of each of these pictures: of the findings that it asserts on the whole one
+writes its own report of each of these images: of the findings that it asserts on the whole one
 and that are there, which does it no longer assert?
 """
 
@@ -40,7 +40,7 @@ MASKING = ("fallen", "control_fallen", "without_control", "unsaid", "control_uns
 and of cases that the model's own report asserts, those it no longer does under each."""
 
 Masks = list[tuple[int, Box]]
-"""(picture, box) each."""
+"""(image, box) each."""
 
 
 def masked(
@@ -56,7 +56,7 @@ def masked(
 
     Args:
         row: number of the study; controls are drawn from it.
-        pixels: of its pictures, float32 (height, width) in [0, 1].
+        pixels: of its images, float32 (height, width) in [0, 1].
         text: its report.
 
     Yields:
@@ -69,7 +69,7 @@ def masked(
     variants = [list(pixels)]
     controlled = []
     for findings, _ in cases:
-        variants.append(_covered(pixels, [(f.picture, f.box) for f in findings]))
+        variants.append(_covered(pixels, [(f.image, f.box) for f in findings]))
         control = _controls(study, findings, pixels, rng)
         controlled.append(control is not None)
         if control is not None:
@@ -86,7 +86,7 @@ def masked(
             values[f"{kind}fallen"] = _fell(whole.scores, covered.scores, span)
             if asked and whole.asserts(asked):
                 values[f"{kind}unsaid"] = float(not covered.asserts(asked))
-        places = [(finding.picture, finding.box) for finding in findings]
+        places = [(finding.image, finding.box) for finding in findings]
         yield findings[0].name, size_of(ground.inside(places)), values
 
 
@@ -109,25 +109,25 @@ def _controls(
     """For each finding's box one like it where the study has none; None where there is no room."""
     found: Masks = []
     for finding in findings:
-        avoid = [other.box for other in study.findings if other.picture == finding.picture]
-        height, width = pixels[finding.picture].shape
+        avoid = [other.box for other in study.findings if other.image == finding.image]
+        height, width = pixels[finding.image].shape
         box = elsewhere(finding.box, avoid, (height, width), rng)
         if box is None:
             return None
-        found.append((finding.picture, box))
+        found.append((finding.image, box))
     return found
 
 
 def _covered(pixels: Sequence[np.ndarray], masks: Masks) -> list[np.ndarray]:
     return [
-        cover(picture, [box for where, box in masks if where == number])
-        for number, picture in enumerate(pixels)
+        cover(image, [box for where, box in masks if where == number])
+        for number, image in enumerate(pixels)
     ]
 
 
 @dataclass(frozen=True)
 class _Told:
-    """What a model makes of one picture."""
+    """What a model makes of one image."""
 
     scores: np.ndarray
     """(tokens,) log-probabilities of the true report."""

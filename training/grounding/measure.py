@@ -40,7 +40,7 @@ from training.grounding.methods import (
 from training.grounding.occlusion import areas_under
 from training.grounding.word_states import Words
 from training.study_inputs import exam_of
-from training.teacher_forcing import Forced, force
+from training.teacher_forcing import TeacherForced, force
 
 __all__ = ["EVERYTHING", "Grounding", "Options", "ground", "ground_boxes", "write_json"]
 
@@ -90,7 +90,7 @@ class Grounding:
     masking: Scored | None = None
     words: Mapping[str, Score] | None = None
     missing: tuple[str, ...] = ()
-    """Pictures of a box file that were not there."""
+    """Images of a box file that were not there."""
 
 
 @dataclass(frozen=True)
@@ -138,14 +138,14 @@ def ground_boxes(
     missing: Sequence[str] = (),
     options: Options = EVERYTHING,
 ) -> Grounding:
-    """Measure a model's maps on pictures with boxes: where they lie, and nothing of reports.
+    """Measure a model's maps on images with boxes: where they lie, and nothing of reports.
 
     Args:
         subjects, missing: grounding_cases.of_boxes.
 
     Raises:
         ConfigError: an unknown method.
-        DataError: a box beyond its picture.
+        DataError: a box beyond its image.
     """
     bootstrap = Bootstrap(1 + max(subject.row for subject in subjects))
     methods, heads = _measure(generator.model, subjects, options, bootstrap)
@@ -209,7 +209,7 @@ def _in_order(methods: Mapping[str, Method]) -> dict[str, Method]:
 
 def _forced(
     model: ReportModel, subjects: Sequence[Subject], what: str, progress: bool
-) -> Iterator[tuple[Sequence[Subject], Forced, list[tuple[Case, ...]]]]:
+) -> Iterator[tuple[Sequence[Subject], TeacherForced, list[tuple[Case, ...]]]]:
     """Batches of subjects, read and forced, with their cases in the pixels that were read."""
     with tqdm(total=len(subjects), desc=what, unit=" studies", disable=not progress) as bar:
         for first in range(0, len(subjects), BATCH):
@@ -228,7 +228,7 @@ def _forced(
 
 
 def _say(
-    words: Words | None, batch: Sequence[Subject], studies: Sequence[Study], forced: Forced
+    words: Words | None, batch: Sequence[Subject], studies: Sequence[Study], forced: TeacherForced
 ) -> None:
     if words is not None:
         for subject, look in zip(batch, shown(forced), strict=True):
@@ -238,7 +238,7 @@ def _say(
 def _hold(
     measured: Measured,
     batch: Sequence[Subject],
-    forced: Forced,
+    forced: TeacherForced,
     cases: Sequence[Sequence[Case]],
     maps: Sequence[np.ndarray],
 ) -> None:
@@ -321,7 +321,9 @@ def _own_reports(
         for first in range(0, len(speaking), BATCH):
             batch = speaking[first : first + BATCH]
             exams = [exam_of(generator, studies[each.row], each.paths) for each in batch]
-            for subject, report in zip(batch, generator.reports(exams, gate=False), strict=True):
+            for subject, report in zip(
+                batch, generator.reports(exams, input_check=False), strict=True
+            ):
                 _hold_own(measured, subject.row, studies[subject.row], report)
             bar.update(len(batch))
     return measured.scores([m for m in MEASURES if m not in SAMPLED], bootstrap)
@@ -330,10 +332,10 @@ def _own_reports(
 def _hold_own(measured: Measured, row: int, study: Study, report: Report) -> None:
     field = Ground.of(report.placements)
     for named in named_words(study, report.text, report.words):
-        inside = field.inside([(finding.picture, finding.box) for finding in named.meant])
+        inside = field.inside([(finding.image, finding.box) for finding in named.meant])
         density = field.density(report.words[named.word].heatmap)
         true = [finding for finding in study.findings if finding.name == named.name]
-        there = field.inside([(finding.picture, finding.box) for finding in true])
+        there = field.inside([(finding.image, finding.box) for finding in true])
         # Said of the wrong side, a word has no box: its map misses, and has no contrast to tell.
         misses = {"pointing_game": 0.0, "miou": 0.0, "mass": 0.0}
         values = measure(density, inside) if named.meant else misses

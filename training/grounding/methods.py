@@ -1,7 +1,7 @@
 """Ways to make a map of where the words of a forced text come from.
 
 Every method takes the same forced studies and returns, per study, one map per case: float32
-(cases, patches), at least 0 and on any scale, of all the study's pictures one after another. A case
+(cases, patches), at least 0 and on any scale, of all the study's images one after another. A case
 is a word or a phrase; its map is the mean over its tokens.
 """
 
@@ -16,26 +16,26 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
 from model.errors import ConfigError
-from model.heatmap import Look, looks
+from model.heatmap import TokenAttention, looks
 from model.network import ReportModel
 from training.grounding.gradients import grad_cam, gradient
 from training.grounding.map_scores import THRESHOLDS
 from training.grounding.occlusion import occlusion
-from training.teacher_forcing import Forced
+from training.teacher_forcing import TeacherForced
 
 __all__ = ["DEFAULT", "METHODS", "ChosenHeads", "Method", "head_maps", "methods_for", "shown"]
 
 Maps = list[np.ndarray]
-Method = Callable[[Forced], Maps]
+Method = Callable[[TeacherForced], Maps]
 
 DEFAULT = "late layers"
 METHODS = (
     *(DEFAULT, "all layers", "each layer", "chosen heads", "rollout", "gradient", "contrast"),
-    *("uniform", "centre", "grad-cam", "occlusion"),
+    *("uniform", "center", "grad-cam", "occlusion"),
 )
 """What can be asked for; "each layer" gives one method for every layer."""
-CENTRE = 0.25
-"""Standard deviation of the centre prior, in sides of the square."""
+CENTER = 0.25
+"""Standard deviation of the center prior, in sides of the square."""
 
 
 def methods_for(model: ReportModel, names: Sequence[str]) -> dict[str, Method]:
@@ -53,7 +53,7 @@ def methods_for(model: ReportModel, names: Sequence[str]) -> dict[str, Method]:
         "gradient": gradient,
         "contrast": contrast,
         "uniform": uniform,
-        "centre": centre,
+        "center": center,
         "grad-cam": grad_cam,
         "occlusion": occlusion,
     }
@@ -67,7 +67,7 @@ def methods_for(model: ReportModel, names: Sequence[str]) -> dict[str, Method]:
     return methods
 
 
-def late_layers(forced: Forced) -> Maps:
+def late_layers(forced: TeacherForced) -> Maps:
     """What CrossRay shows: the mean over late layers and heads."""
     return [
         _of_cases(look.attention, spans)
@@ -75,7 +75,7 @@ def late_layers(forced: Forced) -> Maps:
     ]
 
 
-def contrast(forced: Forced) -> Maps:
+def contrast(forced: TeacherForced) -> Maps:
     """What is shown, less the mean over the report's tokens; what falls below 0 is 0.
 
     A place that every token looks at says nothing of any one of them.
@@ -86,7 +86,7 @@ def contrast(forced: Forced) -> Maps:
     ]
 
 
-def rollout(forced: Forced) -> Maps:
+def rollout(forced: TeacherForced) -> Maps:
     """What is shown, followed through the encoder's self-attention to the places it was fed from.
 
     Abnar and Zuidema 2020, Quantifying Attention Flow in Transformers: each layer passes on half of
@@ -100,8 +100,8 @@ def rollout(forced: Forced) -> Maps:
     flows = _flows(forced)
     mapped = []
     for number, cases in enumerate(map(torch.from_numpy, late_layers(forced))):
-        pictures = cases.unflatten(1, (-1, *encoder.grid))
-        coarse = F.adaptive_avg_pool2d(pictures, encoder.coarse_grid).flatten(2)
+        images = cases.unflatten(1, (-1, *encoder.grid))
+        coarse = F.adaptive_avg_pool2d(images, encoder.coarse_grid).flatten(2)
         moved = torch.einsum("cpj,pji->cpi", coarse, flows[number])
         moved = moved.unflatten(2, encoder.coarse_grid)
         fine = F.interpolate(moved, size=encoder.grid, mode="bilinear")
@@ -109,16 +109,16 @@ def rollout(forced: Forced) -> Maps:
     return mapped
 
 
-def uniform(forced: Forced) -> Maps:
+def uniform(forced: TeacherForced) -> Maps:
     """Reference: the same everywhere."""
     return _everywhere(forced, np.ones(forced.model.grid, np.float32))
 
 
-def centre(forced: Forced) -> Maps:
-    """Reference: a Gaussian in the middle of every picture, whatever the word."""
+def center(forced: TeacherForced) -> Maps:
+    """Reference: a Gaussian in the middle of every image, whatever the word."""
     rows, columns = forced.model.grid
     down, across = (
-        np.exp(-(((np.arange(n) + 0.5) / n - 0.5) ** 2) / (2 * CENTRE**2)) for n in (rows, columns)
+        np.exp(-(((np.arange(n) + 0.5) / n - 0.5) ** 2) / (2 * CENTER**2)) for n in (rows, columns)
     )
     return _everywhere(forced, np.outer(down, across).astype(np.float32))
 
@@ -137,7 +137,7 @@ class ChosenHeads:
         """
         self.of_half = of_half
 
-    def __call__(self, forced: Forced) -> Maps:
+    def __call__(self, forced: TeacherForced) -> Maps:
         mapped = []
         for number, (row, spans) in enumerate(zip(forced.rows, forced.spans, strict=True)):
             maps = head_maps(forced, number, spans)
@@ -156,7 +156,7 @@ class ChosenHeads:
         return cls((best[1], best[0]))
 
 
-def head_maps(forced: Forced, number: int, spans: Sequence[np.ndarray]) -> np.ndarray:
+def head_maps(forced: TeacherForced, number: int, spans: Sequence[np.ndarray]) -> np.ndarray:
     """Of one study of the batch, (cases, heads of all layers, patches)."""
     present = forced.memory.patch_mask[number]
     attention = forced.attentions[:, number].flatten(0, 1)[:, :, present][:, :, 1:].cpu().numpy()
@@ -193,12 +193,12 @@ def _worth(maps: np.ndarray, inside: np.ndarray) -> float:
 
 
 @lru_cache(maxsize=1)
-def shown(forced: Forced) -> list[Look]:
+def shown(forced: TeacherForced) -> list[TokenAttention]:
     """What CrossRay itself says of the forced texts, per study; kept until the next batch."""
     return looks(forced.model, forced.memory, [text.tokens for text in forced.texts])
 
 
-def _layers(forced: Forced, chosen: Sequence[int]) -> Maps:
+def _layers(forced: TeacherForced, chosen: Sequence[int]) -> Maps:
     """The mean over some layers and their heads."""
     heads = forced.model.config.heads
     wanted = [layer * heads + head for layer in chosen for head in range(heads)]
@@ -208,11 +208,11 @@ def _layers(forced: Forced, chosen: Sequence[int]) -> Maps:
     ]
 
 
-def _everywhere(forced: Forced, one: np.ndarray) -> Maps:
-    pictures = [len(placements) for placements in forced.placements]
+def _everywhere(forced: TeacherForced, one: np.ndarray) -> Maps:
+    images = [len(placements) for placements in forced.placements]
     return [
         np.tile(one.ravel(), (len(spans), count))
-        for spans, count in zip(forced.spans, pictures, strict=True)
+        for spans, count in zip(forced.spans, images, strict=True)
     ]
 
 
@@ -222,12 +222,12 @@ def _of_cases(maps: np.ndarray, spans: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack(means) if means else np.zeros((0, maps.shape[1]), maps.dtype)
 
 
-def _flows(forced: Forced) -> tuple[Tensor, ...]:
-    """Per study (pictures, patches, patches) of the coarse grid, row j where patch j is from."""
+def _flows(forced: TeacherForced) -> tuple[Tensor, ...]:
+    """Per study (images, patches, patches) of the coarse grid, row j where patch j is from."""
     encoder = forced.model.encoder
-    counts = [len(pictures) for pictures in forced.pictures]
+    counts = [len(images) for images in forced.images]
     with torch.no_grad(), _attention_of(encoder.trunk) as layers:
-        encoder(torch.cat(list(forced.pictures)).to(forced.model.device))
+        encoder(torch.cat(list(forced.images)).to(forced.model.device))
     flow: Tensor | None = None
     for attention in layers:
         mixed = attention.float().mean(dim=1)
@@ -242,7 +242,7 @@ def _flows(forced: Forced) -> tuple[Tensor, ...]:
 
 @contextmanager
 def _attention_of(trunk: torch.nn.Module) -> Iterator[list[Tensor]]:
-    """What the blocks of a timm transformer attend to: (pictures, heads, tokens, tokens) each."""
+    """What the blocks of a timm transformer attend to: (images, heads, tokens, tokens) each."""
     seen: list[Tensor] = []
     blocks: list[Any] = [part for part in trunk.modules() if hasattr(part, "fused_attn")]
     fused = [block.fused_attn for block in blocks]

@@ -1,4 +1,4 @@
-"""What a text's probability does when parts of its picture are covered or shown.
+"""What a text's probability does when parts of its image are covered or shown.
 
 Occlusion makes maps of it, deletion and insertion judge maps by it.
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
 from model.imaging.letterbox import Letterbox
-from training.teacher_forcing import Forced, log_probabilities
+from training.teacher_forcing import TeacherForced, log_probabilities
 
 __all__ = ["STEPS", "areas_under", "occlusion"]
 
@@ -23,18 +23,18 @@ WINDOWS = 8
 """Of occlusion: to each side of the square."""
 
 
-def occlusion(forced: Forced) -> list[np.ndarray]:
+def occlusion(forced: TeacherForced) -> list[np.ndarray]:
     """Reference: by how much covering a window makes a case's log-probability fall.
 
-    Zeiler and Fergus 2014. Coarse, WINDOWS windows a side in the picture's mean, one pass each.
+    Zeiler and Fergus 2014. Coarse, WINDOWS windows a side in the image's mean, one pass each.
     """
     return [_occlude(forced, number) for number in range(len(forced.texts))]
 
 
-def _occlude(forced: Forced, number: int) -> np.ndarray:
+def _occlude(forced: TeacherForced, number: int) -> np.ndarray:
     spans = forced.spans[number]
     count = len(forced.placements[number])
-    whole = forced.pictures[number]
+    whole = forced.images[number]
     inner, means = _inner(forced.placements[number]), _means(whole, forced.placements[number])
     windows = torch.eye(count * WINDOWS**2, dtype=torch.bool)
     windows = windows.view(-1, count, WINDOWS, WINDOWS)
@@ -48,11 +48,15 @@ def _occlude(forced: Forced, number: int) -> np.ndarray:
 
 
 def areas_under(
-    forced: Forced, number: int, span: np.ndarray, maps: Mapping[str, np.ndarray], seed: int = 0
+    forced: TeacherForced,
+    number: int,
+    span: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
     """Deletion and insertion area of one case under several maps.
 
-    Petsiuk et al. 2018, RISE: the cells of the pictures are covered with the picture's mean in the
+    Petsiuk et al. 2018, RISE: the cells of the images are covered with the image's mean in the
     order of the map, the highest first (deletion), or uncovered in that order (insertion); the
     area lies under the curve of the case's probability over the share of cells, in STEPS steps.
     A map that found what matters has a small deletion area and a large insertion area.
@@ -62,7 +66,7 @@ def areas_under(
         maps: name -> (patches,). Cells of equal height come in random order, from `seed`.
     """
     places = forced.placements[number]
-    whole = forced.pictures[number]
+    whole = forced.images[number]
     inner, means = _inner(places), _means(whole, places)
     cells = _cells_on(places, forced.model.grid)
     shuffled = np.random.default_rng(seed).permutation(cells)
@@ -90,7 +94,7 @@ def _area(curve: np.ndarray) -> float:
 
 
 def _first_cells(order: np.ndarray, shape: tuple[int, int, int]) -> Tensor:
-    """bool (STEPS - 1, pictures, rows, columns): the first eighth of the cells, two eighths, ..."""
+    """bool (STEPS - 1, images, rows, columns): the first eighth of the cells, two eighths, ..."""
     first = np.zeros((STEPS - 1, int(np.prod(shape))), bool)
     for step in range(1, STEPS):
         first[step - 1, order[: round(len(order) * step / STEPS)]] = True
@@ -98,22 +102,22 @@ def _first_cells(order: np.ndarray, shape: tuple[int, int, int]) -> Tensor:
 
 
 def _enlarge(cells: Tensor, size: int) -> Tensor:
-    """bool (variants, pictures, rows, columns) -> (variants, pictures, 1, size, size)."""
+    """bool (variants, images, rows, columns) -> (variants, images, 1, size, size)."""
     return F.interpolate(cells.float(), size=(size, size), mode="nearest").bool()[:, :, None]
 
 
 def _inner(places: Sequence[Letterbox]) -> Tensor:
-    """bool (pictures, 1, size, size): where the square shows the picture."""
-    return torch.stack([_on_picture(place, (place.size, place.size)) for place in places])[:, None]
+    """bool (images, 1, size, size): where the square shows the image."""
+    return torch.stack([_on_image(place, (place.size, place.size)) for place in places])[:, None]
 
 
 def _cells_on(places: Sequence[Letterbox], grid: tuple[int, int]) -> np.ndarray:
-    """Numbers of the cells whose centre lies on a picture."""
-    return np.flatnonzero(torch.stack([_on_picture(place, grid) for place in places]).numpy())
+    """Numbers of the cells whose center lies on an image."""
+    return np.flatnonzero(torch.stack([_on_image(place, grid) for place in places]).numpy())
 
 
-def _on_picture(place: Letterbox, grid: tuple[int, int]) -> Tensor:
-    """bool (rows, columns): whether the centre of a cell of the square lies on the picture."""
+def _on_image(place: Letterbox, grid: tuple[int, int]) -> Tensor:
+    """bool (rows, columns): whether the center of a cell of the square lies on the image."""
     left, top = place.to_model(0, 0)
     right, bottom = place.to_model(place.width, place.height)
     down, across = ((torch.arange(n) + 0.5) * place.size / n for n in grid)
@@ -123,6 +127,6 @@ def _on_picture(place: Letterbox, grid: tuple[int, int]) -> Tensor:
 
 
 def _means(whole: Tensor, places: Sequence[Letterbox]) -> Tensor:
-    """(pictures, 1, 1, 1): each picture's mean, its padding left out."""
+    """(images, 1, 1, 1): each image's mean, its padding left out."""
     inner = _inner(places)
     return ((whole * inner).sum((2, 3)) / inner.sum((2, 3)))[..., None, None]

@@ -1,4 +1,4 @@
-"""Good and bad cases as sheets of pictures: the map, the box, the phrase and its scores.
+"""Good and bad cases as sheets of images: the map, the box, the phrase and its scores.
 
 Numbers say how often a map is right; whether it looks right, someone has to see.
 """
@@ -25,7 +25,7 @@ __all__ = ["write_sheets"]
 SIDE = 256
 CAPTION_LINES = 5
 LETTERS = 28
-"""Of a caption's line on a picture of SIDE."""
+"""Of a caption's line on an image of SIDE."""
 BOX = (120, 255, 120)
 ACROSS = 6
 BATCH = 8
@@ -50,7 +50,7 @@ def write_sheets(
 
     A map that points inside is better than one that does not; of those the CNR decides.
 
-    A colour is the map's share of its own maximum. The green outline is the box.
+    A color is the map's share of its own maximum. The green outline is the box.
 
     Args:
         method: which maps to show.
@@ -104,15 +104,15 @@ def _exhibits(model: ReportModel, batch: Sequence[Subject], method: Method) -> l
         for case, flat in zip(cases[number], maps, strict=True):
             heatmap = flat.reshape(-1, *model.grid)
             scores = measure(ground.density(heatmap), ground.inside(case.places))
-            picture = case.places[0][0]
-            boxes = [box for where, box in case.places if where == picture]
+            image = case.places[0][0]
+            boxes = [box for where, box in case.places if where == image]
             lines = [
                 case.name,
                 *wrap(subject.text.characters[case.start : case.end], LETTERS)[:2],
                 f"CNR {scores['cnr']:.2f}  mIoU {scores['miou']:.2f}",
                 f"mass {scores['mass']:.2f}  point {'hit' if scores['pointing_game'] else 'MISS'}",
             ]
-            tile = _tile(pixels[number][picture], heatmap[picture], boxes, lines, model)
+            tile = _tile(pixels[number][image], heatmap[image], boxes, lines, model)
             exhibits.append(_Exhibit(case.name, tile, (scores["pointing_game"], scores["cnr"])))
     return exhibits
 
@@ -129,12 +129,12 @@ def _tile(
     density = Letterbox(height, width, model.config.image_size).restore(heatmap)
     level = density / density.max() if density.max() > 0 else density
     shown = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    picture = blend(np.rint(shown.clip(0, 1) * 255).astype(np.uint8), level)
+    image = blend(np.rint(shown.clip(0, 1) * 255).astype(np.uint8), level)
     for box in boxes:
         x0, y0, x1, y1 = (round(value * scale) for value in box)
-        cv2.rectangle(picture, (x0, y0), (max(x0, x1 - 1), max(y0, y1 - 1)), BOX, 1)
+        cv2.rectangle(image, (x0, y0), (max(x0, x1 - 1), max(y0, y1 - 1)), BOX, 1)
     tile = np.zeros((SIDE + CAPTION_LINES * LINE_HEIGHT + LINE_HEIGHT // 2, SIDE, 3), np.uint8)
-    tile[:height, :width] = picture
+    tile[:height, :width] = image
     for number, line in enumerate(lines, 1):
         plain = line.encode("ascii", "replace").decode()
         write(tile, plain, 2, SIDE + number * LINE_HEIGHT)

@@ -43,12 +43,12 @@ def table(grounding: Grounding) -> str:
 def _head(grounding: Grounding) -> str:
     lines = [f"{grounding.model} on {grounding.studies} studies, value [95 %]"]
     if grounding.data_sha256 is None:
-        lines = [f"{grounding.model} on {grounding.studies} pictures of a box file, value [95 %]"]
+        lines = [f"{grounding.model} on {grounding.studies} images of a box file, value [95 %]"]
     if grounding.missing:
         names = ", ".join(grounding.missing[:MISSING_SHOWN])
         more = len(grounding.missing) - MISSING_SHOWN
         rest = f" and {more} more" if more > 0 else ""
-        lines.append(f"{len(grounding.missing)} pictures of it are not there: {names}{rest}")
+        lines.append(f"{len(grounding.missing)} images of it are not there: {names}{rest}")
     lines += [f"heads chosen for {half}: {', '.join(of)}" for half, of in grounding.heads.items()]
     return "\n".join(lines)
 

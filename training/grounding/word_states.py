@@ -1,4 +1,4 @@
-"""Whether words know that they speak of a place: states, and what the picture adds to them."""
+"""Whether words know that they speak of a place: states, and what the image adds to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from data_prep.manifest import Phrase
-from model.heatmap import Look
+from model.heatmap import TokenAttention
 from training.bootstrap import Bootstrap, Score, exact
 from training.teacher_forcing import Text
 
@@ -24,11 +24,11 @@ class Words:
     finding: list[bool] = field(default_factory=list)
     """Whether the word overlaps a phrase of the report that asserts a finding."""
     shares: list[float] = field(default_factory=list)
-    """Of its attention, how much fell on the pictures."""
+    """Of its attention, how much fell on the images."""
     evidence: list[float] = field(default_factory=list)
-    """Nats by which the pictures raised its log-probability."""
+    """Nats by which the images raised its log-probability."""
 
-    def add(self, row: int, text: Text, phrases: Sequence[Phrase], look: Look) -> None:
+    def add(self, row: int, text: Text, phrases: Sequence[Phrase], look: TokenAttention) -> None:
         """The words of study number `row`."""
         raised = look.log_probabilities - look.prior_log_probabilities
         shares = look.attention.sum(axis=1)
@@ -44,7 +44,7 @@ class Words:
         """Precision, recall and F1 of the state at a share, the best share, and mean evidence.
 
         n is the number of words called grounded (precision), that are (recall, F1), or of that
-        kind (evidence). "surprising" is the share of finding words that the pictures made more
+        kind (evidence). "surprising" is the share of finding words that the images made more
         probable at all.
         """
         rows, truth = np.array(self.rows, np.int64), np.array(self.finding, bool)

@@ -12,41 +12,41 @@ import numpy as np
 __all__ = ["ALTERATIONS", "Alteration", "cut", "invert", "shuffled", "vary"]
 
 Rng = np.random.Generator
-Picture = np.ndarray
+Image = np.ndarray
 TILT = 15.0
 """Degrees."""
 TRIM = 0.10
 """Share of each side that a mild crop takes at most."""
 
 
-def tilt(pixels: Picture, rng: Rng, scale: float = 1.0) -> Picture:
+def tilt(pixels: Image, rng: Rng, scale: float = 1.0) -> Image:
     """Turned by up to TILT degrees; black comes in at the corners."""
     height, width = pixels.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-TILT, TILT), scale)
     return cv2.warpAffine(pixels, turn, (width, height), flags=cv2.INTER_LINEAR)
 
 
-def trim(pixels: Picture, rng: Rng) -> Picture:
-    """Up to TRIM of the picture cut off at each side."""
+def trim(pixels: Image, rng: Rng) -> Image:
+    """Up to TRIM of the image cut off at each side."""
     height, width = pixels.shape
     top, bottom = (int(height * rng.uniform(0, TRIM)) for _ in range(2))
     left, right = (int(width * rng.uniform(0, TRIM)) for _ in range(2))
     return pixels[top : height - bottom, left : width - right]
 
 
-def exposure(pixels: Picture, rng: Rng) -> Picture:
+def exposure(pixels: Image, rng: Rng) -> Image:
     """Another gamma, contrast and brightness, clipped to the range."""
     curve = pixels ** rng.uniform(0.6, 1.7)
     return _clipped((curve - 0.5) * rng.uniform(0.5, 1.3) + 0.5 + rng.uniform(-0.15, 0.15))
 
 
-def grain(pixels: Picture, rng: Rng) -> Picture:
+def grain(pixels: Image, rng: Rng) -> Image:
     noisy = pixels + rng.normal(0, rng.uniform(0.005, 0.05), pixels.shape)
     return _clipped(cv2.GaussianBlur(noisy, (0, 0), rng.uniform(0.3, 1.2)))
 
 
-def border(pixels: Picture, rng: Rng) -> Picture:
-    """Black or nearly black beside it, up to 0.3 of the picture at each side."""
+def border(pixels: Image, rng: Rng) -> Image:
+    """Black or nearly black beside it, up to 0.3 of the image at each side."""
     height, width = pixels.shape
     top, bottom = (int(height * rng.uniform(0, 0.3)) for _ in range(2))
     left, right = (int(width * rng.uniform(0, 0.3)) for _ in range(2))
@@ -56,15 +56,15 @@ def border(pixels: Picture, rng: Rng) -> Picture:
     )
 
 
-def pad(pixels: Picture, rng: Rng) -> Picture:
-    """Centred on a black picture of 16:9 or 9:16, as a slide or a telephone makes it."""
+def pad(pixels: Image, rng: Rng) -> Image:
+    """Centerd on a black image of 16:9 or 9:16, as a slide or a telephone makes it."""
     height, width = pixels.shape
     more = int((max(height, width) * 16 / 9 - min(height, width)) / 2)
     across, down = (more, 0) if rng.random() < 0.5 else (0, more)
     return cv2.copyMakeBorder(pixels, down, down, across, across, cv2.BORDER_CONSTANT, value=0)
 
 
-def marker(pixels: Picture, rng: Rng) -> Picture:
+def marker(pixels: Image, rng: Rng) -> Image:
     """Letters near an edge, white or on a white label."""
     height, width = pixels.shape
     text = str(rng.choice(["L", "R", "AP PORTABLE", "ERECT", "SUPINE 12:30", "PA"]))
@@ -83,8 +83,8 @@ def marker(pixels: Picture, rng: Rng) -> Picture:
     return np.where(label > 0, 1 - letters, pixels)
 
 
-def covered(pixels: Picture, rng: Rng) -> Picture:
-    """A rectangle of one grey over up to a quarter of the picture."""
+def covered(pixels: Image, rng: Rng) -> Image:
+    """A rectangle of one gray over up to a quarter of the image."""
     hidden = np.ascontiguousarray(pixels).copy()
     height, width = hidden.shape
     h, w = int(height * rng.uniform(0.05, 0.5)), int(width * rng.uniform(0.05, 0.5))
@@ -93,19 +93,19 @@ def covered(pixels: Picture, rng: Rng) -> Picture:
     return hidden
 
 
-def stretch(pixels: Picture, rng: Rng) -> Picture:
+def stretch(pixels: Image, rng: Rng) -> Image:
     """Wider or narrower by up to a sixth: chests differ in build."""
     height, width = pixels.shape
     wide = max(1, round(width * rng.uniform(0.85, 1.17)))
     return cv2.resize(np.ascontiguousarray(pixels), (wide, height), interpolation=cv2.INTER_LINEAR)
 
 
-def invert(pixels: Picture, rng: Rng) -> Picture:
+def invert(pixels: Image, rng: Rng) -> Image:
     return 1 - pixels
 
 
-def _half(part: str) -> Callable[[Picture, Rng], Picture]:
-    def halve(pixels: Picture, rng: Rng) -> Picture:
+def _half(part: str) -> Callable[[Image, Rng], Image]:
+    def halve(pixels: Image, rng: Rng) -> Image:
         height, width = pixels.shape
         return {
             "left": pixels[:, : width // 2],
@@ -117,7 +117,7 @@ def _half(part: str) -> Callable[[Picture, Rng], Picture]:
     return halve
 
 
-def part(pixels: Picture, rng: Rng) -> Picture:
+def part(pixels: Image, rng: Rng) -> Image:
     """A window of 0.3 to 0.5 of each side, anywhere."""
     height, width = pixels.shape
     share = rng.uniform(0.3, 0.5)
@@ -126,8 +126,8 @@ def part(pixels: Picture, rng: Rng) -> Picture:
     return pixels[y : y + h, x : x + w]
 
 
-def cut(pixels: Picture, rng: Rng) -> Picture:
-    """Half of the picture, more or less, or a window of it."""
+def cut(pixels: Image, rng: Rng) -> Image:
+    """Half of the image, more or less, or a window of it."""
     if rng.random() < 0.4:
         return part(pixels, rng)
     share = rng.uniform(0.38, 0.58)
@@ -137,7 +137,7 @@ def cut(pixels: Picture, rng: Rng) -> Picture:
     return halves[int(rng.integers(4))]
 
 
-def shuffled(pixels: Picture, rng: Rng) -> Picture:
+def shuffled(pixels: Image, rng: Rng) -> Image:
     """Tiles of a chest in another order: its values without its anatomy."""
     tiles = int(rng.integers(2, 6))
     side = min(pixels.shape) // tiles
@@ -151,28 +151,28 @@ def shuffled(pixels: Picture, rng: Rng) -> Picture:
     return np.vstack(rows)
 
 
-def _tile(pixels: Picture, k: int, tiles: int, side: int) -> Picture:
+def _tile(pixels: Image, k: int, tiles: int, side: int) -> Image:
     y, x = k // tiles * side, k % tiles * side
     return pixels[y : y + side, x : x + side]
 
 
-def _turned(quarters: int) -> Callable[[Picture, Rng], Picture]:
-    def turn(pixels: Picture, rng: Rng) -> Picture:
+def _turned(quarters: int) -> Callable[[Image, Rng], Image]:
+    def turn(pixels: Image, rng: Rng) -> Image:
         return np.rot90(pixels, -quarters)
 
     return turn
 
 
-def _same(pixels: Picture, rng: Rng) -> Picture:
+def _same(pixels: Image, rng: Rng) -> Image:
     return pixels
 
 
-def _clipped(pixels: Picture) -> Picture:
+def _clipped(pixels: Image) -> Image:
     return np.clip(pixels, 0, 1).astype(np.float32)
 
 
-def vary(pixels: Picture, rng: Rng) -> Picture:
-    """What must not alarm, several at once; also of pictures of anything else, for fitting."""
+def vary(pixels: Image, rng: Rng) -> Image:
+    """What must not alarm, several at once; also of images of anything else, for fitting."""
     for change, chance in (
         (lambda p, r: tilt(p, r, r.uniform(0.85, 1.08)), 0.6),
         (trim, 0.5),
@@ -196,7 +196,7 @@ class Alteration:
 
     name: str
     expected: str | None
-    apply: Callable[[Picture, Rng], Picture]
+    apply: Callable[[Image, Rng], Image]
 
 
 ALTERATIONS = (
@@ -208,7 +208,7 @@ ALTERATIONS = (
     Alteration("black borders", None, border),
     Alteration("padded to 16:9", None, pad),
     Alteration("marker", None, marker),
-    Alteration("grey rectangle on it", None, covered),
+    Alteration("gray rectangle on it", None, covered),
     Alteration("inverted", "inverted", invert),
     Alteration("turned 90", "rotated", _turned(1)),
     Alteration("turned 180", "rotated", _turned(2)),

@@ -1,4 +1,5 @@
-"""Pictures that the gate must stop or warn of, drawn: simulated laterals, limbs, textures, pages.
+"""Images that the input check must stop or warn of, drawn: simulated laterals, limbs, textures,
+pages.
 
 All are float32 (SIDE, SIDE) in [0, 1] and follow from the generator alone. They are crude: what a
 gate fitted on them does on real laterals and limbs is measured on real ones.
@@ -13,12 +14,12 @@ __all__ = ["FITTED_KINDS", "SIDE", "UNFITTED_KINDS", "lateral_chest"]
 
 SIDE = 128
 Rng = np.random.Generator
-Picture = np.ndarray
+Image = np.ndarray
 
 _Y, _X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
 
 
-def _display(density: Picture, rng: Rng) -> Picture:
+def _display(density: Image, rng: Rng) -> Image:
     """Attenuation along each ray -> what a digital system shows, as data_prep.phantom does it."""
     density = cv2.GaussianBlur(density.astype(np.float32), (0, 0), rng.uniform(0.5, 1.2))
     strength = rng.uniform(0, 0.8)
@@ -31,20 +32,20 @@ def _display(density: Picture, rng: Rng) -> Picture:
     return curve.astype(np.float32)
 
 
-def _fill(points: np.ndarray) -> Picture:
-    """Cover of the polygon (n, 2), in shares of the picture's side."""
+def _fill(points: np.ndarray) -> Image:
+    """Cover of the polygon (n, 2), in shares of the image's side."""
     cover = np.zeros((SIDE, SIDE), np.uint8)
     cv2.fillPoly(cover, [np.round(points * SIDE * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
     return cover
 
 
-def _slab(cover: Picture, depth: float, rounding: float) -> Picture:
+def _slab(cover: Image, depth: float, rounding: float) -> Image:
     """Thickness of a body with this silhouette, rounded over `rounding` pixels."""
     rim = 1 - np.clip(cv2.distanceTransform(cover, cv2.DIST_L2, 3) / rounding, 0, 1)
     return depth * np.sqrt(1 - rim * rim) * cover
 
 
-def _ellipse(x: float, y: float, a: float, b: float, angle: float = 0.0) -> Picture:
+def _ellipse(x: float, y: float, a: float, b: float, angle: float = 0.0) -> Image:
     """Chord in [0, 1] through an ellipsoid; lengths in shares of the side, angle in radians."""
     dx, dy = (_X + 0.5) / SIDE - x, (_Y + 0.5) / SIDE - y
     u = (dx * np.cos(angle) + dy * np.sin(angle)) / a
@@ -52,7 +53,7 @@ def _ellipse(x: float, y: float, a: float, b: float, angle: float = 0.0) -> Pict
     return np.sqrt(np.clip(1 - u * u - v * v, 0, None))
 
 
-def _stroke(points: np.ndarray, width: float) -> Picture:
+def _stroke(points: np.ndarray, width: float) -> Image:
     """A curve (n, 2) in shares of the side, `width` of it wide, in [0, 1]."""
     ink = np.zeros((SIDE, SIDE), np.uint8)
     cv2.polylines(
@@ -67,7 +68,7 @@ def _stroke(points: np.ndarray, width: float) -> Picture:
     return ink.astype(np.float32) / 255
 
 
-def lateral_chest(rng: Rng) -> Picture:
+def lateral_chest(rng: Rng) -> Image:
     """A lateral chest radiograph: spine behind, sternum before, heart low in front, arms raised.
 
     Drawn facing right, then mirrored in half of them.
@@ -99,7 +100,7 @@ def lateral_chest(rng: Rng) -> Picture:
 
 def _lateral_lungs(
     behind: float, depth: float, kyphosis: float, bulge: np.ndarray, rng: Rng
-) -> Picture:
+) -> Image:
     """What air takes away: both lungs on each other, less the heart and the great vessels."""
     apex, dome = rng.uniform(0.08, 0.2), rng.uniform(0.58, 0.76)
     sulcus = dome + rng.uniform(0.08, 0.18)
@@ -127,7 +128,7 @@ def _lateral_lungs(
 
 def _lateral_bones(
     behind: float, depth: float, back: np.ndarray, heights: np.ndarray, rng: Rng
-) -> Picture:
+) -> Image:
     spine = np.stack([back + rng.uniform(0.07, 0.12), heights], 1)
     column = _stroke(spine, rng.uniform(0.07, 0.11))
     waves = 0.75 + 0.25 * np.sin(_Y / SIDE * 2 * np.pi * rng.uniform(11, 15))
@@ -143,7 +144,7 @@ def _lateral_bones(
     return bone
 
 
-def limb(rng: Rng) -> Picture:
+def limb(rng: Rng) -> Image:
     """Soft tissue about tubes of bone: one segment, a joint, or fingers."""
     density = np.zeros((SIDE, SIDE), np.float32)
     fingers = rng.random() < 0.4
@@ -162,7 +163,7 @@ def limb(rng: Rng) -> Picture:
     return _display(density, rng)
 
 
-def _segment(start: np.ndarray, end: np.ndarray, width: float, rng: Rng) -> Picture:
+def _segment(start: np.ndarray, end: np.ndarray, width: float, rng: Rng) -> Image:
     """One bone in its flesh: a cylinder about a tube that widens at its ends."""
     places = np.stack([(_X + 0.5) / SIDE, (_Y + 0.5) / SIDE], -1).astype(np.float32)
     along = end - start
@@ -175,7 +176,7 @@ def _segment(start: np.ndarray, end: np.ndarray, width: float, rng: Rng) -> Pict
     return 2 * flesh + rng.uniform(2, 6) * (outer - 0.8 * inner)
 
 
-def trunk(rng: Rng) -> Picture:
+def trunk(rng: Rng) -> Image:
     """Skull or pelvis: rounded bodies with bony rims and holes, about a middle line."""
     density = _slab(_fill(np.array([(0.05, 0), (0.95, 0), (0.95, 1), (0.05, 1)])), 5, 16)
     if rng.random() < 0.5:
@@ -197,21 +198,21 @@ def trunk(rng: Rng) -> Picture:
     return _display(density, rng)
 
 
-def slice_of_ct(rng: Rng) -> Picture:
+def slice_of_ct(rng: Rng) -> Image:
     """A disc with organs in it, as an axial slice shows."""
-    picture = np.full((SIDE, SIDE), rng.uniform(0, 0.1), np.float32)
+    image = np.full((SIDE, SIDE), rng.uniform(0, 0.1), np.float32)
     a, b = rng.uniform(0.3, 0.48), rng.uniform(0.22, 0.45)
-    picture = np.where(_ellipse(0.5, 0.5, a, b) > 0, rng.uniform(0.2, 0.7), picture)
+    image = np.where(_ellipse(0.5, 0.5, a, b) > 0, rng.uniform(0.2, 0.7), image)
     for _ in range(int(rng.integers(2, 12))):
         x, y = 0.5 + rng.uniform(-0.7, 0.7, 2) * (a, b)
         wide, high = rng.uniform(0.03, 0.18, 2)
         organ = _ellipse(x, y, wide, high, rng.uniform(0, 3)) > 0
-        picture = np.where(organ, rng.uniform(0, 1), picture)
-    blurred = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), rng.uniform(0.5, 2))
+        image = np.where(organ, rng.uniform(0, 1), image)
+    blurred = cv2.GaussianBlur(image.astype(np.float32), (0, 0), rng.uniform(0.5, 2))
     return _clipped(blurred + rng.normal(0, rng.uniform(0, 0.05), (SIDE, SIDE)))
 
 
-def noise(rng: Rng) -> Picture:
+def noise(rng: Rng) -> Image:
     """Noise whose power falls with frequency to a random power, from white to clouds."""
     fy, fx = np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None]
     gain = np.maximum(np.hypot(fy, fx), 1 / SIDE) ** -rng.choice([0.0, rng.uniform(0, 2.5)])
@@ -220,7 +221,7 @@ def noise(rng: Rng) -> Picture:
     return _clipped((field - low) / (high - low))
 
 
-def gradient(rng: Rng) -> Picture:
+def gradient(rng: Rng) -> Image:
     """A ramp or a bright spot, with a little noise."""
     angle = rng.uniform(0, 2 * np.pi)
     ramp = (_X * np.cos(angle) + _Y * np.sin(angle)) / SIDE
@@ -230,7 +231,7 @@ def gradient(rng: Rng) -> Picture:
     return _clipped(unit + rng.normal(0, rng.uniform(0.002, 0.1), (SIDE, SIDE)))
 
 
-def page(rng: Rng) -> Picture:
+def page(rng: Rng) -> Image:
     """Lines of text on paper."""
     paper = np.full((4 * SIDE, 4 * SIDE), 255, np.uint8)
     size = rng.uniform(0.4, 1.4)
@@ -242,35 +243,35 @@ def page(rng: Rng) -> Picture:
     return small.astype(np.float32) / 255
 
 
-def shapes(rng: Rng) -> Picture:
-    """Polygons, lines and ellipses of any grey."""
-    picture = np.full((SIDE, SIDE), rng.uniform(0, 1), np.float32)
+def shapes(rng: Rng) -> Image:
+    """Polygons, lines and ellipses of any gray."""
+    image = np.full((SIDE, SIDE), rng.uniform(0, 1), np.float32)
     for _ in range(int(rng.integers(2, 25))):
         corners = rng.uniform(-0.2, 1.2, (int(rng.integers(3, 6)), 2))
         if rng.random() < 0.5:
-            picture = np.where(_fill(corners) > 0, rng.uniform(0, 1), picture)
+            image = np.where(_fill(corners) > 0, rng.uniform(0, 1), image)
         else:
             line = _stroke(corners, rng.uniform(0.01, 0.1))
-            picture = picture * (1 - line) + rng.uniform(0, 1) * line
-    blurred = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), rng.uniform(0.4, 4))
+            image = image * (1 - line) + rng.uniform(0, 1) * line
+    blurred = cv2.GaussianBlur(image.astype(np.float32), (0, 0), rng.uniform(0.4, 4))
     return _clipped(blurred + rng.normal(0, rng.uniform(0, 0.05), (SIDE, SIDE)))
 
 
-def screenshot(rng: Rng) -> Picture:
+def screenshot(rng: Rng) -> Image:
     """Windows with title bars, rows of text and buttons."""
-    picture = np.full((SIDE, SIDE), rng.uniform(0, 1), np.float32)
+    image = np.full((SIDE, SIDE), rng.uniform(0, 1), np.float32)
     for _ in range(int(rng.integers(1, 5))):
         x, y = rng.integers(0, SIDE // 2, 2)
         w, h = rng.integers(SIDE // 4, SIDE, 2)
-        picture[y : y + h, x : x + w] = rng.uniform(0, 1)
-        picture[y : y + 5, x : x + w] = rng.uniform(0, 1)
+        image[y : y + h, x : x + w] = rng.uniform(0, 1)
+        image[y : y + 5, x : x + w] = rng.uniform(0, 1)
         for row in range(int(y) + 9, min(SIDE, int(y + h)) - 2, 6):
             end = x + 4 + int(rng.uniform(0.2, 0.9) * w)
-            picture[row : row + 2, x + 4 : end] = rng.uniform(0, 1)
-    return picture
+            image[row : row + 2, x + 4 : end] = rng.uniform(0, 1)
+    return image
 
 
-def stripes(rng: Rng) -> Picture:
+def stripes(rng: Rng) -> Image:
     """A checkerboard or bars at any angle."""
     angle, period = rng.uniform(0, np.pi), rng.uniform(4, 50)
     u = np.sin((_X * np.cos(angle) + _Y * np.sin(angle)) * 2 * np.pi / period)
@@ -280,23 +281,23 @@ def stripes(rng: Rng) -> Picture:
     return _clipped(0.5 + rng.uniform(0.1, 0.5) * hard)
 
 
-def blank(rng: Rng) -> Picture:
-    """One grey with the noise of 8-bit rounding, in a third of them with a side marker."""
-    picture = np.full((SIDE, SIDE), rng.uniform(0, 1), np.float32)
-    picture += rng.normal(0, rng.uniform(0, 0.003), picture.shape).astype(np.float32)
+def blank(rng: Rng) -> Image:
+    """One gray with the noise of 8-bit rounding, in a third of them with a side marker."""
+    image = np.full((SIDE, SIDE), rng.uniform(0, 1), np.float32)
+    image += rng.normal(0, rng.uniform(0, 0.003), image.shape).astype(np.float32)
     if rng.random() < 1 / 3:
         ink = np.zeros((SIDE, SIDE), np.uint8)
         place = (int(rng.integers(4, 100)), int(rng.integers(20, 120)))
         cv2.putText(ink, "L", place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1, cv2.LINE_AA)
-        picture = np.maximum(picture, ink.astype(np.float32) / 255)
-    return _clipped(picture)
+        image = np.maximum(image, ink.astype(np.float32) / 255)
+    return _clipped(image)
 
 
-def _clipped(picture: Picture) -> Picture:
-    return np.clip(picture, 0, 1).astype(np.float32)
+def _clipped(image: Image) -> Image:
+    return np.clip(image, 0, 1).astype(np.float32)
 
 
-FITTED_KINDS: dict[str, Callable[[Rng], Picture]] = {
+FITTED_KINDS: dict[str, Callable[[Rng], Image]] = {
     "limb": limb,
     "skull or pelvis": trunk,
     "CT slice": slice_of_ct,
@@ -305,7 +306,7 @@ FITTED_KINDS: dict[str, Callable[[Rng], Picture]] = {
     "page of text": page,
     "shapes": shapes,
 }
-UNFITTED_KINDS: dict[str, Callable[[Rng], Picture]] = {
+UNFITTED_KINDS: dict[str, Callable[[Rng], Image]] = {
     "blank": blank,
     "screenshot": screenshot,
     "stripes": stripes,

@@ -1,7 +1,7 @@
-"""The gate of model/input_check.py fitted, and its false alarms and misses measured on other
-pictures.
+"""The input check of model/input_check.py fitted, and its false alarms and misses measured on other
+images.
 
-Nothing is measured on what was fitted: NIH pictures are split by patient, phantoms and photographs
+Nothing is measured on what was fitted: NIH images are split by patient, phantoms and photographs
 lie in folders of their own, real laterals, DICOM files and scans are only measured on. What is
 drawn is drawn with other seeds, and two kinds of it are only measured on.
 """
@@ -16,16 +16,16 @@ import numpy as np
 from tqdm import tqdm
 
 from model.errors import DataError
-from model.input_check import KINDS, THRESHOLDS, TURNS, Gate, features, thumbnail
+from model.input_check import KINDS, THRESHOLDS, TURNS, InputCheck, features, thumbnail
 from training.input_check.alterations import cut, exposure, shuffled, vary
 from training.input_check.drawn_images import FITTED_KINDS, lateral_chest
 
-__all__ = ["Chests", "fit_gate", "nih_pictures", "phantom_pictures", "read_pictures"]
+__all__ = ["Chests", "fit_input_check", "nih_images", "phantom_images", "read_images"]
 
 POOL_SIDE = 80
-"""Longest side at which pictures are kept for fitting."""
+"""Longest side at which images are kept for fitting."""
 DRAWN = 1400
-"""Pictures drawn of all kinds but laterals, and half as many of these."""
+"""Images drawn of all kinds but laterals, and half as many of these."""
 SEEN = {"frontal": 6000, "lateral": 1000, "cropped": 1800, "not_chest": 5000}
 """Thumbnails fitted on of each kind, before they are turned, mirrored and inverted."""
 UNITS, EPOCHS, BATCH, RATE, DECAY = 48, 22, 64, 2e-3, 0.1
@@ -43,19 +43,19 @@ VARIED = 6
 IGNORED = -1
 
 Rng = np.random.Generator
-Pictures = list[np.ndarray]
+Images = list[np.ndarray]
 
 
 @dataclass(frozen=True)
 class Chests:
     """Upright frontal chests: to fit weights with, and to choose limits on."""
 
-    weights: Pictures
-    limits: Pictures
+    weights: Images
+    limits: Images
 
 
-def nih_pictures(folder: Path, measured: bool) -> Chests:
-    """One half of the NIH pictures by patient, as float32 in [0, 1].
+def nih_images(folder: Path, measured: bool) -> Chests:
+    """One half of the NIH images by patient, as float32 in [0, 1].
 
     Args:
         folder: JPEG files and labels.csv with the columns image and patient.
@@ -63,14 +63,14 @@ def nih_pictures(folder: Path, measured: bool) -> Chests:
             quarter of whose patients is under `limits`.
 
     Raises:
-        DataError: no such folder or pictures.
+        DataError: no such folder or images.
     """
     labels = folder / "labels.csv"
     if not labels.is_file():
-        raise DataError(f"no labels.csv in {str(folder)!r}: name the folder of the NIH pictures")
+        raise DataError(f"no labels.csv in {str(folder)!r}: name the folder of the NIH images")
     with labels.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    parts: dict[int, Pictures] = {0: [], 1: []}
+    parts: dict[int, Images] = {0: [], 1: []}
     for row in rows:
         number = hashlib.sha256(row["patient"].encode()).digest()[0]
         if (number % 2 == 1) == measured:
@@ -79,14 +79,14 @@ def nih_pictures(folder: Path, measured: bool) -> Chests:
     return Chests(parts[0], parts[1])
 
 
-def phantom_pictures(folder: Path) -> Chests:
-    """The pictures of a prepared folder of phantoms; of every four, one is under `limits`."""
-    pictures = read_pictures(folder / "images")
-    return Chests([p for k, p in enumerate(pictures) if k % 4], pictures[::4])
+def phantom_images(folder: Path) -> Chests:
+    """The images of a prepared folder of phantoms; of every four, one is under `limits`."""
+    images = read_images(folder / "images")
+    return Chests([p for k, p in enumerate(images) if k % 4], images[::4])
 
 
-def read_pictures(folder: Path) -> Pictures:
-    """All PNG and JPEG files of a folder by name, grey, float32 in [0, 1].
+def read_images(folder: Path) -> Images:
+    """All PNG and JPEG files of a folder by name, gray, float32 in [0, 1].
 
     Raises:
         DataError: there is none.
@@ -104,26 +104,26 @@ def _read(path: Path) -> np.ndarray:
     return stored.astype(np.float32) / 255
 
 
-def fit_gate(nih: Path, phantoms: Path, others: Path) -> Gate:
-    """Fit the gate's weights and choose its limits.
+def fit_input_check(nih: Path, phantoms: Path, others: Path) -> InputCheck:
+    """Fit the input check's weights and choose its limits.
 
     Args:
-        nih: folder of NIH pictures; the half that is not measured on is used.
+        nih: folder of NIH images; the half that is not measured on is used.
         phantoms: prepared folder of another seed than the one measured on.
-        others: folder of pictures of anything else, photographs mostly.
+        others: folder of images of anything else, photographs mostly.
 
     Raises:
-        DataError: a folder without pictures.
+        DataError: a folder without images.
     """
-    chests = [nih_pictures(nih, measured=False), phantom_pictures(phantoms)]
-    source = _Source([c.weights for c in chests], read_pictures(others))
-    gate = _descend(*source.examples(), np.random.default_rng(2))
+    chests = [nih_images(nih, measured=False), phantom_images(phantoms)]
+    source = _Source([c.weights for c in chests], read_images(others))
+    input_check = _descend(*source.examples(), np.random.default_rng(2))
     rng = np.random.default_rng(1)
-    limits = np.max([_limits(gate, c.limits, rng) for c in chests], axis=0)
-    return replace(gate, thresholds=limits.astype(np.float32))
+    limits = np.max([_limits(input_check, c.limits, rng) for c in chests], axis=0)
+    return replace(input_check, thresholds=limits.astype(np.float32))
 
 
-def _descend(inputs: np.ndarray, truth: np.ndarray, rng: Rng) -> Gate:
+def _descend(inputs: np.ndarray, truth: np.ndarray, rng: Rng) -> InputCheck:
     """Adam (Kingma and Ba 2015) with decoupled weight decay and a rate that falls to 0.
 
     Args:
@@ -155,7 +155,7 @@ def _descend(inputs: np.ndarray, truth: np.ndarray, rng: Rng) -> Gate:
                 moved /= np.sqrt(second[k] / (1 - 0.99**step)) + 1e-8
                 layers[k] -= np.float32(rate) * (moved + DECAY * layers[k])
     none = np.full(len(THRESHOLDS), LOWEST, np.float32)
-    return Gate(mean, deviation, layers[0], layers[1], none)
+    return InputCheck(mean, deviation, layers[0], layers[1], none)
 
 
 def _targets(truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -199,19 +199,19 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _limits(gate: Gate, chests: Pictures, rng: Rng) -> list[float]:
+def _limits(input_check: InputCheck, chests: Images, rng: Rng) -> list[float]:
     """The limit of each score that ALLOWED of these chests, varied, exceed."""
     seen = [thumbnail(vary(_pooled(p), rng)) for p in chests for _ in range(VARIED)]
-    judged = gate.judge(np.stack([t for t in seen if t is not None]))
+    judged = input_check.judge(np.stack([t for t in seen if t is not None]))
     scores = {name: [one.scores[name] for one in judged] for name in THRESHOLDS}
     quantiles = [float(np.quantile(scores[name], 1 - ALLOWED[name])) for name in THRESHOLDS]
     return [min(max(q, LOWEST), HIGHEST) for q in quantiles]
 
 
 class _Source:
-    """Pictures altered at random, with what is true of each."""
+    """Images altered at random, with what is true of each."""
 
-    def __init__(self, chests: list[Pictures], others: Pictures) -> None:
+    def __init__(self, chests: list[Images], others: Images) -> None:
         self.rng = np.random.default_rng(0)
         self.chests = [[_pooled(p) for p in some] for some in chests]
         self.others = [_shrunk(p, 4 * POOL_SIDE) for p in others]
@@ -228,7 +228,7 @@ class _Source:
         for kind, count in SEEN.items():
             number, frontal = KINDS.index(kind), kind == "frontal"
             for _ in range(count):
-                seen = thumbnail(self._picture(kind))
+                seen = thumbnail(self._image(kind))
                 if seen is None:
                     continue
                 for alter in (not frontal, True):
@@ -241,7 +241,7 @@ class _Source:
         parts = [features(np.stack(thumbnails[k : k + 500])) for k in range(0, len(truth), 500)]
         return np.concatenate(parts), np.array(truth)
 
-    def _picture(self, kind: str) -> np.ndarray:
+    def _image(self, kind: str) -> np.ndarray:
         rng = self.rng
         if kind == "lateral":
             return vary(self._one(self.laterals), rng)
@@ -258,12 +258,12 @@ class _Source:
     def _chest(self) -> np.ndarray:
         return self._one(self.chests[0] if self.rng.random() < 0.75 else self.chests[1])
 
-    def _one(self, pictures: Pictures) -> np.ndarray:
-        return pictures[int(self.rng.integers(len(pictures)))]
+    def _one(self, images: Images) -> np.ndarray:
+        return images[int(self.rng.integers(len(images)))]
 
 
 def _window(pixels: np.ndarray, rng: Rng) -> np.ndarray:
-    """A window of 0.15 to 1 of each side, at the size that pictures are kept at."""
+    """A window of 0.15 to 1 of each side, at the size that images are kept at."""
     height, width = pixels.shape
     h, w = (max(8, int(side * rng.uniform(0.15, 1))) for side in (height, width))
     y, x = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))

@@ -1,6 +1,7 @@
-"""How often the gate alarms falsely and how often it misses: the table of `crossray gate`.
+"""How often the input check alarms falsely and how often it misses: the table of `crossray
+input-check`.
 
-Intervals are Wilson's, 95 %. Where several pictures are of one thing (windows of one photograph,
+Intervals are Wilson's, 95 %. Where several images are of one thing (windows of one photograph,
 encodings of one radiograph), they count as one in the interval.
 """
 
@@ -17,22 +18,22 @@ from tqdm import tqdm
 
 from model.errors import DataError
 from model.imaging.read import read_image
-from model.input_check import THRESHOLDS, examine, load_gate, save_gate
+from model.input_check import THRESHOLDS, examine, load_input_check, save_input_check
 from training.input_check.alterations import ALTERATIONS
 from training.input_check.drawn_images import FITTED_KINDS, UNFITTED_KINDS, lateral_chest
-from training.input_check.fit import fit_gate, nih_pictures, phantom_pictures, read_pictures
+from training.input_check.fit import fit_input_check, nih_images, phantom_images, read_images
 
-__all__ = ["Folders", "Row", "measure_gate", "run_gate", "wilson"]
+__all__ = ["Folders", "Row", "measure_input_check", "run_input_check", "wilson"]
 
 MEASURED_SIDE = 192
-"""Longest side of the pictures that are altered: alike at any, and quick."""
+"""Longest side of the images that are altered: alike at any, and quick."""
 DRAWN = 150
-"""Pictures drawn of each kind."""
+"""Images drawn of each kind."""
 WINDOWS = 10
 """Windows cut from each photograph."""
 SEED = 4_000_000
 
-Pictures = list[np.ndarray]
+Images = list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Folders:
     """JPEG files and labels.csv: the half by patient that is never fitted."""
     phantoms: Path | None = None
     """A prepared folder, of another seed than the one fitted with."""
-    pictures: Path | None = None
+    images: Path | None = None
     """`fit` is fitted with; every other folder in it is a row."""
     dicom: Path | None = None
     """DICOM files; the name up to the first underscore says what shows the same thing."""
@@ -56,10 +57,10 @@ class Row:
     """One line of the table."""
 
     source: str
-    picture: str
+    image: str
     expected: str | None
     """The code that should come; None: none should."""
-    pictures: int
+    images: int
     independent: int
     """Different things shown; what the intervals are computed with."""
     refused: int
@@ -68,27 +69,30 @@ class Row:
     codes: dict[str, int]
 
 
-def run_gate(folders: Folders, fit_phantoms: Path | None = None, file: Path | None = None) -> str:
-    """Fit the gate anew where `fit_phantoms` is given, measure it, return the table to print.
+def run_input_check(
+    folders: Folders, fit_phantoms: Path | None = None, file: Path | None = None
+) -> str:
+    """Fit the input check anew where `fit_phantoms` is given, measure it, return the table to
+    print.
 
     Args:
         fit_phantoms: prepared folder to fit with; the weights beside model/input_check.py are
         rewritten. file: JSON file for the numbers.
 
     Raises:
-        DataError: a folder that lacks what it must hold, or pictures both fitted and measured.
-        CheckpointError: the gate's weights are missing or altered.
+        DataError: a folder that lacks what it must hold, or images both fitted and measured.
+        CheckpointError: the input check's weights are missing or altered.
     """
     if file is not None and not file.parent.is_dir():
         raise DataError(f"no folder {str(file.parent)!r} to write {file.name!r} in")
     if fit_phantoms is not None:
-        if folders.nih is None or folders.pictures is None:
-            raise DataError("fitting needs the NIH pictures and a folder of others: name both")
+        if folders.nih is None or folders.images is None:
+            raise DataError("fitting needs the NIH images and a folder of others: name both")
         if folders.phantoms is not None and _seed(fit_phantoms) == _seed(folders.phantoms):
             raise DataError("phantoms of one seed to fit and to measure: prepare another seed's")
-        save_gate(fit_gate(folders.nih, fit_phantoms, folders.pictures / "fit"))
-    rows = measure_gate(folders)
-    limits = dict(zip(THRESHOLDS, load_gate().thresholds.tolist(), strict=True))
+        save_input_check(fit_input_check(folders.nih, fit_phantoms, folders.images / "fit"))
+    rows = measure_input_check(folders)
+    limits = dict(zip(THRESHOLDS, load_input_check().thresholds.tolist(), strict=True))
     if file is not None:
         content = {"limits": limits, "rows": [asdict(row) for row in rows]}
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -103,45 +107,45 @@ def _seed(prepared: Path) -> int | None:
     return json.loads(note.read_text(encoding="utf-8")).get("seed")
 
 
-def measure_gate(folders: Folders) -> list[Row]:
-    """The gate on every kind of picture there is a folder for, and on drawn ones."""
+def measure_input_check(folders: Folders) -> list[Row]:
+    """The input check on every kind of image there is a folder for, and on drawn ones."""
     rows: list[Row] = []
     if folders.nih is not None:
-        rows += _altered("NIH", nih_pictures(folders.nih, measured=True).weights)
+        rows += _altered("NIH", nih_images(folders.nih, measured=True).weights)
     if folders.phantoms is not None:
-        chests = phantom_pictures(folders.phantoms)
+        chests = phantom_images(folders.phantoms)
         rows += _altered("phantom", chests.weights + chests.limits)
     if folders.dicom is not None:
         rows += list(_dicom(folders.dicom))
     if folders.openi is not None:
         rows += list(_openi(folders.openi))
     rows += list(_drawn())
-    if folders.pictures is not None:
-        rows += list(_photographs(folders.pictures))
+    if folders.images is not None:
+        rows += list(_photographs(folders.images))
     return rows
 
 
 def _row(
     source: str,
-    picture: str,
+    image: str,
     expected: str | None,
-    pictures: Iterable[np.ndarray],
+    images: Iterable[np.ndarray],
     independent: int | None = None,
 ) -> Row:
     count = refused = warned = 0
     codes: Counter[str] = Counter()
-    for pixels in pictures:
-        concerns = examine(pixels)
+    for pixels in images:
+        warnings = examine(pixels)
         count += 1
-        refusal = any(concern.refuses for concern in concerns)
+        refusal = any(warning.refuses for warning in warnings)
         refused += refusal
-        warned += bool(concerns) and not refusal
-        codes.update(concern.code for concern in concerns)
+        warned += bool(warnings) and not refusal
+        codes.update(warning.code for warning in warnings)
     independent = count if independent is None else independent
-    return Row(source, picture, expected, count, independent, refused, warned, dict(codes))
+    return Row(source, image, expected, count, independent, refused, warned, dict(codes))
 
 
-def _altered(source: str, chests: Pictures) -> list[Row]:
+def _altered(source: str, chests: Images) -> list[Row]:
     small = [_small(pixels) for pixels in chests]
     rng = np.random.default_rng(SEED)
     return [
@@ -171,13 +175,13 @@ def _openi(folder: Path) -> Iterator[Row]:
     with table.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             projections.setdefault(row["uid"], []).append(row["projection"])
-    found: dict[str, Pictures] = {"Frontal": [], "Lateral": []}
+    found: dict[str, Images] = {"Frontal": [], "Lateral": []}
     for path in sorted(folder.glob("*_*.png")):
         uid, _, number = path.stem.partition("_")
         found[projections[uid][int(number) - 1]].append(_small(read_image(path).pixels))
-    for projection, pictures in found.items():
+    for projection, images in found.items():
         expected = "lateral" if projection == "Lateral" else None
-        yield _row("Open-i", projection.lower(), expected, pictures)
+        yield _row("Open-i", projection.lower(), expected, images)
 
 
 def _drawn() -> Iterator[Row]:
@@ -193,14 +197,14 @@ def _drawn() -> Iterator[Row]:
 
 def _photographs(folder: Path) -> Iterator[Row]:
     for kind in sorted(p for p in folder.iterdir() if p.is_dir() and p.name != "fit"):
-        pictures = read_pictures(kind)
-        yield _row(kind.name, "whole", "not_chest", pictures)
-        yield _row(kind.name, "windows", "not_chest", _windows(pictures), len(pictures))
+        images = read_images(kind)
+        yield _row(kind.name, "whole", "not_chest", images)
+        yield _row(kind.name, "windows", "not_chest", _windows(images), len(images))
 
 
-def _windows(pictures: Pictures) -> Iterator[np.ndarray]:
+def _windows(images: Images) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(SEED)
-    for pixels in pictures:
+    for pixels in images:
         for _ in range(WINDOWS):
             height, width = pixels.shape
             h, w = (max(8, int(side * rng.uniform(0.2, 0.9))) for side in (height, width))
@@ -227,21 +231,21 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 def _table(rows: list[Row]) -> str:
     """Markdown; shares in per cent with their intervals."""
     lines = [
-        "| source | picture | should | n | refused % | warned % | codes % |",
+        "| source | image | should | n | refused % | warned % | codes % |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        number = str(row.pictures)
-        if row.independent != row.pictures:
+        number = str(row.images)
+        if row.independent != row.images:
             number += f" of {row.independent}"
         codes = [f"{code} {_percent(count, row)}" for code, count in sorted(row.codes.items())]
-        cells = [row.source, row.picture, row.expected or "pass", number]
+        cells = [row.source, row.image, row.expected or "pass", number]
         cells += [_percent(row.refused, row), _percent(row.warned, row), "; ".join(codes)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def _percent(count: int, row: Row) -> str:
-    share = count / row.pictures if row.pictures else 0.0
+    share = count / row.images if row.images else 0.0
     low, high = wilson(share, row.independent)
     return f"{100 * share:.1f} ({100 * low:.1f}-{100 * high:.1f})"

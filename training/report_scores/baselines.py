@@ -18,7 +18,7 @@ __all__ = ["best_constant", "nearest", "thumbnail", "train_studies"]
 
 THUMBNAIL = 32
 MOST_STUDIES = 5000
-"""Train studies that the floors are chosen from, evenly spaced; more would only cost time."""
+"""Train studies that the baselines are chosen from, evenly spaced; more would only cost time."""
 
 
 def train_studies(folder: Path) -> list[Study]:
@@ -30,7 +30,7 @@ def train_studies(folder: Path) -> list[Study]:
     studies = list(read_studies(folder, "train"))
     if not studies:
         raise DataError(
-            f"no train studies in {str(folder)!r}: the floors need some, so name the folder the "
+            f"no train studies in {str(folder)!r}: the baselines need some, so name the folder the "
             "model was trained on with --train"
         )
     step = -(-len(studies) // MOST_STUDIES)
@@ -62,11 +62,11 @@ def thumbnail(radiograph: Radiograph) -> np.ndarray:
 def nearest(
     folder: Path, train: Sequence[Study], thumbnails: Sequence[np.ndarray], itself: bool = False
 ) -> list[str]:
-    """For every thumbnail the report of the train study whose first picture is the nearest.
+    """For every thumbnail the report of the train study whose first image is the nearest.
 
     Args:
-        folder: the prepared folder that holds the train studies' pictures.
-        thumbnails: (1024,) each, of the evaluated studies' first pictures.
+        folder: the prepared folder that holds the train studies' images.
+        thumbnails: (1024,) each, of the evaluated studies' first images.
         itself: these are the train studies, in their order; each takes the nearest other one.
 
     Raises:
@@ -74,7 +74,7 @@ def nearest(
     """
     if itself and len(train) < 2:
         raise DataError("one study alone has no nearest other: evaluate more, or give --train")
-    known = np.stack([thumbnail(read_image(folder / study.pictures[0].path)) for study in train])
+    known = np.stack([thumbnail(read_image(folder / study.images[0].path)) for study in train])
     distances = torch.cdist(torch.from_numpy(np.stack(thumbnails)), torch.from_numpy(known))
     if itself:
         distances.fill_diagonal_(torch.inf)

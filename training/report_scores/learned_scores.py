@@ -8,16 +8,16 @@ from training.corpus_scores import Measure
 from training.report_scores.chexbert import CheXbert
 from training.report_scores.radgraph import RadGraph
 
-__all__ = ["NO_JUDGES", "Judges"]
+__all__ = ["NO_LEARNED_METRICS", "LearnedMetrics"]
 
 
 @dataclass(frozen=True)
-class Judges:
+class LearnedMetrics:
     chexbert: CheXbert | None = None
     radgraph: RadGraph | None = None
 
     @classmethod
-    def load(cls, chexbert: Path | None = None, radgraph: Path | None = None) -> "Judges":
+    def load(cls, chexbert: Path | None = None, radgraph: Path | None = None) -> "LearnedMetrics":
         """
         Args:
             chexbert, radgraph: folder with the network's files; None goes without.
@@ -49,4 +49,4 @@ class Judges:
         }
 
 
-NO_JUDGES = Judges()
+NO_LEARNED_METRICS = LearnedMetrics()

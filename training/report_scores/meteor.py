@@ -51,7 +51,7 @@ def meteor_or_why(generated: Sequence[str], references: Sequence[str]) -> Measur
 
 
 def meteor_measure(generated: Sequence[str], references: Sequence[str]) -> Measure:
-    """METEOR of normalised texts, English, as pycocoevalcap computes it.
+    """METEOR of normalized texts, English, as pycocoevalcap computes it.
 
     Raises:
         DataError: the program fails; what it said is quoted.

@@ -1,6 +1,6 @@
 """How alike generated and reference texts are in words: BLEU, ROUGE-L and CIDEr-D, with intervals.
 
-Texts are words between spaces, already normalised (training/report_scores/normalization.py). What
+Texts are words between spaces, already normalized (training/report_scores/normalization.py). What
 is counted is what pycocoevalcap counts, which most published scores of this field come from; tests
 hold it to that.
 - BLEU: Papineni et al. 2002, of the whole corpus, one reference a study.

@@ -1,4 +1,4 @@
-"""How texts are normalised before they are compared, which moves scores as much as models do.
+"""How texts are normalized before they are compared, which moves scores as much as models do.
 
 Generated texts and references are treated alike. See docs/scores.md.
 
@@ -37,16 +37,16 @@ _PUNCTUATION = re.compile(r"([^\w\s])")
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to normalise texts."""
+    """One way to normalize texts."""
 
     name: str
-    normalise: Callable[[str], str]
+    normalize: Callable[[str], str]
     select: Callable[[str], str]
     """A report as it was written -> the part of it that is compared."""
 
     def apply(self, text: str) -> str:
         """A report as it was written -> words with single spaces between them."""
-        return self.normalise(self.select(text))
+        return self.normalize(self.select(text))
 
 
 def protocol(name: str, train: Iterable[str] | None = None) -> Protocol:

@@ -43,10 +43,10 @@ class References:
     reports: dict[str, str]
     """By study."""
     train: tuple[str, ...] = ()
-    """Reports of the train split that are not scored themselves: rare words and floors come from
+    """Reports of the train split that are not scored themselves: rare words and baselines come from
     them."""
     validate: tuple[str, ...] = ()
-    """Reports of the validate split, which the constant floor is chosen on."""
+    """Reports of the validate split, which the constant baseline is chosen on."""
 
 
 def read_predictions(path: Path) -> dict[str, str]:
@@ -213,7 +213,7 @@ def _annotation(content: Mapping[str, Any], path: Path, split: str) -> Reference
                 f"no studies of split {name!r} in {path.name!r}: it has "
                 f"{', '.join(map(repr, content))}"
             )
-        # MIMIC's has an entry for each picture, with an "id" of its own.
+        # MIMIC's has an entry for each image, with an "id" of its own.
         rows = ({"id": e.get("id"), "report": e.get("report")} for e in map(dict, entries))
         return _collected(_rows(list(rows), path, ("report",)), path)
 

@@ -1,7 +1,7 @@
 """`crossray rexrank`: the cases of ReXrank's input file get reports, in its output file's form.
 
 ReXrank (Zhang et al. 2024) asks of every system for one command with three arguments: input file,
-output file, folder of the pictures. The output holds each case as it came in, with
+output file, folder of the images. The output holds each case as it came in, with
 "model_prediction".
 """
 
@@ -51,8 +51,8 @@ def run_rexrank(
 ) -> Outcome:
     """Write a report for every case that has none yet in the output file.
 
-    All pictures of a case are read whose views the model reads, and its indication where the model
-    reads those. The gate does not refuse: a leaderboard's cases are radiographs.
+    All images of a case are read whose views the model reads, and its indication where the model
+    reads those. The input check does not refuse: a leaderboard's cases are radiographs.
 
     Args:
         cases_file: JSON, {case: {"image_path": [...], "frontal_lateral": [...], "context": ...}};
@@ -80,7 +80,7 @@ def run_rexrank(
             batch = missing[first : first + batch_size]
             exams = _exams(generator, {name: cases[name] for name in batch}, images, failed)
             for name, report in zip(
-                exams, generator.reports(list(exams.values()), gate=False), strict=True
+                exams, generator.reports(list(exams.values()), input_check=False), strict=True
             ):
                 written[name] = {**cases[name], PREDICTION: report.text, WEIGHTS: sha256}
                 told = _indication(cases[name])
@@ -108,7 +108,7 @@ def _cases(path: Path) -> dict[str, dict[str, Any]]:
         if views is not None and (not isinstance(views, list) or len(views) != len(paths)):
             raise DataError(
                 f"case {name!r} of {path.name!r}: 'frontal_lateral' does not tell a view for each "
-                f"of its {len(paths)} pictures"
+                f"of its {len(paths)} images"
             )
         try:
             json.dumps({name: case}, allow_nan=False, ensure_ascii=False).encode()
@@ -161,11 +161,11 @@ def _exams(
 def _exam(generator: ReportGenerator, case: Mapping[str, Any], images: Path) -> Exam:
     """
     Raises:
-        DataError: a picture that cannot be read or lies outside the folder; none has a view that
+        DataError: an image that cannot be read or lies outside the folder; none has a view that
             the model reads.
     """
     views = case.get("frontal_lateral") or [""] * len(case["image_path"])
-    pictures: list[Radiograph] = []
+    radiographs: list[Radiograph] = []
     reasons = []
     for name, view in zip(case["image_path"], views, strict=True):
         stated = "LATERAL" if str(view).lower() == "lateral" else None
@@ -175,15 +175,15 @@ def _exam(generator: ReportGenerator, case: Mapping[str, Any], images: Path) -> 
                 read = read_image_isolated(_inside(images, name))
             except ImageError as error:
                 raise DataError(f"{name!r}: {error}") from error
-            picture = replace(read, view=stated or read.view)
-            reason = generator.why_unread(picture.view)
+            image = replace(read, view=stated or read.view)
+            reason = generator.why_unread(image.view)
         if reason is None:
-            pictures.append(picture)
+            radiographs.append(image)
         else:
             reasons.append(reason)
-    if not pictures:
-        raise DataError(f"no picture that this model reads: {'; '.join(reasons)}")
-    return Exam(pictures, cut_indication(generator, _indication(case)))
+    if not radiographs:
+        raise DataError(f"no image that this model reads: {'; '.join(reasons)}")
+    return Exam(radiographs, cut_indication(generator, _indication(case)))
 
 
 def _indication(case: Mapping[str, Any]) -> str:
@@ -196,8 +196,8 @@ def _indication(case: Mapping[str, Any]) -> str:
 
 
 def _inside(images: Path, name: str) -> Path:
-    """A picture's path; the input file is a stranger's."""
+    """An image's path; the input file is a stranger's."""
     parts = PurePosixPath(name.lstrip("/")).parts
     if ".." in parts or "\0" in name:
-        raise DataError(f"the path {name!r} leads out of the folder of pictures")
+        raise DataError(f"the path {name!r} leads out of the folder of images")
     return images.joinpath(*parts)

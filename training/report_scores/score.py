@@ -17,7 +17,7 @@ from training.corpus_scores import Difference, Measure, differences, intervals, 
 from training.files import require_writable, write_json
 from training.provenance import sha256_of
 from training.report_scores.baselines import nearest, thumbnail, train_studies
-from training.report_scores.learned_scores import NO_JUDGES, Judges
+from training.report_scores.learned_scores import NO_LEARNED_METRICS, LearnedMetrics
 from training.report_scores.meteor import meteor_or_why
 from training.report_scores.ngram_scores import text_measures
 from training.report_scores.normalization import Protocol, protocol
@@ -34,17 +34,17 @@ FEW = 0.05
 
 @dataclass(frozen=True)
 class Scored:
-    """A system's scores and those of the floors, all on the same studies."""
+    """A system's scores and those of the baselines, all on the same studies."""
 
     protocol: str
     studies: int
     scores: dict[str, Score]
-    floors: dict[str, dict[str, Score]]
-    """By floor: "constant", "random", "retrieval"; those that could be had."""
+    baselines: dict[str, dict[str, Score]]
+    """By baseline: "constant", "random", "retrieval"; those that could be had."""
     not_computed: dict[str, str]
-    """Scores and floors that are missing, and why."""
+    """Scores and baselines that are missing, and why."""
     constant_report: str | None
-    judges: tuple[str, ...]
+    learned_metrics: tuple[str, ...]
     """The networks that scored too, by their weights."""
     alarms: tuple[str, ...]
 
@@ -55,7 +55,7 @@ class Comparison:
     studies: int
     differences: dict[str, Difference]
     not_computed: dict[str, str]
-    judges: tuple[str, ...]
+    learned_metrics: tuple[str, ...]
 
 
 def run_score(
@@ -70,7 +70,7 @@ def run_score(
     """Score a file of generated reports; write JSON where asked; return what is printed.
 
     Args:
-        chexbert, radgraph: folders with the weights of these judges, see
+        chexbert, radgraph: folders with the weights of these learned_metrics, see
         training/report_scores/learned_scores.py.
 
     Raises:
@@ -78,12 +78,12 @@ def run_score(
             such protocol.
     """
     require_writable(json_file)
-    judges = Judges.load(chexbert, radgraph)
+    learned_metrics = LearnedMetrics.load(chexbert, radgraph)
     written = read_references(references, split)
     studies, generated, reports = match(read_predictions(predictions), written)
     way = protocol(protocol_name, written.train or None)
     retrieved = _retrieved(references, studies) if references.is_dir() and written.train else None
-    scored = score_texts(way, generated, reports, written, retrieved, judges)
+    scored = score_texts(way, generated, reports, written, retrieved, learned_metrics)
     if json_file is not None:
         write_json(json_file, {**_sources(predictions, references), **asdict(scored)})
     return score_table(scored)
@@ -95,48 +95,48 @@ def score_texts(
     reports: Sequence[str],
     known: References,
     retrieved: Sequence[str] | None = None,
-    judges: Judges = NO_JUDGES,
+    learned_metrics: LearnedMetrics = NO_LEARNED_METRICS,
 ) -> Scored:
-    """Score generated reports, and the floors beside them.
+    """Score generated reports, and the baselines beside them.
 
     Args:
         generated, reports: as written, of the same studies in the same order.
-        known: where the floors' reports come from.
-        retrieved: for each study the report of the nearest train picture; None where there are no
-            pictures.
-        judges: networks that score too.
+        known: where the baselines' reports come from.
+        retrieved: for each study the report of the nearest train image; None where there are no
+            images.
+        learned_metrics: networks that score too.
     """
-    not_computed = judges.missing()
+    not_computed = learned_metrics.missing()
     if way.name == "r2gen" and not known.train:
         not_computed["<unk>"] = "rare words stay: no train reports beside those scored"
-    own = _scores(way, generated, reports, judges, not_computed)
-    floors: dict[str, Sequence[str]] = {}
+    own = _scores(way, generated, reports, learned_metrics, not_computed)
+    baselines: dict[str, Sequence[str]] = {}
     constant = None
     if known.train:
         constant = _constant(way, known)
-        floors = {
+        baselines = {
             "constant": [constant] * len(reports),
             "random": random_texts(known.train, len(reports)),
         }
     else:
         not_computed["constant, random"] = "the references have no train reports beside these"
     if retrieved is not None:
-        floors["retrieval"] = retrieved
+        baselines["retrieval"] = retrieved
     else:
         not_computed["retrieval"] = (
-            "needs pictures of train studies that are not scored: a prepared folder as references"
+            "needs images of train studies that are not scored: a prepared folder as references"
         )
     return Scored(
         protocol=way.name,
         studies=len(reports),
         scores=own,
-        floors={
-            name: _scores(way, texts, reports, judges, not_computed)
-            for name, texts in floors.items()
+        baselines={
+            name: _scores(way, texts, reports, learned_metrics, not_computed)
+            for name, texts in baselines.items()
         },
         not_computed=not_computed,
         constant_report=constant,
-        judges=judges.identities(),
+        learned_metrics=learned_metrics.identities(),
         alarms=tuple(_alarms(own, generated)),
     )
 
@@ -145,18 +145,18 @@ def _constant(way: Protocol, known: References) -> str:
     """The train report that is best for every study of the validate split."""
     train = [way.select(text) for text in known.train]
     chosen_on = [way.apply(text) for text in known.validate or known.train]
-    normalised = {way.apply(text): text for text in reversed(train)}
-    return normalised[best_constant_text(list(map(way.apply, train)), chosen_on)]
+    normalized = {way.apply(text): text for text in reversed(train)}
+    return normalized[best_constant_text(list(map(way.apply, train)), chosen_on)]
 
 
 def _scores(
     way: Protocol,
     generated: Sequence[str],
     reports: Sequence[str],
-    judges: Judges,
+    learned_metrics: LearnedMetrics,
     not_computed: dict[str, str],
 ) -> dict[str, Score]:
-    measures = _measures(way, generated, reports, judges, not_computed)
+    measures = _measures(way, generated, reports, learned_metrics, not_computed)
     scores = intervals(measures, len(reports))
     distinct = len({way.apply(text) for text in generated})
     return {"distinct_reports": exact(distinct, len(generated)), **scores}
@@ -166,7 +166,7 @@ def _measures(
     way: Protocol,
     generated: Sequence[str],
     reports: Sequence[str],
-    judges: Judges,
+    learned_metrics: LearnedMetrics,
     not_computed: dict[str, str],
 ) -> list[Measure]:
     """All scores that can be had.
@@ -184,7 +184,7 @@ def _measures(
         else:
             measures.append(told)
     read, written = ([way.select(text) for text in texts] for texts in (generated, reports))
-    return measures + judges.measures(read, written) + clinical_measures(read, written)
+    return measures + learned_metrics.measures(read, written) + clinical_measures(read, written)
 
 
 def _alarms(scores: dict[str, Score], generated: Sequence[str]) -> list[str]:
@@ -192,7 +192,7 @@ def _alarms(scores: dict[str, Score], generated: Sequence[str]) -> list[str]:
     distinct = scores["distinct_reports"].value or 0
     if len(generated) > 1 and distinct <= max(1, FEW * len(generated)):
         alarms.append(
-            f"{distinct:.0f} different reports for {len(generated)} studies: the pictures seem to "
+            f"{distinct:.0f} different reports for {len(generated)} studies: the images seem to "
             "make no difference"
         )
     empty = sum(not text.strip() for text in generated)
@@ -202,10 +202,10 @@ def _alarms(scores: dict[str, Score], generated: Sequence[str]) -> list[str]:
 
 
 def _retrieved(folder: Path, ids: Sequence[str]) -> list[str]:
-    """For each study the report of the train study whose first picture is the nearest."""
+    """For each study the report of the train study whose first image is the nearest."""
     studies: dict[str, Study] = {study.id: study for study in read_studies(folder)}
-    pictures = [folder / studies[name].pictures[0].path for name in ids]
-    thumbnails = [thumbnail(read_image(picture)) for picture in pictures]
+    images = [folder / studies[name].images[0].path for name in ids]
+    thumbnails = [thumbnail(read_image(image)) for image in images]
     scored = set(ids)
     return nearest(folder, [s for s in train_studies(folder) if s.id not in scored], thumbnails)
 
@@ -225,11 +225,11 @@ def run_compare(
     Args, Raises: as for `run_score`.
     """
     require_writable(json_file)
-    judges = Judges.load(chexbert, radgraph)
+    learned_metrics = LearnedMetrics.load(chexbert, radgraph)
     written = read_references(references, split)
     one, other = (match(read_predictions(path), written)[1] for path in (first, second))
     way = protocol(protocol_name, written.train or None)
-    comparison = compare_texts(way, one, other, list(written.reports.values()), judges)
+    comparison = compare_texts(way, one, other, list(written.reports.values()), learned_metrics)
     if json_file is not None:
         write_json(json_file, {**_sources(first, references, second), **asdict(comparison)})
     return compare_table(comparison, first.name, second.name)
@@ -240,16 +240,16 @@ def compare_texts(
     first: Sequence[str],
     second: Sequence[str],
     reports: Sequence[str],
-    judges: Judges = NO_JUDGES,
+    learned_metrics: LearnedMetrics = NO_LEARNED_METRICS,
 ) -> Comparison:
     """Two systems' reports of the same studies, score by score."""
-    skipped = judges.missing()
-    one = _measures(way, first, reports, judges, skipped)
-    other = _measures(way, second, reports, judges, skipped)
+    skipped = learned_metrics.missing()
+    one = _measures(way, first, reports, learned_metrics, skipped)
+    other = _measures(way, second, reports, learned_metrics, skipped)
     # Where METEOR fails at the second only, the first has it.
     one, other = ([each for each in every if each.name not in skipped] for every in (one, other))
     told = differences(one, other, len(reports))
-    return Comparison(way.name, len(reports), told, skipped, judges.identities())
+    return Comparison(way.name, len(reports), told, skipped, learned_metrics.identities())
 
 
 def _sources(predictions: Path, references: Path, second: Path | None = None) -> dict[str, object]:

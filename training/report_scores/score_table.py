@@ -17,20 +17,23 @@ DIGITS = 4
 
 
 def score_table(scored: "Scored") -> str:
-    """One line a score: its interval, how many cases, the floors; then what is missing and why."""
-    floors = list(scored.floors)
+    """One line a score: its interval, how many cases, the baselines; then what is missing and
+    why."""
+    baselines = list(scored.baselines)
     lines = [
         f"{scored.studies} studies, protocol {scored.protocol}",
-        f"{'score':<{WIDTH}}{'value [95 %]':<26}{'n':>6}" + "".join(f"{n:>11}" for n in floors),
+        f"{'score':<{WIDTH}}{'value [95 %]':<26}{'n':>6}" + "".join(f"{n:>11}" for n in baselines),
     ]
     for name, score in scored.scores.items():
-        beside = "".join(f"{_number(scored.floors[floor].get(name), name):>11}" for floor in floors)
+        beside = "".join(
+            f"{_number(scored.baselines[baseline].get(name), name):>11}" for baseline in baselines
+        )
         lines.append(f"{name:<{WIDTH}}{_interval(score, name):<26}{score.n:>6}{beside}")
     if scored.constant_report is not None:
         lines.append(f"constant: {scored.constant_report}")
-    lines += [f"judge: {identity}" for identity in scored.judges]
+    lines += [f"judge: {identity}" for identity in scored.learned_metrics]
     lines += [f"not computed: {name} ({why})" for name, why in scored.not_computed.items()]
-    if below := _below(scored.scores, scored.floors.get("constant", {})):
+    if below := _below(scored.scores, scored.baselines.get("constant", {})):
         lines.append(f"no better than the constant report: {', '.join(below)}")
     return "\n".join(lines + [f"warning: {alarm}" for alarm in scored.alarms])
 
@@ -48,18 +51,18 @@ def compare_table(comparison: "Comparison", first: str, second: str) -> str:
         )
         p = "-" if each.p is None else f"{each.p:.4f}"
         lines.append(f"{name:<{WIDTH}}{both}  {_interval(each.difference, name):<28}{p:>8}")
-    lines += [f"judge: {identity}" for identity in comparison.judges]
+    lines += [f"judge: {identity}" for identity in comparison.learned_metrics]
     lines += [f"not compared: {name} ({why})" for name, why in comparison.not_computed.items()]
     return "\n".join(lines)
 
 
-def _below(own: Mapping[str, Score], floor: Mapping[str, Score]) -> list[str]:
-    """Scores whose value is not above the floor's."""
+def _below(own: Mapping[str, Score], baseline: Mapping[str, Score]) -> list[str]:
+    """Scores whose value is not above the baseline's."""
     return [
         name
         for name, score in own.items()
-        if name not in COUNTS and "." not in name and name in floor
-        and (score.value or 0) <= (floor[name].value or 0)
+        if name not in COUNTS and "." not in name and name in baseline
+        and (score.value or 0) <= (baseline[name].value or 0)
     ]  # fmt: skip
 
 

@@ -23,8 +23,8 @@ def best_constant_text(train: Sequence[str], chosen_on: Sequence[str]) -> str:
     Best is the largest BLEU-4 plus ROUGE-L. Of equal ones the first in `train` wins.
 
     Args:
-        train: normalised reports, the candidates.
-        chosen_on: normalised references to score it against, best those of the validate split.
+        train: normalized reports, the candidates.
+        chosen_on: normalized references to score it against, best those of the validate split.
     """
     candidates = _spaced(list(dict.fromkeys(train)), MOST_CANDIDATES)
     chosen_on = _spaced(chosen_on, MOST_REFERENCES)

@@ -63,9 +63,9 @@ def test_a_study_of_two_views_gets_one_report(
     assert answer.notice == NOTICE
 
 
-def test_the_extent_covers_the_picture(client: TestClient, make_png: Callable) -> None:
-    # Narrower than any chest: without the gate.
-    response = post(client, make_png(height=80, width=40), query="?gate=false")
+def test_the_extent_covers_the_image(client: TestClient, make_png: Callable) -> None:
+    # Narrower than any chest: without the input check.
+    response = post(client, make_png(height=80, width=40), query="?input_check=false")
     [image] = response.json()["images"]
     extent = image["extent"]
     assert extent["width"] == pytest.approx(80) and extent["height"] == pytest.approx(80)
@@ -74,14 +74,14 @@ def test_the_extent_covers_the_picture(client: TestClient, make_png: Callable) -
 
 def test_pixels_come_only_when_asked_for(client: TestClient, make_png: Callable) -> None:
     file = make_png(height=1500, width=600)
-    [without] = post(client, file, query="?gate=false").json()["images"]
-    [image] = post(client, file, query="?gate=false&pixels=true").json()["images"]
+    [without] = post(client, file, query="?input_check=false").json()["images"]
+    [image] = post(client, file, query="?input_check=false&pixels=true").json()["images"]
     assert without["png"] is None
-    picture = cv2.imdecode(
+    decoded = cv2.imdecode(
         np.frombuffer(base64.b64decode(image["png"]), np.uint8), cv2.IMREAD_UNCHANGED
     )
-    assert picture.dtype == np.uint8
-    assert picture.shape == (1024, 410)
+    assert decoded.dtype == np.uint8
+    assert decoded.shape == (1024, 410)
 
 
 def test_the_same_study_gets_the_same_answer(client: TestClient, make_dicom: Callable) -> None:

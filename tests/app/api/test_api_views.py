@@ -28,7 +28,7 @@ def seeing(seeing_generator: ReportGenerator) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="module")
 def frontal(tiny_generator: ReportGenerator) -> Iterator[TestClient]:
-    """A service whose model reads frontal pictures only, and no indication."""
+    """A service whose model reads frontal images only, and no indication."""
     with TestClient(create_app(Settings(), tiny_generator)) as client:
         yield client
 
@@ -49,7 +49,7 @@ def post(
     return client.post(path, files=form(**fields))
 
 
-def test_what_is_sent_comes_back_picture_by_picture(
+def test_what_is_sent_comes_back_image_by_image(
     seeing: TestClient, make_dicom: Callable, make_png: Callable
 ) -> None:
     fields = {
@@ -59,8 +59,8 @@ def test_what_is_sent_comes_back_picture_by_picture(
         "indication": "The lungs.",
     }
     answer = ReportAnswer.model_validate(post(seeing, **fields).json())
-    pictures = [(image.view, image.prior, image.height) for image in answer.images]
-    assert pictures == [("AP", False, 80), ("LATERAL", False, 80), (None, True, 100)]
+    images = [(image.view, image.prior, image.height) for image in answer.images]
+    assert images == [("AP", False, 80), ("LATERAL", False, 80), (None, True, 100)]
     assert answer.indication == "The lungs."
     assert answer.text == REPORT
     found = post(seeing, "/v1/questions", phrase="an effusion", **fields)
@@ -68,7 +68,7 @@ def test_what_is_sent_comes_back_picture_by_picture(
     assert (asked.images, asked.indication) == (answer.images, answer.indication)
 
 
-def test_every_picture_has_its_part_of_a_map(seeing: TestClient, make_png: Callable) -> None:
+def test_every_image_has_its_part_of_a_map(seeing: TestClient, make_png: Callable) -> None:
     files = [make_png(1), make_png(2)]
     answer = post(seeing, files=files, views=["", "LATERAL"], priors=[make_png(3)]).json()
     patches = sum(image["rows"] * image["columns"] for image in answer["images"])
@@ -132,7 +132,7 @@ def test_a_prior_is_refused_where_the_model_reads_none(
 ) -> None:
     response = post(frontal, files=[make_png()], priors=[make_png(1)])
     problem = assert_problem(response, 422, "not-a-radiograph")
-    assert "prior 1: picture of an earlier study: this model reads frontal" in problem["detail"]
+    assert "prior 1: image of an earlier study: this model reads frontal" in problem["detail"]
 
 
 def test_a_prior_is_frontal(seeing: TestClient, make_dicom: Callable) -> None:

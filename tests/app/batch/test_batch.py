@@ -18,10 +18,10 @@ from paths import ROOT
 
 from app.api.schemas import ReportAnswer
 from app.batch.grouping import read_source
-from app.batch.results import Pictured, Record, Results
+from app.batch.results import BatchImage, Record, Results
 from app.batch.run import Outcome, run_batch
 from app.settings import Settings
-from app.views import MAX_PICTURES
+from app.views import MAX_IMAGES
 from model.checkpoint import ModelIdentity
 from model.errors import ConfigError, CrossRayError, DataError
 from model.exam import Exam
@@ -31,12 +31,12 @@ from model.report import Report
 
 @pytest.fixture
 def mixed(tmp_path: Path, make_dicom: Callable, make_png: Callable) -> Path:
-    """Two views of one study, a picture, and everything a real folder has beside them."""
+    """Two views of one study, an image, and everything a real folder has beside them."""
     ct = {"Modality": "CT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}
     files = {
         "one/frontal": make_dicom(),
         "two/deep/down/other view.dcm": make_dicom(chest(1, 50, 70), ViewPosition="AP"),
-        "picture.png": make_png(),
+        "image.png": make_png(),
         "notes.txt": b"read me",
         "page.dcm": b"<html>log in</html>",
         "broken.dcm": make_dicom(StudyInstanceUID="1.2.3")[:-99],
@@ -61,8 +61,8 @@ def test_a_real_folder(mixed: Path, tmp_path: Path, tiny_generator: ReportGenera
     }
     assert all(file.reason for file in outcome.unread)
     done = [row for row in rows(out) if row["status"] == "done"]
-    assert [(row["sources"], row["pictures"]) for row in done] == [
-        ("./picture.png", "1"),
+    assert [(row["sources"], row["images"]) for row in done] == [
+        ("./image.png", "1"),
         ("./one/frontal\n./two/deep/down/other view.dcm", "2"),
     ]
     for row in done:
@@ -70,7 +70,7 @@ def test_a_real_folder(mixed: Path, tmp_path: Path, tiny_generator: ReportGenera
         assert row["model"] == tiny_generator.identity.sha256
         folder = out / "studies" / row["study"]
         answer = ReportAnswer.model_validate_json((folder / "report.json").read_text())
-        assert answer.text == REPORT and len(answer.images) == int(row["pictures"])
+        assert answer.text == REPORT and len(answer.images) == int(row["images"])
         assert cv2.imread(str(folder / "heatmaps.png")) is not None
     assert len(rows(out)) == 8
 
@@ -117,7 +117,7 @@ def test_a_new_view_has_its_study_done_again(
     put(source, {"b": make_dicom(chest(7, 40, 40))})
     assert run_batch(tiny_generator, source, out).done == 1
     [row] = rows(out)
-    assert row["pictures"] == "2"
+    assert row["images"] == "2"
 
 
 def test_copies_of_a_file_count_once(
@@ -126,7 +126,7 @@ def test_copies_of_a_file_count_once(
     source = put(tmp_path / "in", {"a": make_dicom(), "copy": make_dicom()})
     run_batch(tiny_generator, source, tmp_path / "out")
     [row] = rows(tmp_path / "out")
-    assert row["pictures"] == "1"
+    assert row["images"] == "1"
 
 
 def test_a_bad_view_leaves_the_others_of_its_study(
@@ -151,27 +151,27 @@ def test_a_lateral_beside_a_frontal_is_skipped(
     assert (skipped.name, skipped.status) == ("./a", "skipped")
     assert "this model reads frontal views" in skipped.reason
     [done] = [row for row in rows(out) if row["status"] == "done"]
-    assert (done["sources"], done["pictures"]) == ("./b", "1")
+    assert (done["sources"], done["images"]) == ("./b", "1")
 
 
-def test_a_study_has_no_more_pictures_than_the_api_takes(
+def test_a_study_has_no_more_images_than_the_api_takes(
     tmp_path: Path, tiny_generator: ReportGenerator, make_dicom: Callable
 ) -> None:
     """What is beyond is not even decoded: the last one, broken, does not fail."""
-    files = {f"{n}.dcm": make_dicom(chest(n, 40, 40)) for n in range(MAX_PICTURES + 1)}
+    files = {f"{n}.dcm": make_dicom(chest(n, 40, 40)) for n in range(MAX_IMAGES + 1)}
     files["9.dcm"] = make_dicom()[:-99]
     outcome = run_batch(tiny_generator, put(tmp_path / "in", files), tmp_path / "out")
-    assert Settings.model_fields["max_files"].default == MAX_PICTURES
+    assert Settings.model_fields["max_files"].default == MAX_IMAGES
     assert [(file.name, file.status) for file in outcome.unread] == [
         ("./8.dcm", "skipped"),
         ("./9.dcm", "skipped"),
     ]
-    assert all(str(MAX_PICTURES) in file.reason for file in outcome.unread)
-    assert rows(tmp_path / "out")[0]["pictures"] == str(MAX_PICTURES)
+    assert all(str(MAX_IMAGES) in file.reason for file in outcome.unread)
+    assert rows(tmp_path / "out")[0]["images"] == str(MAX_IMAGES)
 
 
 class Mapless(ReportGenerator):
-    """Does not say where pictures of 40 rows lie, so that their maps cannot be drawn."""
+    """Does not say where images of 40 rows lie, so that their maps cannot be drawn."""
 
     def reports(self, studies: Sequence[Exam], *options: object, **more: object) -> list[Report]:
         written = super().reports(studies)
@@ -312,7 +312,7 @@ def test_a_full_disk_is_told_and_costs_nothing_finished(
 def test_a_finished_report_stays_until_its_successor_is_whole(tmp_path: Path) -> None:
     """A name longer than the system allows stands for whatever it may refuse."""
     out, model = tmp_path / "out", ModelIdentity("some", "0" * 64)
-    results, first = Results(out), Record("key", ("a",), "", (Pictured("a", "PA"),))
+    results, first = Results(out), Record("key", ("a",), "", (BatchImage("a", "PA"),))
     with results.opened(model, redo=False):
         results.write(first, {"report.json": b"first"})
         with pytest.raises(CrossRayError, match="run the same command again"):
@@ -320,7 +320,9 @@ def test_a_finished_report_stays_until_its_successor_is_whole(tmp_path: Path) ->
         assert (out / "studies" / "key" / "report.json").read_bytes() == b"first"
         assert results.finished("key", ("a",), "") == first
     with results.opened(model, redo=False):
-        results.write(Record("key", ("b",), "", (Pictured("b", None),)), {"report.json": b"second"})
+        results.write(
+            Record("key", ("b",), "", (BatchImage("b", None),)), {"report.json": b"second"}
+        )
     assert not list(out.rglob(".partial-*"))
     assert (out / "studies" / "key" / "report.json").read_bytes() == b"second"
 

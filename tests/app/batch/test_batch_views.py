@@ -45,7 +45,7 @@ def test_frontal_views_come_before_lateral_ones(
 ) -> None:
     out = tmp_path / "out"
     assert run_batch(seeing_generator, folder, out) == Outcome(done=2)
-    [two, one] = sorted(rows(out), key=lambda row: row["pictures"])
+    [two, one] = sorted(rows(out), key=lambda row: row["images"])
     assert one["sources"] == "./one/front.dcm\n./one/a side.dcm"
     assert one["views"] == "PA\nlateral"
     assert (two["sources"], two["views"]) == ("./two.png", "view not stated")

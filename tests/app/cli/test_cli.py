@@ -51,7 +51,7 @@ COMMANDS = [
 
 
 @pytest.fixture
-def picture(tmp_path: Path, make_dicom: Callable) -> Path:
+def image(tmp_path: Path, make_dicom: Callable) -> Path:
     path = tmp_path / "frontal.dcm"
     path.write_bytes(make_dicom())
     return path
@@ -77,8 +77,8 @@ def test_help_does_not_load_the_model() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_report_for_the_terminal(run: Callable, picture: Path, tiny_checkpoint: Path) -> None:
-    status, out, err = run("report", picture, "--model", tiny_checkpoint)
+def test_a_report_for_the_terminal(run: Callable, image: Path, tiny_checkpoint: Path) -> None:
+    status, out, err = run("report", image, "--model", tiny_checkpoint)
     assert (status, err) == (0, "")
     words = " ".join(out.split())
     assert "Findings The heart is normal in size." in words
@@ -88,7 +88,7 @@ def test_a_report_for_the_terminal(run: Callable, picture: Path, tiny_checkpoint
 
 def test_the_json_is_the_apis_answer(
     run: Callable,
-    picture: Path,
+    image: Path,
     tmp_path: Path,
     tiny_checkpoint: Path,
     tiny_generator: ReportGenerator,
@@ -96,18 +96,18 @@ def test_the_json_is_the_apis_answer(
 ) -> None:
     other = tmp_path / "lateral.png"
     other.write_bytes(make_png())
-    status, out, _ = run("report", picture, other, "--json", "--model", tiny_checkpoint)
-    parts = [("files", ("x", path.read_bytes())) for path in (picture, other)]
+    status, out, _ = run("report", image, other, "--json", "--model", tiny_checkpoint)
+    parts = [("files", ("x", path.read_bytes())) for path in (image, other)]
     client = TestClient(create_app(Settings(), tiny_generator))
     assert status == 0
     assert json.loads(out) == client.post("/v1/reports", files=parts).json()
 
 
 def test_heatmaps_are_one_overlay_a_word(
-    run: Callable, picture: Path, tmp_path: Path, tiny_checkpoint: Path
+    run: Callable, image: Path, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     maps = tmp_path / "new" / "maps"
-    status, _, _ = run("report", picture, "--heatmaps", maps, "--model", tiny_checkpoint)
+    status, _, _ = run("report", image, "--heatmaps", maps, "--model", tiny_checkpoint)
     assert status == 0
     names = sorted(path.name for path in maps.iterdir())
     assert names[0] == "000_report.png" and names[3] == "003_heart.png"
@@ -116,20 +116,20 @@ def test_heatmaps_are_one_overlay_a_word(
 
 
 def test_beams_change_how_not_what_of_a_sure_model(
-    run: Callable, picture: Path, tiny_checkpoint: Path
+    run: Callable, image: Path, tiny_checkpoint: Path
 ) -> None:
     outputs = [
-        run("report", picture, "--json", "--beams", beams, "--model", tiny_checkpoint)
+        run("report", image, "--json", "--beams", beams, "--model", tiny_checkpoint)
         for beams in (1, 3)
     ]
     assert [json.loads(out)["text"] for _, out, _ in outputs] == [REPORT, REPORT]
 
 
 def test_overlays_of_two_reports_do_not_mix(
-    run: Callable, picture: Path, tmp_path: Path, tiny_checkpoint: Path
+    run: Callable, image: Path, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     maps = tmp_path / "maps"
-    arguments = ("report", picture, "--heatmaps", maps, "--model", tiny_checkpoint)
+    arguments = ("report", image, "--heatmaps", maps, "--model", tiny_checkpoint)
     status, _, err = run(*arguments)
     assert status == 0 and f"{len(list(maps.iterdir()))} overlays" in err
     before = {path.name: path.stat().st_mtime_ns for path in maps.iterdir()}
@@ -144,17 +144,17 @@ def test_a_folder_is_the_batchs_matter(run: Callable, tmp_path: Path) -> None:
 
 
 def test_a_lateral_view_is_refused(
-    run: Callable, picture: Path, tmp_path: Path, tiny_checkpoint: Path, make_dicom: Callable
+    run: Callable, image: Path, tmp_path: Path, tiny_checkpoint: Path, make_dicom: Callable
 ) -> None:
     lateral = tmp_path / "side.dcm"
     lateral.write_bytes(make_dicom(ViewPosition="LL"))
-    status, out, err = run("report", picture, lateral, "--model", tiny_checkpoint)
+    status, out, err = run("report", image, lateral, "--model", tiny_checkpoint)
     assert (status, out) == (2, "") and "lateral" in err
 
 
 def test_views_a_prior_and_an_indication_are_the_apis(
     run: Callable,
-    picture: Path,
+    image: Path,
     tmp_path: Path,
     seeing_checkpoint: Path,
     seeing_generator: ReportGenerator,
@@ -166,21 +166,21 @@ def test_views_a_prior_and_an_indication_are_the_apis(
     given = ["--lateral", side, "--prior", old, "--indication", "The lungs."]
     model = ["--model", seeing_checkpoint]
     client = TestClient(create_app(Settings(), seeing_generator))
-    parts = [("files", ("x", path.read_bytes())) for path in (picture, side)]
+    parts = [("files", ("x", path.read_bytes())) for path in (image, side)]
     parts += [("priors", ("x", old.read_bytes()))]
     parts += [(name, (None, text)) for name, text in (("views", b""), ("views", b"LATERAL"))]
     parts += [("indication", (None, b"The lungs."))]
-    status, out, _ = run("report", picture, *given, "--json", *model)
+    status, out, _ = run("report", image, *given, "--json", *model)
     assert status == 0
     assert json.loads(out) == client.post("/v1/reports", files=parts).json()
-    status, out, _ = run("ask", picture, "effusion", *given, "--json", *model)
+    status, out, _ = run("ask", image, "effusion", *given, "--json", *model)
     assert status == 0
     parts += [("phrase", (None, b"effusion"))]
     assert json.loads(out) == client.post("/v1/questions", files=parts).json()
-    status, out, _ = run("report", picture, *given, *model, "--heatmaps", tmp_path / "maps")
+    status, out, _ = run("report", image, *given, *model, "--heatmaps", tmp_path / "maps")
     words = " ".join(out.split())
     assert status == 0
-    assert "Pictures 1 PA, 2 lateral, 3 prior" in words and "Indication The lungs." in words
+    assert "Images 1 PA, 2 lateral, 3 prior" in words and "Indication The lungs." in words
     sheet = cv2.imread(str(tmp_path / "maps" / "000_report.png"))
     assert sheet.shape[1] > 3 * round(64 * 448 / 80)
 
@@ -188,15 +188,15 @@ def test_views_a_prior_and_an_indication_are_the_apis(
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (("--lateral", "{png}"), "picture 2: lateral view: this model reads frontal views"),
+        (("--lateral", "{png}"), "image 2: lateral view: this model reads frontal views"),
         (("--lateral", "{dicom}"), "its header says PA and its sender LATERAL"),
-        (("--prior", "{png}"), "picture 2: picture of an earlier study: this model reads frontal"),
+        (("--prior", "{png}"), "image 2: image of an earlier study: this model reads frontal"),
         (("--indication", "Cough"), "trained without, leave it out"),
     ],
 )
 def test_what_the_model_does_not_read_is_one_line(
     run: Callable,
-    picture: Path,
+    image: Path,
     tmp_path: Path,
     tiny_checkpoint: Path,
     make_png: Callable,
@@ -205,8 +205,8 @@ def test_what_the_model_does_not_read_is_one_line(
 ) -> None:
     (tmp_path / "other.png").write_bytes(make_png(1))
     option, value = given
-    value = value.format(png=tmp_path / "other.png", dicom=picture)
-    status, out, err = run("report", picture, option, value, "--model", tiny_checkpoint)
+    value = value.format(png=tmp_path / "other.png", dicom=image)
+    status, out, err = run("report", image, option, value, "--model", tiny_checkpoint)
     [line] = err.splitlines()
     assert (status, out) == (2, "") and told in line and "Cough" not in line
 
@@ -279,8 +279,8 @@ def test_a_bad_file_is_one_line(
     assert line.startswith("crossray: error: ") and reason in line
 
 
-def test_a_wrong_checkpoint_is_one_line(run: Callable, picture: Path, tmp_path: Path) -> None:
-    status, _, err = run("report", picture, "--model", tmp_path)
+def test_a_wrong_checkpoint_is_one_line(run: Callable, image: Path, tmp_path: Path) -> None:
+    status, _, err = run("report", image, "--model", tmp_path)
     assert status == 2
     assert len(err.splitlines()) == 1 and "SHA256SUMS" in err
 
@@ -330,7 +330,7 @@ def test_serving_with_a_wrong_model_ends(run: Callable, tmp_path: Path) -> None:
     assert "crossray: error: " in err and "SHA256SUMS" in err
 
 
-def test_serving_says_where_and_answers(tiny_checkpoint: Path, picture: Path) -> None:
+def test_serving_says_where_and_answers(tiny_checkpoint: Path, image: Path) -> None:
     command = [
         sys.executable,
         "-c",

@@ -51,7 +51,7 @@ def address(tiny_generator) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def seeing_address(seeing_generator) -> Iterator[str]:
-    """Where the model reads every view, earlier pictures, and indications."""
+    """Where the model reads every view, earlier images, and indications."""
     with serving(seeing_generator) as address:
         yield address
 

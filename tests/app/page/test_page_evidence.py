@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from known import GRID, TEXT, WORDS, carried, hot, known, picture
-from screen import canvas, coloured, expect, send, show, shown, word
+from known import GRID, TEXT, WORDS, carried, hot, known, png_image
+from screen import canvas, colored, expect, send, show, shown, word
 
 
 def test_a_word_without_a_place_has_no_map_and_says_why(page) -> None:
@@ -14,13 +14,13 @@ def test_a_word_without_a_place_has_no_map_and_says_why(page) -> None:
     answer["words"][4].update(text=WORDS[4], attention=0.3)
     show(page, answer)
     word(page, 1).click()
-    assert coloured(canvas(page)).any()
+    assert colored(canvas(page)).any()
     word(page, 3).hover()
-    assert not coloured(canvas(page)).any()
-    assert "None: a function word; 7.0\u202f% of its attention fell on the picture" in shown(page)
+    assert not colored(canvas(page)).any()
+    assert "None: a function word; 7.0\u202f% of its attention fell on the image" in shown(page)
     word(page, 4).hover()
     assert "30\u202f% of its attention" in shown(page)
-    assert "no place on the picture" in word(page, 3).get_attribute("aria-description")
+    assert "no place on the image" in word(page, 3).get_attribute("aria-description")
     inks = [word(page, n).evaluate("w => getComputedStyle(w).color") for n in (1, 3)]
     assert inks[0] != inks[1]
 
@@ -36,7 +36,7 @@ def test_a_sentence_of_words_without_a_place_has_no_map(page) -> None:
     show(page, known(dict.fromkeys([5, 6, 7, 8])))
     word(page, 8).dblclick()
     assert "Sentence of 4 words, no map" in shown(page)
-    assert not coloured(canvas(page)).any()
+    assert not colored(canvas(page)).any()
     word(page, 6).hover()
     assert "part of a normal statement" in shown(page)
 
@@ -44,11 +44,11 @@ def test_a_sentence_of_words_without_a_place_has_no_map(page) -> None:
 @pytest.mark.parametrize(
     ("times", "told"),
     [
-        (12, "The picture made it 12 times as likely"),
-        (1.8, "The picture made it 1.8 times as likely"),
-        (1.2, "The picture hardly changed its chance"),
-        (0.25, "The picture made it 4 times less likely"),
-        (1e9, "The picture made it over 1000 times as likely"),
+        (12, "The image made it 12 times as likely"),
+        (1.8, "The image made it 1.8 times as likely"),
+        (1.2, "The image hardly changed its chance"),
+        (0.25, "The image made it 4 times less likely"),
+        (1e9, "The image made it over 1000 times as likely"),
     ],
 )
 def test_evidence_is_told_in_words(page, times: float, told: str) -> None:
@@ -95,48 +95,48 @@ def test_a_finding_named_twice_is_listed_once(page) -> None:
     assert pinned.all_text_contents() == ["Left", "effusion"] * 2
 
 
-def test_a_concern_stands_over_its_own_picture(page) -> None:
-    views = [(480, 480, picture(48, 48)), (90, 90, picture(90, 90))]
+def test_a_concern_stands_over_its_own_image(page) -> None:
+    views = [(480, 480, png_image(48, 48)), (90, 90, png_image(90, 90))]
     answer = known({}, *views)
-    answer["images"][1]["concerns"] = [{"code": "rotated", "message": "It seems turned."}]
+    answer["images"][1]["warnings"] = [{"code": "rotated", "message": "It seems turned."}]
     show(page, answer)
-    banner = page.get_by_role("note", name="Concerns about this picture")
+    banner = page.get_by_role("note", name="Concerns about this image")
     expect(banner).to_be_hidden()
     page.get_by_role("tab").last.click()
     expect(banner).to_have_text("It seems turned.")
 
 
-def test_a_refused_picture_can_be_insisted_on(page, faults) -> None:
+def test_a_refused_image_can_be_insisted_on(page, faults) -> None:
     asked: list[str] = []
 
     def answer(route: Any) -> None:
         asked.append(route.request.url)
-        if "gate=false" in asked[-1]:
+        if "input_check=false" in asked[-1]:
             route.fulfill(status=201, json=known({}))
             return
         problem = {
             "type": "/problems/refused",
-            "title": "No report on this picture",
+            "title": "No report on this image",
             "status": 422,
             "detail": "This does not look like a chest.",
         }
         route.fulfill(status=422, json=problem, content_type="application/problem+json")
 
     page.route("**/v1/reports*", answer)
-    send(page, ("hand.png", "image/png", picture(8, 8)))
+    send(page, ("hand.png", "image/png", png_image(8, 8)))
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("This does not look like a chest.")
     alert.get_by_role("button", name="Report on it all the same").click()
     expect(page.get_by_role("heading", name="Draft report")).to_be_visible()
-    assert ["gate=true" in url for url in asked] == [True, False]
+    assert ["input_check=true" in url for url in asked] == [True, False]
     faults.clear()
 
 
-# A region of the picture
+# A region of the image
 
 
 def drag(page: Any, *corners: tuple[float, float]) -> None:
-    """Between two places of the picture, in shares of its side."""
+    """Between two places of the image, in shares of its side."""
     box = page.locator("#canvas").bounding_box()
     side = min(box["width"], box["height"]) - 20
     left, top = (box[k] + (box[s] - side) / 2 for k, s in (("x", "width"), ("y", "height")))
@@ -211,9 +211,9 @@ def test_a_region_is_drawn_moved_and_sized_by_keys(page) -> None:
     np.testing.assert_array_equal(canvas(page), before)
 
 
-def test_a_region_belongs_to_its_picture_and_leaves_the_window_alone(page) -> None:
-    views = [(480, 480, picture(48, 48)), (90, 90, picture(90, 90))]
-    looks = hot((1, 1, 0.25), pictures=2)
+def test_a_region_belongs_to_its_image_and_leaves_the_window_alone(page) -> None:
+    views = [(480, 480, png_image(48, 48)), (90, 90, png_image(90, 90))]
+    looks = hot((1, 1, 0.25), images=2)
     looks[1, 1, 1] = 0.75
     show(page, known({1: looks}, *views))
     page.get_by_role("button", name="Region", exact=True).click()
@@ -271,10 +271,10 @@ def test_a_finding_is_asked_for_and_its_map_shown(page) -> None:
     assert b'name="files"' in bodies[0] and b"an effusion?" in bodies[0]
     assert page.locator(".word[aria-pressed=true]").count() == 0
     assert "4.0\u202f%" in shown(page) and "None: 7.0\u202f%" in shown(page)
-    assert not coloured(canvas(page)).any()
+    assert not colored(canvas(page)).any()
     page.get_by_role("button", name="an effusion?").click()
-    assert "upper left of the picture" in shown(page)
-    assert coloured(canvas(page)).any()
+    assert "upper left of the image" in shown(page)
+    assert colored(canvas(page)).any()
     word(page, 2).click()
     expect(page.get_by_role("button", name="an effusion?")).to_have_attribute(
         "aria-pressed", "false"

@@ -81,7 +81,7 @@ def test_a_lost_connection_and_a_wrong_answer_say_so(page, faults) -> None:
     wrong = known({})
     wrong["images"][0]["rows"] += 1
     show(page, wrong)
-    expect(page.get_by_role("alert")).to_contain_text("64 patches where the pictures have 72")
+    expect(page.get_by_role("alert")).to_contain_text("64 patches where the images have 72")
 
 
 def test_waiting_can_be_cancelled(page, faults) -> None:

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from known import DIM, GRID, WORDS, hot, known, picture
-from screen import canvas, centre, coloured, expect, gray_at_centre, set_slider, show, table, word
+from known import DIM, GRID, WORDS, hot, known, png_image
+from screen import canvas, center, colored, expect, gray_at_center, set_slider, show, table, word
 
 
 @pytest.mark.parametrize(("height", "width"), [(480, 480), (480, 720), (720, 480)])
@@ -14,7 +14,7 @@ def test_a_hot_patch_is_drawn_over_its_place(page, height: int, width: int) -> N
     x = int((width - side) / 2 + (column + 0.5) * patch)
     y = int((height - side) / 2 + (row + 0.5) * patch)
     # The PNG is half as large as the original, as for large radiographs.
-    png = picture(height // 2, width // 2, (x // 2, y // 2), patch // 4)
+    png = png_image(height // 2, width // 2, (x // 2, y // 2), patch // 4)
     show(page, known({1: hot((row, column, 1.0))}, (height, width, png)))
     page.get_by_role("checkbox", name="Smooth").uncheck()
     assert_drawn_over_the_dot(page, height, width, patch)
@@ -33,13 +33,13 @@ def test_a_hot_patch_is_drawn_over_its_place(page, height: int, width: int) -> N
 def assert_drawn_over_the_dot(page, height: int, width: int, patch: int) -> None:
     """Word 1's only hot patch lies on the dot and is `patch` original pixels wide."""
     set_slider(page, "Opacity", 0)
-    dot = centre(canvas(page)[..., 0] > 160)
+    dot = center(canvas(page)[..., 0] > 160)
     set_slider(page, "Opacity", 100)
     word(page, 1).hover()
-    heat = coloured(canvas(page))
+    heat = colored(canvas(page))
     rows, columns = np.where(heat)
     drawn = columns.max() - columns.min() + 1
-    assert np.abs(centre(heat) - dot).max() < drawn / 4
+    assert np.abs(center(heat) - dot).max() < drawn / 4
     assert rows.max() - rows.min() + 1 == pytest.approx(drawn, abs=2)
     zoom = int(page.locator("#zoom").text_content().rstrip("%\u202f")) / 100
     box = page.locator("#canvas").bounding_box()
@@ -48,7 +48,7 @@ def assert_drawn_over_the_dot(page, height: int, width: int, patch: int) -> None
 
 
 def test_panning_moves_by_the_drag_and_reset_goes_back(page) -> None:
-    show(page, known({}, (480, 480, picture(480, 480, (240, 240), 20))))
+    show(page, known({}, (480, 480, png_image(480, 480, (240, 240), 20))))
     before = canvas(page)
     box = page.locator("#canvas").bounding_box()
     page.mouse.move(box["x"] + 100, box["y"] + 100)
@@ -57,7 +57,7 @@ def test_panning_moves_by_the_drag_and_reset_goes_back(page) -> None:
     page.mouse.move(box["x"] + 150, box["y"] + 70)
     page.mouse.up()
     page.keyboard.up("Shift")
-    moved = centre(canvas(page)[..., 0] > 160) - centre(before[..., 0] > 160)
+    moved = center(canvas(page)[..., 0] > 160) - center(before[..., 0] > 160)
     assert moved == pytest.approx([50, -30], abs=1)
     page.get_by_role("button", name="Zoom in").click()
     page.get_by_role("button", name="Invert").click()
@@ -66,13 +66,13 @@ def test_panning_moves_by_the_drag_and_reset_goes_back(page) -> None:
 
 
 def test_zoom_keeps_the_point_under_the_pointer(page) -> None:
-    show(page, known({}, (480, 480, picture(480, 480, (360, 120), 16))))
-    dot = centre(canvas(page)[..., 0] > 160)
+    show(page, known({}, (480, 480, png_image(480, 480, (360, 120), 16))))
+    dot = center(canvas(page)[..., 0] > 160)
     box = page.locator("#canvas").bounding_box()
     page.mouse.move(box["x"] + dot[0], box["y"] + dot[1])
     page.mouse.wheel(0, -400)
     page.mouse.wheel(0, -400)
-    assert centre(canvas(page)[..., 0] > 160) == pytest.approx(dot, abs=2.5)
+    assert center(canvas(page)[..., 0] > 160) == pytest.approx(dot, abs=2.5)
 
 
 def test_smoothing_is_exact_in_the_middle_of_a_patch(page) -> None:
@@ -101,14 +101,14 @@ def windowed(gray: float, width: float, level: float) -> float:
 
 def test_dragging_changes_window_and_level_and_says_so(page) -> None:
     show(page, known({}))
-    assert gray_at_centre(page) == pytest.approx(DIM, abs=1)
+    assert gray_at_center(page) == pytest.approx(DIM, abs=1)
     box = page.locator("#canvas").bounding_box()
     page.mouse.move(box["x"] + 200, box["y"] + 200)
     page.mouse.down()
     page.mouse.move(box["x"] + 120, box["y"] + 140)
     page.mouse.up()
     expect(page.locator("#corner-window")).to_have_text("W 175  L 68", use_inner_text=False)
-    assert gray_at_centre(page) == pytest.approx(windowed(DIM, 175, 67.5), abs=1)
+    assert gray_at_center(page) == pytest.approx(windowed(DIM, 175, 67.5), abs=1)
     expect(page.get_by_label("Window", exact=False).and_(page.locator("input"))).to_have_value(
         "175"
     )
@@ -118,9 +118,9 @@ def test_window_sliders_and_inversion_change_the_pixels(page) -> None:
     show(page, known({}))
     page.locator("#window-width").fill("100")
     page.locator("#window-level").fill("60")
-    assert gray_at_centre(page) == pytest.approx(windowed(DIM, 100, 60), abs=1)
+    assert gray_at_center(page) == pytest.approx(windowed(DIM, 100, 60), abs=1)
     page.get_by_role("button", name="Invert").click()
-    assert gray_at_centre(page) == pytest.approx(255 - windowed(DIM, 100, 60), abs=1)
+    assert gray_at_center(page) == pytest.approx(255 - windowed(DIM, 100, 60), abs=1)
     expect(page.get_by_role("button", name="Invert")).to_have_attribute("aria-pressed", "true")
 
 
@@ -134,15 +134,15 @@ def test_opacity_mixes_map_and_radiograph(page) -> None:
     for opacity in (0, 25, 50, 100):
         set_slider(page, "Opacity", opacity)
         mixed = DIM + (top - DIM) * opacity / 100
-        assert gray_at_centre(page) == pytest.approx(mixed, abs=4)
+        assert gray_at_center(page) == pytest.approx(mixed, abs=4)
 
 
-def test_colour_maps_rise_in_even_steps(page) -> None:
+def test_color_maps_rise_in_even_steps(page) -> None:
     to_lms = np.array([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.63]])
     to_lab = np.array(
         [[0.2105, 0.7936, -0.0041], [1.978, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]]
     )
-    names = page.evaluate("import('./colormaps.js').then((m) => m.COLOUR_MAPS.map((c) => c.name))")
+    names = page.evaluate("import('./colormaps.js').then((m) => m.COLOR_MAPS.map((c) => c.name))")
     assert len(names) >= 4
     for name in names:
         encoded = table(page, name)[::15] / 255

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from known import DIM, hot, known, picture
+from known import DIM, hot, known, png_image
 from screen import CONTRASTS, expect, send, show, thumbnail, word
 
 from app.main import MAX_INDICATION
@@ -61,8 +61,8 @@ def test_a_header_that_says_its_view_needs_no_word_of_the_sender(seeing, make_di
 
 
 def test_what_the_model_does_not_read_is_not_asked_for(page, make_png) -> None:
-    """Then the report is written at once, of however many pictures."""
-    for absent in ("Write the report", "Add earlier pictures"):
+    """Then the report is written at once, of however many images."""
+    for absent in ("Write the report", "Add earlier images"):
         expect(page.get_by_role("button", name=absent)).to_have_count(0)
     put(page, ("a.png", make_png(1)), ("b.png", make_png(2)))
     assert len(tabs(page)) == 2
@@ -73,7 +73,7 @@ def test_what_the_model_does_not_read_is_not_asked_for(page, make_png) -> None:
     ("reads", "there"),
     [
         ({"views": ["frontal", "lateral"], "prompt_tokens": 0}, {"View of"}),
-        ({"views": ["frontal", "prior"], "prompt_tokens": 0}, {"Add earlier pictures"}),
+        ({"views": ["frontal", "prior"], "prompt_tokens": 0}, {"Add earlier images"}),
         ({"views": ["frontal"], "prompt_tokens": 9}, {"Indication"}),
     ],
 )
@@ -87,13 +87,13 @@ def test_each_part_is_there_where_it_is_read(
     expect(page.get_by_role("form", name="What is known of the study")).to_be_visible()
     parts = {
         "View of": page.get_by_role("combobox", name=re.compile("^View of")),
-        "Add earlier pictures": page.get_by_role("button", name="Add earlier pictures"),
+        "Add earlier images": page.get_by_role("button", name="Add earlier images"),
         "Indication": page.get_by_role("textbox", name=re.compile("^Indication")),
     }
     assert {name for name, part in parts.items() if part.count()} == there
 
 
-def test_pictures_dropped_on_the_earlier_study_are_of_it(seeing, make_png) -> None:
+def test_images_dropped_on_the_earlier_study_are_of_it(seeing, make_png) -> None:
     put(seeing, ("front.png", make_png(1)))
     transfer = seeing.evaluate_handle(
         """bytes => {
@@ -151,7 +151,7 @@ def test_nothing_of_one_patient_is_sent_with_the_next(seeing, make_png) -> None:
 def test_a_study_can_be_discarded_and_an_empty_one_is_not_sent(seeing, make_png) -> None:
     put(seeing, ("front.png", make_png(1)))
     seeing.get_by_role("button", name="Take front.png out").click()
-    expect(seeing.get_by_role("button", name="Add pictures")).to_be_focused()
+    expect(seeing.get_by_role("button", name="Add images")).to_be_focused()
     write = seeing.get_by_role("button", name="Write the report")
     expect(write).to_have_attribute("aria-disabled", "true")
     write.click(force=True)
@@ -173,8 +173,8 @@ def test_the_keyboard_alone_puts_a_study_together(seeing, make_png) -> None:
     expect(seeing.get_by_label("Indication")).to_be_focused()
     seeing.keyboard.type("The lungs.")
     press("Shift+Tab")
-    expect(seeing.get_by_role("button", name="Add earlier pictures")).to_be_focused()
-    for name in ("Add pictures", "Take a.png out"):
+    expect(seeing.get_by_role("button", name="Add earlier images")).to_be_focused()
+    for name in ("Add images", "Take a.png out"):
         press("Shift+Tab")
         expect(seeing.get_by_role("button", name=name)).to_be_focused()
     press("Shift+Tab")
@@ -205,9 +205,9 @@ def test_a_study_is_readable_at_any_width(
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (1280, 800)])
-def test_no_word_is_covered_beside_several_pictures(open_page, width: int, height: int) -> None:
+def test_no_word_is_covered_beside_several_images(open_page, width: int, height: int) -> None:
     page = open_page(width=width, height=height)
-    show(page, known({}, *[(480, 480, picture(48, 48))] * 3))
+    show(page, known({}, *[(480, 480, png_image(48, 48))] * 3))
     word(page, 0).focus()
     for key in ("Home", "End", "Home", "ArrowDown", "ArrowDown"):
         page.keyboard.press(key)
@@ -220,11 +220,11 @@ def test_no_word_is_covered_beside_several_pictures(open_page, width: int, heigh
         ), key
 
 
-def test_every_picture_shows_its_part_of_the_map(page) -> None:
-    """A word that looked at two of three pictures: the third stays as it is."""
-    heatmap = hot((0, 0, 0.6), pictures=3)
+def test_every_image_shows_its_part_of_the_map(page) -> None:
+    """A word that looked at two of three images: the third stays as it is."""
+    heatmap = hot((0, 0, 0.6), images=3)
     heatmap[2, 7, 7] = 0.4
-    answer = known({1: heatmap}, *[(480, 480, picture(48, 48))] * 3)
+    answer = known({1: heatmap}, *[(480, 480, png_image(48, 48))] * 3)
     answer["images"][1]["view"] = "LATERAL"
     answer["images"][2].update(view="PA", prior=True)
     show(page, answer)
@@ -237,7 +237,7 @@ def test_every_picture_shows_its_part_of_the_map(page) -> None:
     assert [len(places) > 0 for places in changed] == [True, False, True]
     side = len(shown[0])
     assert changed[0].max() < side / 3 and changed[2].min() > side * 2 / 3
-    expect(page.get_by_role("group", name="Shown map")).to_contain_text("picture 1 (view not")
+    expect(page.get_by_role("group", name="Shown map")).to_contain_text("image 1 (view not")
 
 
 def test_the_page_allows_as_long_an_indication_as_the_service(page) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from known import DIM, GRID, TEXT, WORDS, hot, known, picture
+from known import DIM, GRID, TEXT, WORDS, hot, known, png_image
 from screen import (
     canvas,
-    centre,
-    coloured,
+    center,
+    colored,
     expect,
-    gray_at_centre,
+    gray_at_center,
     set_slider,
     show,
     shown,
@@ -38,7 +38,7 @@ def test_moving_through_the_words_changes_the_shown_map(page) -> None:
         page.keyboard.press(key)
         expect(word(page, index)).to_be_focused()
         assert f"Shown word\n\n{WORDS[index]}" in shown(page)
-        heights.append((centre(coloured(canvas(page)))[1], index % GRID))
+        heights.append((center(colored(canvas(page)))[1], index % GRID))
     assert [row for _, row in sorted(heights)] == sorted(row for _, row in heights)
     assert page.locator(".word[tabindex='0']").count() == 1
 
@@ -62,14 +62,14 @@ def test_pinned_words_are_averaged(page) -> None:
     page.get_by_role("checkbox", name="Smooth").uncheck()
     set_slider(page, "Opacity", 100)
     word(page, 1).hover()
-    alone = coloured(canvas(page))
+    alone = colored(canvas(page))
     word(page, 1).click()
     word(page, 2).click()
     both = canvas(page)
-    assert coloured(both).sum() == pytest.approx(2 * alone.sum(), rel=0.05)
-    colours = np.unique(both[coloured(both)][:, :3], axis=0)
+    assert colored(both).sum() == pytest.approx(2 * alone.sum(), rel=0.05)
+    colors = np.unique(both[colored(both)][:, :3], axis=0)
     half = table(page)[[127, 128]]
-    assert min(np.abs(colours[:, None] - half).max(axis=2).min(axis=1)) <= 2
+    assert min(np.abs(colors[:, None] - half).max(axis=2).min(axis=1)) <= 2
     assert "2 pinned words, average of their maps" in shown(page)
     assert "25\u202f%" in shown(page)
     assert word(page, 1).get_attribute("aria-pressed") == "true"
@@ -104,9 +104,9 @@ def test_each_word_tells_its_probability(page) -> None:
     show(page, known({}))
     word(page, 2).hover()
     assert "Probability\n50\u202f%" in shown(page)
-    assert "Evidence\nThe picture made it 12 times as likely" in shown(page)
+    assert "Evidence\nThe image made it 12 times as likely" in shown(page)
     described = word(page, 2).get_attribute("aria-description")
-    assert described == "probability 50 percent, the picture made it 12 times as likely"
+    assert described == "probability 50 percent, the image made it 12 times as likely"
     lines = [
         word(page, index).evaluate("w => getComputedStyle(w).textDecorationColor")
         for index in (1, 2)
@@ -119,16 +119,16 @@ def test_the_scale_is_one_for_all_words_and_reports_until_asked(page) -> None:
     weak[0, 4, 4] = 0.02
     show(page, known({1: weak}))
     page.get_by_role("checkbox", name="Smooth").uncheck()
-    legend = page.get_by_role("img", name="Colour scale")
+    legend = page.get_by_role("img", name="Color scale")
     word(page, 1).hover()
     expect(legend).to_have_attribute(
         "aria-label",
-        "Colour scale from 0 to 50\u202f% of the attention per patch, 32\u00d7 an even spread, "
+        "Color scale from 0 to 50\u202f% of the attention per patch, 32\u00d7 an even spread, "
         "the same for every word and report",
     )
-    assert not coloured(canvas(page)).any()
+    assert not colored(canvas(page)).any()
     page.get_by_role("combobox", name="Scale").select_option("word")
-    assert coloured(canvas(page)).any()
+    assert colored(canvas(page)).any()
     expect(page.locator("#ticks li b").last).to_have_text("\u2265 2.0\u202f%")
     expect(page.locator("#ticks li span").last).to_have_text("1.3\u00d7")
     expect(page.locator("#scale-caption")).to_contain_text("stretched")
@@ -138,30 +138,30 @@ def test_looking_everywhere_is_drawn_faintly(page) -> None:
     even = np.full((1, GRID, GRID), 1 / GRID**2)
     show(page, known(dict.fromkeys(range(len(WORDS)), even)))
     word(page, 1).hover()
-    assert np.abs(gray_at_centre(page) - DIM).max() < 24
+    assert np.abs(gray_at_center(page) - DIM).max() < 24
     expect(page.locator("#ticks li span").last).to_have_text("32\u00d7")
 
 
-def test_every_picture_has_a_tab_with_its_share(page) -> None:
-    looks = hot((2, 2, 0.75), pictures=2)
+def test_every_image_has_a_tab_with_its_share(page) -> None:
+    looks = hot((2, 2, 0.75), images=2)
     looks[1, 6, 6] = 0.25
     bright = cv2.imencode(".png", np.full((90, 90), 200, np.uint8))[1].tobytes()
-    show(page, known({1: looks}, (480, 480, picture(48, 48)), (90, 90, bright)))
+    show(page, known({1: looks}, (480, 480, png_image(48, 48)), (90, 90, bright)))
     word(page, 1).hover()
     tabs = page.get_by_role("tab")
     assert [tab.locator(".share").text_content() for tab in tabs.all()] == [
         "75\u202f%",
         "25\u202f%",
     ]
-    assert "upper left of picture 1" in shown(page)
-    assert gray_at_centre(page) == pytest.approx(DIM, abs=1)
-    first = centre(coloured(canvas(page)))
+    assert "upper left of image 1" in shown(page)
+    assert gray_at_center(page) == pytest.approx(DIM, abs=1)
+    first = center(colored(canvas(page)))
     tabs.first.focus()
     page.keyboard.press("ArrowRight")
     expect(tabs.last).to_be_focused()
     expect(tabs.last).to_have_attribute("aria-selected", "true")
-    assert gray_at_centre(page) == pytest.approx(200, abs=1)
-    assert (centre(coloured(canvas(page))) > first).all()
+    assert gray_at_center(page) == pytest.approx(200, abs=1)
+    assert (center(colored(canvas(page))) > first).all()
 
 
 def test_the_pointer_reads_the_share_of_the_patch_below_it(page) -> None:

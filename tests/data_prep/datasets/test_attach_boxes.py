@@ -1,4 +1,4 @@
-"""Boxes on prepared pictures: where they were drawn, once, and said by the report's own words."""
+"""Boxes on prepared images: where they were drawn, once, and said by the report's own words."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from layouts import nih_official
 from data_prep.datasets.attach_boxes import FINDING_OF, NAMES, attach
 from data_prep.datasets.nih import studies as nih_studies
 from data_prep.importing.run import import_studies
-from data_prep.manifest import FINDINGS, Picture, Study, manifest_hash, read_studies, write_studies
+from data_prep.manifest import FINDINGS, Image, Study, manifest_hash, read_studies, write_studies
 from data_prep.output import write_json
 from model.errors import DataError
 
@@ -30,14 +30,14 @@ EFFUSION = (
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> Path:
-    """Two studies, each of one picture made half as large as it was, and one with a prior."""
+    """Two studies, each of one image made half as large as it was, and one with a prior."""
     folder = tmp_path / "prepared"
     folder.mkdir()
-    pictures = {name: Picture("", 500, 1000, "PA", source=name) for name in ("aa", "bb")}
-    earlier = Picture("", 500, 1000, "PA", prior=True, source="aa")
+    images = {name: Image("", 500, 1000, "PA", source=name) for name in ("aa", "bb")}
+    earlier = Image("", 500, 1000, "PA", prior=True, source="aa")
     studies = [
-        Study("1", "train", (pictures["aa"],), REPORT),
-        Study("2", "test", (pictures["bb"], earlier), "Findings: Clear lungs."),
+        Study("1", "train", (images["aa"],), REPORT),
+        Study("2", "test", (images["bb"], earlier), "Findings: Clear lungs."),
     ]
     write_json(folder / "prepared.json", {"manifest_sha256": write_studies(folder, studies)})
     return folder
@@ -49,14 +49,14 @@ def boxes(folder: Path, *rows: str, name: str = "boxes.csv") -> Path:
     return path
 
 
-def test_a_box_lies_on_the_prepared_picture_where_it_was_drawn(prepared):
+def test_a_box_lies_on_the_prepared_image_where_it_was_drawn(prepared):
     done = attach(prepared, boxes(prepared, EFFUSION))
     first, second = read_studies(prepared)
     [finding] = first.findings
-    assert (finding.name, finding.side, finding.picture) == ("pleural_effusion", "left", 0)
+    assert (finding.name, finding.side, finding.image) == ("pleural_effusion", "left", 0)
     assert finding.box == (250, 50, 450, 450)
-    assert not second.findings, "an earlier study's picture is not what this report speaks of"
-    assert (done.regions, done.pictures, done.findings, done.phrases) == (1, 1, 1, 2)
+    assert not second.findings, "an earlier study's image is not what this report speaks of"
+    assert (done.regions, done.images, done.findings, done.phrases) == (1, 1, 1, 2)
     assert done.manifest_sha256 == manifest_hash(prepared)
 
 
@@ -68,17 +68,17 @@ def test_the_reports_words_point_at_it_wherever_they_stand(prepared):
     assert [phrase.findings for phrase in first.phrases] == [(0,), (0,)]
 
 
-def test_a_phrase_on_two_pictures_is_one_phrase(prepared):
+def test_a_phrase_on_two_images_is_one_phrase(prepared):
     first, second = read_studies(prepared)
-    other = replace(second.pictures[0], view="LATERAL")
-    both = replace(first, pictures=(first.pictures[0], other))
+    other = replace(second.images[0], view="LATERAL")
+    both = replace(first, images=(first.images[0], other))
     write_json(
         prepared / "prepared.json", {"manifest_sha256": write_studies(prepared, [both, second])}
     )
     attach(prepared, boxes(prepared, EFFUSION, EFFUSION.replace(",aa", ",bb")))
     study = next(read_studies(prepared))
     assert [phrase.findings for phrase in study.phrases] == [(0, 1), (0, 1)]
-    assert [finding.picture for finding in study.findings] == [0, 1]
+    assert [finding.image for finding in study.findings] == [0, 1]
 
 
 def test_what_the_report_denies_points_nowhere(prepared):
@@ -122,7 +122,7 @@ def test_two_readers_of_one_place_are_one_finding(prepared):
     assert {phrase.findings for phrase in first.phrases} == {(0, 1)}
 
 
-def test_a_picture_takes_as_many_findings_as_training_does(prepared):
+def test_a_image_takes_as_many_findings_as_training_does(prepared):
     rows = [EFFUSION.replace("500,100,400,800", f"{50 * k},0,40,40") for k in range(20)]
     done = attach(prepared, boxes(prepared, *rows))
     assert (done.findings, done.crowded) == (16, 4)
@@ -150,7 +150,7 @@ def test_an_unfinished_folder_is_told(prepared):
         attach(prepared, boxes(prepared, EFFUSION))
 
 
-def test_vindr_needs_the_pictures_it_was_drawn_on(prepared, tmp_path):
+def test_vindr_needs_the_images_it_was_drawn_on(prepared, tmp_path):
     path = tmp_path / "annotations_train.csv"
     path.write_text(
         "image_id,rad_id,class_name,x_min,y_min,x_max,y_max\naa,R1,Cardiomegaly,20,40,60,80\n"
@@ -168,10 +168,10 @@ def test_vindr_needs_the_pictures_it_was_drawn_on(prepared, tmp_path):
 
 
 @given(st.tuples(*[st.floats(0, 1)] * 4).filter(lambda b: b[0] < b[2] and b[1] < b[3]))
-def test_shares_of_a_picture_become_pixels_that_cover_them(tmp_path_factory, box):
+def test_shares_of_a_image_become_pixels_that_cover_them(tmp_path_factory, box):
     folder = tmp_path_factory.mktemp("gr")
-    picture = Picture("", 60, 90, None, source="aa")
-    digest = write_studies(folder, [Study("1", "train", (picture,), "Findings: Edema.")])
+    image = Image("", 60, 90, None, source="aa")
+    digest = write_studies(folder, [Study("1", "train", (image,), "Findings: Edema.")])
     write_json(folder / "prepared.json", {"manifest_sha256": digest})
     finding = {"sentence_en": "Edema.", "labels": ["pulmonary edema"], "boxes": [box]}
     path = folder / "gr.json"
@@ -201,7 +201,7 @@ def test_preparing_again_tells_which_boxes_are_gone(tmp_path: Path) -> None:
         ).boxes_again
 
     assert prepare() == []
-    name = next(read_studies(out)).pictures[0].source
+    name = next(read_studies(out)).images[0].source
     row = f"Pleural Effusion,effusion,files/a.jpg,5,5,10,10,40,48,{name}\n"
     file = boxes(out, row, name="again.csv")
     assert attach(out, file).findings == 1

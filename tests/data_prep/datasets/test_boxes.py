@@ -32,9 +32,9 @@ def _written(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def test_nih_boxes_are_of_pictures_of_1024_pixels(tmp_path: Path) -> None:
+def test_nih_boxes_are_of_images_of_1024_pixels(tmp_path: Path) -> None:
     first, second = read_boxes(_written(tmp_path, "BBox_List_2017.csv", NIH))
-    assert (first.picture, first.label, first.phrase) == (
+    assert (first.image, first.label, first.phrase) == (
         "00013118_008",
         "Atelectasis",
         "atelectasis",
@@ -83,7 +83,7 @@ def test_ms_cxr_as_json_says_the_same(tmp_path: Path) -> None:
 
 def test_vindr_takes_all_readers_and_leaves_out_what_is_normal(tmp_path: Path) -> None:
     first, second = read_boxes(_written(tmp_path, "annotations_train.csv", VINDR))
-    assert (first.picture, first.phrase, len(first.boxes)) == ("bbb", "pleural thickening", 2)
+    assert (first.image, first.phrase, len(first.boxes)) == ("bbb", "pleural thickening", 2)
     assert first.size is None
     assert second.boxes == ((264, 400, 1000, 900),)
 
@@ -110,7 +110,7 @@ def _padchest(**finding: object) -> str:
     return json.dumps([study])
 
 
-def test_padchest_boxes_are_shares_of_the_picture(tmp_path: Path) -> None:
+def test_padchest_boxes_are_shares_of_the_image(tmp_path: Path) -> None:
     [region] = read_boxes(_written(tmp_path, "grounded_reports_20240819.json", _padchest()))
     boxes = ((0.5, 0.25, 0.75, 1), (0.1, 0.2, 0.3, 0.4))
     assert region == Region("a_1", "pleural effusion", "Left pleural effusion.", boxes, (1, 1))

@@ -30,7 +30,7 @@ def tree(tmp_path: Path, make_dicom: Callable) -> Path:
         "pngs/0.png": png(1),
         "pngs/1.png": png(2),
         "lone.png": png(3),
-        "notes.md": b"no picture",
+        "notes.md": b"no image",
     }
     return put(tmp_path / "in", files)
 
@@ -43,7 +43,7 @@ def with_table(tree: Path, rows: list, **columns: str) -> FolderReader:
 
 
 def names(study) -> set[str]:
-    return {picture.path.as_posix() for picture in study.pictures}
+    return {image.path.as_posix() for image in study.images}
 
 
 def test_studies_are_told_by_header_and_by_folder(tree):
@@ -71,7 +71,7 @@ def test_a_row_may_name_a_study_in_every_way(tree):
     }
 
 
-def test_a_picture_that_the_table_names_is_a_study_by_itself(tree):
+def test_a_image_that_the_table_names_is_a_study_by_itself(tree):
     reader = with_table(tree, [["pngs/0.png", REPORT], ["pngs/1", REPORT]])
     by_name = {names(study).pop(): study for study in reader.studies() if study.findings}
     assert by_name.keys() == {"pngs/0.png", "pngs/1.png"}
@@ -95,14 +95,14 @@ def test_splits_are_read_by_their_usual_names(tree):
         list(with_table(tree, [["1.2.3", REPORT, "", "third"]], split="part").studies())
 
 
-def test_texts_lie_beside_their_pictures(tree):
+def test_texts_lie_beside_their_images(tree):
     put(tree, {"deep/er/r.txt": REPORT.encode(), "pngs/0.txt": b"Impression: Normal."})
     put(tree, {"lone.txt": b"FINDINGS: Clear."})
     reader = FolderReader(tree)
     said = {min(names(study)): study for study in reader.studies()}
     assert said["deep/er/a"].impression == "Normal."
     assert said["lone.png"].findings == "Clear."
-    # A text of a picture's own name is of this picture alone.
+    # A text of an image's own name is of this image alone.
     assert (said["pngs/0.png"].impression, said["pngs/1.png"].impression) == ("Normal.", "")
     assert reader.matched == {"text file": 3}
 
@@ -137,7 +137,7 @@ def test_columns_must_say_where_the_reports_are():
         ReportColumns(report="a", findings="b")
 
 
-def test_no_picture_and_no_folder_are_told(tmp_path):
+def test_no_image_and_no_folder_are_told(tmp_path):
     with pytest.raises(DataError, match="no DICOM, PNG or JPEG file"):
         list(FolderReader(put(tmp_path, {"a.txt": b""})).studies())
     with pytest.raises(DataError, match="is not there"):
@@ -171,7 +171,7 @@ def test_the_command_tells_what_came_of_it(tree: Path, tmp_path: Path) -> None:
     told = CliRunner().invoke(app, [str(word) for word in words])
     assert told.exit_code == 0, told.output
     assert "train 3, validate 0, test 0" in told.stdout
-    assert "no picture is named 1, no report in the wanted sections 1" in told.stdout
+    assert "no image is named 1, no report in the wanted sections 1" in told.stdout
     assert "StudyInstanceUID 1, accession number 1, file name 1" in told.stdout
 
 

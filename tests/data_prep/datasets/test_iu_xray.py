@@ -39,8 +39,8 @@ def test_every_layout_tells_the_same_studies(tmp_path, make_dicom: Callable):
         for id_, study in found.items():
             assert (study.findings, study.impression) == (FINDINGS, IMPRESSION)
             assert (study.patient, study.split) == (told[0][id_].patient, told[0][id_].split)
-            assert len(study.pictures) == 2
-            assert all((tree / picture.path).is_file() for picture in study.pictures)
+            assert len(study.images) == 2
+            assert all((tree / image.path).is_file() for image in study.images)
     splits = Counter(study.split for study in told[0].values())
     assert splits == {"train": 2, "validate": 1, "test": 1, None: 1}
 
@@ -56,7 +56,7 @@ def test_annotations_of_r2gen(tmp_path, name, test_key):
     assert [study.patient for study in found] == [
         uid for split in ("train", "validate", "test") for uid in uids()[split]
     ]
-    assert all((tree / picture.path).is_file() for s in found for picture in s.pictures)
+    assert all((tree / image.path).is_file() for s in found for image in s.images)
 
 
 def test_a_lateral_is_known_from_the_projections_in_every_naming(tmp_path):
@@ -65,20 +65,20 @@ def test_a_lateral_is_known_from_the_projections_in_every_naming(tmp_path):
     row = f"{first},{first}_IM-0001-1001.dcm.png,Lateral\n".encode()
     put(tree, {"indiana_projections.csv": PROJECTIONS + row})
     [study] = [study for study in studies(tree) if study.patient == first]
-    assert [(p.path.stem[-4:], p.view) for p in study.pictures] == [
+    assert [(p.path.stem[-4:], p.view) for p in study.images] == [
         ("2001", None),
         ("1001", "LATERAL"),
     ]
 
 
-def test_the_picture_named_with_its_uid_twice_is_found(tmp_path):
+def test_the_image_named_with_its_uid_twice_is_found(tmp_path):
     xml = b'<e><uId id="CXR1"/><parentImage id="CXR1_1_IM-0001-3001"/></e>'
     put(tmp_path, {"1.xml": xml, "sub/1_IM-0001-3001.dcm": b""})
     [study] = studies(tmp_path)
-    assert study.pictures[0].path == Path("sub/1_IM-0001-3001.dcm")
+    assert study.images[0].path == Path("sub/1_IM-0001-3001.dcm")
 
 
-def test_the_layout_whose_pictures_are_there_is_read(tmp_path):
+def test_the_layout_whose_images_are_there_is_read(tmp_path):
     kaggle(r2gen(tmp_path))
     for path in (tmp_path / "images").glob("CXR*/*.png"):
         path.unlink()
@@ -122,8 +122,8 @@ def test_imported_with_marks_out_and_views_in_order(tmp_path):
     assert summary.left_out == {"not in the standard split": 1}
     assert summary.studies == {"train": 2, "validate": 1, "test": 1}
     for study in read_studies(tmp_path / "out"):
-        assert [picture.view for picture in study.pictures] == [None, "LATERAL"]
-        assert study.pictures[0].source == f"{study.patient}_IM-0001-1001"
+        assert [image.view for image in study.images] == [None, "LATERAL"]
+        assert study.images[0].source == f"{study.patient}_IM-0001-1001"
         assert "XXXX" not in study.report and study.report.startswith("Findings: ")
         assert study.indication == "Cough."
 
@@ -140,6 +140,6 @@ def test_the_real_reports_are_read(tmp_path):
     table = {study.patient: study for study in studies(tree)}
     with (REAL / "indiana_projections.csv").open(encoding="utf-8", newline="") as lines:
         named = Counter(row["projection"] for row in csv.DictReader(lines))
-    views = Counter(picture.view for study in table.values() for picture in study.pictures)
+    views = Counter(image.view for study in table.values() for image in study.images)
     assert views == {None: named["Frontal"], "LATERAL": named["Lateral"]}
     assert all(table[study.patient].findings == study.findings for study in found.values())

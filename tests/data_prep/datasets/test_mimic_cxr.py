@@ -39,8 +39,8 @@ def test_a_study_is_told_with_all_that_the_tables_say(tree):
     told = list(studies(tree))
     assert len(told) == 20
     first, second = told[:2]
-    assert [picture.view for picture in first.pictures] == ["PA", "LATERAL"]
-    assert all((tree / picture.path).is_file() for each in told for picture in each.pictures)
+    assert [image.view for image in first.images] == ["PA", "LATERAL"]
+    assert all((tree / image.path).is_file() for each in told for image in each.images)
     assert (first.id, first.patient, first.split) == ("50000000", "10000000", "train")
     assert first.findings.startswith("There is a small left pleural effusion. Number 0 of this")
     assert first.impression == "Small left pleural effusion."
@@ -71,8 +71,8 @@ def test_releases_differ_in_endings_alone(tmp_path, tree, ending, gzipped):
     folder, reports = tmp_path / "other", tmp_path / "reports"
     write_mimic(folder, 10, ending, gzipped, reports)
     for one, other in zip(studies(tree), studies(folder, reports), strict=True):
-        paths = [picture.path.with_suffix(ending) for picture in one.pictures]
-        assert [picture.path for picture in other.pictures] == paths
+        paths = [image.path.with_suffix(ending) for image in one.images]
+        assert [image.path for image in other.images] == paths
         assert (one.id, one.findings, one.time, one.labels) == (
             *(other.id, other.findings, other.time, other.labels),
         )
@@ -89,7 +89,7 @@ def test_what_is_plainly_frontal_or_lateral_is_told(tree, said, view):
     edit(
         table(tree, "metadata"), lambda rows: [rows[0], *([*r[:2], said, *r[3:]] for r in rows[1:])]
     )
-    assert {picture.view for each in studies(tree) for picture in each.pictures} == {view}
+    assert {image.view for each in studies(tree) for image in each.images} == {view}
 
 
 def test_labels_are_of_negbio_where_chexpert_is_not_there(tree):
@@ -181,19 +181,19 @@ WRONG = {
         with_cell("split", 3, "subject_id", "10000001"),
         r"rows 2 and 3 are of one study but of two subjects",
     ),
-    "a picture twice": (twice("split"), r"row 32 names a dicom_id a second time"),
+    "an image twice": (twice("split"), r"row 32 names a dicom_id a second time"),
     "a study's labels twice": (twice("chexpert"), r"row 22 names a study_id a second time"),
-    "a picture without metadata": (
+    "an image without metadata": (
         with_cell("metadata", 3, "dicom_id", "0"),
-        r"1 pictures of .*split\.csv, first row 3, have no row in .*metadata\.csv",
+        r"1 images of .*split\.csv, first row 3, have no row in .*metadata\.csv",
     ),
     "half a download of a table": (
         cut_short,
         r"split\.csv\.gz cannot be read as CSV.*fetch it again",
     ),
-    "no picture": (
+    "no image": (
         without_files("*.jpg"),
-        r"no picture is there, looked for 'files/p10/p10000000/",
+        r"no image is there, looked for 'files/p10/p10000000/",
     ),
     "no report": (
         without_files("*.txt"),
@@ -249,10 +249,10 @@ def test_a_prepared_folder_has_the_official_split_and_no_marks(tree, tmp_path):
         assert "___" not in study.report + study.comparison
         assert study.indication == "With cough."
         assert study.report.startswith("Findings: There is a small left pleural effusion. Number")
-        assert {p.source for p in study.pictures if not p.prior} == {
-            picture.path.stem for picture in told[study.id].pictures
+        assert {p.source for p in study.images if not p.prior} == {
+            image.path.stem for image in told[study.id].images
         }
-    assert any(picture.prior for study in read_studies(out) for picture in study.pictures)
+    assert any(image.prior for study in read_studies(out) for image in study.images)
 
 
 def test_the_commands_prepare_export_and_attach(tree, tmp_path):
@@ -266,13 +266,13 @@ def test_the_commands_prepare_export_and_attach(tree, tmp_path):
     assert "train 16, validate 2, test 2" in told
     assert len(json.loads(annotation.read_text())["train"]) == 16
     boxes = tmp_path / "MS_CXR_Local_Alignment_v1.1.0.csv"
-    dicom = next(studies(tree)).pictures[0].path.stem
+    dicom = next(studies(tree)).images[0].path.stem
     boxes.write_text(
         "category_name,label_text,path,x,y,w,h,image_width,image_height,dicom_id\n"
         f"Pleural Effusion,small left pleural effusion,a.jpg,8,16,24,32,64,64,{dicom}\n"
     )
     told = run("boxes", out, boxes)
-    assert "1, from 1 regions on 1 pictures" in told and "2 in reports" in told
+    assert "1, from 1 regions on 1 images" in told and "2 in reports" in told
     [study] = [study for study in read_studies(out) if study.findings]
     assert study.findings[0].box == (8, 16, 32, 48)
     assert {study.report[p.start : p.end].lower() for p in study.phrases} == {

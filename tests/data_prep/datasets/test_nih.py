@@ -42,9 +42,9 @@ def test_the_official_layout(tmp_path):
     found = {study.id: study for study in studies(nih_official(tmp_path))}
     assert len(found) == 6
     for study in found.values():
-        [picture] = study.pictures
-        assert (tmp_path / picture.path).is_file()
-        assert picture.view == ("AP" if study.id.endswith("1") else "PA")
+        [image] = study.images
+        assert (tmp_path / image.path).is_file()
+        assert image.view == ("AP" if study.id.endswith("1") else "PA")
         assert (study.split == "test") == (study.patient == "3")
         assert study.split in {"train", "validate", "test"}
     first, second = found["00000001_000"], found["00000001_001"]
@@ -59,7 +59,7 @@ def test_without_the_lists_the_split_is_left_to_the_hash(tmp_path):
 
 def test_the_small_layout(tmp_path):
     [study] = studies(nih_small(tmp_path))
-    assert (study.patient, study.pictures[0].view) == ("0", "PA")
+    assert (study.patient, study.images[0].view) == ("0", "PA")
     assert study.findings == "There is a mass. There is a nodule."
 
 
@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named(tmp_path, files, expected):
 def test_lists_that_do_not_fit_are_refused(tmp_path):
     tree = nih_official(tmp_path)
     (tree / "train_val_list.txt").write_text("")
-    with pytest.raises(DataError, match="row 2: the picture is in neither"):
+    with pytest.raises(DataError, match="row 2: the image is in neither"):
         list(studies(tree))
     (tree / "train_val_list.txt").unlink()
     with pytest.raises(DataError, match=r"train_val_list\.txt is not in"):
@@ -95,10 +95,10 @@ def test_lists_that_do_not_fit_are_refused(tmp_path):
 
 def test_the_real_labels_are_read():
     if not REAL.is_dir():
-        pytest.skip("the NIH pictures are not here")
+        pytest.skip("the NIH images are not here")
     found = list(studies(REAL))
     assert len(found) == 749
-    assert all((REAL / study.pictures[0].path).is_file() for study in found)
+    assert all((REAL / study.images[0].path).is_file() for study in found)
     for study in found:
         expected = {READ_AS[k] for k, value in study.labels.items() if value and k in READ_AS}
         assert {a.name for a in read_findings(study.findings)} == expected

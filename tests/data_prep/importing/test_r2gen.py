@@ -13,7 +13,7 @@ from data_prep.datasets.iu_xray import studies as iu_studies
 from data_prep.datasets.mimic_cxr import studies as mimic_studies
 from data_prep.importing.r2gen import export
 from data_prep.importing.run import ImportOptions, import_studies
-from data_prep.manifest import Picture, Study, read_studies, write_studies
+from data_prep.manifest import Image, Study, read_studies, write_studies
 from model.errors import DataError
 
 SPLITS = {"train": "train", "val": "validate", "test": "test"}
@@ -36,7 +36,7 @@ def exported(folder: Path, path: Path) -> dict:
     return content
 
 
-def test_every_study_is_in_its_split_with_its_pictures(prepared, tmp_path):
+def test_every_study_is_in_its_split_with_its_images(prepared, tmp_path):
     content = exported(prepared, tmp_path / "annotation.json")
     assert list(content) == ["train", "val", "test"]
     for name, split in SPLITS.items():
@@ -47,7 +47,7 @@ def test_every_study_is_in_its_split_with_its_pictures(prepared, tmp_path):
             assert (str(entry["study_id"]), str(entry["subject_id"])) == (study.id, study.patient)
             assert f"Findings: {entry['report']}" == study.report
             assert [f"images/{path}" for path in entry["image_path"]] == [
-                picture.path for picture in study.pictures if not picture.prior
+                image.path for image in study.images if not image.prior
             ]
 
 
@@ -70,8 +70,8 @@ def test_folders_of_other_makers_do(tmp_path):
 
 def test_what_is_exported_prepares_to_the_same_reports(tmp_path):
     source = tmp_path / "kaggle"
-    pictures = source / "images" / "images_normalized"
-    pictures.mkdir(parents=True)
+    images = source / "images" / "images_normalized"
+    images.mkdir(parents=True)
     reports = ["uid,indication,comparison,findings,impression"]
     projections = ["uid,filename,projection"]
     rng = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def test_what_is_exported_prepares_to_the_same_reports(tmp_path):
         for name, view in ((f"{uid}_IM-0001-1001", "Frontal"), (f"{uid}_IM-0001-2001", "Lateral")):
             projections.append(f"{uid},{name}.dcm.png,{view}")
             pixels = rng.integers(0, 255, (32, 32), dtype=np.uint8)
-            cv2.imwrite(str(pictures / f"{name}.dcm.png"), pixels)
+            cv2.imwrite(str(images / f"{name}.dcm.png"), pixels)
     (source / "indiana_reports.csv").write_text("\n".join(reports))
     (source / "indiana_projections.csv").write_text("\n".join(projections))
 
@@ -96,7 +96,7 @@ def test_what_is_exported_prepares_to_the_same_reports(tmp_path):
     standard = [each for each in told(first) if each[0] in {s.id for s in iu_studies(first)}]
     assert told(second) == standard == told(first)
     hashes = [
-        {picture.pixels for study in read_studies(f) for picture in study.pictures}
+        {image.pixels for study in read_studies(f) for image in study.images}
         for f in (first, second)
     ]
     assert hashes[0] == hashes[1]
@@ -109,7 +109,7 @@ def test_an_export_is_whole_or_not_there(prepared, tmp_path):
     assert not path.exists()
     with pytest.raises(DataError, match="cannot be written"):
         export(prepared, tmp_path / "nowhere" / "annotation.json")
-    outside = Picture("elsewhere/a.png", 8, 8, None)
+    outside = Image("elsewhere/a.png", 8, 8, None)
     write_studies(tmp_path, [Study("a", "train", (outside,), "Findings: Clear.")])
     with pytest.raises(DataError, match=r"'elsewhere/a\.png' is not in images/"):
         export(tmp_path, path)

@@ -25,12 +25,12 @@ from data_prep.importing.images import (
     Outcome,
     Task,
     shrink,
-    write_pictures,
+    write_images,
 )
 from data_prep.importing.planning import ImportOptions
 from data_prep.importing.run import ImportSummary, import_studies
 from data_prep.manifest import manifest_hash, read_studies
-from data_prep.source import SourcePicture, SourceStudy
+from data_prep.source import SourceImage, SourceStudy
 from model.errors import ConfigError, DataError
 
 SMALL = ImportOptions(size=64)
@@ -53,11 +53,11 @@ def listed(path: Path) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[SourceStudy]]:
-    """40 studies, of which one has no report, one no picture, one a cut and one a missing file."""
+    """40 studies, of which one has no report, one no image, one a cut and one a missing file."""
     source = tmp_path_factory.mktemp("source")
     studies = plain_studies(source, 40)
     studies[5] = replace(studies[5], findings="XXXX.")
-    studies[6] = replace(studies[6], pictures=())
+    studies[6] = replace(studies[6], images=())
     (source / "7.png").write_bytes(png(7)[:-100])
     (source / "8.png").unlink()
     put(source, {"9.png": png(10), "13.png": png(14)})  # as 10 (validate) and 14 (validate)
@@ -84,32 +84,32 @@ def test_what_is_not_prepared_is_listed_with_its_reason(imported):
     out, summary = imported
     left_out = {study: (origin, reason) for study, origin, reason in listed(out / "left_out.csv")}
     assert left_out["s5"] == ("row 5", "no report in the wanted sections")
-    assert left_out["s6"] == ("row 6", "no picture is named")
-    assert left_out["s7"] == ("row 7", "no picture could be read") and set(left_out) == {
+    assert left_out["s6"] == ("row 6", "no image is named")
+    assert left_out["s7"] == ("row 7", "no image could be read") and set(left_out) == {
         *("s5", "s6", "s7", "s8")
     }
-    (cut, _, why), missing = listed(out / "bad_pictures.csv")
+    (cut, _, why), missing = listed(out / "bad_images.csv")
     assert (cut, missing) == ("s7", ["s8", "./8.png", NOT_THERE]) and "cut short" in why
-    assert sum(summary.left_out.values()) == 4 and summary.bad_pictures == 2
+    assert sum(summary.left_out.values()) == 4 and summary.bad_images == 2
 
 
 def test_the_manifest_holds_the_rest(imported):
     out, summary = imported
     studies = list(read_studies(out))
     assert [study.id for study in studies] == sorted(study.id for study in studies)
-    assert len(studies) == 36 == sum(summary.studies.values()) == summary.pictures
+    assert len(studies) == 36 == sum(summary.studies.values()) == summary.images
     for study in studies:
-        [picture] = study.pictures
-        pixels = cv2.imread(str(out / picture.path), cv2.IMREAD_UNCHANGED)
-        assert pixels.shape == (picture.height, picture.width) == (48, 40)
+        [image] = study.images
+        pixels = cv2.imread(str(out / image.path), cv2.IMREAD_UNCHANGED)
+        assert pixels.shape == (image.height, image.width) == (48, 40)
         assert study.report == "Findings: The heart is in size. The lungs are clear." or (
             "XXXX" not in study.report
         )
-        assert study.id not in picture.path
+        assert study.id not in image.path
     assert summary.manifest_sha256 == manifest_hash(out)
 
 
-def test_equal_pictures_of_two_studies_are_reported_across_splits(imported):
+def test_equal_images_of_two_studies_are_reported_across_splits(imported):
     out, summary = imported
     rows = listed(out / "duplicates.csv")
     assert {row[0]: {r[1] for r in rows if r[0] == row[0]} for row in rows} in (
@@ -124,14 +124,14 @@ def test_run_again_it_does_what_is_lost_and_what_failed(tmp_path):
     studies = plain_studies(source, 8)
     (source / "7.png").write_bytes(png(7)[:-100])
     first = bring(out, source, studies)
-    pictures = sorted(out.glob("images/*/*.png"))
-    pictures[0].unlink()
-    pictures[1].write_bytes(b"")
-    before = {path: path.stat().st_mtime_ns for path in pictures[2:]}
+    images = sorted(out.glob("images/*/*.png"))
+    images[0].unlink()
+    images[1].write_bytes(b"")
+    before = {path: path.stat().st_mtime_ns for path in images[2:]}
     (source / "7.png").write_bytes(png(7))
     second = bring(out, source, studies)
     assert (first.earlier, second.earlier) == (0, 5)
-    assert sum(second.studies.values()) == 8 and second.bad_pictures == 0
+    assert sum(second.studies.values()) == 8 and second.bad_images == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     clean = bring(tmp_path / "clean", source, studies)
     assert clean.manifest_sha256 == second.manifest_sha256
@@ -148,7 +148,7 @@ def test_a_run_that_was_killed_is_finished_by_the_next(tmp_path):
         stderr=subprocess.DEVNULL,
         cwd=ROOT,
     ) as running:
-        # Pictures of a third chunk: the first one stands in the ledger.
+        # Images of a third chunk: the first one stands in the ledger.
         while len(list(out.glob("images/*/*.png"))) < 40 and running.poll() is None:
             time.sleep(0.01)
         os.killpg(running.pid, signal.SIGKILL)
@@ -178,7 +178,7 @@ def test_a_data_set_that_contradicts_itself_is_refused_and_costs_nothing(materia
         bring(out, source, leaky)
     assert "p0" not in str(error.value)
     assert manifest_hash(out) == before
-    assert bring(out, source, studies).earlier == imported[1].pictures + 1
+    assert bring(out, source, studies).earlier == imported[1].images + 1
 
 
 def test_half_a_download_is_told_with_the_first_missing_path(tmp_path):
@@ -186,7 +186,7 @@ def test_half_a_download_is_told_with_the_first_missing_path(tmp_path):
     studies = plain_studies(source, 8)
     for n in range(1, 6):
         (source / f"{n}.png").unlink()
-    with pytest.raises(DataError, match=r"5 of 8 pictures are not there, first '1\.png'"):
+    with pytest.raises(DataError, match=r"5 of 8 images are not there, first '1\.png'"):
         bring(tmp_path / "out", source, studies)
     assert not list((tmp_path / "out").glob("images/*/*"))
 
@@ -204,7 +204,7 @@ def test_what_cannot_be_is_refused(material, imported, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"size": 10}, {"pictures": 0}, {"target": "all"}, {"split": "official"}]
+    "wrong", [{"size": 10}, {"images": 0}, {"target": "all"}, {"split": "official"}]
 )
 def test_options_that_cannot_be_are_refused(wrong):
     with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):
@@ -216,9 +216,9 @@ def test_a_path_out_of_the_folder_is_not_followed(tmp_path):
     studies = plain_studies(source, 4)
     put(tmp_path, {"secret.png": png(99)})
     outside = (Path("../secret.png"), (tmp_path / "secret.png"))
-    studies[0] = replace(studies[0], pictures=(*map(SourcePicture, outside), *studies[0].pictures))
+    studies[0] = replace(studies[0], images=(*map(SourceImage, outside), *studies[0].images))
     bring(tmp_path / "out", source, studies)
-    assert {row[2] for row in listed(tmp_path / "out" / "bad_pictures.csv")} == {
+    assert {row[2] for row in listed(tmp_path / "out" / "bad_images.csv")} == {
         "leads out of the data set's folder"
     }
 
@@ -242,11 +242,11 @@ def test_the_latest_earlier_frontal_is_the_prior(tmp_path):
             strict=True,
         )
     ]
-    studies[1] = replace(studies[1], pictures=(SourcePicture(Path("1.png"), "LATERAL"),))
+    studies[1] = replace(studies[1], images=(SourceImage(Path("1.png"), "LATERAL"),))
     bring(tmp_path / "out", source, studies, replace(SMALL, prior=True))
-    made = {study.id: study.pictures for study in read_studies(tmp_path / "out")}
-    priors = {id_: [p.source for p in pictures if p.prior] for id_, pictures in made.items()}
-    # The latest before s4 has no frontal picture; s3 has no time.
+    made = {study.id: study.images for study in read_studies(tmp_path / "out")}
+    priors = {id_: [p.source for p in images if p.prior] for id_, images in made.items()}
+    # The latest before s4 has no frontal image; s3 has no time.
     assert priors == {"s0": [], "s2": ["0"], "s1": ["2"], "s3": [], "s4": ["2"]}
     assert made["s2"][1].path == made["s0"][0].path
 
@@ -255,10 +255,10 @@ def outcome(
     tmp_path: Path, files: dict[str, bytes], views: dict[str, str | None], limit: int
 ) -> Outcome:
     put(tmp_path, files)
-    pictures = tuple(SourcePicture(Path(name), view) for name, view in views.items())
+    images = tuple(SourceImage(Path(name), view) for name, view in views.items())
     (tmp_path / "out" / "images").mkdir(parents=True, exist_ok=True)
     job = Job(tmp_path / "out", tmp_path, 64, limit)
-    [told] = write_pictures(job, [Task("x", "state", pictures)])
+    [told] = write_images(job, [Task("x", "state", images)])
     return told
 
 
@@ -270,14 +270,14 @@ def test_best_frontal_and_best_lateral_come_first(tmp_path, limit, expected):
     views = {"u.png": None, "side.png": "LATERAL", "ap.png": "AP", "pa.png": "PA"}
     files = {name: png(n) for n, name in enumerate(views)}
     told = outcome(tmp_path, files, views, limit)
-    assert [made.picture.source for made in told.made] == expected
+    assert [made.image.source for made in told.made] == expected
 
 
-def test_a_bad_picture_has_the_next_one_taken(tmp_path):
+def test_a_bad_image_has_the_next_one_taken(tmp_path):
     views = {"pa.png": "PA", "side.png": "LATERAL", "ap.png": "AP"}
     files = {"pa.png": png(0)[:-50], "side.png": png(1), "ap.png": png(2)}
     told = outcome(tmp_path, files, views, 1)
-    assert [made.picture.source for made in told.made] == ["ap"]
+    assert [made.image.source for made in told.made] == ["ap"]
     assert [name for name, _ in told.bad] == ["pa.png"]
     lateral = outcome(tmp_path, files, {"pa.png": "PA", "side.png": "LATERAL"}, 1)
     assert (lateral.made, lateral.reason) == ((), NO_FRONTAL)
@@ -288,9 +288,9 @@ def test_the_header_tells_a_view_that_the_data_set_does_not(
 ) -> None:
     files = {"a": make_dicom(ViewPosition="LL"), "b": make_dicom(ViewPosition="AP")}
     told = outcome(tmp_path, files, {"a": None, "b": None}, 2)
-    assert [made.picture.view for made in told.made] == ["AP", "LATERAL"]
+    assert [made.image.view for made in told.made] == ["AP", "LATERAL"]
     [made] = outcome(tmp_path, files, {"a": None, "b": None}, 1).made
-    assert made.picture.source == "b"
+    assert made.image.source == "b"
 
 
 def test_sixteen_bits_are_shown_over_their_own_range(tmp_path):
@@ -299,8 +299,8 @@ def test_sixteen_bits_are_shown_over_their_own_range(tmp_path):
     names = {"twelve.png": 16, "sixteen.png": 257}
     files = {n: cv2.imencode(".png", pixels * factor)[1].tobytes() for n, factor in names.items()}
     told = outcome(tmp_path, files, dict.fromkeys(names, "PA"), 2)
-    assert len({made.picture.pixels for made in told.made}) == 1
-    prepared = cv2.imread(str(tmp_path / "out" / told.made[0].picture.path), cv2.IMREAD_UNCHANGED)
+    assert len({made.image.pixels for made in told.made}) == 1
+    prepared = cv2.imread(str(tmp_path / "out" / told.made[0].image.path), cv2.IMREAD_UNCHANGED)
     assert prepared.dtype == np.uint8 and (prepared.min(), prepared.max()) == (0, 255)
 
 

@@ -7,7 +7,7 @@ from data_prep.source import SourceStudy
 
 
 def study(number: int, patient: str | None = None) -> SourceStudy:
-    return SourceStudy(id=f"s{number}", origin="", pictures=(), patient=patient)
+    return SourceStudy(id=f"s{number}", origin="", images=(), patient=patient)
 
 
 def test_a_patient_is_in_one_split():

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_files import picture
+from dicom_files import image
 from pydicom import dcmread
 
 from data_prep.phantom.dicom import TOLERANCE, write_dx
 from model.errors import ConfigError
 from model.imaging.read import read_image
 
-SHOWN = picture(96, 80).astype(np.float32)
+SHOWN = image(96, 80).astype(np.float32)
 SEEDS = range(60)
 VIEWS = ("AP", "PA", "LATERAL")
 
@@ -27,7 +27,7 @@ def files(tmp_path_factory) -> list[Path]:
     return paths
 
 
-def test_the_picture_is_read_back(files):
+def test_the_image_is_read_back(files):
     for seed, path in zip(SEEDS, files, strict=True):
         radiograph = read_image(path)
         assert radiograph.view == VIEWS[seed % 3]
@@ -62,7 +62,7 @@ def test_the_study_may_be_given(tmp_path):
     assert dcmread(path, stop_before_pixels=True).StudyInstanceUID == "2.25.7"
 
 
-def test_pictures_of_a_study_are_told_apart_and_a_prior_is_earlier(tmp_path):
+def test_images_of_a_study_are_told_apart_and_a_prior_is_earlier(tmp_path):
     headers = []
     for number, view in enumerate(("PA", "LATERAL", "AP")):
         path, prior = tmp_path / f"{number}.dcm", number == 2
@@ -78,7 +78,7 @@ def test_pictures_of_a_study_are_told_apart_and_a_prior_is_earlier(tmp_path):
     assert lateral.ViewCodeSequence[0].CodeMeaning == "left lateral"
 
 
-def test_black_and_white_pictures_survive(tmp_path):
+def test_black_and_white_images_survive(tmp_path):
     for value in (0, 1):
         for seed in range(12):
             path = tmp_path / f"{seed}.dcm"

@@ -31,28 +31,28 @@ def phantoms() -> list[Phantom]:
 
 
 @pytest.mark.parametrize("covered", [0.0, 0.7])
-def test_what_is_asked_for_beside_it_leaves_the_frontal_picture_as_it_is(covered: float) -> None:
+def test_what_is_asked_for_beside_it_leaves_the_frontal_image_as_it_is(covered: float) -> None:
     for index in range(8):
         plain = make_phantom(SEED, index, SIZE, covered)
         full = make_phantom(SEED, index, SIZE, covered, lateral=1, prior=1, indication=1)
-        assert np.array_equal(plain.pictures[0].pixels, full.pictures[0].pixels)
-        assert np.array_equal(plain.pictures[0].mask, full.pictures[0].mask)
-        assert plain.findings == tuple(f for f in full.findings if f.picture == 0)
-        assert [picture.view == "LATERAL" for picture in full.pictures] == [False, True, False]
-        assert [picture.prior for picture in full.pictures] == [False, False, True]
+        assert np.array_equal(plain.images[0].pixels, full.images[0].pixels)
+        assert np.array_equal(plain.images[0].mask, full.images[0].mask)
+        assert plain.findings == tuple(f for f in full.findings if f.image == 0)
+        assert [image.view == "LATERAL" for image in full.images] == [False, True, False]
+        assert [image.prior for image in full.images] == [False, False, True]
 
 
-def test_masks_and_boxes_agree_on_both_pictures(phantoms: list[Phantom]) -> None:
+def test_masks_and_boxes_agree_on_both_images(phantoms: list[Phantom]) -> None:
     for study in phantoms:
-        for number, picture in enumerate(study.pictures):
-            assert picture.mask is not None
-            found = [finding for finding in study.findings if finding.picture == number]
-            shown = {name for k, name in enumerate(FINDINGS) if (picture.mask >> k & 1).any()}
+        for number, image in enumerate(study.images):
+            assert image.mask is not None
+            found = [finding for finding in study.findings if finding.image == number]
+            shown = {name for k, name in enumerate(FINDINGS) if (image.mask >> k & 1).any()}
             assert shown == {finding.name for finding in found}
             for finding in found:
                 x0, y0, x1, y1 = finding.box
                 assert 0 <= x0 < x1 <= SIZE and 0 <= y0 < y1 <= SIZE
-                assert (picture.mask[y0:y1, x0:x1] >> FINDINGS.index(finding.name) & 1).any()
+                assert (image.mask[y0:y1, x0:x1] >> FINDINGS.index(finding.name) & 1).any()
 
 
 def test_what_shows_on_the_lateral_shows_on_the_frontal_but_for_a_trace(
@@ -60,7 +60,7 @@ def test_what_shows_on_the_lateral_shows_on_the_frontal_but_for_a_trace(
 ) -> None:
     seen: Counter[str] = Counter()
     for study in phantoms:
-        frontal, lateral = ([f for f in study.findings if f.picture == k] for k in (0, 1))
+        frontal, lateral = ([f for f in study.findings if f.image == k] for k in (0, 1))
         twins = {_told(f) for f in frontal if f.name in LATERAL_PATHOLOGIES}
         traces = [f for f in lateral if _is_trace(f)]
         assert {_told(f) for f in lateral if not _is_trace(f)} == twins
@@ -72,7 +72,7 @@ def test_what_shows_on_the_lateral_shows_on_the_frontal_but_for_a_trace(
 def test_a_trace_of_fluid_is_told_and_not_denied(phantoms: list[Phantom]) -> None:
     could, traces = 0, 0
     for study in phantoms:
-        frontal = [f for f in study.findings if f.picture == 0]
+        frontal = [f for f in study.findings if f.image == 0]
         could += bool(frontal) and "pleural_effusion" not in {f.name for f in frontal}
         if not any(map(_is_trace, study.findings)):
             continue
@@ -89,7 +89,7 @@ def test_a_trace_of_fluid_is_told_and_not_denied(phantoms: list[Phantom]) -> Non
     assert traces >= 3 and traces / could < 0.25
 
 
-def test_a_phrase_lists_a_finding_on_every_picture_that_shows_it(phantoms: list[Phantom]) -> None:
+def test_a_phrase_lists_a_finding_on_every_image_that_shows_it(phantoms: list[Phantom]) -> None:
     for study in phantoms:
         entries: dict[tuple, set[int]] = {}
         for index, finding in enumerate(study.findings):
@@ -118,8 +118,8 @@ def test_a_finding_is_seen_inside_its_mask_at_the_height_of_the_frontal(name: st
     assert mask.any() and not mask.all()
     change = sum(np.abs(getattr(with_it, k) - getattr(without, k)) for k in LAYERS)
     assert change[mask].mean() > 4 * change[~mask].mean()
-    pictures = [expose(a, "LATERAL", np.random.default_rng(5)) for a in (with_it, without)]
-    seen = np.abs(pictures[0] - pictures[1])
+    images = [expose(a, "LATERAL", np.random.default_rng(5)) for a in (with_it, without)]
+    seen = np.abs(images[0] - images[1])
     assert seen[mask].mean() > max(0.008, 2 * seen[~mask].mean())
     if name in COMPACT:
         box = canvas.box(mask)
@@ -147,7 +147,7 @@ def test_hyperinflated_domes_are_flat_from_the_side() -> None:
     assert arch(True) < 0.6 * arch(False)
 
 
-def test_a_cover_hides_only_what_no_other_picture_shows() -> None:
+def test_a_cover_hides_only_what_no_other_image_shows() -> None:
     gone = half = 0
     for index in range(60):
         plain = make_phantom(SEED, index, SIZE, lateral=1.0)
@@ -158,9 +158,9 @@ def test_a_cover_hides_only_what_no_other_picture_shows() -> None:
         denied = {denial.name for denial in read_denials(study.report)}
         assert said == left
         for finding in set(plain.findings) - set(study.findings):
-            mask = study.pictures[finding.picture].mask
+            mask = study.images[finding.image].mask
             assert mask is not None
-            here = {f.name for f in study.findings if f.picture == finding.picture}
+            here = {f.name for f in study.findings if f.image == finding.image}
             if finding.name not in here:
                 assert not (mask >> FINDINGS.index(finding.name) & 1).any()
             if place_of(finding) in left:

@@ -21,7 +21,7 @@ def prepared(tmp_path_factory):
     return out
 
 
-def test_a_folder_without_further_pictures_is_what_it_always_was(tmp_path):
+def test_a_folder_without_further_images_is_what_it_always_was(tmp_path):
     """The embedded model's data are told by such a sum: it was taken before there were laterals."""
     digest = prepare_phantom(tmp_path, 60, 2, size=64, covered=0.3, workers=1, progress=False)
     assert digest == "dc995e1b02d8d1a39bb9955133167f6a5e51fe1cb8504d6be93b9e86c0b37854"
@@ -73,21 +73,21 @@ def test_the_manifest_reads_back(prepared):
     assert len(list(read_studies(prepared, "test"))) == 6
 
 
-def test_pictures_and_masks_are_there(prepared):
+def test_images_and_masks_are_there(prepared):
     for study in read_studies(prepared):
-        (picture,) = study.pictures
-        pixels = cv2.imread(str(prepared / picture.path), cv2.IMREAD_UNCHANGED)
-        assert pixels.shape == (picture.height, picture.width) and pixels.dtype == np.uint8
-        assert (picture.mask is None) == (not study.findings)
-        if picture.mask:
-            mask = cv2.imread(str(prepared / picture.mask), cv2.IMREAD_UNCHANGED)
+        (image,) = study.images
+        pixels = cv2.imread(str(prepared / image.path), cv2.IMREAD_UNCHANGED)
+        assert pixels.shape == (image.height, image.width) and pixels.dtype == np.uint8
+        assert (image.mask is None) == (not study.findings)
+        if image.mask:
+            mask = cv2.imread(str(prepared / image.mask), cv2.IMREAD_UNCHANGED)
             bits = np.bitwise_or.reduce(mask, axis=None)
             assert {FINDINGS[k] for k in range(16) if bits >> k & 1} == {
                 finding.name for finding in study.findings
             }
 
 
-def test_a_folder_tells_of_further_pictures_only_where_there_are_some(prepared, tmp_path):
+def test_a_folder_tells_of_further_images_only_where_there_are_some(prepared, tmp_path):
     told = json.loads((prepared / "prepared.json").read_text())
     assert not {"lateral", "prior", "indication"} & set(told)
     with pytest.raises(DataError, match="asked for"):
@@ -101,30 +101,30 @@ def test_a_folder_tells_of_further_pictures_only_where_there_are_some(prepared, 
         prepare_phantom(tmp_path, 20, 2, size=64, dicom=True, covered=0.3, progress=False)
 
 
-def test_every_picture_of_a_study_has_its_files(tmp_path):
+def test_every_image_of_a_study_has_its_files(tmp_path):
     chances = {"lateral": 0.6, "prior": 0.6, "indication": 0.6}
     prepare_phantom(tmp_path, 30, 2, size=64, dicom=True, workers=1, progress=False, **chances)
     studies = list(read_studies(tmp_path))
-    assert {len(study.pictures) for study in studies} == {1, 2, 3}
+    assert {len(study.images) for study in studies} == {1, 2, 3}
     assert 0 < sum(bool(study.indication) for study in studies) < len(studies)
     for study in studies:
         frontal = dcmread(tmp_path / "dicom" / f"{study.id}.dcm", stop_before_pixels=True)
-        for number, picture in enumerate(study.pictures):
+        for number, image in enumerate(study.images):
             name = f"{study.id}_{number}" if number else study.id
-            assert picture.path == f"images/{name}.png"
-            pixels = cv2.imread(str(tmp_path / picture.path), cv2.IMREAD_UNCHANGED)
-            assert pixels.shape == (picture.height, picture.width)
-            found = [f for f in study.findings if f.picture == number]
-            assert (picture.mask is not None) == bool(found)
-            assert not (picture.prior and found)
+            assert image.path == f"images/{name}.png"
+            pixels = cv2.imread(str(tmp_path / image.path), cv2.IMREAD_UNCHANGED)
+            assert pixels.shape == (image.height, image.width)
+            found = [f for f in study.findings if f.image == number]
+            assert (image.mask is not None) == bool(found)
+            assert not (image.prior and found)
             dicom = tmp_path / "dicom" / f"{name}.dcm"
             read = read_image(dicom)
-            assert read.view == picture.view
+            assert read.view == image.view
             assert np.abs(read.pixels - pixels / 255).max() < 0.01
             header = dcmread(dicom, stop_before_pixels=True)
             assert header.PatientID == frontal.PatientID
             same = header.StudyInstanceUID == frontal.StudyInstanceUID
-            assert same == (not picture.prior)
+            assert same == (not image.prior)
 
 
 def test_a_line_that_is_not_a_study_is_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Laws of the phantom's prior study: true comparisons, in sentences that a reader recognises."""
+"""Laws of the phantom's prior study: true comparisons, in sentences that a reader recognizes."""
 
 import numpy as np
 import pytest
@@ -25,14 +25,14 @@ def phantoms() -> list[Phantom]:
 
 def test_the_prior_comes_last_and_holds_no_truth_of_today(phantoms: list[Phantom]) -> None:
     for study in phantoms:
-        *today, prior = study.pictures
+        *today, prior = study.images
         assert prior.prior and prior.mask is None and prior.view in ("PA", "AP")
-        assert not any(picture.prior for picture in today)
-        assert all(finding.picture < len(today) for finding in study.findings)
+        assert not any(image.prior for image in today)
+        assert all(finding.image < len(today) for finding in study.findings)
         assert not np.array_equal(prior.pixels, today[0].pixels)
 
 
-def test_comparisons_are_recognised_and_stand_at_the_end_of_the_findings(
+def test_comparisons_are_recognized_and_stand_at_the_end_of_the_findings(
     phantoms: list[Phantom],
 ) -> None:
     said = set()

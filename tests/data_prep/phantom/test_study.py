@@ -1,4 +1,4 @@
-"""The phantom's laws: from (seed, index) alone, with truth that agrees with the picture."""
+"""The phantom's laws: from (seed, index) alone, with truth that agrees with the image."""
 
 from collections import Counter
 
@@ -25,19 +25,19 @@ def phantoms():
 
 def test_a_study_follows_from_its_seed_and_index():
     one, same, other = (make_phantom(3, index, SIZE) for index in (7, 7, 8))
-    assert np.array_equal(one.pictures[0].pixels, same.pictures[0].pixels)
+    assert np.array_equal(one.images[0].pixels, same.images[0].pixels)
     assert (one.report, one.findings) == (same.report, same.findings)
-    assert not np.array_equal(one.pictures[0].pixels, other.pictures[0].pixels)
+    assert not np.array_equal(one.images[0].pixels, other.images[0].pixels)
 
 
-def test_pixels_are_a_picture(phantoms):
+def test_pixels_are_a_image(phantoms):
     for study in phantoms:
-        (picture,) = study.pictures
-        assert picture.pixels.dtype == np.float32 and picture.pixels.shape == (SIZE, SIZE)
-        assert np.isfinite(picture.pixels).all()
-        assert picture.pixels.min() >= 0 and picture.pixels.max() <= 1
-        assert picture.pixels.std() > 0.1
-        assert (picture.pixels >= 1).mean() < 0.15  # a bright abdomen, no more
+        (image,) = study.images
+        assert image.pixels.dtype == np.float32 and image.pixels.shape == (SIZE, SIZE)
+        assert np.isfinite(image.pixels).all()
+        assert image.pixels.min() >= 0 and image.pixels.max() <= 1
+        assert image.pixels.std() > 0.1
+        assert (image.pixels >= 1).mean() < 0.15  # a bright abdomen, no more
 
 
 def test_about_half_are_normal_and_every_finding_occurs(phantoms):
@@ -49,7 +49,7 @@ def test_about_half_are_normal_and_every_finding_occurs(phantoms):
 
 def test_masks_and_boxes_agree(phantoms):
     for study in phantoms:
-        mask = study.pictures[0].mask
+        mask = study.images[0].mask
         shown = {name for k, name in enumerate(FINDINGS) if (mask >> k & 1).any()}
         assert shown == {finding.name for finding in study.findings}
         for finding in study.findings:
@@ -63,8 +63,8 @@ def test_the_side_said_is_the_side_shown(phantoms):
     for study in phantoms:
         for finding in study.findings:
             if finding.side and finding.name != "central_line":
-                centre = (finding.box[0] + finding.box[2]) / 2
-                assert (centre < SIZE / 2) == (finding.side == "right"), finding
+                center = (finding.box[0] + finding.box[2]) / 2
+                assert (center < SIZE / 2) == (finding.side == "right"), finding
 
 
 def test_every_finding_is_spoken_of_and_every_phrase_is_in_the_text(phantoms):

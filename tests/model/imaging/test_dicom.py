@@ -1,4 +1,4 @@
-"""Laws of reading DICOM: every encoding of one picture gives the same pixels, shown as it says."""
+"""Laws of reading DICOM: every encoding of one image gives the same pixels, shown as it says."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from dicom_files import (
     deflate_bomb,
     encapsulated,
     encoded,
+    image,
     nested,
-    picture,
     stored_as,
     written,
 )
@@ -26,7 +26,7 @@ from model.errors import ImageError, ImageTooLarge, NotARadiograph, UndecodableI
 from model.imaging.radiograph import Radiograph, ReadLimits
 from model.imaging.read import read_image
 
-SHOWN = picture()
+SHOWN = image()
 KINDS = [
     pytest.param(bits, signed, inverted, id=f"{bits}{'is' if signed else 'u'}{1 + (not inverted)}")
     for bits in (8, 10, 12, 16)
@@ -224,7 +224,7 @@ def test_a_file_cut_short_is_an_error_wherever_it_is_cut(syntax):
     bits = 8 if syntax == uid.JPEGBaseline8Bit else 12
     stored, elements = stored_as(SHOWN, bits=bits)
     file = encoded(dataset(stored, **elements), syntax)
-    # The last 8 bytes may be the delimiter behind a picture that is whole.
+    # The last 8 bytes may be the delimiter behind an image that is whole.
     for length in {*range(0, len(file) - 8, max(1, len(file) // 40)), len(file) - 9}:
         with pytest.raises(ImageError):
             read_image(file[:length])

@@ -56,7 +56,7 @@ def test_monochrome1_with_shape_inverse_is_inverted_once():
         {"WindowCenter": None, "WindowWidth": 100},
     ],
 )
-def test_without_a_window_that_can_be_the_percentiles_span_the_picture(window):
+def test_without_a_window_that_can_be_the_percentiles_span_the_image(window):
     expected = ((X - 20) / (4075 - 20)).clip(0, 1)
     assert np.abs(steps(**window) - expected).max() < 1e-6
 
@@ -75,7 +75,7 @@ def test_padding_is_black_and_counts_in_no_percentile():
             assert np.median(shown[:, :32]) == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_picture_of_one_value_is_black():
+def test_a_image_of_one_value_is_black():
     assert (read_image(encoded(dataset(np.full((5, 6), 700, np.uint16)))).pixels == 0).all()
 
 
@@ -107,7 +107,7 @@ def test_modality_tables_come_before_the_window():
     assert np.abs(shown - entries / 65535).max() < 1e-6
 
 
-def test_tables_of_signed_pictures_start_below_zero():
+def test_tables_of_signed_images_start_below_zero():
     stored = (STEPS.astype(np.int16) - 2048).astype(np.int16)
     ds = dataset(stored, BitsStored=12)
     ds.VOILUTSequence = table(-2048, np.arange(4096) * 16, 16)

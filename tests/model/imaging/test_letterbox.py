@@ -14,8 +14,8 @@ PATCH = SIZE // GRID
 ASPECTS = [(90, 90), (64, 64), (40, 40), (200, 100), (100, 200), (333, 250), (31, 97), (640, 48)]
 
 
-def brightest(picture: np.ndarray) -> tuple[float, float]:
-    row, column = np.unravel_index(picture.argmax(), picture.shape)
+def brightest(image: np.ndarray) -> tuple[float, float]:
+    row, column = np.unravel_index(image.argmax(), image.shape)
     return float(column) + 0.5, float(row) + 0.5
 
 
@@ -25,9 +25,9 @@ def test_a_bright_dot_returns_within_one_patch(height, width):
     _, _, square_width, square_height = box.extent()
     for row in {0, height // 3, height // 2, height - 1}:
         for column in {0, width // 4, width // 2, width - 1}:
-            picture = np.zeros((height, width), np.float32)
-            picture[row, column] = 1
-            seen = box.apply(picture)[0].numpy() + 1
+            image = np.zeros((height, width), np.float32)
+            image[row, column] = 1
+            seen = box.apply(image)[0].numpy() + 1
             heatmap = seen.reshape(GRID, PATCH, GRID, PATCH).sum((1, 3))
             x, y = brightest(box.restore(heatmap / heatmap.sum()))
             assert abs(x - (column + 0.5)) <= square_width / GRID
@@ -63,16 +63,16 @@ def test_extent_is_the_square_in_original_pixels(height, width, size):
 
 
 @pytest.mark.parametrize(("height", "width"), ASPECTS)
-def test_the_picture_lies_where_to_model_says_and_the_rest_is_black(height, width):
+def test_the_image_lies_where_to_model_says_and_the_rest_is_black(height, width):
     box = Letterbox(height, width, SIZE)
     seen = box.apply(np.ones((height, width), np.float32))
     assert seen.shape == (1, SIZE, SIZE)
     left, top = (round(edge) for edge in box.to_model(0, 0))
     right, bottom = (round(edge) for edge in box.to_model(width, height))
-    picture = torch.zeros(SIZE, SIZE, dtype=torch.bool)
-    picture[top:bottom, left:right] = True
-    assert seen[0, picture].min() > 1 - 1e-5
-    assert (seen[0, ~picture] == -1).all()
+    image = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    image[top:bottom, left:right] = True
+    assert seen[0, image].min() > 1 - 1e-5
+    assert (seen[0, ~image] == -1).all()
     assert seen.max() <= 1
     scale = SIZE / max(height, width)
     assert (bottom - top, right - left) == pytest.approx((height * scale, width * scale), abs=0.5)
@@ -102,7 +102,7 @@ def test_area_is_averaged_when_shrinking():
     assert Letterbox(256, 256, 64).apply(stripes).abs().max() < 1e-6
 
 
-def test_another_picture_or_an_empty_side_is_refused():
+def test_another_image_or_an_empty_side_is_refused():
     with pytest.raises(ValueError, match=r"expected pixels \(4, 5\), got \(5, 4\)"):
         Letterbox(4, 5, 8).apply(np.zeros((5, 4), np.float32))
     with pytest.raises(ConfigError, match="height=0"):

@@ -9,7 +9,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from dicom_files import dataset, encoded, picture, stored_as
+from dicom_files import dataset, encoded, image, stored_as
 from paths import ROOT
 from pydicom import uid
 
@@ -23,8 +23,8 @@ from model.errors import (
 from model.imaging.radiograph import Radiograph, ReadLimits
 from model.imaging.read import read_image
 
-GRAY8 = np.rint(picture() * 255).astype(np.uint8)
-GRAY16 = np.rint(picture() * 4000 + 90).astype(np.uint16)
+GRAY8 = np.rint(image() * 255).astype(np.uint8)
+GRAY16 = np.rint(image() * 4000 + 90).astype(np.uint16)
 
 
 def written(pixels: np.ndarray, suffix: str, *options: int) -> bytes:
@@ -82,7 +82,7 @@ def test_a_gray_jpeg_is_read(channels):
 
 
 def test_a_jpeg_alone_and_in_dicom_gives_the_same_pixels():
-    stored, _ = stored_as(picture(), bits=8)
+    stored, _ = stored_as(image(), bits=8)
     file = encoded(dataset(stored), uid.JPEGBaseline8Bit)
     start = file.index(b"\xff\xd8\xff")
     end = file.rindex(b"\xff\xd9") + 2
@@ -111,10 +111,10 @@ def test_content_counts_and_not_the_name(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_real_colour_is_refused(suffix):
-    colour = cv2.merge([GRAY8, GRAY8, 255 - GRAY8])
-    with pytest.raises(NotARadiograph, match="a colour picture"):
-        read_image(written(colour, suffix))
+def test_real_color_is_refused(suffix):
+    color = cv2.merge([GRAY8, GRAY8, 255 - GRAY8])
+    with pytest.raises(NotARadiograph, match="a color image"):
+        read_image(written(color, suffix))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_an_empty_file_is_a_bad_one_and_not_a_stray():
         read_image(b"")
 
 
-def test_a_picture_too_large_is_refused_by_its_header():
+def test_a_image_too_large_is_refused_by_its_header():
     png = written(np.zeros((2, 2), np.uint8), ".png")
     header = struct.pack(">4sIIBBBBB", b"IHDR", 7500, 8000, 8, 0, 0, 0, 0)
     checksum = struct.pack(">I", zlib.crc32(header))
@@ -163,7 +163,7 @@ def test_a_file_too_large_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_a_picture_cut_short_is_an_error_wherever_it_is_cut(suffix):
+def test_a_image_cut_short_is_an_error_wherever_it_is_cut(suffix):
     file = written(GRAY8, suffix)
     for length in {*range(0, len(file), max(1, len(file) // 60)), len(file) - 2}:
         with pytest.raises(ImageError):
@@ -179,7 +179,7 @@ def test_a_flipped_bit_in_a_png_is_found():
             read_image(bytes(damaged))
 
 
-def test_a_flipped_bit_in_a_jpeg_gives_a_picture_or_a_typed_error():
+def test_a_flipped_bit_in_a_jpeg_gives_a_image_or_a_typed_error():
     file = written(GRAY8, ".jpg")
     for position in range(0, len(file), 5):
         damaged = bytearray(file)

@@ -126,7 +126,7 @@ SENTENCES: dict[str, set[str]] = {
     "Indication: Rule out pneumonia. Findings: The lungs are clear.": set(),
     "History: COPD, effusion. Impression: Normal chest.": set(),
     "Patient has a history of pneumonia.": set(),
-    "If there is clinical concern for rib fracture, dedicated views are advised.": set(),
+    "If there is clinical warning for rib fracture, dedicated views are advised.": set(),
     # where a denial ends
     "No pneumothorax, small left effusion.": {"pleural_effusion left -"},
     "No pneumothorax and a small left pleural effusion.": {"pleural_effusion left -"},

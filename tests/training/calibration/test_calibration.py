@@ -14,7 +14,7 @@ import pytest
 import torch
 from prepared_folder import SIZE, write_prepared
 from scipy.special import expit
-from tiny import tiny_model, tiny_pictures, tiny_tokenizer
+from tiny import tiny_images, tiny_model, tiny_tokenizer
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 
@@ -26,12 +26,12 @@ from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
 from model.imaging.read import read_image
 from model.network import ReportModel
-from model.novelty import distances, picture_features, unfamiliar
+from model.novelty import distances, image_features, novelty_warnings
 from training.calibration.command import run_calibration
 from training.calibration.estimators import (
     CLOSE,
-    FAMILIAR_SHARE,
-    fit_familiar,
+    IN_DISTRIBUTION_SHARE,
+    fit_novelty,
     fit_platt,
     fit_share,
     fit_temperature,
@@ -171,68 +171,66 @@ def test_evidence_without_overlap_gives_no_certainty() -> None:
     assert chance[-1] == pytest.approx(0.75, abs=0.08) and chance[0] < 0.3
 
 
-def test_familiar_covers_the_share_it_says_of_pictures_it_has_not_seen() -> None:
+def test_familiar_covers_the_share_it_says_of_images_it_has_not_seen() -> None:
     rng = np.random.default_rng(3)
     mixing = rng.normal(size=(24, 24))
     known, new = (rng.normal(size=(count, 24)) @ mixing for count in (400, 4000))
-    familiar = fit_familiar(known)
+    familiar = fit_novelty(known)
     away = new - familiar.mean
     distance = np.sqrt(np.einsum("ni,ij,nj->n", away, familiar.precision, away))
-    assert (distance <= familiar.limit).mean() == pytest.approx(FAMILIAR_SHARE, abs=0.015)
+    assert (distance <= familiar.limit).mean() == pytest.approx(IN_DISTRIBUTION_SHARE, abs=0.015)
 
 
-def test_fewer_pictures_than_features_still_have_a_precision() -> None:
+def test_fewer_images_than_features_still_have_a_precision() -> None:
     features = np.random.default_rng(4).normal(size=(12, 30)) * np.linspace(0.1, 5, 30)
-    precision = fit_familiar(features).precision
+    precision = fit_novelty(features).precision
     assert np.linalg.eigvalsh(precision).min() > 0
 
 
-def test_known_pictures_are_nearer_than_noise(calibrated: Path, prepared: Path) -> None:
+def test_known_images_are_nearer_than_noise(calibrated: Path, prepared: Path) -> None:
     generator = ReportGenerator.load(calibrated)
-    known = [read_image(prepared / s.pictures[0].path) for s in read_studies(prepared)]
+    known = [read_image(prepared / s.images[0].path) for s in read_studies(prepared)]
     rng = np.random.default_rng(0)
     noise = Radiograph((rng.random((SIZE, SIZE)) > 0.5).astype(np.float32), None)
     near, far = (_distances(generator.model, some) for some in (known, [noise]))
     assert max(near) < min(far)
-    assert np.mean(np.array(near) <= generator.model.config.familiar_distance) >= 0.9
-    limit = generator.model.config.familiar_distance = (max(near) + min(far)) / 2
-    told = generator.reports([[known[0]], [noise]], gate=False)
-    codes = [{c.code for c in report.concerns[0]} for report in told]
-    assert "unfamiliar" not in codes[0] and "unfamiliar" in codes[1]
-    (concern,) = [c for c in told[1].concerns[0] if c.code == "unfamiliar"]
-    assert not concern.refuses
-    assert f"{far[0]:.1f}" in concern.message and f"{limit:.1f}" in concern.message
+    assert np.mean(np.array(near) <= generator.model.config.novelty_threshold) >= 0.9
+    limit = generator.model.config.novelty_threshold = (max(near) + min(far)) / 2
+    told = generator.reports([[known[0]], [noise]], input_check=False)
+    codes = [{c.code for c in report.warnings[0]} for report in told]
+    assert "out_of_distribution" not in codes[0] and "out_of_distribution" in codes[1]
+    (warning,) = [c for c in told[1].warnings[0] if c.code == "out_of_distribution"]
+    assert not warning.refuses
+    assert f"{far[0]:.1f}" in warning.message and f"{limit:.1f}" in warning.message
 
 
-def _distances(model: ReportModel, pictures: list[Radiograph]) -> list[float]:
-    squares = torch.stack(
-        [torch.from_numpy(p.pixels).float()[None, None] * 2 - 1 for p in pictures]
-    )
+def _distances(model: ReportModel, images: list[Radiograph]) -> list[float]:
+    squares = torch.stack([torch.from_numpy(p.pixels).float()[None, None] * 2 - 1 for p in images])
     with torch.inference_mode():
-        features = picture_features(model, model.encode(squares))
+        features = image_features(model, model.encode(squares))
         return distances(model, features)[:, 0].tolist()
 
 
-def test_a_picture_is_as_far_alone_as_beside_others() -> None:
+def test_a_image_is_as_far_alone_as_beside_others() -> None:
     model = tiny_model(2)
     model.feature_precision.copy_(torch.eye(32))
-    model.config.familiar_distance = 1e-3
-    pictures = tiny_pictures(0, 2, 2)
+    model.config.novelty_threshold = 1e-3
+    images = tiny_images(0, 2, 2)
     mask = torch.tensor([[True, True], [True, False]])
     with torch.inference_mode():
-        together = picture_features(model, model.encode(pictures, mask))
-        alone = picture_features(model, model.encode(pictures[:1, 1:]))
-        told = unfamiliar(model, model.encode(pictures, mask))
+        together = image_features(model, model.encode(images, mask))
+        alone = image_features(model, model.encode(images[:1, 1:]))
+        told = novelty_warnings(model, model.encode(images, mask))
     torch.testing.assert_close(together[0, 1], alone[0, 0])
     assert together[1, 1].isnan().all() and not together[1, 0].isnan().any()
     assert [len(study) for study in told] == [2, 1]
-    assert all(concern is not None for study in told for concern in study)
+    assert all(warning is not None for study in told for warning in study)
 
 
 def test_nothing_is_unfamiliar_where_nothing_was_fitted() -> None:
     model = tiny_model(2)
     with torch.inference_mode():
-        assert unfamiliar(model, model.encode(tiny_pictures(0, 1))) == [(None,)]
+        assert novelty_warnings(model, model.encode(tiny_images(0, 1))) == [(None,)]
 
 
 def test_no_word_of_any_report_changes(
@@ -240,9 +238,10 @@ def test_no_word_of_any_report_changes(
 ) -> None:
     before, after = ReportGenerator.load(uncalibrated), ReportGenerator.load(calibrated)
     assert after.model.config.temperature != before.model.config.temperature == 1
-    pictures = [read_image(prepared / s.pictures[0].path) for s in read_studies(prepared)][:4]
+    images = [read_image(prepared / s.images[0].path) for s in read_studies(prepared)][:4]
     texts = [
-        [r.text for r in g.reports([[p] for p in pictures], gate=False)] for g in (before, after)
+        [r.text for r in g.reports([[p] for p in images], input_check=False)]
+        for g in (before, after)
     ]
     assert texts[0] == texts[1]
 
@@ -253,10 +252,10 @@ def test_calibrated_saved_and_loaded_tells_the_same(
     generator = ReportGenerator.load(uncalibrated)
     calibrate(generator, prepared, unseen({}, prepared, ["frontal"]))
     again = ReportGenerator.load(calibrated)
-    picture = read_image(prepared / next(read_studies(prepared)).pictures[0].path)
-    told = [g(picture, gate=False) for g in (generator, again)]
+    image = read_image(prepared / next(read_studies(prepared)).images[0].path)
+    told = [g(image, input_check=False) for g in (generator, again)]
     assert [w.probability for w in told[0].words] == [w.probability for w in told[1].words]
-    answers = [g.ask(picture, "opacity", gate=False) for g in (generator, again)]
+    answers = [g.ask(image, "opacity", input_check=False) for g in (generator, again)]
     assert answers[0].probability == answers[1].probability
     assert torch.equal(generator.model.feature_precision, again.model.feature_precision)
 
@@ -274,7 +273,7 @@ def test_the_record_says_what_was_fitted_and_on_what(calibrated: Path, prepared:
     assert record["step"] == 0
     fitted = record["calibration"]
     assert fitted["data"] == note
-    assert fitted["studies"] == fitted["pictures"] == 40
+    assert fitted["studies"] == fitted["images"] == 40
     config = json.loads((calibrated / "config.json").read_text())
     names = ("temperature", "grounded_share", "ask_scale", "ask_offset", "finding_scale")
     assert all(fitted[name] == config[name] for name in names)
@@ -328,7 +327,7 @@ def test_weights_written_before_anything_was_fitted_load_as_not_fitted(tmp_path:
     assert not model.feature_mean.any() and not model.feature_precision.any()
     save_checkpoint(tmp_path, model, tokenizer, {}, "")
     again, _, _ = load_checkpoint(tmp_path)
-    memory = model.encode(tiny_pictures(0, 1))
+    memory = model.encode(tiny_images(0, 1))
     assert decode(again, memory) == decode(model, memory)
 
 

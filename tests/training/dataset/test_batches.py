@@ -101,7 +101,7 @@ def test_findings_that_share_a_mask_bit_are_told_apart_by_their_boxes(tmp_path: 
     bits = np.zeros((SIZE, SIZE), np.uint16)
     for x0, y0, x1, y1 in PLACES.values():
         bits[y0:y1, x0:x1] = 1 << FINDINGS.index("opacity")
-    mask = study.pictures[0].mask
+    mask = study.images[0].mask
     assert mask is not None
     cv2.imwrite(str(folder / mask), bits)
     both = tuple(Finding("opacity", "mild", side, None, PLACES[side]) for side in PLACES)
@@ -118,37 +118,36 @@ def test_without_a_mask_the_box_counts(tmp_path: Path) -> None:
     folder = write_prepared(tmp_path / "boxes", studies=4)
     with_mask = load(folder)
     boxes = [
-        replace(s, pictures=(replace(s.pictures[0], mask=None),))
-        for s in read_studies(folder, "train")
+        replace(s, images=(replace(s.images[0], mask=None),)) for s in read_studies(folder, "train")
     ]
     write_studies(folder, boxes)
     np.testing.assert_array_equal(load(folder).areas, with_mask.areas)
 
 
-def test_a_picture_of_another_aspect_keeps_its_finding_in_place(tmp_path: Path) -> None:
+def test_a_image_of_another_aspect_keeps_its_finding_in_place(tmp_path: Path) -> None:
     folder = write_prepared(tmp_path / "wide", studies=4)
     study = next(s for s in read_studies(folder, "train") if s.findings)
     wide = np.zeros((40, 80), np.uint8)
     wide[10:20, 60:70] = 255
-    cv2.imwrite(str(folder / study.pictures[0].path), wide)
-    picture = replace(study.pictures[0], width=80, height=40, mask=None)
+    cv2.imwrite(str(folder / study.images[0].path), wide)
+    image = replace(study.images[0], width=80, height=40, mask=None)
     finding = replace(study.findings[0], box=(60, 10, 70, 20))
-    write_studies(folder, [replace(study, pictures=(picture,), findings=(finding,))])
+    write_studies(folder, [replace(study, images=(image,), findings=(finding,))])
     split = load(folder)
-    bright = split.pictures[0] > 127
+    bright = split.images[0] > 127
     covered = split.areas[0].repeat(2, axis=0).repeat(2, axis=1) > 0
     assert (bright & covered).sum() / (bright | covered).sum() > 0.7
 
 
-def test_augmentation_moves_the_picture_and_its_areas_together() -> None:
+def test_augmentation_moves_the_image_and_its_areas_together() -> None:
     areas = np.zeros((96, 96), np.uint16)
     areas[20:50, 60:80] = 1 << 3
-    picture = (areas > 0).astype(np.uint8) * 200
+    image = (areas > 0).astype(np.uint8) * 200
     augment = Augmentation(AugmentConfig(brightness=0, contrast=0, gamma=0, noise=0, blur=0))
     moved = 0
     for seed in range(40):
         augment.seed(seed)
-        seen, bits = augment(picture, areas)
+        seen, bits = augment(image, areas)
         assert set(np.unique(bits)) <= {0, 1 << 3}
         bright, covered = seen > 100, bits > 0
         assert (bright & covered).sum() / (bright | covered).sum() > 0.9
@@ -158,14 +157,14 @@ def test_augmentation_moves_the_picture_and_its_areas_together() -> None:
 
 def test_nothing_is_ever_mirrored() -> None:
     """A marker at the patient's right and another below stay there, whatever is drawn."""
-    picture = np.full((96, 96), 40, np.uint8)
-    picture[20:32, 8:20] = 255
-    picture[70:90, 40:60] = 255
-    areas = np.zeros_like(picture, np.uint16)
+    image = np.full((96, 96), 40, np.uint8)
+    image[20:32, 8:20] = 255
+    image[70:90, 40:60] = 255
+    areas = np.zeros_like(image, np.uint16)
     augment = Augmentation(AugmentConfig())
     for seed in range(200):
         augment.seed(seed)
-        seen, _ = augment(picture, areas)
+        seen, _ = augment(image, areas)
         assert seen[10:45, :35].max() > seen[10:45, 61:].astype(int).max() + 50
         assert seen[60:, 30:70].max() > seen[:36, 40:60].astype(int).max() + 50
 
@@ -181,31 +180,31 @@ def test_a_step_has_the_same_batch_however_it_is_reached(split: Split) -> None:
 def test_every_study_is_seen_once_an_epoch(split: Split) -> None:
     batches = Batches(split, 8, 1, None)
     epochs = len(split) // 8
-    seen = torch.cat([batches[step, 0].pictures for step in range(epochs)]).flatten(1).numpy()
-    there = split.pictures.reshape(len(split), -1)
+    seen = torch.cat([batches[step, 0].images for step in range(epochs)]).flatten(1).numpy()
+    there = split.images.reshape(len(split), -1)
     assert sorted(map(bytes, seen)) == sorted(map(bytes, there))
 
 
-def test_studies_with_as_many_pictures_come_together(tmp_path: Path) -> None:
+def test_studies_with_as_many_images_come_together(tmp_path: Path) -> None:
     folder = write_prepared(tmp_path / "mixed", studies=64)
     studies = [
-        replace(s, pictures=s.pictures * (1 + row % 2)) if s.split == "train" else s
+        replace(s, images=s.images * (1 + row % 2)) if s.split == "train" else s
         for row, s in enumerate(read_studies(folder))
     ]
     write_studies(folder, studies)
     batches = Batches(load(folder), 4, 3, None)
     drawn = [batches._rows(step) for step in range(16)]
     assert sorted(row for rows in drawn for row in rows) == list(range(64))
-    mixed = [len({len(batches.split.studies[row].pictures) for row in rows}) > 1 for rows in drawn]
+    mixed = [len({len(batches.split.studies[row].images) for row in rows}) > 1 for rows in drawn]
     assert sum(mixed) <= 2, "one border in each window"
     assert drawn != [sorted(rows) for rows in drawn]
 
 
-def test_model_pictures_are_what_the_letterbox_makes(split: Split) -> None:
-    pictures = Batches(split, 2, 0, None)[0, 0].model_pictures()
-    assert pictures.shape == (2, 1, 1, SIZE, SIZE)
-    assert pictures.min() >= -1
-    assert pictures.max() == pytest.approx(220 / 127.5 - 1, abs=1e-6)
+def test_model_images_are_what_the_letterbox_makes(split: Split) -> None:
+    images = Batches(split, 2, 0, None)[0, 0].model_images()
+    assert images.shape == (2, 1, 1, SIZE, SIZE)
+    assert images.min() >= -1
+    assert images.max() == pytest.approx(220 / 127.5 - 1, abs=1e-6)
 
 
 def test_what_cannot_be_trained_on_is_said(tmp_path: Path, folder: Path) -> None:
@@ -215,12 +214,12 @@ def test_what_cannot_be_trained_on_is_said(tmp_path: Path, folder: Path) -> None
         load(folder, image_size=60)
     broken = write_prepared(tmp_path / "broken", studies=4)
     study = next(read_studies(broken, "train"))
-    (broken / study.pictures[0].path).write_bytes(b"no picture")
+    (broken / study.images[0].path).write_bytes(b"no image")
     with pytest.raises(DataError, match="nothing readable"):
         load(broken)
-    lateral = replace(study.pictures[0], view="LATERAL")
-    write_studies(broken, [replace(study, pictures=(lateral,)), replace(study, split="test")])
-    with pytest.raises(DataError, match="no 'train' studies with frontal pictures"):
+    lateral = replace(study.images[0], view="LATERAL")
+    write_studies(broken, [replace(study, images=(lateral,)), replace(study, split="test")])
+    with pytest.raises(DataError, match="no 'train' studies with frontal images"):
         load(broken)
 
 
@@ -232,11 +231,11 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One study: an opacity that both views show, one that the lateral shows, and a prior."""
     folder = write_prepared(tmp_path_factory.mktemp("views"), studies=4)
     study = next(s for s in read_studies(folder, "train") if s.findings)
-    frontal = replace(study.pictures[0], mask=None)
-    pictures = (frontal, replace(frontal, view="LATERAL"), replace(frontal, prior=True))
+    frontal = replace(study.images[0], mask=None)
+    images = (frontal, replace(frontal, view="LATERAL"), replace(frontal, prior=True))
     findings = tuple(
-        Finding("opacity", "mild", side, None, PLACES["left"], picture)
-        for side, picture in (("left", 0), ("left", 1), (None, 1))
+        Finding("opacity", "mild", side, None, PLACES["left"], image)
+        for side, image in (("left", 0), ("left", 1), (None, 1))
     )
     said = ["a left opacity", "A low opacity", "left opacity is new", "left opacity"]
     text = (
@@ -249,7 +248,7 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Phrase(start, start + len(words), findings)
         for start, words, findings in zip(begins, said, about, strict=True)
     ]
-    seen = replace(study, pictures=pictures, findings=findings, phrases=tuple(phrases))
+    seen = replace(study, images=images, findings=findings, phrases=tuple(phrases))
     write_studies(folder, [replace(seen, report=text, indication="Chills.")])
     return folder
 
@@ -262,18 +261,18 @@ def told(folder: Path, kept: tuple[bool, ...]) -> Study:
     return study
 
 
-def test_what_only_a_missing_picture_shows_is_not_told(views: Path) -> None:
+def test_what_only_a_missing_image_shows_is_not_told(views: Path) -> None:
     whole = next(read_studies(views, "train"))
     assert told(views, (True, True, True)) == whole
     frontal = told(views, (True, False, False))
     assert frontal.report == (
         "Findings: There is a left opacity. The heart is normal. Impression: left opacity."
     )
-    assert [finding.picture for finding in frontal.findings] == [0]
+    assert [finding.image for finding in frontal.findings] == [0]
     assert [phrase.findings for phrase in frontal.phrases] == [(0,), (0,)]
     lateral = told(views, (False, True, False))
     assert "A low opacity." in lateral.report and "prior" not in lateral.report
-    assert [finding.picture for finding in lateral.findings] == [0, 0]
+    assert [finding.image for finding in lateral.findings] == [0, 0]
     compared = told(views, (True, False, True))
     assert "since the prior study" in compared.report and "low" not in compared.report
 
@@ -336,16 +335,16 @@ def test_a_phrase_moves_with_an_empty_heading(views: Path) -> None:
 def test_views_of_a_study_lie_behind_one_another(views: Path) -> None:
     split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
     batch = Batches(split, 1, 0, None)[0, 0]
-    assert batch.views.tolist() == [[0, 1, 2]] and batch.picture_mask.all()
+    assert batch.views.tolist() == [[0, 1, 2]] and batch.image_mask.all()
     assert split.tokenizer.decode(batch.prompt[0].tolist()) == "Chills."
     covered = batch.coverage[0].unflatten(-1, (3, 64)).sum(-1) > 0
     assert covered.tolist() == [[True, False, False], [False, True, False], [False, True, False]]
     one = load(views, max_tokens=120)
-    assert len(one.pictures) == 1
+    assert len(one.images) == 1
     assert Batches(one, 1, 0, None)[0, 0].prompt.shape == (1, 0)
 
 
-def test_parts_are_left_out_by_their_chance_and_a_picture_stays(views: Path) -> None:
+def test_parts_are_left_out_by_their_chance_and_a_image_stays(views: Path) -> None:
     split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
     drop = DropConfig(frontal=0.5, lateral=0.5, prior=0.5, indication=0.5)
     batches = Batches(split, 1, 3, None, drop)
@@ -361,16 +360,16 @@ def test_parts_are_left_out_by_their_chance_and_a_picture_stays(views: Path) -> 
     assert alone.views.tolist() == [[0]]
 
 
-def test_a_batch_of_different_studies_pads_pictures_and_indications(views: Path) -> None:
+def test_a_batch_of_different_studies_pads_images_and_indications(views: Path) -> None:
     split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
     drop = DropConfig(frontal=0, lateral=0.5, prior=0.5, indication=0.5)
     batches = Batches(split, 8, 3, None, drop)
     batch = batches[0, 0]
-    assert not batch.picture_mask.all() and batch.picture_mask[:, 0].all()
+    assert not batch.image_mask.all() and batch.image_mask[:, 0].all()
     covered = batch.coverage.unflatten(-1, (-1, 64)).sum(-1)
-    assert covered.sum() > 0 and not (covered * ~batch.picture_mask[:, None]).any()
+    assert covered.sum() > 0 and not (covered * ~batch.image_mask[:, None]).any()
     empty = (batch.prompt == split.pad).all(1)
     assert empty.any() and not empty.all()
     model = tiny_model(0, views=VIEWS, prompt_tokens=20, image_size=SIZE, vocab_size=400)
     memory = batch.read_by(model)
-    assert memory.patch_mask[:, 1:].unflatten(1, (-1, 64)).all(-1).equal(batch.picture_mask)
+    assert memory.patch_mask[:, 1:].unflatten(1, (-1, 64)).all(-1).equal(batch.image_mask)

@@ -1,4 +1,4 @@
-"""What lies under a gray rectangle: out of the picture and the maps, improbable in words."""
+"""What lies under a gray rectangle: out of the image and the maps, improbable in words."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from prepared_folder import PLACES, SIZE, write_prepared
 from tiny import tiny_config
 from tokenizers import Tokenizer
 
-from data_prep.manifest import Finding, Phrase, Picture, Study
+from data_prep.manifest import Finding, Image, Phrase, Study
 from model.errors import ConfigError
 from training.config import DropConfig, load_config
 from training.dataset.batches import Batch, Batches
@@ -39,7 +39,7 @@ def test_a_hidden_finding_is_nowhere_but_in_the_report(split: Split) -> None:
     whole, batch = both(split, rows)
     assert torch.equal(whole.tokens, batch.tokens) and torch.equal(whole.mentions, batch.mentions)
     assert batch.hidden.all() and not whole.hidden.any()
-    assert (whole.pictures > 200).any() and not (batch.pictures > 200).any()
+    assert (whole.images > 200).any() and not (batch.images > 200).any()
     assert not batch.coverage.any() and not batch.present.any()
     assert whole.coverage.any() and whole.present.any()
 
@@ -47,7 +47,7 @@ def test_a_hidden_finding_is_nowhere_but_in_the_report(split: Split) -> None:
 def test_the_rectangle_hides_the_finding_and_little_more(split: Split) -> None:
     row = next(row for row, study in enumerate(split.studies) if study.findings)
     whole, batch = both(split, [row])
-    changed = (whole.pictures != batch.pictures)[0, 0, 0]
+    changed = (whole.images != batch.images)[0, 0, 0]
     side = split.studies[row].findings[0].side
     assert side is not None
     x0, y0, x1, y1 = PLACES[side]
@@ -74,7 +74,7 @@ def test_only_the_words_of_what_is_hidden_are_not_to_be_said(split: Split) -> No
 def test_a_normal_study_has_nothing_to_hide(split: Split) -> None:
     row = next(row for row, study in enumerate(split.studies) if not study.findings)
     whole, batch = both(split, [row])
-    assert torch.equal(whole.pictures, batch.pictures) and not batch.hidden.any()
+    assert torch.equal(whole.images, batch.images) and not batch.hidden.any()
 
 
 def two_findings(gap: int) -> tuple[Study, list[np.ndarray], list[np.ndarray]]:
@@ -87,15 +87,15 @@ def two_findings(gap: int) -> tuple[Study, list[np.ndarray], list[np.ndarray]]:
     area = np.zeros((100, 100), np.uint16)
     for bit, (x0, y0, x1, y1) in enumerate(boxes):
         area[y0:y1, x0:x1] |= 1 << bit
-    picture = Picture("p.png", 100, 100, "PA")
-    study = Study("s", "train", (picture,), "A nodule.", findings, (Phrase(2, 8, (0,)),))
+    image = Image("p.png", 100, 100, "PA")
+    study = Study("s", "train", (image,), "A nodule.", findings, (Phrase(2, 8, (0,)),))
     return study, [np.full((100, 100), 9, np.uint8)], [area]
 
 
 @pytest.mark.parametrize(("gap", "hidden"), [(-10, {0, 1}), (20, {0})])
 def test_what_lies_under_the_same_rectangle_is_hidden_too(gap: int, hidden: set[int]) -> None:
-    study, pictures, areas = two_findings(gap)
-    assert hide(study, pictures, areas, np.random.default_rng(0)) == hidden
+    study, images, areas = two_findings(gap)
+    assert hide(study, images, areas, np.random.default_rng(0)) == hidden
     assert areas[0].any() == (hidden == {0})
 
 

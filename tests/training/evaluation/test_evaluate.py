@@ -15,7 +15,7 @@ import pytest
 from data_prep.manifest import (
     FINDINGS,
     Finding,
-    Picture,
+    Image,
     Study,
     manifest_hash,
     read_studies,
@@ -56,12 +56,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _prepared(out: Path, index: int) -> Study:
     phantom = make_phantom(seed=11, index=index, size=SIZE)
     path = f"images/{index:07d}.png"
-    assert cv2.imwrite(str(out / path), np.round(phantom.pictures[0].pixels * 255).astype(np.uint8))
-    picture = Picture(path, SIZE, SIZE, phantom.pictures[0].view)
+    assert cv2.imwrite(str(out / path), np.round(phantom.images[0].pixels * 255).astype(np.uint8))
+    image = Image(path, SIZE, SIZE, phantom.images[0].view)
     split = "train" if index < 18 else "test"
-    return Study(
-        f"{index:07d}", split, (picture,), phantom.report, phantom.findings, phantom.phrases
-    )
+    return Study(f"{index:07d}", split, (image,), phantom.report, phantom.findings, phantom.phrases)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +165,7 @@ def test_views_that_leave_no_study_or_that_no_model_reads_are_told(
     with pytest.raises(ConfigError, match="this model reads"):
         evaluate(tiny_generator, folder, views=["lateral"], progress=False)
     laterals = [
-        replace(study, pictures=tuple(replace(p, view="LATERAL") for p in study.pictures))
+        replace(study, images=tuple(replace(p, view="LATERAL") for p in study.images))
         for study in read_studies(folder)
     ]
     write_studies(tmp_path, laterals)
@@ -179,8 +177,8 @@ def test_without_a_train_split_the_nearest_is_another_study(
     folder: Path, tiny_generator: ReportGenerator
 ) -> None:
     studies = list(read_studies(folder))
-    pictures = [read_image(folder / study.pictures[0].path) for study in studies]
-    found = nearest(folder, studies, [thumbnail(picture) for picture in pictures], itself=True)
+    images = [read_image(folder / study.images[0].path) for study in studies]
+    found = nearest(folder, studies, [thumbnail(image) for image in images], itself=True)
     same = [report == study.report for report, study in zip(found, studies, strict=True)]
     assert not any(same[k] for k, s in enumerate(studies) if s.findings)
     every = evaluate(tiny_generator, folder, "all", progress=False)
@@ -195,15 +193,15 @@ def test_limit_takes_the_first(folder: Path, tiny_generator: ReportGenerator) ->
 def test_json_has_the_stable_names(evaluation: Evaluation, tmp_path: Path) -> None:
     write_json(evaluation, tmp_path / "scores.json")
     answer = json.loads((tmp_path / "scores.json").read_text())
-    for scores in (answer, answer["floors"]["constant"], answer["floors"]["retrieval"]):
+    for scores in (answer, answer["baselines"]["constant"], answer["baselines"]["retrieval"]):
         for name in NAMES:
             by_finding = name.startswith("finding_")
             parts = (
                 [scores[name][f] for f in ("macro", *FINDINGS)] if by_finding else [scores[name]]
             )
             assert all(set(part) == {"value", "low", "high", "n"} for part in parts)
-    assert answer["floors"]["constant"]["pointing_game"]["value"] is None
-    assert answer["floors"]["constant"]["distinct_reports"]["value"] == 1
+    assert answer["baselines"]["constant"]["pointing_game"]["value"] is None
+    assert answer["baselines"]["constant"]["distinct_reports"]["value"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
 
 
@@ -251,7 +249,7 @@ def test_a_folder_without_boxes_has_scores_of_its_words_alone(
     evaluation = evaluate(tiny_generator, tmp_path, progress=False)
     assert evaluation.findings is None
     assert evaluation.texts.scores["bleu_1"].n == evaluation.studies
-    assert set(evaluation.texts.floors) == {"constant", "random", "retrieval"}
+    assert set(evaluation.texts.baselines) == {"constant", "random", "retrieval"}
     assert "not all that is there has a box" in report_table(evaluation)
     write_json(evaluation, tmp_path / "scores.json")
     assert "finding_f1" not in json.loads((tmp_path / "scores.json").read_text())
@@ -289,7 +287,7 @@ def test_on_imported_data_nothing_is_called_wrong_for_want_of_a_box(
     assert evaluate(tiny_generator, tmp_path, limit=3, progress=False).findings is None
 
 
-def test_the_card_has_every_number_and_its_pictures(
+def test_the_card_has_every_number_and_its_images(
     evaluation: Evaluation, tiny_generator: ReportGenerator, tmp_path: Path
 ) -> None:
     validation = [{"step": 10.0, "loss": 2.0, "pointing": 0.5}]
@@ -314,7 +312,7 @@ def test_a_missing_checkpoint_is_a_typed_error(folder: Path, tmp_path: Path) -> 
         run_evaluation(tmp_path / "absent", folder)
 
 
-# Floors
+# Baselines
 
 
 def test_the_best_constant_is_the_best_of_all_train_reports(folder: Path) -> None:
@@ -328,8 +326,8 @@ def test_the_best_constant_is_the_best_of_all_train_reports(folder: Path) -> Non
     assert macro(best_constant(train)) == max(macro(study.report) for study in train)
 
 
-def test_a_picture_is_nearest_to_itself_whatever_its_exposure(folder: Path) -> None:
+def test_a_image_is_nearest_to_itself_whatever_its_exposure(folder: Path) -> None:
     train = list(read_studies(folder, "train"))
-    pixels = [read_image(folder / study.pictures[0].path).pixels for study in train]
+    pixels = [read_image(folder / study.images[0].path).pixels for study in train]
     dimmed = [thumbnail(Radiograph(0.6 * p + 0.1, None)) for p in pixels]
     assert nearest(folder, train, dimmed) == [study.report for study in train]

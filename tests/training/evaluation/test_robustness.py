@@ -1,4 +1,4 @@
-"""Harms do what they say, masks go with the picture, and a break is the first one."""
+"""Harms do what they say, masks go with the image, and a break is the first one."""
 
 import json
 from pathlib import Path
@@ -49,13 +49,13 @@ def test_none_of_it_changes_nothing(name: str, pixels: np.ndarray) -> None:
     assert np.allclose(changed, pixels, atol=1e-6)
 
 
-def test_a_box_turns_with_the_picture() -> None:
+def test_a_box_turns_with_the_image() -> None:
     harm = HARMS["rotation"]
-    picture = np.zeros((60, 80), np.float32)
-    picture[12:20, 50:62] = 1
+    image = np.zeros((60, 80), np.float32)
+    image[12:20, 50:62] = 1
     for degrees in harm.amounts:
-        turned = harm.change(picture, degrees, np.random.default_rng(0))
-        mask = harm.moved(picture > 0.5, degrees)
+        turned = harm.change(image, degrees, np.random.default_rng(0))
+        mask = harm.moved(image > 0.5, degrees)
         union = (mask | (turned > 0.5)).sum()
         assert (mask & (turned > 0.5)).sum() > 0.9 * union
 

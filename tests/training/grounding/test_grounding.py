@@ -13,15 +13,15 @@ from grounding_material import save, write_phantoms
 from data_prep.manifest import (
     FINDINGS,
     Finding,
+    Image,
     Phrase,
-    Picture,
     Study,
     read_studies,
     write_studies,
 )
 from model.errors import ConfigError, DataError
 from model.generator import ReportGenerator
-from model.heatmap import WORD, Look, Word
+from model.heatmap import WORD, TokenAttention, Word
 from model.imaging.letterbox import Letterbox
 from training.bootstrap import Bootstrap
 from training.evaluation.named_words import named_words
@@ -76,7 +76,7 @@ def test_all_methods_are_measured_on_the_same_words(folder: Path, measured: Grou
 def test_the_uniform_map_scores_what_boxes_cover(folder: Path, measured: Grounding) -> None:
     scores = measured.methods["uniform"]["hyperinflation"]
     shares = [
-        (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) / study.pictures[0].width ** 2
+        (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) / study.images[0].width ** 2
         for study in read_studies(folder)
         for f in study.findings
         if f.name == "hyperinflation"
@@ -130,7 +130,7 @@ def test_sheets_of_good_and_bad_cases_are_written(
     folder: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     sheets = tmp_path / "sheets"
-    run_grounding(checkpoint, folder, limit=6, methods=QUICK, pictures=sheets, options=FEW)
+    run_grounding(checkpoint, folder, limit=6, methods=QUICK, images=sheets, options=FEW)
     assert sorted(path.name for path in sheets.iterdir()) == ["bad.png", "good.png"]
     good, bad = (cv2.imread(str(sheets / name)) for name in ("good.png", "bad.png"))
     assert good.shape == bad.shape and not np.array_equal(good, bad)
@@ -152,9 +152,9 @@ def test_a_folder_without_phrases_or_an_unknown_method_is_told(
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Two pictures at different depths, of 64 x 48 pixels."""
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    """Two images at different depths, of 64 x 48 pixels."""
+    folder = tmp_path / "images"
     for name in ("a/one.png", "two.png"):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,45 +187,45 @@ BOX_FILES = {
 
 
 @pytest.mark.parametrize("name", BOX_FILES)
-def test_every_layout_leads_to_the_same_box_on_the_picture(
-    generator: ReportGenerator, pictures: Path, tmp_path: Path, name: str
+def test_every_layout_leads_to_the_same_box_on_the_image(
+    generator: ReportGenerator, images: Path, tmp_path: Path, name: str
 ) -> None:
     file = tmp_path / name
     file.write_text(BOX_FILES[name])
-    [subject], missing = of_boxes(file, pictures, generator.tokenizer, generator.model.config)
+    [subject], missing = of_boxes(file, images, generator.tokenizer, generator.model.config)
     assert missing == ["lost"]
     [case] = subject.cases
-    [(picture, box)] = case.on(subject.read()).places
-    assert picture == 0 and box == pytest.approx((0, 32, 24, 64))
+    [(image, box)] = case.on(subject.read()).places
+    assert image == 0 and box == pytest.approx((0, 32, 24, 64))
     said = subject.text.characters
     assert said == f"Findings: There is a {said[case.start : case.end]}."
 
 
-def test_of_real_pictures_only_the_place_is_measured(
-    checkpoint: Path, pictures: Path, tmp_path: Path
+def test_of_real_images_only_the_place_is_measured(
+    checkpoint: Path, images: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "boxes.csv"
     file.write_text(BOX_FILES["nih.csv"] + "two.png,Effusion,0,512,512,512,,,\n")
     printed = run_grounding(
-        checkpoint, pictures, tmp_path / "s.json", file, methods=QUICK, options=FEW
+        checkpoint, images, tmp_path / "s.json", file, methods=QUICK, options=FEW
     )
     answer = json.loads((tmp_path / "s.json").read_text())
-    assert "1 pictures of it are not there: lost" in printed and answer["missing"] == ["lost"]
+    assert "1 images of it are not there: lost" in printed and answer["missing"] == ["lost"]
     assert answer["masking"] is answer["own_report"] is answer["words"] is None
     mass = answer["methods"]["uniform"]["Effusion"]["mass"]
     assert mass["value"] == pytest.approx(0.25, abs=0.01) and mass["n"] == 2
 
 
-def test_boxes_of_a_larger_picture_and_folders_without_any_are_told(
-    checkpoint: Path, pictures: Path, tmp_path: Path
+def test_boxes_of_a_larger_image_and_folders_without_any_are_told(
+    checkpoint: Path, images: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "boxes.csv"
     file.write_text(BOX_FILES["vindr.csv"].replace("0,32,24,64", "0,32,2400,640"))
     with pytest.raises(DataError, match="size the boxes were drawn on"):
-        run_grounding(checkpoint, pictures, boxes=file, methods=QUICK, options=FEW)
-    (pictures / "empty").mkdir()
-    with pytest.raises(DataError, match="none of the 2 pictures"):
-        run_grounding(checkpoint, pictures / "empty", boxes=file)
+        run_grounding(checkpoint, images, boxes=file, methods=QUICK, options=FEW)
+    (images / "empty").mkdir()
+    with pytest.raises(DataError, match="none of the 2 images"):
+        run_grounding(checkpoint, images / "empty", boxes=file)
 
 
 # Cases
@@ -234,7 +234,7 @@ def test_boxes_of_a_larger_picture_and_folders_without_any_are_told(
 def _study(*findings: Finding) -> Study:
     text = "Findings: Left line and clear lungs."
     phrase = Phrase(10, 19, tuple(range(len(findings))))
-    return Study("1", "test", (Picture("", 64, 64, "PA"),), text, findings, (phrase,))
+    return Study("1", "test", (Image("", 64, 64, "PA"),), text, findings, (phrase,))
 
 
 def test_sides_are_asked_where_a_perfect_map_would_agree() -> None:
@@ -257,7 +257,7 @@ def test_a_whole_phrase_has_the_tokens_of_its_words(
         assert {int(k) for case in whole.cases for k in case.span} == tokens
 
 
-def test_patches_inside_are_those_whose_centre_is() -> None:
+def test_patches_inside_are_those_whose_center_is() -> None:
     places = [Letterbox(128, 64, 64)]
     inside = patches_inside(places, [(0, (0, 0, 32, 128))], (8, 8)).reshape(8, 8)
     assert inside.any(axis=0).tolist() == [False] * 2 + [True] * 2 + [False] * 4
@@ -273,7 +273,7 @@ def test_states_are_scored_as_by_hand(generator: ReportGenerator) -> None:
         attention[text.tokens_of(start, end), 0] = share
     told = np.full(len(text.tokens), -1.0, np.float32)
     words = Words()
-    words.add(0, text, (Phrase(0, 9, (0,)),), Look(attention, told, told - 1))
+    words.add(0, text, (Phrase(0, 9, (0,)),), TokenAttention(attention, told, told - 1))
     scores = words.scores(0.5, Bootstrap(1))
     assert scores["precision"].value == scores["recall"].value == scores["f1"].value == 0.5
     assert scores["f1"].n == 2

@@ -47,7 +47,7 @@ def test_miou_is_as_by_hand() -> None:
     assert measure(density, inside)["miou"] == pytest.approx(by_hand)
 
 
-def test_a_picture_is_measured_the_same_at_every_size() -> None:
+def test_a_image_is_measured_the_same_at_every_size() -> None:
     heatmap = np.random.default_rng(0).random((1, 4, 4)).astype(np.float32)
     scores = []
     for times in (4, 8, 16):
@@ -63,14 +63,14 @@ def test_a_box_smaller_than_a_pixel_is_still_there() -> None:
     assert field.inside([(0, (1283.0, 1283.0, 1285.0, 1285.0))]).sum() == 1
 
 
-def test_the_patients_right_is_on_the_pictures_left(field: Ground) -> None:
+def test_the_patients_right_is_on_the_images_left(field: Ground) -> None:
     heatmap = np.zeros((1, 4, 4), np.float32)
     heatmap[0, 1, 0] = 1
     assert field.side(field.density(heatmap)) == "right"
     assert field.side(field.density(heatmap[:, :, ::-1])) == "left"
 
 
-def test_several_pictures_are_one_map() -> None:
+def test_several_images_are_one_map() -> None:
     field = Ground.of([Letterbox(64, 64, 32), Letterbox(32, 64, 32)])
     heatmap = np.zeros((2, 4, 4), np.float32)
     heatmap[1, 1, 1] = 1
@@ -81,7 +81,7 @@ def test_several_pictures_are_one_map() -> None:
 
 
 @pytest.mark.parametrize(("side", "size"), [(6, "small"), (12, "middle"), (40, "large")])
-def test_sizes_are_shares_of_the_picture(field: Ground, side: int, size: str) -> None:
+def test_sizes_are_shares_of_the_image(field: Ground, side: int, size: str) -> None:
     assert size_of(field.inside([(0, (0, 0, side, side))])) == size
 
 

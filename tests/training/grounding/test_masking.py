@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from grounding_material import saying
 
-from data_prep.manifest import Finding, Phrase, Picture, Study
+from data_prep.manifest import Finding, Image, Phrase, Study
 from data_prep.phantom.study import make_phantom
 from model.generator import ReportGenerator
 from model.report_text.parser import read_findings
@@ -40,7 +40,7 @@ def _study(nodule: tuple[int, int, int, int] = (40, 8, 48, 16)) -> Study:
         phrase("A nodule", 1),
         phrase("Bilateral effusions", 0, 2),
     )
-    return Study("1", "test", (Picture("", SIZE, SIZE, "PA"),), REPORT, findings, phrases)
+    return Study("1", "test", (Image("", SIZE, SIZE, "PA"),), REPORT, findings, phrases)
 
 
 def test_a_case_is_the_first_phrase_of_each_finding() -> None:
@@ -56,7 +56,7 @@ def test_a_case_is_the_first_phrase_of_each_finding() -> None:
     assert len(list(first_phrases(repeated, text_of(tokenizer, REPORT, 99)))) == 3
 
 
-def test_on_a_flat_picture_nothing_falls() -> None:
+def test_on_a_flat_image_nothing_falls() -> None:
     study = _study()
     model, tokenizer = saying([study])
     pixels = [np.full((SIZE, SIZE), 0.3, np.float32)]
@@ -73,8 +73,8 @@ def test_the_control_is_as_large_and_touches_no_box() -> None:
     pixels = [rng.random((SIZE, SIZE), np.float32)]
     boxes = [finding.box for finding in study.findings]
     for _ in range(20):
-        [(picture, (x0, y0, x1, y1))] = _controls(study, study.findings[1:2], pixels, rng) or []
-        assert (picture, x1 - x0, y1 - y0) == (0, 8, 8)
+        [(image, (x0, y0, x1, y1))] = _controls(study, study.findings[1:2], pixels, rng) or []
+        assert (image, x1 - x0, y1 - y0) == (0, 8, 8)
         assert all(x1 <= b[0] or b[2] <= x0 or y1 <= b[1] or b[3] <= y0 for b in boxes)
 
 
@@ -129,11 +129,11 @@ def test_the_embedded_model_no_longer_says_what_is_covered() -> None:
     generator = ReportGenerator.load()
     drawn = (make_phantom(424242, index) for index in range(100))
     phantom = next(one for one in drawn if any(f.name == "pacemaker" for f in one.findings))
-    picture = Picture("", *reversed(phantom.pictures[0].pixels.shape), "PA")
-    study = Study("1", "test", (picture,), phantom.report, phantom.findings, phantom.phrases)
+    image = Image("", *reversed(phantom.images[0].pixels.shape), "PA")
+    study = Study("1", "test", (image,), phantom.report, phantom.findings, phantom.phrases)
     text = text_of(generator.tokenizer, phantom.report, generator.model.config.max_tokens)
     known = (generator.model, generator.tokenizer)
-    cases = masked(*known, 0, study, [phantom.pictures[0].pixels], FRONTAL, text)
+    cases = masked(*known, 0, study, [phantom.images[0].pixels], FRONTAL, text)
     [values] = [values for name, _, values in cases if name == "pacemaker"]
     assert values["unsaid"] == values["fallen"] == 1
     assert values["control_unsaid"] == values["control_fallen"] == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from grounding_material import HEADS, LAYERS, saying, write_phantoms
-from tiny import tiny_model, tiny_pictures
+from tiny import tiny_images, tiny_model
 
 from model.errors import ConfigError
 from model.heatmap import words
@@ -25,7 +25,7 @@ from training.grounding.methods import (
     shown,
 )
 from training.grounding.occlusion import areas_under, occlusion
-from training.teacher_forcing import FRONTAL, Forced, Text, force, log_probabilities, text_of
+from training.teacher_forcing import FRONTAL, TeacherForced, Text, force, log_probabilities, text_of
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def forced(folder: Path) -> Forced:
+def forced(folder: Path) -> TeacherForced:
     model, tokenizer = saying(of_folder_studies(folder))
     _, subjects = of_folder(folder, tokenizer, model.config)
     return _force(model, [subject for subject in subjects if subject.cases])
@@ -48,7 +48,7 @@ def of_folder_studies(folder: Path) -> list:
     return list(read_studies(folder))
 
 
-def _force(model: ReportModel, subjects: Sequence[Subject]) -> Forced:
+def _force(model: ReportModel, subjects: Sequence[Subject]) -> TeacherForced:
     return force(
         model,
         [subject.row for subject in subjects],
@@ -59,7 +59,7 @@ def _force(model: ReportModel, subjects: Sequence[Subject]) -> Forced:
     )
 
 
-def test_every_method_gives_every_case_a_map(forced: Forced) -> None:
+def test_every_method_gives_every_case_a_map(forced: TeacherForced) -> None:
     methods = methods_for(forced.model, METHODS)
     assert len(methods) == len(METHODS) - 2 + LAYERS
     patches = forced.memory.patch_mask.shape[1] - 1
@@ -69,7 +69,7 @@ def test_every_method_gives_every_case_a_map(forced: Forced) -> None:
             assert np.isfinite(maps).all() and maps.min() >= 0, name
 
 
-def test_the_default_is_what_reports_show(folder: Path, forced: Forced) -> None:
+def test_the_default_is_what_reports_show(folder: Path, forced: TeacherForced) -> None:
     model, tokenizer = saying(of_folder_studies(folder))
     _, subjects = of_folder(folder, tokenizer, model.config)
     subjects = [subject for subject in subjects if subject.cases]
@@ -80,28 +80,28 @@ def test_the_default_is_what_reports_show(folder: Path, forced: Forced) -> None:
             np.testing.assert_allclose(heatmap, by_place[case.start, case.end], atol=1e-5)
 
 
-def test_all_layers_are_the_mean_of_each_layer(forced: Forced) -> None:
+def test_all_layers_are_the_mean_of_each_layer(forced: TeacherForced) -> None:
     methods = methods_for(forced.model, ("all layers", "each layer"))
     together = methods.pop("all layers")(forced)
     apart = np.mean([np.concatenate(method(forced)) for method in methods.values()], axis=0)
     np.testing.assert_allclose(np.concatenate(together), apart, atol=1e-6)
 
 
-def test_rollout_moves_attention_and_loses_none(forced: Forced) -> None:
+def test_rollout_moves_attention_and_loses_none(forced: TeacherForced) -> None:
     for moved, maps in zip(rollout(forced), late_layers(forced), strict=True):
         np.testing.assert_allclose(moved.sum(axis=1), maps.sum(axis=1), rtol=1e-4)
         assert np.abs(moved - maps).max() > 1e-5
 
 
-def test_rollout_leaves_the_encoder_as_it_was(forced: Forced) -> None:
+def test_rollout_leaves_the_encoder_as_it_was(forced: TeacherForced) -> None:
     attention = forced.model.encoder.trunk.blocks[0].attn
-    fused, before = attention.fused_attn, forced.model.encoder(forced.pictures[0])
+    fused, before = attention.fused_attn, forced.model.encoder(forced.images[0])
     rollout(forced)
     assert attention.fused_attn == fused and not attention.attn_drop._forward_hooks
-    assert torch.equal(forced.model.encoder(forced.pictures[0]), before)
+    assert torch.equal(forced.model.encoder(forced.images[0]), before)
 
 
-def test_what_comes_after_a_word_does_not_change_its_gradient(forced: Forced) -> None:
+def test_what_comes_after_a_word_does_not_change_its_gradient(forced: TeacherForced) -> None:
     number = 0
     first = forced.spans[number][:1]
     text = forced.texts[number]
@@ -110,10 +110,10 @@ def test_what_comes_after_a_word_does_not_change_its_gradient(forced: Forced) ->
     for method in (gradient, grad_cam):
         maps = []
         for own in (text, short):
-            one = Forced(
+            one = TeacherForced(
                 forced.model,
                 [0],
-                forced.pictures[:1],
+                forced.images[:1],
                 forced.given[:1],
                 forced.placements[:1],
                 forced.memory.studies(slice(0, 1)),
@@ -127,9 +127,9 @@ def test_what_comes_after_a_word_does_not_change_its_gradient(forced: Forced) ->
 def test_gradient_times_attention_is_what_finite_differences_say() -> None:
     """One layer and one head: more attention on a patch adds so much of that patch's values."""
     model = tiny_model(seed=3, layers=1, heads=1)
-    pictures = tiny_pictures(3, 1)
+    images = tiny_images(3, 1)
     with torch.no_grad():
-        read = model.encode(pictures)
+        read = model.encode(images)
     model.double()
     doubled = {
         name: part.double() if part.is_floating_point() else part for name, part in read.items()
@@ -137,7 +137,9 @@ def test_gradient_times_attention_is_what_finite_differences_say() -> None:
     memory = Memory(**doubled)
     tokens, place = [5, 6, 7, 8], 2
     text = Text("", tokens, np.arange(4), np.arange(4) + 1)
-    forced = Forced(model, [0], pictures, [FRONTAL], [()], memory, [text], [[np.array([place])]])
+    forced = TeacherForced(
+        model, [0], images, [FRONTAL], [()], memory, [text], [[np.array([place])]]
+    )
     found = gradient(forced)[0][0]
     attention = forced.attentions[0, 0, 0, place, 1:]
     layer = model.decoder.layers[0].cross_attention
@@ -174,7 +176,7 @@ def test_heads_are_chosen_on_the_other_half() -> None:
     assert 0 not in chosen.of_half[0] and 2 not in chosen.of_half[1]
 
 
-def test_chosen_heads_are_the_mean_of_what_was_chosen(forced: Forced) -> None:
+def test_chosen_heads_are_the_mean_of_what_was_chosen(forced: TeacherForced) -> None:
     every = range(LAYERS * HEADS)
     maps = ChosenHeads(([1], every))(forced)
     for number, (row, spans) in enumerate(zip(forced.rows, forced.spans, strict=True)):
@@ -183,7 +185,7 @@ def test_chosen_heads_are_the_mean_of_what_was_chosen(forced: Forced) -> None:
         np.testing.assert_allclose(maps[number], expected, atol=1e-6)
 
 
-def test_an_unknown_method_is_an_error(forced: Forced) -> None:
+def test_an_unknown_method_is_an_error(forced: TeacherForced) -> None:
     with pytest.raises(ConfigError, match="guess"):
         methods_for(forced.model, ("uniform", "guess"))
 
@@ -191,13 +193,13 @@ def test_an_unknown_method_is_an_error(forced: Forced) -> None:
 # What covering tells
 
 
-def _on(pixels: np.ndarray, seed: int = 0) -> Forced:
+def _on(pixels: np.ndarray, seed: int = 0) -> TeacherForced:
     model = tiny_model(seed=seed)
     text = Text("", [5, 6, 7], np.arange(3), np.arange(3) + 1)
     return force(model, [0], [[pixels]], [FRONTAL], [text], [[np.array([0, 1])]])
 
 
-def test_covering_a_flat_picture_changes_nothing() -> None:
+def test_covering_a_flat_image_changes_nothing() -> None:
     forced = _on(np.full((32, 24), 0.4, np.float32))
     np.testing.assert_allclose(occlusion(forced)[0], 0, atol=1e-5)
     told = float(np.exp(shown(forced)[0].log_probabilities[:2].sum()))
@@ -216,15 +218,15 @@ def test_inserting_is_deleting_in_the_other_order() -> None:
     assert areas["map"][0] != pytest.approx(areas["map"][1], rel=1e-3)
 
 
-def test_probabilities_of_many_pictures_are_those_of_each() -> None:
+def test_probabilities_of_many_images_are_those_of_each() -> None:
     model = tiny_model(temperature=2.0)
-    pictures = torch.rand(20, 1, 1, 32, 32) * 2 - 1
+    images = torch.rand(20, 1, 1, 32, 32) * 2 - 1
     tokens = [5, 9, 2]
-    told = log_probabilities(model, pictures, FRONTAL, tokens)
+    told = log_probabilities(model, images, FRONTAL, tokens)
     before = torch.tensor([[model.config.bos_token_id, *tokens[:-1]]])
-    for picture, scores in zip(pictures[::7], told[::7], strict=True):
+    for image, scores in zip(images[::7], told[::7], strict=True):
         with torch.no_grad():
-            logits = model(before, pictures=picture[None]).logits[0] / 2.0
+            logits = model(before, images=image[None]).logits[0] / 2.0
         expected = logits.log_softmax(-1)[torch.arange(3), torch.tensor(tokens)]
         np.testing.assert_allclose(scores, expected, atol=1e-4)
 

@@ -167,19 +167,22 @@ def test_both_judge_beside_the_rules_in_score_and_compare(
     reports = _reports(8, 20)
     truth.write_text(json.dumps(dict(enumerate(reports))))
     other.write_text(json.dumps(dict(enumerate(reversed(reports)))))
-    judges = ("--chexbert", chexbert, "--radgraph", radgraph)
+    learned_metrics = ("--chexbert", chexbert, "--radgraph", radgraph)
     out = tmp_path / "out.json"
-    code, printed, _ = run("score", truth, truth, *judges, "--json", out)
+    code, printed, _ = run("score", truth, truth, *learned_metrics, "--json", out)
     content = json.loads(out.read_text())
     told = content["scores"]
     assert code == 0 and "not computed: chexbert" not in printed
     # Figures of other weights are others': whose these are is told.
-    assert [judge.split(",")[0] for judge in content["judges"]] == ["CheXbert", "radgraph-xl"]
+    assert [judge.split(",")[0] for judge in content["learned_metrics"]] == [
+        "CheXbert",
+        "radgraph-xl",
+    ]
     assert "judge: radgraph-xl, weights " in printed
     for name in ("chexbert_micro_f1_14", "chexbert_macro_f1_14", "radgraph_entities",
                  "radgraph_partial", "radgraph_complete"):  # fmt: skip
         assert told[name]["value"] == 1
-    run("compare", other, truth, truth, *judges, "--json", out)
+    run("compare", other, truth, truth, *learned_metrics, "--json", out)
     told = json.loads(out.read_text())["differences"]
     assert told["radgraph_partial"]["first"] < told["radgraph_partial"]["second"] == 1
     assert told["radgraph_partial"]["p"] < 0.05
@@ -261,8 +264,8 @@ def test_evaluate_asks_them_of_a_models_own_reports(
     run: Callable,
 ) -> None:
     data = write_prepared(tmp_path / "prepared", 8)
-    judges = ("--chexbert", chexbert, "--radgraph", radgraph)
-    code, printed, _ = run("evaluate", tiny_checkpoint, data, "--limit", 2, *judges)
+    learned_metrics = ("--chexbert", chexbert, "--radgraph", radgraph)
+    code, printed, _ = run("evaluate", tiny_checkpoint, data, "--limit", 2, *learned_metrics)
     assert code == 0
     for name in ("chexbert_micro_f1_14", "radgraph_partial", "judge: CheXbert, weights "):
         assert name in printed

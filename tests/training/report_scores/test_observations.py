@@ -1,4 +1,4 @@
-"""CheXpert's observations in sentences that a person labelled, and F1 over them by hand."""
+"""CheXpert's observations in sentences that a person labeled, and F1 over them by hand."""
 
 import csv
 import json
@@ -126,7 +126,7 @@ def test_mimics_labels_are_a_truth_and_what_has_none_is_counted(tmp_path: Path) 
     assert told.startswith("1 reports") and told.endswith("1 more reports have no labels by people")
 
 
-def test_generated_reports_are_labelled_where_true_ones_lie_beside(tmp_path: Path) -> None:
+def test_generated_reports_are_labeled_where_true_ones_lie_beside(tmp_path: Path) -> None:
     entry = {"report": "Edema.", "model_prediction": "Cardiomegaly."}
     (tmp_path / "both.json").write_text(json.dumps({"a": entry}))
     run_label(tmp_path / "both.json", tmp_path / "labels.csv")

@@ -116,7 +116,7 @@ def test_both_files_must_be_of_the_same_studies() -> None:
     assert match({"b2": "B", "a1": "A"}, references)[:2] == (["a1", "b2"], ["A", "B"])
 
 
-def test_r2gen_normalises_as_the_published_code() -> None:
+def test_r2gen_normalizes_as_the_published_code() -> None:
     text = "1. The heart is NORMAL. 2. No effusion, or (small) nodule.. Size 1.5 cm."
     assert clean_r2gen(text) == "the heart is normal . no effusion or small nodule . size 15 cm ."
 
@@ -141,7 +141,7 @@ def test_r2gen_finds_the_findings_wherever_they_stand(report: str, findings: str
     assert protocol("r2gen").apply(report) == findings
 
 
-def test_mimics_annotation_file_has_an_entry_a_picture(tmp_path: Path) -> None:
+def test_mimics_annotation_file_has_an_entry_a_image(tmp_path: Path) -> None:
     path = tmp_path / "annotation.json"
     parts = {
         split: [{"id": f"{split}{k}", "study_id": 5, "report": "Clear."} for k in range(2)]

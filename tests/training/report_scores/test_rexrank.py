@@ -37,11 +37,11 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     names = [name for case in CASES.values() for name in case["image_path"]]
-    pictures = {
+    files = {
         name.lstrip("/"): cv2.imencode(".png", chest(seed))[1].tobytes()
         for seed, name in enumerate(names)
     }
-    return put(tmp_path / "images", pictures)
+    return put(tmp_path / "images", files)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def _given(
     exams: list[Exam] = []
     reports = generator.reports
     monkeypatch.setattr(
-        generator, "reports", lambda some, gate: exams.extend(some) or reports(some)
+        generator, "reports", lambda some, input_check: exams.extend(some) or reports(some)
     )
     run_rexrank(generator, cases, cases.parent / "out.json", images)
     return exams
@@ -83,7 +83,7 @@ def test_a_model_of_frontal_views_is_given_those(
     tiny_generator: ReportGenerator, cases: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exams = _given(tiny_generator, cases, images, monkeypatch)
-    assert [len(exam.pictures) for exam in exams] == [1, 1, 1]
+    assert [len(exam.images) for exam in exams] == [1, 1, 1]
     assert [exam.indication for exam in exams] == ["", "", ""]
 
 
@@ -91,7 +91,7 @@ def test_a_model_of_all_views_is_given_all_and_the_indication(
     seeing_generator: ReportGenerator, cases: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exams = _given(seeing_generator, cases, images, monkeypatch)
-    assert [[p.view for p in exam.pictures] for exam in exams] == [
+    assert [[p.view for p in exam.images] for exam in exams] == [
         [None, "LATERAL"],
         [None],
         [None],
@@ -103,14 +103,14 @@ def test_a_bad_case_is_named_and_the_others_are_kept_and_not_done_again(
     tiny_checkpoint: Path, cases: Path, images: Path, run: Callable
 ) -> None:
     out = cases.parent / "out.json"
-    picture = images / "plain.png"
-    good = picture.read_bytes()
-    picture.write_bytes(b"<html>")
+    image = images / "plain.png"
+    good = image.read_bytes()
+    image.write_bytes(b"<html>")
     command = ("rexrank", cases, out, images, "--model", tiny_checkpoint)
     code, _, told = run(*command)
     assert code == 3 and "plain: 'plain.png': " in told and "2 reports written" in told
     assert list(json.loads(out.read_text())) == ["CXR1", "p10/s5"]
-    picture.write_bytes(good)
+    image.write_bytes(good)
     code, _, told = run(*command)
     assert code == 0 and "1 reports written" in told and "2 kept" in told
     assert list(json.loads(out.read_text())) == list(CASES)
@@ -192,11 +192,11 @@ def test_what_is_saved_on_the_way_is_kept(
     monkeypatch.setattr("training.report_scores.rexrank.SAVE_EVERY", 1)
     out, reports, calls = cases.parent / "out.json", tiny_generator.reports, []
 
-    def stopped(some: list[Exam], gate: bool) -> list:
+    def stopped(some: list[Exam], input_check: bool) -> list:
         calls.append(len(some))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return reports(some, gate=gate)
+        return reports(some, input_check=input_check)
 
     monkeypatch.setattr(tiny_generator, "reports", stopped)
     with pytest.raises(KeyboardInterrupt):
@@ -204,7 +204,7 @@ def test_what_is_saved_on_the_way_is_kept(
     assert list(json.loads(out.read_text())) == ["CXR1", "p10/s5"]
 
 
-def test_input_output_and_pictures_are_told_apart(
+def test_input_output_and_images_are_told_apart(
     tiny_generator: ReportGenerator, cases: Path, images: Path, tmp_path: Path
 ) -> None:
     before = cases.read_bytes()

@@ -1,4 +1,4 @@
-"""`crossray score` and `compare`: certified figures, floors beside, honest about the rest."""
+"""`crossray score` and `compare`: certified figures, baselines beside, honest about the rest."""
 
 import json
 from collections.abc import Callable
@@ -46,11 +46,11 @@ def test_the_certified_figures_to_the_digit() -> None:
     _, generated, reports = match(predictions, written)
     scored = score_texts(protocol("r2gen", written.train), generated, reports, written)
     own = {name: round(score.value, 4) for name, score in scored.scores.items() if score.value}
-    floor = {n: round(s.value, 4) for n, s in scored.floors["constant"].items() if s.value}
+    baseline = {n: round(s.value, 4) for n, s in scored.baselines["constant"].items() if s.value}
     assert {name: own[name] for name in CERTIFIED} == CERTIFIED
-    assert {name: floor[name] for name in CONSTANT} == CONSTANT
+    assert {name: baseline[name] for name in CONSTANT} == CONSTANT
     if why_no_meteor() is None:
-        assert (own["meteor"], floor["meteor"]) == (METEOR, CONSTANT_METEOR)
+        assert (own["meteor"], baseline["meteor"]) == (METEOR, CONSTANT_METEOR)
     assert any("4 different reports for 590 studies" in alarm for alarm in scored.alarms)
 
 
@@ -64,8 +64,8 @@ def test_the_truth_scores_1_and_stands_above_its_floors(
     told = json.loads(out.read_text())
     for name in ("bleu_1", "bleu_4", "rouge_l", "micro_f1_14"):
         assert told["scores"][name]["value"] == 1
-    assert set(told["floors"]) == {"constant", "random", "retrieval"}
-    assert told["floors"]["constant"]["distinct_reports"]["value"] == 1
+    assert set(told["baselines"]) == {"constant", "random", "retrieval"}
+    assert told["baselines"]["constant"]["distinct_reports"]["value"] == 1
     assert told["predictions"]["name"] == "truth.json" and len(told["references"]["sha256"]) == 64
     # Java is not there: said, and no number in its place.
     assert "not computed: meteor (Java is not installed)" in printed
@@ -85,7 +85,7 @@ def test_without_train_reports_floors_are_missing_and_said(without_java: None) -
     reports = ["Clear lungs.", "Left effusion."]
     known = References({"a": reports[0], "b": reports[1]})
     scored = score_texts(protocol("r2gen"), reports, reports, known)
-    assert scored.floors == {} and scored.constant_report is None
+    assert scored.baselines == {} and scored.constant_report is None
     assert set(scored.not_computed) >= {"<unk>", "constant, random", "retrieval"}
 
 

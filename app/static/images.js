@@ -1,13 +1,13 @@
 // @ts-check
 /**
- * The pictures of a study as tabs: each small under its part of the shown map, with its view and the
+ * The images of a study as tabs: each small under its part of the shown map, with its view and the
  * share of attention that fell there.
  */
 
 import { percent } from "./legend.js";
 import { context } from "./viewer.js";
 
-/** @typedef {import("./api.js").Picture} Picture */
+/** @typedef {import("./api.js").Image} Image */
 /** @typedef {import("./viewer.js").Radiograph} Radiograph */
 
 /** @typedef {import("./viewer.js").Painting} Painting */
@@ -16,7 +16,7 @@ import { context } from "./viewer.js";
 
 const SIDE = 176; // pixels of a thumbnail, twice its CSS size
 
-export class PictureTabs {
+export class ImageTabs {
   /**
    * @param {HTMLElement} list
    * @param {(index: number) => void} selected
@@ -32,29 +32,29 @@ export class PictureTabs {
   }
 
   /**
-   * @param {Picture[]} pictures
+   * @param {Image[]} images
    * @param {Radiograph[]} radiographs
    */
-  render(pictures, radiographs) {
+  render(images, radiographs) {
     this.smalls = radiographs.map(thumbnail);
-    this.tabs = pictures.map((picture, index) => this.tab(picture, index));
+    this.tabs = images.map((image, index) => this.tab(image, index));
     this.list.replaceChildren(...this.tabs);
-    this.list.hidden = pictures.length < 2; // one picture needs no choosing
+    this.list.hidden = images.length < 2; // one image needs no choosing
   }
 
   /**
-   * @param {Picture} picture
+   * @param {Image} image
    * @param {number} index
    * @returns {HTMLButtonElement}
    */
-  tab(picture, index) {
+  tab(image, index) {
     const tab = document.createElement("button");
     tab.type = "button";
-    tab.id = `picture-${index}`;
+    tab.id = `image-${index}`;
     tab.setAttribute("role", "tab");
     tab.setAttribute("aria-controls", "stage");
     const [name, share] = [document.createElement("b"), document.createElement("span")];
-    name.textContent = `${index + 1}. ${viewName(picture)}`;
+    name.textContent = `${index + 1}. ${viewName(image)}`;
     share.className = "share";
     tab.append(this.smalls[index].canvas, name, share);
     tab.addEventListener("click", () => this.selected(index));
@@ -70,19 +70,19 @@ export class PictureTabs {
   }
 
   /**
-   * Lay each picture's part of the shown map over it.
+   * Lay each image's part of the shown map over it.
    *
-   * @param {(Painting | null)[]} paintings null shows the picture alone
-   * @param {Picture[]} pictures
+   * @param {(Painting | null)[]} paintings null shows the image alone
+   * @param {Image[]} images
    * @param {{opacity: number, smooth: boolean}} look
    */
-  showHeat(paintings, pictures, { opacity, smooth }) {
+  showHeat(paintings, images, { opacity, smooth }) {
     this.smalls.forEach(({ canvas, plain, scale }, index) => {
       const pen = context(canvas);
       pen.drawImage(plain, 0, 0);
       const painting = paintings[index];
       if (!painting) return;
-      const { width, height, extent } = pictures[index];
+      const { width, height, extent } = images[index];
       const heat = canvasOf(painting);
       pen.save();
       pen.translate((SIDE - width * scale) / 2, (SIDE - height * scale) / 2);
@@ -94,7 +94,7 @@ export class PictureTabs {
     });
   }
 
-  /** @param {number[] | null} shares of attention per picture; null takes the numbers away */
+  /** @param {number[] | null} shares of attention per image; null takes the numbers away */
   showShares(shares) {
     this.tabs.forEach((tab, index) => {
       const label = /** @type {HTMLElement} */ (tab.querySelector(".share"));
@@ -116,7 +116,7 @@ export class PictureTabs {
 }
 
 /**
- * @param {Picture} picture
+ * @param {Image} image
  * @returns {string}
  */
 export function viewName({ view, prior }) {
@@ -131,7 +131,7 @@ export function viewName({ view, prior }) {
  */
 function thumbnail({ pixels, columns, rows, width, height }) {
   const rgba = new Uint8ClampedArray(pixels.length * 4).fill(255);
-  pixels.forEach((grey, at) => rgba.fill(grey, at * 4, at * 4 + 3));
+  pixels.forEach((gray, at) => rgba.fill(gray, at * 4, at * 4 + 3));
   const full = canvasOf({ width: columns, height: rows, rgba });
   const [plain, canvas] = ["canvas", "canvas"].map((tag) => /** @type {HTMLCanvasElement} */ (document.createElement(tag)));
   for (const small of [plain, canvas]) small.width = small.height = SIDE;
