@@ -4,7 +4,8 @@ CrossRayError
 ├── ImageError              a file cannot become a radiograph's pixels
 │   ├── UnsupportedImage    not DICOM, PNG or JPEG at all (an HTML page named .dcm, a text file)
 │   ├── UndecodableImage    says it is one of them, but is truncated, corrupt or contradicts itself
-│   ├── NotARadiograph      a good image of the wrong kind (CT, color photograph, cine loop)
+│   ├── NotARadiograph      a good file of the wrong kind (CT, color photograph, cine loop)
+│   │   └── NotAnImage      no image at all (presentation state, structured report, PDF in DICOM)
 │   └── ImageTooLarge       more bytes, pixels, memory or time than the limits allow
 ├── CheckpointError         a checkpoint folder that is incomplete, altered or of another kind
 ├── DataError               a prepared folder, study or question that does not say what it must
@@ -22,6 +23,7 @@ __all__ = [
     "ImageError",
     "ImageTooLarge",
     "NotARadiograph",
+    "NotAnImage",
     "RefusedError",
     "UndecodableImage",
     "UnsupportedImage",
@@ -46,6 +48,10 @@ class UndecodableImage(ImageError):
 
 class NotARadiograph(ImageError):
     """A readable image of the wrong kind: another modality, color, several frames."""
+
+
+class NotAnImage(NotARadiograph):
+    """A DICOM object of a kind that holds no image: a presentation state, a report, a document."""
 
 
 class ImageTooLarge(ImageError):

@@ -20,8 +20,8 @@ from model.exam import Exam, encode_studies, kind_of
 from model.findings import inside, named_findings
 from model.heatmap import Word, spanned, words
 from model.imaging.letterbox import Letterbox
-from model.imaging.radiograph import Radiograph
-from model.input_check import ImageWarning, examine
+from model.imaging.radiograph import ImageWarning, Radiograph
+from model.input_check import examine
 from model.memory import Memory
 from model.network import ReportModel
 from model.novelty import novelty_warnings
@@ -231,7 +231,7 @@ def _exam(study: Exam | Radiograph | Sequence[Radiograph]) -> Exam:
 
 
 def _examined(row: int, exam: Exam, input_check: bool) -> tuple[tuple[ImageWarning, ...], ...]:
-    """Per image of study number `row` what the input check says.
+    """Per image of study number `row` what reading it repaired and what the input check says.
 
     Raises:
         RefusedError: it refuses one, and `input_check` is True.
@@ -239,7 +239,7 @@ def _examined(row: int, exam: Exam, input_check: bool) -> tuple[tuple[ImageWarni
     """
     if not exam.images:
         raise DataError(f"study {row} has no image: leave it out")
-    warnings = tuple(examine(image.pixels, image.view) for image in exam.shown)
+    warnings = tuple((*image.warnings, *examine(image.pixels, image.view)) for image in exam.shown)
     for number, of_image in enumerate(warnings, 1):
         for warning in of_image:
             if input_check and warning.refuses:

@@ -11,7 +11,6 @@ import hashlib
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,13 +18,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from model.errors import CheckpointError
+from model.imaging.radiograph import ImageWarning, WarningCode
 
 __all__ = [
     "KINDS",
     "THRESHOLDS",
     "TURNS",
     "WEIGHTS",
-    "ImageWarning",
     "InputCheck",
     "Probabilities",
     "examine",
@@ -33,10 +32,6 @@ __all__ = [
     "load_input_check",
     "save_input_check",
     "thumbnail",
-]
-
-Code = Literal[
-    "blank", "not_chest", "lateral", "inverted", "rotated", "cropped", "out_of_distribution"
 ]
 
 WEIGHTS = Path(__file__).parent / "input_check.safetensors"
@@ -60,17 +55,6 @@ FLAT = 0.05
 """A border's rows deviate by less than this share of the image's spread."""
 CELL, DIRECTIONS = 4, 8
 FEATURES = (SIDE // CELL) ** 2 * DIRECTIONS + (SIDE // 2) ** 2
-
-
-@dataclass(frozen=True)
-class ImageWarning:
-    """One reason to refuse an image or to warn of it."""
-
-    code: Code
-    refuses: bool
-    """True: no report is written; False: a warning beside the report."""
-    message: str
-    """One sentence that quotes what was measured and says the way out."""
 
 
 @dataclass(frozen=True)
@@ -270,12 +254,12 @@ def _warnings(seen: Probabilities, limits: dict[str, float]) -> tuple[ImageWarni
     return tuple(found)
 
 
-def _refusal(code: Code, message: str) -> ImageWarning:
-    return ImageWarning(code, True, message)
+def _refusal(code: WarningCode, message: str) -> ImageWarning:
+    return ImageWarning(code, message, refuses=True)
 
 
-def _warning(code: Code, message: str) -> ImageWarning:
-    return ImageWarning(code, False, message)
+def _warning(code: WarningCode, message: str) -> ImageWarning:
+    return ImageWarning(code, message)
 
 
 def thumbnail(pixels: np.ndarray) -> np.ndarray | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from model.config import VIEWS
-from model.input_check import ImageWarning
+from model.imaging.radiograph import ImageWarning
 from model.memory import Memory
 from model.network import ReportModel
 
@@ -65,7 +65,6 @@ def novelty_warnings(model: ReportModel, memory: Memory) -> list[tuple[ImageWarn
 def _warning_of(distance: float, limit: float) -> ImageWarning:
     return ImageWarning(
         "out_of_distribution",
-        False,
         f"This image is unlike those the model was trained on (distance {distance:.1f}, of those "
         f"99 in 100 lie within {limit:.1f}): do not trust the report, or use a checkpoint trained "
         "on such images.",

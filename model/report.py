@@ -11,7 +11,7 @@ from model.errors import DataError
 from model.findings import NamedFinding, inside
 from model.heatmap import Span, Word, spanned
 from model.imaging.letterbox import Letterbox
-from model.input_check import ImageWarning
+from model.imaging.radiograph import ImageWarning
 from model.query import Asked
 from model.review import Flag
 

@@ -10,7 +10,7 @@ from app.views import image_name
 
 if TYPE_CHECKING:
     from app.batch.run import Outcome
-    from model.input_check import ImageWarning
+    from model.imaging.radiograph import ImageWarning
     from model.report import Answer, Report
 
 __all__ = ["asked_text", "batch_text", "report_text", "times_as_likely"]

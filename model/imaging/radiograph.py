@@ -1,20 +1,56 @@
 """What a reader gives and what it is allowed: values only."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from model.errors import ImageTooLarge
 
-__all__ = ["Radiograph", "ReadLimits"]
+__all__ = ["ImageWarning", "Radiograph", "ReadLimits", "WarningCode"]
+
+WarningCode = Literal[
+    # while a file is read
+    "header_value",
+    "encoding",
+    "color",
+    "display",
+    "pixel_aspect",
+    "orientation",
+    # by the input check
+    "blank",
+    "not_chest",
+    "lateral",
+    "inverted",
+    "rotated",
+    "mirrored",
+    "cropped",
+    # by the encoder's features
+    "out_of_distribution",
+]
+
+
+@dataclass(frozen=True)
+class ImageWarning:
+    """How one image was repaired while it was read, or a reason to distrust or refuse it."""
+
+    code: WarningCode
+    message: str
+    """One sentence or two that quote what was found and say what was done or the way out. Never a
+    value that may identify a patient."""
+    refuses: bool = False
+    """True: no report is written; False: a warning beside the report."""
 
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
     pixels: np.ndarray
-    """float32 (height, width) in [0, 1], bone white: the stored rows and columns, nothing cut."""
+    """float32 (height, width) in [0, 1], bone white: the whole image as it is to be shown, upright
+    as its header or EXIF says and with square pixels. All maps and places are in these pixels."""
     view: str | None
     """"PA", "AP", "LATERAL" or None where the file does not say."""
+    warnings: tuple[ImageWarning, ...] = ()
+    """What reading repaired or passed over, in the order in which it was done."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import numpy as np
 
 from model import errors
 from model.errors import ConfigError, ImageTooLarge, UndecodableImage
-from model.imaging.radiograph import Radiograph
+from model.imaging.radiograph import ImageWarning, Radiograph
 
 __all__ = ["IsolationLimits", "anonymous_file", "read_image_isolated"]
 
@@ -48,36 +48,40 @@ class IsolationLimits:
 
 
 def read_image_isolated(
-    source: Path | bytes, limits: IsolationLimits = IsolationLimits()
+    source: Path | bytes, limits: IsolationLimits = IsolationLimits(), sha256: str | None = None
 ) -> Radiograph:
     """Read one radiograph in a child process. Safe to call from many threads at once.
 
     Args:
         source: a file's path, or its content.
         limits: what the child may take.
+        sha256: where given, that of the very bytes that are decoded must be this one. A file is
+            read once, so what was hashed before it may have changed since.
 
     Raises:
         UnsupportedImage, NotARadiograph: as `read_image`.
-        UndecodableImage: as `read_image`, and when the file crashes its decoder.
+        UndecodableImage: as `read_image`, when the file crashes its decoder, and when it is no
+            longer the one that `sha256` is of.
         ImageTooLarge: as `read_image`, and when a limit of the child is hit.
         ConfigError: the helper process does not start.
     """
     with _opened(source) as file:
         # No answer at all: the helper itself was killed, perhaps for another file's sake.
-        answer = _exchange(file, limits) or _exchange(file, limits)
+        answer = _exchange(file, limits, sha256) or _exchange(file, limits, sha256)
     if answer is None:
         raise UndecodableImage("the process that read the file died without an answer")
     return answer
 
 
-def _exchange(file: int, limits: IsolationLimits) -> Radiograph | None:
+def _exchange(file: int, limits: IsolationLimits, sha256: str | None) -> Radiograph | None:
     """The answer about one file, or None where nobody is left to give one."""
     with suppress(OSError):  # a pipe has no start; the child says what is wrong with it
         os.lseek(file, 0, os.SEEK_SET)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            helper = _helper.send(json.dumps(asdict(limits)).encode(), [theirs.fileno(), file])
+            request = json.dumps({"limits": asdict(limits), "sha256": sha256}).encode()
+            helper = _helper.send(request, [theirs.fileno(), file])
         ours.settimeout(limits.wall_seconds + _GRACE_SECONDS)
         try:
             message, descriptors, _, _ = socket.recv_fds(ours, 1 << 16, 1, _CLOSE_ON_EXEC)
@@ -104,10 +108,10 @@ def _answer(answer: dict, descriptors: list[int], limits: IsolationLimits) -> Ra
             raise _limit_hit(f"{limits.cpu_seconds} seconds of processor time")
         case {"signal": number}:
             raise UndecodableImage(f"the file crashed its decoder ({Signals(number).name})")
-        case {"shape": [height, width], "view": view} if descriptors:
+        case {"shape": [height, width], "view": view, "warnings": warnings} if descriptors:
             pixels = np.empty((height, width), np.float32)
             if os.preadv(descriptors[0], [pixels.data], 0) == pixels.nbytes:
-                return Radiograph(pixels, view)
+                return Radiograph(pixels, view, tuple(ImageWarning(**one) for one in warnings))
     raise UndecodableImage("the process that read the file gave no whole answer")
 
 

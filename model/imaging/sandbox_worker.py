@@ -1,25 +1,28 @@
 """The helper process behind model/imaging/sandbox.py: forks one limited child a file.
 
-Runs alone, without threads and without torch. Over the control socket come requests: the limits
-as JSON, with two descriptors, the socket to answer on and the file. An answer is one line of JSON:
-from the child {"shape", "view"} with the pixels' descriptor, or {"error", "message"}; from
-this process, once the child is gone, {"signal"} or {"exit"}. Only the first line of them counts.
+Runs alone, without threads and without torch. Over the control socket come requests: {"limits",
+"sha256"} as JSON, with two descriptors, the socket to answer on and the file. An answer is one line
+of JSON: from the child {"shape", "view", "warnings"} with the pixels' descriptor, or {"error",
+"message"}; from this process, once the child is gone, {"signal"} or {"exit"}. Only the first line
+counts.
 """
 
 import contextlib
 import gc
+import hashlib
 import json
 import os
 import resource
 import select
 import signal
 import socket
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
 import cv2
 
-from model.errors import ImageError, ImageTooLarge
+from model.errors import ImageError, ImageTooLarge, UndecodableImage
 from model.imaging.codecs import load_decoders
 from model.imaging.radiograph import ReadLimits
 from model.imaging.read import load_file, read_image
@@ -82,15 +85,15 @@ def _reap(children: dict[int, socket.socket]) -> None:
             _send(reply, {"signal": -code} if code < 0 else {"exit": code})
 
 
-def _child(limits: dict, reply: socket.socket, file: int, others: list[socket.socket]) -> NoReturn:
+def _child(request: dict, reply: socket.socket, file: int, others: list[socket.socket]) -> NoReturn:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for other in others:
             other.close()
-        _limit(**limits)
-        answer, descriptors = _read(file)
+        _limit(**request["limits"])
+        answer, descriptors = _read(file, request["sha256"])
         _send(reply, answer, descriptors)
         status = 0
     finally:
@@ -111,16 +114,23 @@ def _limit(memory_bytes: int, cpu_seconds: int, wall_seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _read(file: int) -> tuple[dict, list[int]]:
+def _read(file: int, sha256: str | None) -> tuple[dict, list[int]]:
     try:
-        radiograph = read_image(load_file(file, ReadLimits()))
+        data = load_file(file, ReadLimits())
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            raise UndecodableImage("the file has changed since it was listed: run again")
+        radiograph = read_image(data)
         descriptor = anonymous_file(radiograph.pixels.data)
     except ImageError as error:
         return _error(error), []
     except MemoryError:
         return _error(ImageTooLarge("decoding needs more memory than the limit allows")), []
-    shape = radiograph.pixels.shape
-    return {"shape": shape, "view": radiograph.view}, [descriptor]
+    answer = {
+        "shape": radiograph.pixels.shape,
+        "view": radiograph.view,
+        "warnings": [asdict(warning) for warning in radiograph.warnings],
+    }
+    return answer, [descriptor]
 
 
 def _error(error: ImageError) -> dict:

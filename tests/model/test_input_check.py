@@ -12,8 +12,9 @@ from paths import SHARED
 from data_prep.phantom.study import make_phantom
 from model import input_check
 from model.errors import CheckpointError, DataError
+from model.imaging.radiograph import ImageWarning
 from model.imaging.read import read_image
-from model.input_check import ImageWarning, examine, load_input_check
+from model.input_check import examine, load_input_check
 from training.input_check import fit as fitting
 from training.input_check.alterations import ALTERATIONS
 from training.input_check.measure import Folders, run_input_check, wilson

@@ -25,9 +25,8 @@ from app.overlays import sheet, word_overlays
 from app.settings import Settings
 from model.findings import NamedFinding
 from model.generator import ReportGenerator
-from model.imaging.radiograph import Radiograph
+from model.imaging.radiograph import ImageWarning, Radiograph
 from model.imaging.read import read_image
-from model.input_check import ImageWarning
 from model.report import Report
 from model.review import Flag
 
@@ -107,7 +106,7 @@ def doubted(report: Report) -> Report:
         report,
         findings=(finding,),
         review=(Flag("side", "Check the side.", heart.start, heart.end),),
-        warnings=((ImageWarning("rotated", False, "It seems turned."),),),
+        warnings=((ImageWarning("rotated", "It seems turned."),),),
     )
 
 

@@ -211,7 +211,7 @@ def test_paths_that_are_no_files_are_named_without_their_name(tmp_path):
 
 
 def test_reading_imports_neither_torch_nor_until_needed_pydicom():
-    code = "import sys, model.image; print('torch' in sys.modules, 'pydicom' in sys.modules)"
+    code = "import sys, model.imaging.read; print('torch' in sys.modules, 'pydicom' in sys.modules)"
     root = ROOT
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
