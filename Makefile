@@ -1,12 +1,13 @@
 # make run    a draft report for the sample study, then the page and the API on 127.0.0.1:8000
 # make test   the tests
 # make check  format, lint and types
+# make docs   the documentation as a site, in docs/_build/html
 
 PYTHON ?= python3
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: run install test check format bench clean
+.PHONY: run install test check docs format bench clean
 
 run: install
 	$(BIN)/crossray report app/static/samples/left-effusion.png
@@ -22,6 +23,9 @@ check: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/.installed
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 format: .venv/.installed
 	$(BIN)/ruff format .

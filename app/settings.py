@@ -1,6 +1,6 @@
 """One service's settings: environment variables CROSSRAY_..., refused at the start when wrong.
 
-Nothing else in CrossRay reads the environment. Every setting is described in docs/api.md.
+Nothing else in CrossRay reads the environment. docs/reference/rest-api.md describes every setting.
 """
 
 import os
@@ -76,7 +76,9 @@ def load_settings(**given: Any) -> Settings:
         n for n in os.environ if n.upper().startswith(PREFIX) and n.upper() not in names
     )
     if unknown:
-        raise ConfigError(f"no setting is called {unknown[0]}: docs/api.md lists them all")
+        raise ConfigError(
+            f"no setting is called {unknown[0]}: docs/reference/rest-api.md lists them all"
+        )
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -84,4 +86,6 @@ def load_settings(**given: Any) -> Settings:
             f"{PREFIX}{'.'.join(map(str, p['loc'])).upper()} is {str(p['input'])!r}: {p['msg']}"
             for p in error.errors()
         )
-        raise ConfigError(f"{problems} (docs/api.md lists what each setting takes)") from error
+        raise ConfigError(
+            f"{problems} (docs/reference/rest-api.md lists what each setting takes)"
+        ) from error

@@ -3,8 +3,8 @@
 An image is shrunk to 32 x 32. Histograms of its oriented gradients (Dalal and Triggs 2005) and its
 pixels go into a network of one hidden layer, fitted by training/input_check/fit.py, that says what
 it shows, which way up, and whether bone is white. A blank image is found by its values alone.
-docs/input-check.md has the measured rates of false alarms and of misses. Without torch, so that it
-loads at once.
+docs/explanation/input-check.md has the measured rates of false alarms and of misses. Without torch,
+so that it loads at once.
 """
 
 import hashlib

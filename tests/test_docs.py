@@ -11,7 +11,7 @@ from paths import ROOT
 from app.cli.main import app
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-PAGES += [*sorted((ROOT / "docs").glob("*.md")), ROOT / "model" / "default" / "README.md"]
+PAGES += [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "model" / "default" / "README.md"]
 COMMAND = re.compile(r"^\s*(?:\$ )?crossray (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 

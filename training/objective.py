@@ -46,7 +46,7 @@ class Objective(nn.Module):
     ) -> None:
         """
         Args:
-            complete: what has no box is not there, see docs/training.md.
+            complete: what has no box is not there, see docs/how-to/training.md.
             critic: of the drafts, where losses.reward is above 0.
         """
         super().__init__()

@@ -98,7 +98,7 @@ def encode_heatmap(heatmap: np.ndarray) -> HeatmapAnswer:
     """float (images, rows, columns), shares of attention -> one unsigned byte a patch."""
     scale = float(heatmap.max()) / 255
     # The nearest byte keeps the order of the patches. The sum of a map with one high peak and
-    # shares below half a step elsewhere is then too small: docs/api.md says by how much.
+    # shares below half a step elsewhere is then too small: docs/reference/rest-api.md has a bound.
     data = np.zeros(heatmap.shape) if scale == 0 else np.rint(heatmap / scale)
     return HeatmapAnswer(scale=scale, data=_base64(data.astype(np.uint8).tobytes()))
 

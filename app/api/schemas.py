@@ -98,7 +98,7 @@ class FindingAnswer(SpanAnswer):
 class FlagAnswer(Answer):
     """Something of the report that its reader should check first."""
 
-    code: str = Field(description="stable; docs/api.md lists them")
+    code: str = Field(description="stable; docs/reference/rest-api.md lists them")
     message: str
     start: int = Field(description="first character in the report's text")
     end: int = Field(description="one past the last character")
@@ -107,7 +107,7 @@ class FlagAnswer(Answer):
 class WarningAnswer(Answer):
     """What speaks against reporting on an image."""
 
-    code: str = Field(description="stable; docs/api.md lists them")
+    code: str = Field(description="stable; docs/reference/rest-api.md lists them")
     message: str
 
 
@@ -197,7 +197,7 @@ class Status(Answer):
 class Problem(Answer):
     """Every error's body: problem details as in RFC 9457."""
 
-    type: str = Field(description="stable; docs/api.md lists them")
+    type: str = Field(description="stable; docs/reference/rest-api.md lists them")
     title: str
     status: int
     detail: str

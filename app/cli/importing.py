@@ -83,7 +83,7 @@ def iu_xray(
 ) -> None:
     """The Indiana University collection, as Open-i, Kaggle or R2Gen has it.
 
-    Which of the layouts SRC has is told by its files. docs/data.md shows them.
+    Which of the layouts SRC has is told by its files. docs/how-to/data.md shows them.
     """
     from data_prep.datasets.iu_xray import studies
     from data_prep.importing.planning import ImportOptions
@@ -109,7 +109,7 @@ def mimic_cxr(
 ) -> None:
     """MIMIC-CXR with the official split: the JPG release, or the DICOM release.
 
-    SRC holds files/ and the tables of MIMIC-CXR-JPG. docs/mimic.md says what to download.
+    SRC holds files/ and the tables of MIMIC-CXR-JPG. docs/how-to/mimic-cxr.md lists the files.
     """
     from data_prep.datasets.mimic_cxr import studies
     from data_prep.importing.planning import ImportOptions

@@ -199,8 +199,9 @@ def serve(
 ) -> None:
     """Serve the page and the API until interrupted.
 
-    Everything else is set by CROSSRAY_ environment variables, which docs/api.md lists. There is no
-    log-in: before listening on any other address than 127.0.0.1, put a proxy with one in front.
+    Everything else is set by CROSSRAY_ environment variables, listed in
+    docs/reference/rest-api.md. There is no log-in: before listening on any other address than
+    127.0.0.1, put a proxy with one in front.
     """
     from app.logs import configure_logging
     from app.server import serve as run_server

@@ -23,7 +23,7 @@ from app.settings import Settings
 from model.errors import ConfigError
 from model.generator import ReportGenerator
 
-DOCS = ROOT / "docs" / "api.md"
+DOCS = ROOT / "docs" / "reference" / "rest-api.md"
 
 
 def test_a_taken_address_is_told(tiny_generator: ReportGenerator) -> None:

@@ -42,7 +42,7 @@ def test_it_says_what_it_reads_and_that_it_saw_phantoms(generator: ReportGenerat
 def test_it_finds_most_of_what_is_there(
     generator: ReportGenerator, phantoms: list[Phantom], views: int
 ) -> None:
-    """Few studies: docs/views.md has the scores."""
+    """Few studies: docs/explanation/views.md has the scores."""
     right = there = called = 0
     for phantom, report in zip(phantoms, read(generator, phantoms, views), strict=True):
         truth = {finding.name for finding in phantom.findings}

@@ -43,7 +43,8 @@ def encoder_of(folder: Path, name: str) -> tuple[Any, Any]:
             f"{name!r}"
         )
         raise DataError(
-            f"{what}: put config.json and the tokenizer's files of {name!r} there (docs/scores.md)"
+            f"{what}: put config.json and the tokenizer's files of {name!r} there "
+            "(docs/how-to/scores.md)"
         ) from error
 
 

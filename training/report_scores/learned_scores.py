@@ -43,7 +43,7 @@ class LearnedMetrics:
         """Those that are not there, and how to get them."""
         named = {"chexbert": self.chexbert, "radgraph": self.radgraph}
         return {
-            name: f"needs its weights: --{name} FOLDER, see docs/scores.md"
+            name: f"needs its weights: --{name} FOLDER, see docs/how-to/scores.md"
             for name, judge in named.items()
             if judge is None
         }

@@ -1,6 +1,6 @@
 """How texts are normalized before they are compared, which moves scores as much as models do.
 
-Generated texts and references are treated alike. See docs/scores.md.
+Generated texts and references are treated alike. See docs/how-to/scores.md.
 
 - `r2gen`: as R2Gen (Chen et al. 2020, EMNLP) did for IU X-Ray, and with it the standard table:
   lower case, sentences between " . ", other punctuation dropped, words that are rare in the train

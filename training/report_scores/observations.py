@@ -1,7 +1,7 @@
 """A report's text -> CheXpert's 14 observations: there, not there, doubtful, or not spoken of.
 
 The rules of model/report_text/parser.py with another vocabulary. How right they are is measured on
-reports that people labeled: `crossray label`, docs/scores.md.
+reports that people labeled: `crossray label`, docs/how-to/scores.md.
 """
 
 from collections.abc import Mapping, Sequence

@@ -134,7 +134,7 @@ class RadGraph:
         except OSError as error:
             raise DataError(
                 f"{str(path)!r} cannot be read ({error.strerror}): name the unpacked archive, see "
-                "docs/scores.md"
+                "docs/how-to/scores.md"
             ) from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{str(path)!r} has no settings of RadGraph ({error!r})") from error

@@ -28,7 +28,7 @@ from model.errors import ConfigError
 from model.generator import NOTICE as EMBEDDED_NOTICE
 from model.generator import ReportGenerator
 
-DOCS = ROOT / "docs" / "api.md"
+DOCS = ROOT / "docs" / "reference" / "rest-api.md"
 
 
 @pytest.fixture(scope="module")

@@ -203,7 +203,7 @@ def test_openapi_tells_the_limits(seeing: TestClient) -> None:
         assert not {"priors", "views", "indication"} & set(schemas[name]["required"])
 
 
-DOCS = (ROOT / "docs" / "api.md").read_text("utf-8")
+DOCS = (ROOT / "docs" / "reference" / "rest-api.md").read_text("utf-8")
 CURL = re.findall(r"^ +curl (.+)$", DOCS.replace("\\\n", ""), re.MULTILINE)
 
 

@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         item.add_marker(pytest.mark.browser)
         if sync_api is None or CHROMIUM is None:
-            item.add_marker(pytest.mark.skip(reason=f"{reason}: see docs/page.md"))
+            item.add_marker(pytest.mark.skip(reason=f"{reason}: see docs/how-to/page.md"))
 
 
 @pytest.fixture(scope="module")

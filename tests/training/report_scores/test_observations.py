@@ -148,7 +148,7 @@ OPEN_I = SHARED / "data" / "openi"
 
 @pytest.mark.skipif(not OPEN_I.is_dir(), reason="the real reports are not beside this clone")
 def test_real_reports_are_read_as_their_indexers_read_them() -> None:
-    """The digits stand in docs/scores.md; here, that no change of the rules costs much."""
+    """The digits stand in docs/how-to/scores.md; here, that no change of the rules costs much."""
     told = run_label(OPEN_I / "indiana_reports.csv", None, OPEN_I / "indiana_reports.csv")
     rows = [re.split(r"\s{2,}", line.strip()) for line in told.splitlines()[2:]]
     f1 = {row[0]: float(row[-1].split()[0]) for row in rows}
