@@ -1,0 +1,1 @@
+"""The REST API: requests, the queue before the model, answers, problems, metrics."""

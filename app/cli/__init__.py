@@ -1,0 +1,1 @@
+"""The command `crossray`, one file a group of commands."""

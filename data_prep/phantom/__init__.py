@@ -1,0 +1,1 @@
+"""Simulated chest studies with exact truth."""

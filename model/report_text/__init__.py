@@ -1,0 +1,1 @@
+"""Reading report text by rules: sentences, findings, sides, negation."""

@@ -1,0 +1,1 @@
+"""Probabilities that are calibrated, and how well."""

@@ -1,0 +1,1 @@
+"""Prepared folders in memory, as batches."""

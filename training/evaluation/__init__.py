@@ -1,0 +1,1 @@
+"""A checkpoint's own reports against the truth."""

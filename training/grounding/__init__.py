@@ -1,0 +1,1 @@
+"""Maps evaluated against boxes."""
