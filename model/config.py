@@ -69,7 +69,7 @@ class ReportConfig(PretrainedConfig):
     }
 
     name: str = "crossray"
-    notice: str = ""
+    notice: str = "Research software, not for diagnosis."
     encoder: str = "vit_tiny_patch16_224"
     encoder_arguments: dict[str, Any] = field(default_factory=dict)
     stem: str | None = None

@@ -1,17 +1,32 @@
-"""One training run's settings: a TOML file, then `key=value` from the command line.
+"""The settings of one training run: a TOML file, then `key=value` from the command line.
 
-Every setting has a default but `data` and `output`. Unknown names and values of the wrong type
-are errors, never ignored.
+Every setting has a default but `data` and `output`. Unknown names, values of another type and
+values out of range are errors, never ignored.
 """
 
 import tomllib
-import types
-from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+from pydantic_core import core_schema
 
 from data_prep.manifest import FINDINGS
+from model.config import ReportConfig
 from model.errors import ConfigError
 from model.heatmap import SKIPPED_SHARE
 
@@ -21,281 +36,274 @@ __all__ = [
     "AugmentConfig",
     "DropConfig",
     "LossConfig",
-    "ModelConfig",
     "OptimizerConfig",
+    "Rates",
     "RewardConfig",
     "TrainConfig",
     "load_config",
 ]
 
-
-PARTS = ("encoder", "cross_attention", "decoder", "head")
-"""Of the net, that may learn at rates of their own."""
-
-
 ENCODER_ALONE = tuple(
-    f"losses.{name}=0" for name in ("tokens", "guidance", "sink", "search", "unlikely", "reward")
+    f"losses.{name}=0"
+    for name in ("tokens", "guidance", "sink", "search", "unlikelihood", "reward")
 )
-"""Overrides that leave only what the encoder is taught: which findings are where, and there."""
+"""Overrides that leave only what the encoder is taught: which findings are where, and whether."""
+
+SHAPE = (
+    *("name", "notice", "encoder", "encoder_arguments", "stem", "stem_stride", "fine_stride"),
+    *("image_size", "width", "layers", "heads", "mlp_ratio", "dropout", "max_tokens"),
+    *("views", "prompt_tokens"),
+)
+"""Fields of ReportConfig that a run sets; the others follow from the data or are fitted later."""
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Model = TypeVar("Model", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class ModelConfig:
-    """The net's shape; see model.network.ReportConfig, which these become."""
+class _Settings(BaseModel):
+    """Frozen; true is no number and a number is no text."""
 
-    name: str = "crossray"
-    notice: str = "Research software, not for diagnosis."
-    encoder: str = "vit_tiny_patch16_224"
-    encoder_arguments: dict[str, Any] = field(default_factory=dict)
-    stem: str | None = None
-    stem_stride: int = 16
-    fine_stride: int | None = None
-    image_size: int = 224
-    width: int = 192
-    layers: int = 3
-    heads: int = 3
-    mlp_ratio: float = 4.0
-    dropout: float = 0.1
-    max_tokens: int = 160
-    views: list[str] = field(default_factory=lambda: ["frontal"])
-    """Which images of a study are read: "frontal", "lateral", "prior"."""
-    prompt_tokens: int = 0
-    """Longest indication in tokens; 0 reads none."""
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-@dataclass(frozen=True)
-class AugmentConfig:
+_Shape: type[BaseModel] = create_model(
+    "_Shape",
+    __base__=_Settings,
+    # The defaults are ReportConfig's own.
+    **{name: (ReportConfig.__annotations__[name], None) for name in SHAPE},  # type: ignore[call-overload]
+)
+
+
+def _shape(table: Any) -> ReportConfig:
+    """[model] -> ReportConfig, which knows what of it works together."""
+    if isinstance(table, ReportConfig):
+        return table
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"setting 'model' = {table!r}: expected a table")
+    given = _checked(_Shape, table, "model.").model_dump(exclude_unset=True)
+    try:
+        return ReportConfig(**given)
+    except ConfigError as error:
+        raise ConfigError(f"[model]: {error}") from error
+
+
+def _of_shape(config: ReportConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in SHAPE}
+
+
+class _ReportShape:
+    """Tells pydantic how to read and write a ReportConfig, which is transformers' and not its."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            _shape, serialization=core_schema.plain_serializer_function_ser_schema(_of_shape)
+        )
+
+
+def _known_finding(name: str) -> str:
+    if name not in FINDINGS:
+        raise ConfigError(f"repeat.{name}: no such finding, they are {', '.join(FINDINGS)}")
+    return name
+
+
+class AugmentConfig(_Settings):
     """How images are varied, masks along with them. Never a flip: it would swap left and right.
 
-    Each number is a largest change, drawn evenly from minus to plus; 0 turns it off.
+    Each number is a largest change, drawn uniformly from minus to plus; 0 turns it off.
     """
 
-    rotate: float = 7.0
+    rotate: NonNegativeFloat = 7.0
     """Degrees."""
-    scale: float = 0.1
+    scale: Probability = 0.1
     """Share of the size."""
-    translate: float = 0.04
+    translate: Probability = 0.04
     """Share of the side."""
-    brightness: float = 0.12
+    brightness: Probability = 0.12
     """Share of the full range, added."""
-    contrast: float = 0.2
+    contrast: Probability = 0.2
     """Share of the contrast."""
-    gamma: float = 0.25
+    gamma: Probability = 0.25
     """Share of the exponent 1."""
-    noise: float = 0.03
+    noise: Probability = 0.03
     """Largest standard deviation, as a share of the full range."""
-    blur: float = 0.8
+    blur: NonNegativeFloat = 0.8
     """Largest standard deviation, in pixels of the model's square."""
 
 
-@dataclass(frozen=True)
-class DropConfig:
-    """How often each part of a study is left out, so that the model can do without.
+class DropConfig(_Settings):
+    """How often each part of a study is left out, so that the model can do without it.
 
-    Chances in [0, 1]. At least one image of the study itself stays, and what the report says of
-    those left out goes with them (training/dataset/targets.py). For what is covered see
+    Probabilities. At least one image of the study itself stays, and what the report says of those
+    left out is removed with them (training/dataset/targets.py). For occlusion see
     training/dataset/occlusion.py.
     """
 
-    frontal: float = 0.05
-    lateral: float = 0.3
-    prior: float = 0.3
-    indication: float = 0.3
-    finding: float = 0.0
-    """Of the studies: that something a phrase speaks of is covered with a gray rectangle. The
-    report stays whole; losses.unlikely is told to the words of what is hidden."""
+    frontal: Probability = 0.05
+    lateral: Probability = 0.3
+    prior: Probability = 0.3
+    indication: Probability = 0.3
+    finding: Probability = 0.0
+    """That the findings of one phrase are occluded with a gray rectangle. The report stays whole;
+    losses.unlikelihood applies to the words of what is occluded."""
 
 
-@dataclass(frozen=True)
-class OptimizerConfig:
+class Rates(_Settings):
+    """Factors of the learning rate by part of the network.
+
+    Where `dependence` stays low in validation, the decoder writes what the text alone suggests:
+    give it less, and the others more.
+    """
+
+    encoder: NonNegativeFloat = 1.0
+    cross_attention: NonNegativeFloat = 1.0
+    decoder: NonNegativeFloat = 1.0
+    head: NonNegativeFloat = 1.0
+
+
+PARTS = tuple(Rates.model_fields)
+"""Of the network, that may learn at rates of their own."""
+
+
+class OptimizerConfig(_Settings):
     """AdamW with a linear warm-up and a cosine to zero."""
 
-    learning_rate: float = 1e-3
-    warm_up: int = 300
+    learning_rate: PositiveFloat = 1e-3
+    warm_up: NonNegativeInt = 300
     """Steps."""
-    decay_steps: int = 0
+    decay_steps: NonNegativeInt = 0
     """Step at which the cosine reaches zero; 0 is the last. A run on small images that another
-    goes on from stops on the way down."""
-    weight_decay: float = 0.05
+    one continues stops on the way down."""
+    weight_decay: NonNegativeFloat = 0.05
     """Of matrices only: not of norms, biases, embeddings."""
-    beta1: float = 0.9
-    beta2: float = 0.98
-    clip: float = 1.0
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    clip: PositiveFloat = 1.0
     """Largest norm of the gradient."""
-    layer_decay: float = 1.0
-    """By how much each layer of the encoder learns slower than the one after it: 1 is not at all;
-    0.75 is usual where the encoder was pretrained."""
-    rates: dict[str, float] = field(default_factory=dict)
-    """Shares of the learning rate, by part: encoder, cross_attention, decoder, head; 1 where
-    nothing is said. Where `dependence` stays low in validation, the decoder writes what the text
-    alone suggests: give it less, and the others more."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor by which each layer of the encoder learns slower than the one after it: 1 is not at
+    all; 0.75 is usual where the encoder was pretrained."""
+    rates: Rates = Rates()
 
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "clip"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"optimizer.{name} = {getattr(self, name)}: it is above 0")
-        if not 0 < self.layer_decay <= 1:
-            raise ConfigError(
-                f"optimizer.layer_decay = {self.layer_decay}: it is more than 0 and at most 1"
-            )
-        for name, rate in self.rates.items():
-            if name not in PARTS:
-                raise ConfigError(f"optimizer.rates.{name}: no part, they are {', '.join(PARTS)}")
-            if type(rate) not in (int, float) or rate < 0:
-                raise ConfigError(f"optimizer.rates.{name} = {rate!r}: it is a share, from 0")
-        if self.warm_up < 0:
-            raise ConfigError(f"optimizer.warm_up = {self.warm_up}: it may not be negative")
+    @model_validator(mode="after")
+    def _decay_after_warm_up(self) -> "OptimizerConfig":
         if self.decay_steps and self.decay_steps <= self.warm_up:
             raise ConfigError(
                 f"optimizer.decay_steps = {self.decay_steps}: it must come after the "
                 f"{self.warm_up} steps of warm_up, or be 0"
             )
+        return self
 
 
-@dataclass(frozen=True)
-class LossConfig:
-    """What the losses weigh; 0 turns one off."""
+class LossConfig(_Settings):
+    """Weights of the losses; 0 turns one off."""
 
-    tokens: float = 1.0
+    tokens: NonNegativeFloat = 1.0
     """Cross-entropy of each token; 0 teaches the encoder alone (`crossray pretrain`)."""
-    label_smoothing: float = 0.0
-    guidance: float = 0.3
-    """How far the attention of a token is from the area of the finding it speaks of."""
-    sink: float = 0.1
-    """How much a token that speaks of no finding looks at the image."""
-    search: float = 0.1
-    """How far the first layers' attention of a token that leads up to a finding, or speaks of it,
-    is from the finding's area: the decision to speak of it is made there."""
-    unlikely: float = 0.1
-    """How probable a phrase is whose findings are all hidden, see drop.finding."""
-    reward: float = 0.0
-    """Self-critical learning from the model's own drafts, see RewardConfig; for fine-tuning."""
-    dense: float = 2.0
+    label_smoothing: Probability = 0.0
+    guidance: NonNegativeFloat = 0.3
+    """How far the attention of a token is from the area of the finding it names."""
+    sink: NonNegativeFloat = 0.1
+    """How much a token that names no finding attends to the image."""
+    search: NonNegativeFloat = 0.1
+    """How far the first layers' attention of a token that leads up to a finding, or names it,
+    is from the finding's area: the decision to name it is made there."""
+    unlikelihood: NonNegativeFloat = 0.1
+    """How probable a phrase is whose findings are all occluded, see drop.finding."""
+    reward: NonNegativeFloat = 0.0
+    """Self-critical learning from the model's own samples, see RewardConfig; for fine-tuning."""
+    dense: NonNegativeFloat = 2.0
     """Which findings lie on which patch, read from the encoder by a head used in training only."""
-    presence: float = 0.5
+    presence: NonNegativeFloat = 0.5
     """Which findings the study has, by the same head pooled over the patches."""
 
 
-@dataclass(frozen=True)
-class RewardConfig:
-    """What a draft is worth (training/self_critical.py), where losses.reward is above 0."""
+class RewardConfig(_Settings):
+    """What a sampled report is worth, where losses.reward is above 0: training/self_critical.py."""
 
-    drafts: int = 4
-    """Of each study; one is as good as it is better than the mean of the others."""
-    cider: float = 1.0
+    samples: Annotated[int, Field(ge=2)] = 4
+    """Of each study; the mean reward of the others is the baseline of each."""
+    cider: NonNegativeFloat = 1.0
     """Weight of CIDEr-D over 10, against the study's own report."""
-    findings: float = 1.0
-    """Weight of the F1 of the findings, with their sides, that a draft asserts."""
-
-    def __post_init__(self) -> None:
-        for name in ("cider", "findings"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"reward.{name} = {getattr(self, name)}: it may not be negative")
-        if self.drafts < 2:
-            raise ConfigError(
-                f"reward.drafts = {self.drafts}: a draft needs others, give 2 or more"
-            )
+    findings: NonNegativeFloat = 1.0
+    """Weight of the F1 of the findings, with their sides, that a sample asserts."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(_Settings):
     """One run. Saved with its result in training.json."""
 
     data: str
     """A prepared folder, relative to the working directory."""
     output: str
-    """Folder for `checkpoint/` (to use), `resume.safetensors` (to go on) and `tensorboard/`."""
+    """Folder for `checkpoint/` (to use), `resume.safetensors` (to resume) and `tensorboard/`."""
     initial: str | None = None
-    """A checkpoint folder whose weights and tokenizer to start from; None starts from nothing."""
+    """A checkpoint folder whose weights and tokenizer to start from; None trains from scratch."""
     pretrained: str = ""
     """What a new model's encoder starts with: "timm" for the weights that timm has of its names,
     from its hub or its cache; or a safetensors file of the transformer's, in timm's form. Empty
-    draws them. An `initial` brings its own."""
-    seed: int = 0
-    steps: int = 10_000
-    batch: int = 32
+    draws random ones. An `initial` brings its own."""
+    seed: NonNegativeInt = 0
+    steps: PositiveInt = 10_000
+    batch: PositiveInt = 32
     """Studies a step."""
-    accumulate: int = 1
+    accumulate: PositiveInt = 1
     """In how many parts a process computes its share of a step's studies, one after the other:
     memory of a part, gradient of the whole."""
-    ema: float = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Validate and export a moving average of the weights with this decay, up to 0.9999; less in
     the first steps. 0 takes the weights as they are."""
-    train_studies: int = 0
+    train_studies: NonNegativeInt = 0
     """Use only the first so many of the train split; 0 uses all."""
-    validate_studies: int = 256
+    validate_studies: PositiveInt = 256
     """The first so many of the validate split."""
-    validate_every: int = 500
+    validate_every: PositiveInt = 500
     """Steps; the checkpoint is written then too."""
-    save_every: int = 250
-    """Steps between savings of what a resumed run needs."""
+    save_every: PositiveInt = 250
+    """Steps between snapshots, from which a stopped run resumes."""
     device: str = "auto"
     """"auto" takes CUDA where there is one; or what torch calls a device."""
-    precision: str = "auto"
+    precision: Literal["auto", "bf16", "float32"] = "auto"
     """"bf16" (autocast), "float32", or "auto": bf16 where the processor has instructions for it.
     Without them it is emulated, thirty times as slow."""
-    threads: int = 0
+    threads: NonNegativeInt = 0
     """Of torch on the CPU; 0 leaves it to torch."""
-    workers: int = 1
+    workers: NonNegativeInt = 1
     """Processes that make batches; 0 makes them in the training process."""
     augment: bool = True
-    repeat: dict[str, int] = field(default_factory=dict)
-    """How often an epoch sees the studies with a finding, by its name; once where nothing is said.
-    What is hard is learnt sooner, at the price of being said more readily than it occurs."""
-    image_dropout: float = 0.1
+    repeat: dict[Annotated[str, AfterValidator(_known_finding)], PositiveInt] = {}
+    """How often an epoch has the studies with a finding, by its name; once where nothing is said.
+    What is hard is learned sooner, at the price of being reported more readily than it occurs."""
+    image_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of studies whose text is read without the image: the decoder then learns what the
-    text alone suggests, which is what a word's evidence is measured against."""
-    model: ModelConfig = field(default_factory=ModelConfig)
-    augmentation: AugmentConfig = field(default_factory=AugmentConfig)
-    drop: DropConfig = field(default_factory=DropConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    losses: LossConfig = field(default_factory=LossConfig)
-    reward: RewardConfig = field(default_factory=RewardConfig)
+    text alone suggests, the language prior that a word's evidence is measured against."""
+    model: Annotated[ReportConfig, _ReportShape] = Field(default_factory=ReportConfig)
+    """The network's shape, by the names of SHAPE; see model/config.py."""
+    augmentation: AugmentConfig = AugmentConfig()
+    drop: DropConfig = DropConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    losses: LossConfig = LossConfig()
+    reward: RewardConfig = RewardConfig()
 
-    def __post_init__(self) -> None:
-        for name in (
-            "steps",
-            "batch",
-            "accumulate",
-            "validate_studies",
-            "validate_every",
-            "save_every",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} = {getattr(self, name)}: it starts at 1")
-        for name in ("threads", "workers", "train_studies", "seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} = {getattr(self, name)}: it may not be negative")
+    @model_validator(mode="after")
+    def _works_together(self) -> "TrainConfig":
         if self.losses.search and not int(self.model.layers * SKIPPED_SHARE):
             raise ConfigError(
-                f"losses.search = {self.losses.search} is told to the first third of the "
-                f"decoder's layers, and model.layers = {self.model.layers} has none: give it 3 "
-                "layers, or set losses.search = 0"
+                f"losses.search = {self.losses.search} applies to the first third of the decoder's "
+                f"layers, and model.layers = {self.model.layers} has none: give it 3 layers, or "
+                "set losses.search = 0"
             )
-        for name, weight in vars(self.losses).items():
-            if weight < 0:
-                raise ConfigError(f"losses.{name} = {weight}: it may not be negative")
-        for name, times in self.repeat.items():
-            if name not in FINDINGS:
-                raise ConfigError(f"repeat.{name}: no finding, they are {', '.join(FINDINGS)}")
-            if type(times) is not int or times < 1:
-                raise ConfigError(f"repeat.{name} = {times!r}: it is a number of times, from 1")
-        for name, chance in vars(self.drop).items():
-            if not 0 <= chance <= 1:
-                raise ConfigError(f"drop.{name} = {chance}: it is a chance, from 0 to 1")
         if self.pretrained and self.initial is not None:
             raise ConfigError(
                 f"pretrained = {self.pretrained!r} beside initial = {self.initial!r}, which brings "
                 "its own weights: leave one out"
             )
-        if not 0 <= self.ema < 1:
-            raise ConfigError(f"ema = {self.ema}: it is a decay, from 0 to less than 1")
-        if not 0 <= self.image_dropout < 1:
-            raise ConfigError(
-                f"image_dropout = {self.image_dropout}: it is a share, from 0 to less than 1"
-            )
-        if self.precision not in ("auto", "bf16", "float32"):
-            raise ConfigError(f"precision = {self.precision!r}: choose 'auto', 'bf16' or 'float32'")
+        return self
+
+    def changed(self, **changes: Any) -> "TrainConfig":
+        """A copy with some settings replaced, checked like any other."""
+        return TrainConfig.model_validate({**dict(self), **changes})
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -307,7 +315,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
             is none, plain text.
 
     Raises:
-        ConfigError: no such file, not TOML, an unknown key, a value of the wrong type.
+        ConfigError: no such file, not TOML, an unknown key, a value of the wrong type or range.
     """
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -317,7 +325,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise ConfigError(f"{str(path)!r} is not TOML: {error}") from error
     for override in overrides:
         _override(settings, override)
-    return _build(TrainConfig, settings, "")
+    return _checked(TrainConfig, settings, "")
 
 
 def _override(settings: dict[str, Any], override: str) -> None:
@@ -336,27 +344,24 @@ def _override(settings: dict[str, Any], override: str) -> None:
     settings[name] = value
 
 
-def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
-    """A table of TOML -> the dataclass `kind`; `prefix` is the table's name, for messages."""
-    hints = get_type_hints(kind)
-    if unknown := values.keys() - hints.keys():
-        known = ", ".join(sorted(hints))
-        raise ConfigError(f"unknown setting {prefix + min(unknown)!r}: {kind.__name__} has {known}")
-    for item in fields(kind):
-        needed = item.default is MISSING and item.default_factory is MISSING
-        if needed and item.name not in values:
-            raise ConfigError(f"setting {prefix + item.name!r} is missing: it has no default")
-    return kind(**{name: _value(hints[name], v, prefix + name) for name, v in values.items()})
+def _checked(kind: type[Model], table: Mapping[str, Any], prefix: str) -> Model:
+    """Raises: ConfigError: names each key with `prefix`, its value, and what it may be."""
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        details = (_detail(kind, dict(each), prefix) for each in error.errors())
+        raise ConfigError("; ".join(details)) from error
 
 
-def _value(hint: Any, value: Any, key: str) -> Any:
-    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-        return _build(hint, value, f"{key}.")
-    allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    kinds = [get_origin(kind) or kind for kind in allowed]
-    if float in kinds and type(value) is int:
-        return float(value)
-    if type(value) not in kinds:  # not isinstance: true is no number of steps
-        wanted = " or ".join(k.__name__ for k in kinds if k is not types.NoneType)
-        raise ConfigError(f"setting {key!r} = {value!r}: expected {wanted}")
-    return value
+def _detail(kind: type[BaseModel], error: dict[str, Any], prefix: str) -> str:
+    *tables, name = (str(part) for part in error["loc"])
+    key = prefix + ".".join((*tables, name))
+    if error["type"] == "extra_forbidden":
+        at: Any = kind
+        for table in tables:
+            at = at.model_fields[table].annotation
+        return f"unknown setting {key!r}: known are {', '.join(sorted(at.model_fields))}"
+    if error["type"] == "missing":
+        return f"setting {key!r} is missing: it has no default"
+    expected = error["msg"].removeprefix("Input should be ")
+    return f"setting {key!r} = {error['input']!r}: expected {expected}"

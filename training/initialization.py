@@ -1,6 +1,5 @@
 """The model a run starts with: new, or the weights of an earlier checkpoint."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import timm
@@ -115,7 +114,7 @@ VIEW_STD = 0.5
 
 def _shape(config: TrainConfig, tokenizer: Tokenizer) -> ReportConfig:
     return ReportConfig(
-        **asdict(config.model),
+        **config.model_dump()["model"],
         vocab_size=tokenizer.get_vocab_size(),
         attention_guidance=config.losses.guidance,
     )

@@ -26,7 +26,7 @@ __all__ = [
     "searching",
     "sink_loss",
     "token_loss",
-    "unlikely_loss",
+    "unlikelihood_loss",
 ]
 
 SPARSE = -6.0
@@ -48,7 +48,7 @@ def token_loss(logits: Tensor, labels: Tensor, pad: int, label_smoothing: float)
     )
 
 
-def unlikely_loss(logits: Tensor, labels: Tensor, hidden: Tensor) -> Tensor:
+def unlikelihood_loss(logits: Tensor, labels: Tensor, hidden: Tensor) -> Tensor:
     """Minus the log of the chance that a hidden phrase is not said, the mean over such phrases.
 
     Unlikelihood (Welleck et al. 2020) of whole phrases: of "left upper rib fracture" one improbable

@@ -21,16 +21,16 @@ from training.losses import (
     searching,
     sink_loss,
     token_loss,
-    unlikely_loss,
+    unlikelihood_loss,
 )
 from training.self_critical import SelfCritical
 
 __all__ = ["LOSSES", "Objective"]
 
-LOSSES = ("tokens", "guidance", "search", "sink", "unlikely", "reward", "dense", "presence")
+LOSSES = ("tokens", "guidance", "search", "sink", "unlikelihood", "reward", "dense", "presence")
 
 
-WRITING = ("tokens", "guidance", "search", "sink", "unlikely")
+WRITING = ("tokens", "guidance", "search", "sink", "unlikelihood")
 """Those that need the decoder; "reward" does too, and has a critic."""
 
 
@@ -47,7 +47,7 @@ class Objective(nn.Module):
         """
         Args:
             complete: what has no box is not there, see docs/how-to/training.md.
-            critic: of the drafts, where losses.reward is above 0.
+            critic: of sampled reports, where losses.reward is above 0.
         """
         super().__init__()
         self.model = model
@@ -79,9 +79,9 @@ class Objective(nn.Module):
         told = labels.masked_fill(untold, pad)
         learnt = token_loss(output.logits, told, pad, weights.label_smoothing)
         losses["tokens"] = weights.tokens * learnt
-        if weights.unlikely and self.config.drop.finding:
-            unlikely = unlikely_loss(output.logits, labels, hidden)
-            losses["unlikely"] = weights.unlikely * unlikely
+        if weights.unlikelihood and self.config.drop.finding:
+            unlikelihood = unlikelihood_loss(output.logits, labels, hidden)
+            losses["unlikelihood"] = weights.unlikelihood * unlikelihood
         if self.critic is not None:
             # A study with something hidden would be paid for guessing it.
             whole = ~image_dropout & (batch.hidden == 0).all(dim=1)

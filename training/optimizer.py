@@ -31,7 +31,7 @@ def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Ada
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in objective.named_parameters():
         free = parameter.ndim < 2 or name.endswith(EMBEDDINGS)
-        scale = scales.get(name, 1.0) * settings.rates.get(part_of(name), 1.0)
+        scale = scales.get(name, 1.0) * getattr(settings.rates, part_of(name))
         decay = 0.0 if free else settings.weight_decay
         groups.setdefault((decay, scale), []).append(parameter)
     return torch.optim.AdamW(

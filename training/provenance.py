@@ -4,7 +4,6 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -118,7 +117,7 @@ def training_record(
     """
     return {
         "command": command,
-        "settings": asdict(config),
+        "settings": config.model_dump(),
         "data": data,
         "initial": initial,
         "step": step,

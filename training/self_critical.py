@@ -1,8 +1,8 @@
-"""Learning from the model's own drafts: those better than the others of a study become likelier.
+"""Learning from the model's own samples: those better than the others of a study become likelier.
 
-Self-critical sequence training (Rennie et al. 2017) with the mean reward of a study's other drafts
-as the baseline (Luo 2020, A Better Variant of Self-Critical Sequence Training). What is scored is
-what a reader gets, not the next token of somebody else's text.
+Self-critical sequence training (Rennie et al. 2017) with the mean reward of a study's other
+samples as the baseline (Luo 2020, A Better Variant of Self-Critical Sequence Training). What is
+scored is what a reader gets, not the next token of somebody else's text.
 """
 
 from collections.abc import Sequence
@@ -27,36 +27,36 @@ SEEDS = 2**31
 
 
 class SelfCritical:
-    """Drafts of a batch -> the loss whose gradient makes good ones likelier."""
+    """Sampled reports of a batch -> the loss whose gradient makes good ones likelier."""
 
     def __init__(self, tokenizer: Tokenizer, reports: Sequence[str], config: RewardConfig) -> None:
         """`reports`: of the train split; CIDEr's document frequencies are theirs."""
         self.tokenizer, self.config = tokenizer, config
         self._cider = Cider([_grams(report) for report in reports])
         self.reward = 0.0
-        """Mean of the last batch's drafts."""
+        """Mean of the last batch's samples."""
 
     def __call__(
         self, model: ReportModel, memory: Memory, tokens: Tensor, counts: Tensor
     ) -> Tensor:
-        """The loss of a batch, a mean over the drafts' tokens.
+        """The loss of a batch, a mean over the samples' tokens.
 
         Args:
             memory: of the batch, with gradients.
             tokens: the true reports, (batch, 1 + tokens), from bos to eos, padded.
-            counts: bool (batch,), False where a study has nothing to be learnt from.
+            counts: bool (batch,), False where a study has nothing to learn from.
         """
         pad, bos = model.config.pad_token_id, model.config.bos_token_id
-        # Without dropout: the drafts then come from the very model whose gradient they steer.
+        # Without dropout: the samples then come from the very model whose gradient they steer.
         was_training = model.decoder.training
         model.decoder.eval()
         options = DecodingOptions("sample", seed=int(torch.randint(SEEDS, ())))
-        sampled = drafts(model, memory, self.config.drafts, options, apart=True)
+        sampled = drafts(model, memory, self.config.samples, options, apart=True)
         advantage = self._advantages(tokens, sampled).to(tokens.device) * counts[:, None]
-        longest = max(len(draft) for of_study in sampled for draft in of_study)
-        labels = tokens.new_full((len(sampled) * self.config.drafts, longest), pad)
-        for row, draft in enumerate(draft for of_study in sampled for draft in of_study):
-            labels[row, : len(draft)] = labels.new_tensor(draft)
+        longest = max(len(sample) for of_study in sampled for sample in of_study)
+        labels = tokens.new_full((len(sampled) * self.config.samples, longest), pad)
+        for row, sample in enumerate(sample for of_study in sampled for sample in of_study):
+            labels[row, : len(sample)] = labels.new_tensor(sample)
         given = F.pad(labels[:, :-1], (1, 0), value=bos)
         logits = model(decoder_input_ids=given, encoder_outputs=memory).logits
         model.decoder.train(was_training)
@@ -67,19 +67,19 @@ class SelfCritical:
         return weighted.sum() / (labels != pad).sum()
 
     def _advantages(self, tokens: Tensor, sampled: Sequence[Sequence[list[int]]]) -> Tensor:
-        """float32 (batch, drafts): each one's reward minus the mean of its study's others."""
+        """float32 (batch, samples): each one's reward minus the mean of its study's others."""
         rewards = np.array(
             [
-                self.rewards(self.tokenizer.decode(report), list(map(self.tokenizer.decode, own)))
-                for report, own in zip(tokens.tolist(), sampled, strict=True)
+                self.rewards(self.tokenizer.decode(report), list(map(self.tokenizer.decode, texts)))
+                for report, texts in zip(tokens.tolist(), sampled, strict=True)
             ]
         )
         self.reward = float(rewards.mean())
-        others = (rewards.sum(axis=1, keepdims=True) - rewards) / (self.config.drafts - 1)
+        others = (rewards.sum(axis=1, keepdims=True) - rewards) / (self.config.samples - 1)
         return torch.from_numpy(rewards - others).float()
 
     def rewards(self, report: str, texts: Sequence[str]) -> list[float]:
-        """What each text is worth as a draft of this report, from 0 to the sum of the weights."""
+        """What each text is worth as a report of this study, from 0 to the sum of the weights."""
         truth, grams = _named(report), _grams(report)
         alike = self._cider([_grams(text) for text in texts], [grams] * len(texts)) / 10
         return [

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -105,7 +105,7 @@ class Training:
     def __init__(self, config: TrainConfig, command: str = "crossray train") -> None:
         self.device = chosen_device(config.device)
         # What "auto" comes to is part of the record, and must be the same where the run goes on.
-        config = replace(config, precision=chosen_precision(config.precision, self.device))
+        config = config.changed(precision=chosen_precision(config.precision, self.device))
         self.config = config
         self.command = command
         """What was typed, for the record."""
@@ -123,7 +123,7 @@ class Training:
             )
         torch.manual_seed(config.seed)
         # What goes on brings its weights; nothing is fetched for it again.
-        drawn = replace(config, pretrained="")
+        drawn = config.changed(pretrained="")
         self.model, self.tokenizer = first_model(drawn if self.snapshot.is_file() else config)
         self.initial = initial_record(config)
         self.train_batches = self._batches("train", config.train_studies)
@@ -174,7 +174,7 @@ class Training:
 
     def _settings(self) -> dict[str, Any]:
         """What a run that goes on must have in common with the one that was stopped."""
-        settings = {k: v for k, v in asdict(self.config).items() if k not in MAY_CHANGE}
+        settings = {k: v for k, v in self.config.model_dump().items() if k not in MAY_CHANGE}
         settings[PARTS_SETTING] = self.parts
         return {**settings, "manifest_sha256": self.data["manifest_sha256"]}
 
@@ -277,7 +277,7 @@ class Training:
                 (total / len(batches)).backward()
             told.append({name: loss.detach() for name, loss in losses.items()})
             if (critic := self.objective.critic) is not None:
-                told[-1]["draft_reward"] = total.new_tensor(critic.reward)
+                told[-1]["sample_reward"] = total.new_tensor(critic.reward)
         norms = gradient_norms(self.objective)
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.config.optimizer.clip)
         self.optimizer.step()

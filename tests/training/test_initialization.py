@@ -1,6 +1,5 @@
 """What a new model's encoder starts with: drawn, timm's, or a file's weights."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,9 @@ from prepared_folder import write_prepared
 from safetensors.torch import load_file, save_file
 
 from model.checkpoint import load_checkpoint
+from model.config import ReportConfig
 from model.errors import ConfigError
-from training.config import LossConfig, ModelConfig, TrainConfig
+from training.config import LossConfig, TrainConfig
 from training.initialization import first_model
 from training.train import Training
 
@@ -35,7 +35,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _config(data: Path, pretrained: str, **model: object) -> TrainConfig:
     shape = {"image_size": 64, "width": 48, "heads": 3, "max_tokens": 40, **model}
     return TrainConfig(
-        data=str(data), output="unused", pretrained=pretrained, model=ModelConfig(**shape)
+        data=str(data), output="unused", pretrained=pretrained, model=ReportConfig(**shape)
     )
 
 
@@ -97,8 +97,7 @@ def test_a_run_that_goes_on_does_not_ask_for_the_weights_again(
 ) -> None:
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(weights.read_bytes())
-    config = replace(
-        _config(data, str(copy), layers=3, heads=3),
+    config = _config(data, str(copy), layers=3, heads=3).changed(
         output=str(tmp_path / "run"),
         steps=2,
         batch=2,
@@ -125,7 +124,7 @@ def test_a_model_without_prompts_goes_on_from_one_with_them(
         data=str(data),
         output="unused",
         initial=str(seeing_checkpoint),
-        model=ModelConfig(image_size=64, width=48, max_tokens=earlier.config.max_tokens, **shape),
+        model=ReportConfig(image_size=64, width=48, max_tokens=earlier.config.max_tokens, **shape),
         losses=LossConfig(search=0),
     )
     model, _ = first_model(config)
@@ -138,8 +137,7 @@ def test_a_model_without_prompts_goes_on_from_one_with_them(
 def test_a_view_that_no_study_has_is_warned_of(
     data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = replace(
-        _config(data, "", layers=3, views=["frontal", "lateral"], prompt_tokens=4),
+    config = _config(data, "", layers=3, views=["frontal", "lateral"], prompt_tokens=4).changed(
         output=str(tmp_path / "run"),
         workers=0,
         precision="float32",

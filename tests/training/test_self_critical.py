@@ -67,7 +67,7 @@ def test_drafts_get_better_by_it_alone(settings: Path) -> None:
     list(training.steps())
     model, batch = training.model, training.train_batches[0, 0]
     model.eval()
-    critic = SelfCritical(training.tokenizer, REPORTS, RewardConfig(drafts=8))
+    critic = SelfCritical(training.tokenizer, REPORTS, RewardConfig(samples=8))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     counts, told = torch.ones(len(batch.tokens), dtype=torch.bool), []
     for step in range(60):
@@ -85,7 +85,7 @@ def test_the_loss_raises_what_earned_more_and_lowers_the_rest(
     training = Training(config(settings, "raise", "augment=false"))
     training.objective.eval()
     batch = training.train_batches[0, 0]
-    critic = SelfCritical(training.tokenizer, REPORTS, RewardConfig(drafts=2))
+    critic = SelfCritical(training.tokenizer, REPORTS, RewardConfig(samples=2))
     critic.rewards = lambda report, texts: [1.0, 0.0]  # the first draft is the better one
     memory = batch.read_by(training.model)
     counts = torch.ones(len(batch.tokens), dtype=torch.bool)
@@ -105,5 +105,7 @@ def test_the_loss_raises_what_earned_more_and_lowers_the_rest(
 
 
 def test_one_draft_has_nothing_to_be_better_than(settings: Path) -> None:
-    with pytest.raises(ConfigError, match=r"reward.drafts = 1: a draft needs others"):
-        config(settings, "x", "reward.drafts=1")
+    with pytest.raises(
+        ConfigError, match=r"reward.samples. = 1: expected greater than or equal to 2"
+    ):
+        config(settings, "x", "reward.samples=1")

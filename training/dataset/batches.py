@@ -28,7 +28,7 @@ from training.dataset.targets import kind_in, told_of
 
 __all__ = ["Batch", "Batches", "stream"]
 
-KEEP_ALL = DropConfig(0, 0, 0, 0, 0)
+KEEP_ALL = DropConfig(frontal=0, lateral=0, prior=0, indication=0, finding=0)
 NOTHING: Mapping[str, int] = MappingProxyType({})
 WINDOW = 8
 """Steps whose studies are sorted by their number of images."""

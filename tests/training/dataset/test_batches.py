@@ -356,7 +356,9 @@ def test_parts_are_left_out_by_their_chance_and_a_image_stays(views: Path) -> No
         text = split.tokenizer.decode(batch.tokens[0].tolist())
         assert ("since the prior" in text) == (2 in batch.views)
         assert ("A low" in text) == (1 in batch.views)
-    alone = Batches(split, 1, 3, None, DropConfig(1, 1, 1, 1))[0, 0]
+    alone = Batches(split, 1, 3, None, DropConfig(frontal=1, lateral=1, prior=1, indication=1))[
+        0, 0
+    ]
     assert alone.views.tolist() == [[0]]
 
 

@@ -15,9 +15,9 @@ from training.config import DropConfig, load_config
 from training.dataset.batches import Batch, Batches
 from training.dataset.occlusion import hide
 from training.dataset.split import Split, load_split
-from training.losses import token_loss, unlikely_loss
+from training.losses import token_loss, unlikelihood_loss
 
-HIDE = DropConfig(0, 0, 0, 0, finding=1)
+HIDE = DropConfig(frontal=0, lateral=0, prior=0, indication=0, finding=1)
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +104,14 @@ def test_the_loss_is_of_whole_phrases() -> None:
     labels = torch.zeros(2, 5, dtype=torch.long)
     logits[:, :, 0] = 20.0  # every word is certain
     hidden = torch.zeros(2, 5, dtype=torch.bool)
-    assert unlikely_loss(logits, labels, hidden) == 0
+    assert unlikelihood_loss(logits, labels, hidden) == 0
     hidden[0, 3:] = hidden[1, 0] = True  # the end of one text and the beginning of the next
-    certain = unlikely_loss(logits, labels, hidden)
+    certain = unlikelihood_loss(logits, labels, hidden)
     logits[0, 4, 0] = -20.0  # one word that will not be said is enough for its phrase
-    half = unlikely_loss(logits, labels, hidden)
+    half = unlikelihood_loss(logits, labels, hidden)
     assert torch.isclose(half, certain / 2, rtol=1e-3)
     logits[1, 0, 0] = -20.0
-    assert unlikely_loss(logits, labels, hidden) < 1e-3 < half
+    assert unlikelihood_loss(logits, labels, hidden) < 1e-3 < half
 
 
 def test_the_loss_pulls_against_saying_what_is_hidden() -> None:
@@ -119,7 +119,7 @@ def test_the_loss_pulls_against_saying_what_is_hidden() -> None:
     logits = torch.randn(1, 4, 6, requires_grad=True)
     labels = torch.tensor([[1, 2, 3, 4]])
     hidden = torch.tensor([[False, True, True, False]])
-    unlikely_loss(logits, labels, hidden).backward()
+    unlikelihood_loss(logits, labels, hidden).backward()
     assert logits.grad is not None
     pulled = logits.grad.gather(2, labels[..., None])[..., 0]
     assert (pulled[hidden] > 0).all() and (pulled[~hidden] == 0).all()
