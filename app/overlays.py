@@ -6,12 +6,13 @@ states it, and no map is stretched to fill its colors. What has no place on them
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from app.api.answers import gray, png
 from app.views import image_name
-from model.imaging.letterbox import Letterbox
+from model.imaging.letterbox import Placement
 from model.imaging.radiograph import Radiograph
 from model.overlay import LINE_HEIGHT, blend, colors, tiled, write
 from model.report import Report
@@ -27,7 +28,7 @@ BAR_WIDTH = 118
 
 def overlay(
     radiographs: Sequence[Radiograph],
-    placements: Sequence[Letterbox],
+    placements: Sequence[Placement],
     heatmap: np.ndarray,
     top: float,
     caption: str,
@@ -98,11 +99,11 @@ def _named(panel: np.ndarray, name: str) -> np.ndarray:
     return np.vstack([strip, panel])
 
 
-def _panel(pixels: np.ndarray, placement: Letterbox, shares: np.ndarray, top: float) -> np.ndarray:
+def _panel(pixels: np.ndarray, placement: Placement, shares: np.ndarray, top: float) -> np.ndarray:
     scale = min(PANEL_HEIGHT / placement.height, PANEL_WIDTH / placement.width)
     height = max(1, round(placement.height * scale))
     width = max(1, round(placement.width * scale))
-    small = Letterbox(height, width, placement.size)
+    small = replace(placement, height=height, width=width)
     _, _, covered_width, covered_height = small.extent()
     # A density in the panel's pixels, back to the share that a whole patch would hold.
     local = small.restore(shares) * (covered_width * covered_height / shares.size)

@@ -1,7 +1,7 @@
-"""Attention: who asks, who answers, and in what shares.
+"""Attention: queries, keys, values.
 
-Where to read first: `attend` is softmax(Q K^T / sqrt(d)) V, and `CrossAttention` says who asks
-(queries: the tokens written so far) and who answers (keys and values: the patches).
+Where to read first: `attend` is softmax(Q K^T / sqrt(d)) V; in `CrossAttention` the queries come
+from the tokens written so far, the keys and values from the image patches.
 
 Axes always come in the order (batch, layers, heads, tokens, patches).
 """
@@ -24,17 +24,17 @@ def attend(
     """softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, Attention Is All You Need).
 
     Every query is compared with every key; the softmax turns one query's comparisons into
-    shares that sum to 1; the answer is the values, mixed by those shares.
+    shares that sum to 1; the output is the values, mixed by those shares.
 
     Args:
         queries: what each token is looking for, (batch, heads, tokens, head_dim).
         keys: what each patch has to offer, (batch, heads, patches, head_dim).
         values: what a token receives from the patch, (batch, heads, patches, head_dim).
         bias: added to the comparisons, broadcastable to (batch, heads, tokens, patches): minus
-            infinity where a token may not look, log(n) for a patch that counts n times.
+            infinity where a token may not attend, log(n) for a patch that counts n times.
 
     Returns:
-        The answers (batch, heads, tokens, head_dim) and the attention, float32
+        The outputs (batch, heads, tokens, head_dim) and the attention, float32
         (batch, heads, tokens, patches): each row sums to 1.
     """
     # Queries are fewer than scores: dividing them is the same and costs less.
@@ -46,7 +46,7 @@ def attend(
 
 
 class CrossAttention(nn.Module):
-    """Tokens ask, patches answer: where on the image the decoder looks for its next token."""
+    """Queries of the tokens, keys and values of the patches: what the next token attends to."""
 
     def __init__(self, config: ReportConfig, memory_width: int) -> None:
         super().__init__()
@@ -68,11 +68,11 @@ class CrossAttention(nn.Module):
         bias: Tensor | None,
         need_attention: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """One look at the image per token.
+        """Attend to the patches, once per token.
 
         Args:
             hidden: (rows, tokens, width). Rows are studies, or studies x beams: the beams of
-                a study then ask as if they were further tokens, so that keys and values
+                a study are then queries like further tokens, so that keys and values
                 need not be repeated for them.
             keys, values: (studies, heads, patches, head_dim).
             bias: (studies, patches), see `attend`; None where every patch counts once.
@@ -93,7 +93,7 @@ class CrossAttention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Tokens ask the tokens before them, and themselves."""
+    """Causal: each token attends to the tokens before it, and to itself."""
 
     def __init__(self, config: ReportConfig) -> None:
         super().__init__()
@@ -119,7 +119,8 @@ class SelfAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(
             queries, keys, values, mask, is_causal=mask is None and tokens > 1
         )
-        return self.output(_merge(mixed))
+        output: Tensor = self.output(_merge(mixed))
+        return output
 
 
 def _split(hidden: Tensor, heads: int) -> Tensor:

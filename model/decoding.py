@@ -1,8 +1,7 @@
 """How tokens are chosen: greedy, beam search, sampling. Knows no text and no attention maps.
 
-The same tokens as transformers' `generate` (held by tests), faster: the keys and values of the
-tokens so far lie in one block made beforehand, those of the patches are never repeated for the
-beams of a study, and studies that are finished leave the batch.
+The same tokens as transformers' `generate` (held by tests), faster: studies that are finished
+leave the batch, and the network keeps what its tokens so far have computed (incremental.py).
 """
 
 from collections.abc import Callable
@@ -13,9 +12,10 @@ import torch
 from torch import Tensor
 
 from model.errors import ConfigError
-from model.network import Decoder, Memory, ReportModel
+from model.interface import Network
+from model.memory import Memory
 
-__all__ = ["GREEDY", "DecodingOptions", "decode", "drafts"]
+__all__ = ["GREEDY", "DecodingOptions", "decode", "sample"]
 
 # Below any sum of log probabilities; the number transformers uses, so that ties fall alike.
 _NEVER = -1e9
@@ -31,7 +31,7 @@ class DecodingOptions:
 
     strategy: Literal["greedy", "beam", "sample"] = "greedy"
     beams: int = 3
-    """Texts followed at once by "beam", 1 or more."""
+    """Width of "beam" search, 1 or more."""
     max_tokens: int | None = None
     """Longest text, its end token counted; None: as long as the model can."""
     temperature: float = 1.0
@@ -64,10 +64,8 @@ GREEDY = DecodingOptions()
 
 
 @torch.inference_mode()
-def decode(
-    model: ReportModel, memory: Memory, options: DecodingOptions = GREEDY
-) -> list[list[int]]:
-    """Write one text per study of `memory` (model.encode), the model being in eval mode.
+def decode(network: Network, memory: Memory, options: DecodingOptions = GREEDY) -> list[list[int]]:
+    """Write one text per study of `memory` (network.encode), the network being in eval mode.
 
     Returns:
         Token ids per study, without bos; the last is eos unless the text was cut at max_tokens.
@@ -76,96 +74,44 @@ def decode(
         ConfigError: more tokens asked for than the model has positions, or more beams than
             half its vocabulary.
     """
-    config = model.config
+    config = network.config
     limit = config.max_tokens if options.max_tokens is None else options.max_tokens
     if limit > config.max_tokens:
         raise ConfigError(f"max_tokens is {limit}, this model writes {config.max_tokens} at most")
     if options.strategy == "beam":
         if 2 * options.beams > config.vocab_size:
             raise ConfigError(f"beams is {options.beams}, more than half of {config.vocab_size}")
-        texts = _beam_search(model, memory, options, limit)
+        texts = _beam_search(network, memory, options, limit)
     else:
         choose = _likeliest if options.strategy == "greedy" else _Sampler(options)
-        texts = _one_by_one(model, memory, choose, limit)
+        texts = _one_by_one(network, memory, choose, limit)
     return [_trim(text, config.eos_token_id) for text in texts.tolist()]
 
 
 @torch.inference_mode()
-def drafts(
-    model: ReportModel, memory: Memory, count: int, options: DecodingOptions, apart: bool = False
+def sample(
+    network: Network,
+    memory: Memory,
+    count: int,
+    options: DecodingOptions,
+    independent: bool = False,
 ) -> list[list[list[int]]]:
     """Sample `count` texts for each study of `memory`, each as `decode` would return it.
 
     Args:
         options: temperature, top_p, seed and max_tokens of the sampling.
-        apart: every study draws its own random numbers: its texts then depend on its place in the
-            batch, but their errors are not those of the others. Otherwise all share them.
+        independent: every study draws its own random numbers: its texts then depend on its row in
+            the batch, but their errors are not those of the others. Otherwise all share them.
     """
-    limit = options.max_tokens or model.config.max_tokens
-    numbers = count * (len(memory.patch_mask) if apart else 1)
-    texts = _one_by_one(model, memory, _Sampler(options, numbers), limit, count)
-    trimmed = [_trim(text, model.config.eos_token_id) for text in texts.tolist()]
+    limit = options.max_tokens or network.config.max_tokens
+    numbers = count * (len(memory.patch_mask) if independent else 1)
+    texts = _one_by_one(network, memory, _Sampler(options, numbers), limit, count)
+    trimmed = [_trim(text, network.config.eos_token_id) for text in texts.tolist()]
     return [trimmed[row : row + count] for row in range(0, len(trimmed), count)]
 
 
 def _trim(text: list[int], eos: int) -> list[int]:
     return text[: text.index(eos) + 1] if eos in text else text
-
-
-class _Step:
-    """One study or beam per row, one token further per call.
-
-    Holds the keys and values of the tokens so far, as (2, layers, rows, heads, tokens, head_dim),
-    those of the prompt first.
-    """
-
-    def __init__(self, model: ReportModel, memory: Memory, beams: int, limit: int) -> None:
-        config = model.config
-        self.decoder: Decoder = model.decoder
-        self.cross_keys = [keys.contiguous() for keys in memory.cross_keys_layers.unbind(1)]
-        self.cross_values = [values.contiguous() for values in memory.cross_values_layers.unbind(1)]
-        self.bias = memory.bias(model.grid)
-        self.prompt = memory.prompt
-        self.beams = beams
-        self.tokens = 0
-        rows = memory.patch_mask.shape[0] * beams
-        longest = self.prompt.shape[1] + limit
-        shape = (2, config.layers, rows, config.heads, longest, config.width // config.heads)
-        self.held = memory.cross_keys_layers.new_empty(shape)
-
-    def __call__(self, chosen: Tensor) -> Tensor:
-        """The last token of each row (rows,) -> logits of the next (rows, vocabulary)."""
-        logits, _ = self.decoder(
-            chosen[:, None], self.cross_keys, self.cross_values, self.bias, self.prompt, self
-        )
-        self.tokens += 1 if self.tokens else 1 + self.prompt.shape[1]
-        return logits[:, 0].float()
-
-    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        end = self.tokens + keys.shape[2]
-        held_keys, held_values = self.held[0, layer], self.held[1, layer]
-        held_keys[:, :, self.tokens : end] = keys
-        held_values[:, :, self.tokens : end] = values
-        return held_keys[:, :, :end], held_values[:, :, :end]
-
-    def get_seq_length(self) -> int:
-        return self.tokens
-
-    def reorder(self, rows: Tensor) -> None:
-        """Row i goes on from what row rows[i] has read; only within a study."""
-        if not torch.equal(rows, torch.arange(len(rows), device=rows.device)):
-            filled = self.held[..., : self.tokens, :]
-            filled.copy_(filled.index_select(2, rows))
-
-    def keep(self, studies: Tensor) -> None:
-        """Go on with some studies only, (studies,) ascending positions."""
-        rows = studies[:, None] * self.beams + torch.arange(self.beams, device=studies.device)
-        self.held = self.held.index_select(2, rows.flatten())
-        self.cross_keys = [keys[studies] for keys in self.cross_keys]
-        self.cross_values = [values[studies] for values in self.cross_values]
-        self.prompt = self.prompt[studies]
-        if self.bias is not None:
-            self.bias = self.bias[studies]
 
 
 def _worth_leaving(finished: Tensor) -> bool:
@@ -174,16 +120,16 @@ def _worth_leaving(finished: Tensor) -> bool:
 
 
 def _one_by_one(
-    model: ReportModel,
+    network: Network,
     memory: Memory,
     choose: Callable[[Tensor, Tensor], Tensor],
     limit: int,
     count: int = 1,
 ) -> Tensor:
     """Greedy and sampling: `count` texts per study, (studies * count, tokens) padded with pad."""
-    config = model.config
+    config = network.config
     rows, device = memory.patch_mask.shape[0] * count, memory.patch_mask.device
-    step = _Step(model, memory, beams=count, limit=limit)
+    step = network.incremental_decoder(memory, count, limit)
     texts = torch.full((rows, limit), config.pad_token_id, device=device)
     chosen = torch.full((rows,), config.bos_token_id, device=device)
     running = torch.arange(rows, device=device)
@@ -230,18 +176,16 @@ class _Sampler:
         reached = probabilities.cumsum(dim=-1)
         numbers = torch.rand(self.count, generator=self.generator).to(logits.device)
         numbers = numbers[rows % self.count][:, None]
-        place = torch.searchsorted(reached, numbers * reached[:, -1:], right=True)
+        drawn = torch.searchsorted(reached, numbers * reached[:, -1:], right=True)
         last = (probabilities > 0).sum(dim=-1, keepdim=True) - 1
-        return tokens.gather(1, place.minimum(last))[:, 0]
+        return tokens.gather(1, drawn.minimum(last))[:, 0]
 
 
-def _beam_search(
-    model: ReportModel, memory: Memory, options: DecodingOptions, limit: int
-) -> Tensor:
+def _beam_search(network: Network, memory: Memory, options: DecodingOptions, limit: int) -> Tensor:
     """The best text of each study, (studies, tokens) padded with pad."""
-    config = model.config
+    config = network.config
     studies, device = memory.patch_mask.shape[0], memory.patch_mask.device
-    step = _Step(model, memory, options.beams, limit)
+    step = network.incremental_decoder(memory, options.beams, limit)
     search = _Beams(studies, options, limit, config.pad_token_id, device)
     texts = torch.full((studies, limit), config.pad_token_id, device=device)
     running = torch.arange(studies, device=device)
@@ -299,8 +243,8 @@ class _Beams:
         studies, vocabulary = self.scores.shape[0], logits.shape[-1]
         scores = torch.log_softmax(logits, dim=-1).view(studies, self.beams, vocabulary)
         scores = (scores + self.scores[:, :, None]).flatten(1)
-        ranked, places = scores.topk(2 * self.beams)
-        parents, tokens = places // vocabulary, places % vocabulary
+        ranked, indices = scores.topk(2 * self.beams)
+        parents, tokens = indices // vocabulary, indices % vocabulary
         ends = tokens == eos
         if position + 1 == self.limit:
             ends = torch.ones_like(ends)

@@ -4,8 +4,7 @@ from functools import partial
 from typing import Any
 
 import timm
-import torch
-from timm.layers import build_sincos2d_pos_embed
+from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
@@ -25,7 +24,7 @@ FINE_BLOCKS = 2
 class Encoder(nn.Module):
     """Images (images, 1, size, size) in [-1, 1] -> patches (images, patches, width).
 
-    Each patch also says where it lies: a sine-cosine code of its row and column is projected and
+    Each patch also carries its position: a sine-cosine code of its row and column is projected and
     added to its features (as DETR does, Carion et al. 2020). The transformer's own position
     embedding is not enough: a chest is nearly its own mirror image, and words for the right side
     and the left were at chance until the code was there.
@@ -59,22 +58,30 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = [images] if self.stem is None else self.stem(images)
-        # Class and register tokens lie nowhere on the image: a map must not count them.
-        patches = self.trunk.forward_features(features[-1])[:, self.trunk.num_prefix_tokens :]
-        patches = patches + self.place(self._places(patches.device))
+        # Class and register tokens lie on no place of the image: a map must not count them.
+        patches: Tensor = self.trunk.forward_features(features[-1])
+        patches = patches[:, self.trunk.num_prefix_tokens :]
+        patches = patches + self.place(self._position_code(patches))
         if self.fine is None:
             return patches
-        return self.fine(patches.transpose(1, 2).unflatten(2, self.coarse_grid), features[0])
-
-    def _places(self, device: torch.device) -> Tensor:
-        """(patches, PLACE_WIDTH). Made anew each time: a buffer that is not stored is a trap."""
-        return build_sincos2d_pos_embed(
-            list(self.coarse_grid), PLACE_WIDTH, temperature=LONGEST_WAVE, device=device
+        finer: Tensor = self.fine(
+            patches.transpose(1, 2).unflatten(2, self.coarse_grid), features[0]
         )
+        return finer
+
+    def _position_code(self, like: Tensor) -> Tensor:
+        """(patches, PLACE_WIDTH), of the type and on the device of `like`.
+
+        Made anew each time: a buffer that is not stored is a trap.
+        """
+        code: Tensor = build_sincos2d_pos_embed(
+            list(self.coarse_grid), PLACE_WIDTH, temperature=LONGEST_WAVE, device=like.device
+        )
+        return code.to(like.dtype)
 
 
 class FineGrid(nn.Module):
-    """The transformer's patches, cut finer with what the stem saw at a smaller stride.
+    """The transformer's patches, refined with the stem's feature map of a smaller stride.
 
     As a feature pyramid does (Lin et al. 2017): the coarse map, which knows the whole image, is
     enlarged and meets the finer one, which knows where edges are; convolutions mix the two. A
@@ -95,7 +102,7 @@ class FineGrid(nn.Module):
         """Coarse (images, width, rows, columns), the finer map -> (images, patches, width)."""
         size = fine.shape[-2:]
         mixed = self.lateral(fine) + F.interpolate(self.reduce(coarse), size=size, mode="bilinear")
-        detail = self.expand(self.norm(self.blocks(mixed).flatten(2).transpose(1, 2)))
+        detail: Tensor = self.expand(self.norm(self.blocks(mixed).flatten(2).transpose(1, 2)))
         return F.interpolate(coarse, size=size, mode="bilinear").flatten(2).transpose(1, 2) + detail
 
 
@@ -139,10 +146,10 @@ def _trunk(config: ReportConfig, stem: Any, pretrained: bool, file: str | None) 
         )
     except (RuntimeError, TypeError, AssertionError) as error:
         if pretrained:
-            told = " ".join(str(error).split())[:200]
+            message = " ".join(str(error).split())[:200]
             raise ConfigError(
                 f"no weights for the encoder {config.encoder!r} in the shape that "
-                f"{config.encoder_arguments} gives it ({told}): leave its own shape"
+                f"{config.encoder_arguments} gives it ({message}): leave its own shape"
             ) from error
         raise ConfigError(
             f"timm cannot make the encoder {config.encoder!r} with {config.encoder_arguments}: "

@@ -1,4 +1,4 @@
-"""What is given of a study before its report, and studies of different sizes as one batch."""
+"""A study as given to the network, and studies of different sizes as one batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from torch import Tensor
 
 from model.config import VIEWS
 from model.imaging.radiograph import Radiograph
+from model.interface import Network
 from model.memory import Memory
-from model.network import ReportModel
 
 __all__ = ["Exam", "encode_studies", "kind_of"]
 
 
 @dataclass(frozen=True)
 class Exam:
-    """What is known of one study before its report."""
+    """One study before its report: its images and what was said about it."""
 
     images: Sequence[Radiograph]
     """Of the study itself."""
     indication: str = ""
-    """Why they were taken, as the request says it; no part of the report."""
+    """Why they were taken, as the request says; not part of the report."""
     priors: Sequence[Radiograph] = ()
     """Frontal images of an earlier study of the same patient. In a report's maps and lists they
     come after the study's own."""
@@ -38,10 +38,10 @@ class Exam:
 
 
 def kind_of(view: str | None, prior: bool) -> int:
-    """What an image is to its study, a place in VIEWS.
+    """What an image is to its study, an index into VIEWS.
 
     Args:
-        view: "PA", "AP", "LATERAL" or None; what says nothing counts as frontal.
+        view: "PA", "AP", "LATERAL" or None; None counts as frontal.
     """
     if prior:
         return VIEWS.index("prior")
@@ -49,34 +49,32 @@ def kind_of(view: str | None, prior: bool) -> int:
 
 
 def encode_studies(
-    model: ReportModel,
+    network: Network,
     images: Sequence[Sequence[Tensor] | Tensor],
     kinds: Sequence[Sequence[int]],
     prompts: Sequence[Sequence[int]],
 ) -> Memory:
-    """ReportModel.encode of studies with different numbers of images and lengths of indication.
+    """Network.encode of studies with different numbers of images and lengths of indication.
 
     Args:
-        images: per study one or more of (1, size, size) in [-1, 1].
-        kinds: per study what each image is, a place in VIEWS.
+        images: per study one or more of (channels, size, size), of `network.place(...).apply`.
+        kinds: per study what each image is, an index into VIEWS.
         prompts: per study the tokens of its indication, which may be none.
 
     Raises:
         DataError: as `encode`.
     """
-    config = model.config
     most, longest = max(map(len, images)), max(map(len, prompts))
-    size = (1, config.image_size, config.image_size)
-    stacked = torch.zeros(len(images), most, *size)
+    stacked = torch.zeros(len(images), most, *images[0][0].shape)
     mask = torch.zeros(len(images), most, dtype=torch.bool)
     views = torch.zeros(len(images), most, dtype=torch.long)
-    prompt = torch.full((len(images), longest), config.pad_token_id)
-    for row, (own, of_kind, tokens) in enumerate(zip(images, kinds, prompts, strict=True)):
-        mask[row, : len(own)] = True
-        views[row, : len(own)] = torch.tensor(of_kind, dtype=torch.long)
+    prompt = torch.full((len(images), longest), network.config.pad_token_id)
+    for row, (study, study_kinds, tokens) in enumerate(zip(images, kinds, prompts, strict=True)):
+        mask[row, : len(study)] = True
+        views[row, : len(study)] = torch.tensor(study_kinds, dtype=torch.long)
         prompt[row, longest - len(tokens) :] = torch.tensor(tokens, dtype=torch.long)
-        for column, image in enumerate(own):
+        for column, image in enumerate(study):
             stacked[row, column] = image
-    device = model.device
-    there = None if mask.all() else mask.to(device)
-    return model.encode(stacked.to(device), there, views.to(device), prompt.to(device))
+    device = network.device
+    image_mask = None if mask.all() else mask.to(device)
+    return network.encode(stacked.to(device), image_mask, views.to(device), prompt.to(device))

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.config import ReportConfig
-from model.heatmap import Span, Word, spanned
+from model.heatmap import Span, Word, span_of
+from model.interface import NetworkConfig
 from model.report_text.parser import Assertion, read_findings
 
 __all__ = ["NamedFinding", "inside", "named_findings", "surety"]
@@ -39,7 +39,7 @@ class NamedFinding(Span):
 
 
 def named_findings(
-    text: str, told: Sequence[Word], shape: tuple[int, ...], config: ReportConfig
+    text: str, told: Sequence[Word], shape: tuple[int, ...], config: NetworkConfig
 ) -> tuple[NamedFinding, ...]:
     """What a report asserts, in the order of the text.
 
@@ -56,7 +56,7 @@ def named_findings(
     found = []
     for said in assertions:
         which = [place for start, end in said.words for place in inside(told, start, end)]
-        span = spanned(text, said.start, said.end, told, sorted(set(which)), shape)
+        span = span_of(text, said.start, said.end, told, sorted(set(which)), shape)
         found.append(
             NamedFinding(
                 **vars(span),
@@ -77,7 +77,7 @@ def surety(said: Assertion, told: Sequence[Word]) -> float:
     return math.fsum(math.log(told[k].probability) for k in inside(told, *said.clause))
 
 
-def _chance(sure: float, config: ReportConfig) -> float | None:
+def _chance(sure: float, config: NetworkConfig) -> float | None:
     if config.finding_scale is None:
         return None
     score = config.finding_scale * sure + config.finding_offset

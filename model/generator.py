@@ -1,4 +1,4 @@
-"""Radiographs of a study -> its draft report, every word with where it looked.
+"""Radiographs of a study -> its draft report, every word with the image regions it attended to.
 
     generator = ReportGenerator.load()
     report = generator(read_image(path))
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 
 from model.checkpoint import ModelIdentity, load_checkpoint
 from model.config import VIEWS
@@ -18,12 +17,12 @@ from model.decoding import GREEDY, DecodingOptions, decode
 from model.errors import ConfigError, DataError, NotARadiograph, RefusedError
 from model.exam import Exam, encode_studies, kind_of
 from model.findings import inside, named_findings
-from model.heatmap import Word, spanned, words
-from model.imaging.letterbox import Letterbox
+from model.heatmap import Word, span_of, words
+from model.imaging.letterbox import Placement
 from model.imaging.radiograph import ImageWarning, Radiograph
 from model.input_check import examine
+from model.interface import Network, Tokenizer
 from model.memory import Memory
-from model.network import ReportModel
 from model.novelty import novelty_warnings
 from model.query import ask
 from model.report import Answer, Report, sections
@@ -45,8 +44,12 @@ EMBEDDED = Path(__file__).parent / "default"
 class ReportGenerator:
     """A loaded checkpoint, ready to write reports. Safe to share between threads."""
 
-    def __init__(self, model: ReportModel, tokenizer: Tokenizer, identity: ModelIdentity) -> None:
-        self.model = model.eval()
+    def __init__(self, model: Network, tokenizer: Tokenizer, identity: ModelIdentity) -> None:
+        """
+        Args:
+            model: in evaluation mode.
+        """
+        self.model = model
         self.tokenizer = tokenizer
         self.identity = identity
 
@@ -110,11 +113,11 @@ class ReportGenerator:
         """The reports of several studies as one batch: the same as one by one, and faster.
 
         Args:
-            input_check: refuse images that no report should be written on. False: their reasons
-                stand in Report.warnings all the same.
+            input_check: reject images that no report should be written on. False: the reasons
+                are among Report.warnings all the same.
 
         Raises:
-            RefusedError: an image that the input check refuses, in any of the studies.
+            RefusedError: an image that the input check rejects, in any of the studies.
             NotARadiograph: a view that this model was not trained on.
             DataError: a study without images; an indication that is too long or that this model
                 was not trained to read.
@@ -127,19 +130,19 @@ class ReportGenerator:
         placements = [tuple(self._place(image) for image in exam.shown) for exam in exams]
         memory = self._read(exams, placements)
         texts = decode(self.model, memory, options)
-        told = words(self.model, memory, texts, self.tokenizer)
-        away = novelty_warnings(self.model, memory)
-        parts = zip(exams, placements, warnings, away, texts, told, strict=True)
+        words_of = words(self.model, memory, texts, self.tokenizer)
+        novelty = novelty_warnings(self.model, memory)
+        parts = zip(exams, placements, warnings, novelty, texts, words_of, strict=True)
         return [
-            self._report(exam, places, _joined(seen, strange), text, spoken)
-            for exam, places, seen, strange, text, spoken in parts
+            self._report(exam, placed, _joined(checked, unlike), text, written)
+            for exam, placed, checked, unlike, text, written in parts
         ]
 
     @torch.inference_mode()
     def ask(
         self, exam: Exam | Radiograph | Sequence[Radiograph], phrase: str, input_check: bool = True
     ) -> Answer:
-        """What a phrase is worth on one study, whether or not its report holds it.
+        """How probable a phrase is on one study, whether or not its report holds it.
 
         Args:
             phrase: such as "right pleural effusion" or "is there a fracture?".
@@ -164,58 +167,61 @@ class ReportGenerator:
             model=self.identity,
         )
 
-    def _place(self, image: Radiograph) -> Letterbox:
+    def _place(self, image: Radiograph) -> Placement:
         height, width = image.pixels.shape
-        return Letterbox(height, width, self.model.config.image_size)
+        return self.model.place(height, width)
 
     def _read(
         self,
         exams: Sequence[Exam],
-        placements: Sequence[Sequence[Letterbox]],
+        placements: Sequence[Sequence[Placement]],
     ) -> Memory:
         """All images in one batch; studies with fewer than the longest end in absent ones."""
         kinds = [self._kinds(exam) for exam in exams]
         pixels = [
-            [place.apply(image.pixels) for image, place in zip(exam.shown, places, strict=True)]
-            for exam, places in zip(exams, placements, strict=True)
+            [
+                placement.apply(image.pixels)
+                for image, placement in zip(exam.shown, row, strict=True)
+            ]
+            for exam, row in zip(exams, placements, strict=True)
         ]
         prompts = [self.tokenizer.encode(" ".join(exam.indication.split())).ids for exam in exams]
         return encode_studies(self.model, pixels, kinds, prompts)
 
     def _kinds(self, exam: Exam) -> list[int]:
-        """What each image is, a place in VIEWS, if the model was trained to read such."""
-        both = list(zip(exam.shown, exam.prior, strict=True))
-        for number, (image, prior) in enumerate(both, 1):
+        """What each image is, an index into VIEWS, if the model was trained to read such."""
+        images = list(zip(exam.shown, exam.prior, strict=True))
+        for number, (image, prior) in enumerate(images, 1):
             if reason := self.why_unread(image.view, prior):
-                which = f"image {number}: " if len(both) > 1 else ""
+                which = f"image {number}: " if len(images) > 1 else ""
                 raise NotARadiograph(f"{which}{reason}")
-        return [kind_of(image.view, prior) for image, prior in both]
+        return [kind_of(image.view, prior) for image, prior in images]
 
     def _report(
         self,
         exam: Exam,
-        places: tuple[Letterbox, ...],
+        placements: tuple[Placement, ...],
         warnings: tuple[tuple[ImageWarning, ...], ...],
         tokens: list[int],
-        told: list[Word],
+        written: list[Word],
     ) -> Report:
         text = self.tokenizer.decode(tokens)
         views = tuple(image.view for image in exam.shown)
         shape = (len(views), *self.model.grid)
-        findings = named_findings(text, told, shape, self.model.config)
+        findings = named_findings(text, written, shape, self.model.config)
         ended = tokens[-1] == self.model.config.eos_token_id
         return Report(
             text=text,
             sections=sections(text),
             sentences=tuple(
-                spanned(text, start, end, told, inside(told, start, end), shape)
+                span_of(text, start, end, written, inside(written, start, end), shape)
                 for start, end in sentences(text)
             ),
-            words=tuple(told),
+            words=tuple(written),
             findings=findings,
-            review=review(text, told, findings, views, exam.prior, ended),
+            review=review(text, written, findings, views, exam.prior, ended),
             grid=self.model.grid,
-            placements=places,
+            placements=placements,
             views=views,
             priors=exam.prior,
             indication=exam.indication,
@@ -234,7 +240,7 @@ def _examined(row: int, exam: Exam, input_check: bool) -> tuple[tuple[ImageWarni
     """Per image of study number `row` what reading it repaired and what the input check says.
 
     Raises:
-        RefusedError: it refuses one, and `input_check` is True.
+        RefusedError: it rejects one, and `input_check` is True.
         DataError: there is none.
     """
     if not exam.images:
@@ -249,10 +255,10 @@ def _examined(row: int, exam: Exam, input_check: bool) -> tuple[tuple[ImageWarni
 
 
 def _joined(
-    seen: Sequence[tuple[ImageWarning, ...]], strange: Sequence[ImageWarning | None]
+    checked: Sequence[tuple[ImageWarning, ...]], novelty: Sequence[ImageWarning | None]
 ) -> tuple[tuple[ImageWarning, ...], ...]:
     """The input check's warnings and, per image, that of an image unlike those trained on."""
     return tuple(
         of_image if unlike is None else (*of_image, unlike)
-        for of_image, unlike in zip(seen, strange, strict=True)
+        for of_image, unlike in zip(checked, novelty, strict=False)
     )

@@ -1,8 +1,8 @@
-"""Where each word looked, and how much the image had to do with it.
+"""The image regions that each word of a report attended to, and how much the image raised it.
 
-The finished text is read back once, whatever decoder wrote it: teacher-forced, so that the
-cross-attention at each position is what it was while writing (held by a test). A second reading
-with no image tells what the text alone would have suggested. Knows no pixels and no files.
+The finished text is read once more, teacher-forced, whatever wrote it: the cross-attention at each
+position is then what it was during decoding (held by a test). A second pass without the images
+gives the language prior, what the text alone would have suggested. Knows no pixels and no files.
 """
 
 import math
@@ -13,13 +13,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
-from model.config import ReportConfig
+from model.interface import Network, NetworkConfig, Tokenizer
 from model.memory import Memory
-from model.network import ReportModel
 
 __all__ = [
     "SKIPPED_SHARE",
@@ -28,32 +26,35 @@ __all__ = [
     "State",
     "TokenAttention",
     "Word",
-    "forced",
-    "looks",
-    "spanned",
+    "span_of",
+    "teacher_forced",
+    "token_attention",
     "words",
 ]
 
 # Of the decoder's layers, the first third does not count: the map is the mean of the late ones.
 SKIPPED_SHARE = 1 / 3
 
-# Letters and digits, which a single hyphen or apostrophe may join. Punctuation is no word.
+# Letters and digits, which a single hyphen or apostrophe may join. Punctuation is not a word.
 WORD = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
 
-State = Literal["grounded", "not grounded"]
+State = Literal["grounded", "not grounded", "unknown"]
+"""Of a word or a span: whether its map is a place on the images; "unknown" where the network has no
+threshold that was measured, config.grounded_share."""
 
 
 @dataclass(frozen=True)
 class TokenAttention:
-    """What one text's tokens looked at."""
+    """What one text's tokens attended to."""
 
     attention: np.ndarray
     """float32 (tokens, patches), of all the study's images: the share of a token's attention that
-    fell on each patch. A row sums to 1 less the share that fell on the sink."""
+    fell on each patch. A row sums to 1 less the share that fell on the sink or other positions
+    before the patches."""
     log_probabilities: np.ndarray
     """float32 (tokens,): of each token after those before it, at config.temperature."""
     prior_log_probabilities: np.ndarray
-    """float32 (tokens,): the same with nothing to look at, Memory.without_images."""
+    """float32 (tokens,): the same without the images, Network.without_images."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Word:
     with no image. Near 0: the text alone suggests it. Below 0: the images speak against it."""
     state: State
     """"grounded" where the share of its attention on the images, heatmap.sum(), reaches
-    config.grounded_share: what it says has a place there."""
+    config.grounded_share; "unknown" where the network has none."""
     heatmap: np.ndarray
     """float32 (images, rows, columns), share of attention per patch: what is missing from 1 fell
     on no image. The mean over its tokens, the heads and the late layers."""
@@ -93,33 +94,36 @@ class Span:
     evidence: float
     """In nats: sum over its words."""
     state: State
-    """"grounded" where one of its words is."""
+    """"grounded" where one of its words is; "unknown" where theirs is."""
     heatmap: np.ndarray
     """float32 (images, rows, columns): the mean of its grounded words' maps; of all its words'
     where none is grounded, and zeros where it has no word."""
 
 
-def looks(model: ReportModel, memory: Memory, texts: Sequence[list[int]]) -> list[TokenAttention]:
-    """What each token of finished texts looked at, and what it owes to the images.
+def token_attention(
+    network: Network, memory: Memory, texts: Sequence[list[int]]
+) -> list[TokenAttention]:
+    """What each token of finished texts attended to, and how probable it was with and without the
+    images.
 
     Args:
-        memory: model.encode's, of the studies the texts were written for.
+        memory: network.encode's, of the studies the texts were written for.
         texts: token ids per study, without bos (decode's).
     """
-    # On a processor one study at a time stays in its cache and needs no padding.
+    # On a CPU one study at a time stays in its cache and needs no padding.
     step = 1 if memory.patch_mask.device.type == "cpu" else max(1, len(texts))
     found = []
     for first in range(0, len(texts), step):
         some = slice(first, first + step)
         part = memory.studies(some)
-        attention, chosen = forced(model, part, texts[some])
-        _, prior = forced(model, part.without_images(), texts[some], maps=False)
+        attention, chosen = teacher_forced(network, part, texts[some])
+        _, prior = teacher_forced(network, network.without_images(part), texts[some], maps=False)
         for row, text in enumerate(texts[some]):
             count = len(text)
             present = int(part.patch_mask[row].sum())
             found.append(
                 TokenAttention(
-                    attention[row, :count, 1:present].numpy(),
+                    attention[row, :count, network.prefix : present].numpy(),
                     chosen[row, :count].numpy(),
                     prior[row, :count].numpy(),
                 )
@@ -128,10 +132,10 @@ def looks(model: ReportModel, memory: Memory, texts: Sequence[list[int]]) -> lis
 
 
 @torch.inference_mode()
-def forced(
-    model: ReportModel, memory: Memory, texts: Sequence[list[int]], maps: bool = True
+def teacher_forced(
+    network: Network, memory: Memory, texts: Sequence[list[int]], maps: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Read texts back as if they were being written, all at once.
+    """Attention and log-probability of every token of finished texts, in one pass.
 
     Args:
         memory: of as many studies as texts, or of fewer with several texts each, a study's texts
@@ -139,29 +143,22 @@ def forced(
         maps: False: no attention is computed.
 
     Returns:
-        The attention, float32 (texts, tokens, 1 + patches), [..., 0] the sink's, averaged over
-        heads and late layers (empty without `maps`), and each token's log-probability at
+        The attention, float32 (texts, tokens, prefix + patches), averaged over heads and late
+        layers (empty without `maps`), and each token's log-probability at
         config.temperature, float32 (texts, tokens). Both on the CPU; rows are longer than their
         texts where another is.
     """
-    config = model.config
+    config = network.config
     longest = max(map(len, texts))
     tokens = torch.full((len(texts), longest), config.pad_token_id)
     for row, text in enumerate(texts):
         tokens[row, : len(text)] = torch.tensor(text, dtype=torch.long)
     tokens = tokens.to(memory.patch_mask.device)
-    # The look that chose a token is the row of the position before it: bos chose the first.
+    # The attention that chose a token is the row of the position before it: bos chose the first.
     before = tokens.roll(1, dims=1)
     before[:, :1] = config.bos_token_id
-    logits, attentions = model.decoder(
-        before,
-        memory.cross_keys_layers.unbind(1),
-        memory.cross_values_layers.unbind(1),
-        memory.bias(model.grid),
-        memory.prompt,
-        need_attention=maps,
-        first_attention=int(config.layers * SKIPPED_SHARE),
-    )
+    late = int(config.layers * SKIPPED_SHARE) if maps else None
+    logits, attentions = network.teacher_forced(memory, before, late)
     logits = logits.float() / config.temperature
     chosen = -F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none")
     return _mean_attention(attentions).cpu(), chosen.view_as(tokens).cpu()
@@ -178,43 +175,44 @@ def _mean_attention(attentions: tuple[Tensor, ...]) -> Tensor:
 
 
 def words(
-    model: ReportModel, memory: Memory, texts: Sequence[list[int]], tokenizer: Tokenizer
+    network: Network, memory: Memory, texts: Sequence[list[int]], tokenizer: Tokenizer
 ) -> list[list[Word]]:
-    """The words of each study's text in reading order, with where each looked.
+    """The words of each study's text in reading order, with what each attended to.
 
-    Args: as for `looks`; character places are those in tokenizer.decode(text).
+    Args: as for `token_attention`; character offsets are those in tokenizer.decode(text).
     """
+    attentions = token_attention(network, memory, texts)
     return [
-        _gather(tokenizer, text, look, model.config, model.grid)
-        for text, look in zip(texts, looks(model, memory, texts), strict=True)
+        _words_of(tokenizer, text, attention, network.config, network.grid)
+        for text, attention in zip(texts, attentions, strict=True)
     ]
 
 
-def _gather(
+def _words_of(
     tokenizer: Tokenizer,
     tokens: list[int],
-    look: TokenAttention,
-    config: ReportConfig,
+    attention: TokenAttention,
+    config: NetworkConfig,
     grid: tuple[int, int],
 ) -> list[Word]:
-    """The words of one text, each with what its tokens looked at.
+    """The words of one text, each with what its tokens attended to.
 
     Args:
-        look: of these tokens.
+        attention: of these tokens.
         grid: (rows, columns) of patches on one image.
     """
     text = tokenizer.decode(tokens)
-    found = list(WORD.finditer(text))
-    if not found:
+    matches = list(WORD.finditer(text))
+    if not matches:
         return []
-    starts, ends = _token_places(tokenizer, tokens)
-    first = np.array([match.start() for match in found])[:, None]
-    after = np.array([match.end() for match in found])[:, None]
-    own = ((starts < after) & (ends > first)).astype(np.float32)  # (words, tokens)
-    maps = own / own.sum(axis=1, keepdims=True) @ look.attention
+    starts, ends = _token_spans(tokenizer, tokens)
+    first = np.array([match.start() for match in matches])[:, None]
+    after = np.array([match.end() for match in matches])[:, None]
+    membership = ((starts < after) & (ends > first)).astype(np.float32)  # (words, tokens)
+    maps = membership / membership.sum(axis=1, keepdims=True) @ attention.attention
     shares = maps.sum(axis=1)
-    logs = own @ look.log_probabilities.astype(np.float64)
-    gains = logs - own @ look.prior_log_probabilities.astype(np.float64)
+    logs = membership @ attention.log_probabilities.astype(np.float64)
+    gains = logs - membership @ attention.prior_log_probabilities.astype(np.float64)
     return [
         Word(
             text=match.group(),
@@ -222,18 +220,24 @@ def _gather(
             end=match.end(),
             probability=math.exp(logs[row]),
             evidence=float(gains[row]),
-            state="grounded" if shares[row] >= config.grounded_share else "not grounded",
+            state=_state(float(shares[row]), config.grounded_share),
             heatmap=maps[row].reshape(-1, *grid),
         )
-        for row, match in enumerate(found)
+        for row, match in enumerate(matches)
     ]
 
 
-def spanned(
+def _state(share: float, threshold: float | None) -> State:
+    if threshold is None:
+        return "unknown"
+    return "grounded" if share >= threshold else "not grounded"
+
+
+def span_of(
     text: str,
     start: int,
     end: int,
-    told: Sequence[Word],
+    words: Sequence[Word],
     which: Sequence[int],
     shape: tuple[int, ...],
 ) -> Span:
@@ -241,43 +245,38 @@ def spanned(
 
     Args:
         text: the whole report's.
-        told: all its words.
-        which: those that count, by their place in `told`.
+        words: all its words.
+        which: those that count, as indices into `words`.
         shape: of a word's heatmap, for a span without words.
     """
-    own = [told[place] for place in which]
-    grounded = [word for word in own if word.state == "grounded"]
-    maps = [word.heatmap for word in grounded or own]
+    chosen = [words[index] for index in which]
+    grounded = [word for word in chosen if word.state == "grounded"]
+    unknown = any(word.state == "unknown" for word in chosen)
+    maps = [word.heatmap for word in grounded or chosen]
     return Span(
         text=text[start:end],
         start=start,
         end=end,
         words=tuple(which),
-        probability=math.prod(word.probability for word in own),
-        evidence=math.fsum(word.evidence for word in own),
-        state="grounded" if grounded else "not grounded",
+        probability=math.prod(word.probability for word in chosen),
+        evidence=math.fsum(word.evidence for word in chosen),
+        state="grounded" if grounded else "unknown" if unknown else "not grounded",
         heatmap=np.mean(maps, axis=0) if maps else np.zeros(shape, np.float32),
     )
 
 
-def _token_places(tokenizer: Tokenizer, tokens: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def _token_spans(tokenizer: Tokenizer, tokens: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """First and one-past-last character of each token in the decoded text.
 
-    Read off the tokens' own texts, since encoding the text anew may cut it into other tokens. A
-    character of several bytes that is not complete yet decodes to U+FFFD; every token that holds
-    one of its bytes covers it.
+    Read off the lengths of decoded prefixes: encoding the text anew may cut it into other tokens,
+    and a token decoded alone loses what joins it to the one before. A character of several bytes
+    that is not complete yet decodes to U+FFFD; every token that holds one of its bytes covers it.
     """
-    starts, ends = [], []
-    place = first = 0  # characters that are complete, and the token that follows them
-    whole = 0
-    for number in range(1, len(tokens) + 1):
-        starts.append(whole)
-        # Decoding goes on from the last place where no character was open: what stands before
-        # such a place does not change what follows.
-        piece = tokenizer.decode(tokens[first:number])
-        whole = place + len(piece.rstrip("\ufffd"))
-        is_open = whole < place + len(piece)
-        ends.append(whole + is_open)
-        if not is_open:
-            place, first = whole, number
-    return np.array(starts), np.array(ends)
+    whole, ends = [0], []
+    for count in range(1, len(tokens) + 1):
+        prefix = tokenizer.decode(tokens[:count])
+        complete = len(prefix.rstrip("\ufffd"))
+        # What cleans up the spaces before punctuation may also shorten what was there.
+        whole.append(max(whole[-1], complete))
+        ends.append(max(whole[-1], complete + (complete < len(prefix))))
+    return np.array(whole[:-1]), np.array(ends)

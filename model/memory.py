@@ -1,24 +1,50 @@
 """What the decoder reads while it writes: a study's patches, and the tokens so far."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
-__all__ = ["Memory", "TokenCache"]
+__all__ = ["DecoderContext", "Memory", "TokenCache"]
+
+
+@dataclass(frozen=True)
+class DecoderContext:
+    """What every step of a decoding reads, beside the tokens so far."""
+
+    keys: Sequence[Tensor]
+    """Per layer the patches' cross-attention keys, (studies, heads, 1 + patches, head_dim)."""
+    values: Sequence[Tensor]
+    """Per layer the patches' cross-attention values, shaped like the keys."""
+    bias: Tensor | None
+    """(studies, 1 + patches), added to every comparison; None where it would be 0."""
+    prompt: Tensor
+    """int64 (studies, prompt), see Memory."""
+
+    def studies(self, rows: Tensor) -> "DecoderContext":
+        """The context of some studies only, rows (studies,)."""
+        return DecoderContext(
+            [keys[rows] for keys in self.keys],
+            [values[rows] for values in self.values],
+            None if self.bias is None else self.bias[rows],
+            self.prompt[rows],
+        )
 
 
 @dataclass
 class Memory(ModelOutput):
     """What the decoder reads of a batch of studies.
 
-    First comes the sink, a place that is on no image: softmax must put a token's attention
+    The first positions lie on no image; the images' patches follow one another. In CrossRay's own
+    network there is one such position, the attention sink: softmax must put a token's attention
     somewhere, and what a function word does not need would otherwise fall on some patch and look
     like a finding (Xiao et al. 2024, Efficient Streaming Language Models with Attention Sinks;
-    here the sink is learned). The images' patches follow one another.
+    here the sink is learned). In other networks they are the class and register tokens. Shapes
+    below are written for one.
 
     The indication, where there is one, is text that was given and not written: it comes before the
     report's first token.
@@ -29,7 +55,7 @@ class Memory(ModelOutput):
         cross_values_layers: (batch, layers, heads, 1 + patches, head_dim).
         patch_mask: (batch, 1 + patches), True where a study has the patch; studies with fewer
             images than the batch's longest end in False.
-        views: int64 (batch, images), what each image is, a place in config.VIEWS.
+        views: int64 (batch, images), what each image is, an index into config.VIEWS.
         prompt: int64 (batch, prompt), the indications' tokens, padded in front.
     """
 
@@ -41,6 +67,19 @@ class Memory(ModelOutput):
     views: Tensor = None  # type: ignore[assignment]
     prompt: Tensor = None  # type: ignore[assignment]
 
+    def context(self, grid: tuple[int, int]) -> DecoderContext:
+        """What our own decoder's layers read.
+
+        Args:
+            grid: (rows, columns) of patches on one image.
+        """
+        return DecoderContext(
+            self.cross_keys_layers.unbind(1),
+            self.cross_values_layers.unbind(1),
+            self.bias(grid),
+            self.prompt,
+        )
+
     def bias(self, grid: tuple[int, int]) -> Tensor | None:
         """What is added to every comparison with the patches, (batch, 1 + patches), or None for 0.
 
@@ -50,25 +89,14 @@ class Memory(ModelOutput):
         Args:
             grid: (rows, columns) of patches on one image.
         """
-        a_image = grid[0] * grid[1]
-        if self.patch_mask.shape[1] <= 1 + a_image and bool(self.patch_mask.all()):
+        image_patches = grid[0] * grid[1]
+        if self.patch_mask.shape[1] <= 1 + image_patches and bool(self.patch_mask.all()):
             return None
-        images = self.patch_mask[:, 1:].sum(1) / a_image
+        images = self.patch_mask[:, 1:].sum(1) / image_patches
         bias = torch.zeros_like(self.patch_mask, dtype=torch.float32)
         bias.masked_fill_(~self.patch_mask, -math.inf)
         bias[:, 0] = images.clamp(min=1).log()
         return bias
-
-    def without_images(self) -> "Memory":
-        """The same studies with nothing to look at but the sink: what the text alone suggests."""
-        return Memory(
-            last_hidden_state=self.last_hidden_state[:, :1],
-            cross_keys_layers=self.cross_keys_layers[:, :, :, :1],
-            cross_values_layers=self.cross_values_layers[:, :, :, :1],
-            patch_mask=self.patch_mask[:, :1],
-            views=self.views[:, :0],
-            prompt=self.prompt,
-        )
 
     def studies(self, rows: Tensor | slice) -> "Memory":
         """The memory of some studies only, rows (studies,) of long or bool, or uncopied a slice."""
@@ -78,7 +106,7 @@ class Memory(ModelOutput):
 class TokenCache(Protocol):
     """Self-attention's keys and values of the tokens before, one entry per layer.
 
-    Both transformers' caches and the one in decoding.py are this.
+    Both transformers' caches and the one in incremental.py are this.
     """
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:

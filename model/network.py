@@ -1,4 +1,4 @@
-"""A timm vision transformer and a decoder that reads its patches by cross-attention.
+"""Our network: a timm vision transformer, and a decoder that reads its patches by cross-attention.
 
 Where to read first: attention.py, whose `attend` is softmax(Q K^T / sqrt(d)) V.
 
@@ -6,7 +6,6 @@ Axes always come in the order (batch, layers, heads, tokens, patches). Knows not
 text, or how tokens are chosen.
 """
 
-import math
 from typing import Any, cast
 
 import torch
@@ -16,172 +15,33 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
-from model.attention import CrossAttention, SelfAttention
 from model.config import VIEWS, ReportConfig
+from model.decoder import Decoder
 from model.encoder import Encoder
-from model.errors import DataError
-from model.memory import Memory, TokenCache
+from model.errors import ConfigError, DataError
+from model.imaging.letterbox import Letterbox
+from model.incremental import CachedDecoder
+from model.interface import Network
+from model.memory import Memory
+from model.novelty import image_features, mahalanobis_distances
 
-__all__ = ["Decoder", "Memory", "ReportConfig", "ReportModel"]
+__all__ = ["ReportModel", "report_model"]
 
 CACHE = "cache" if hasattr(Seq2SeqLMOutput, "cache") else "past_key_values"  # before 5.24
 
 
-class MLP(nn.Module):
-    """Each token by itself: wider, GELU, back."""
-
-    def __init__(self, config: ReportConfig) -> None:
-        super().__init__()
-        inner = int(config.width * config.mlp_ratio)
-        self.input = nn.Linear(config.width, inner)
-        self.output = nn.Linear(inner, config.width)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.output(F.gelu(self.input(hidden)))
-
-
-class DecoderLayer(nn.Module):
-    """Read the text so far, look at the image, think: each normalized first, then added."""
-
-    def __init__(self, config: ReportConfig, memory_width: int, index: int) -> None:
-        super().__init__()
-        self.index = index
-        self.self_norm = nn.LayerNorm(config.width)
-        self.self_attention = SelfAttention(config)
-        self.cross_norm = nn.LayerNorm(config.width)
-        self.cross_attention = CrossAttention(config, memory_width)
-        self.mlp_norm = nn.LayerNorm(config.width)
-        self.mlp = MLP(config)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(
-        self,
-        hidden: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        bias: Tensor | None,
-        cache: TokenCache | None,
-        mask: Tensor | None,
-        need_attention: bool,
-    ) -> tuple[Tensor, Tensor | None]:
-        read = self.self_attention(self.self_norm(hidden), cache, self.index, mask)
-        hidden = hidden + self.dropout(read)
-        seen, attention = self.cross_attention(
-            self.cross_norm(hidden), keys, values, bias, need_attention
-        )
-        hidden = hidden + self.dropout(seen)
-        return hidden + self.dropout(self.mlp(self.mlp_norm(hidden))), attention
-
-
-class Decoder(nn.Module):
-    """Tokens -> scores of the next token, by layers that look at the patches."""
-
-    layers: list[DecoderLayer]
-
-    def __init__(self, config: ReportConfig, memory_width: int) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(config.vocab_size, config.width)
-        self.positions = nn.Embedding(config.max_tokens, config.width)
-        # Counted back from the report's first token, so that an indication moves no report.
-        self.prompt_positions: nn.Embedding | None = None
-        if config.prompt_tokens:
-            self.prompt_positions = nn.Embedding(config.prompt_tokens, config.width)
-        self.pad = config.pad_token_id
-        self.dropout = nn.Dropout(config.dropout)
-        self.layers = nn.ModuleList(  # type: ignore[assignment]
-            DecoderLayer(config, memory_width, index) for index in range(config.layers)
-        )
-        self.norm = nn.LayerNorm(config.width)
-        self._draw_weights()
-
-    def _draw_weights(self) -> None:
-        """Truncated normal of 0.02, smaller where a branch ends so that their sum stays small.
-
-        Done here, not in transformers' _init_weights, which a model made from a config never calls.
-        """
-        branches = math.sqrt(3 * len(self.layers))
-        for name, part in self.named_modules():
-            if isinstance(part, nn.Linear | nn.Embedding):
-                std = 0.02 / branches if name.endswith("output") else 0.02
-                nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
-            if isinstance(part, nn.Linear):
-                nn.init.zeros_(part.bias)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        cross_keys: tuple[Tensor, ...],
-        cross_values: tuple[Tensor, ...],
-        bias: Tensor | None,
-        prompt: Tensor,
-        cache: TokenCache | None = None,
-        need_attention: bool = False,
-        first_attention: int = 0,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Scores of what follows each token.
-
-        Args:
-            tokens: ids, (rows, tokens); they follow those in the cache.
-            prompt: the memory's, (studies, prompt): read first, and kept in the cache.
-            cross_keys, cross_values: per layer (studies, heads, patches, head_dim); rows are
-                studies, or studies x beams.
-            bias: the memory's, (studies, 1 + patches), or None.
-            need_attention: also return it, of the layers from `first_attention` on; the explicit
-                softmax costs more than the fused one.
-
-        Returns:
-            logits (rows, tokens, vocabulary) and, if asked for, per layer the attention
-            (rows, heads, tokens, patches).
-
-        Raises:
-            DataError: more tokens than the model has positions for.
-        """
-        given, count = prompt.shape[1], tokens.shape[1]
-        past = cache.get_seq_length() if cache is not None else 0
-        begin = max(past - given, 0)
-        if begin + count > (limit := self.positions.num_embeddings):
-            raise DataError(
-                f"{begin + count} tokens are more than max_tokens {limit}: shorten the text"
-            )
-        prompt = prompt.repeat_interleave(len(tokens) // len(prompt), dim=0)
-        hidden = self.tokens(tokens) + self.positions.weight[begin : begin + count]
-        if self.prompt_positions is not None and given and not past:
-            places = self.prompt_positions.weight[:given].flip(0)
-            hidden = torch.cat((self.tokens(prompt) + places, hidden), dim=1)
-        hidden = self.dropout(hidden)
-        mask = self._mask(prompt, past, hidden.shape[1])
-        attentions: list[Tensor] = []
-        for layer, keys, values in zip(self.layers, cross_keys, cross_values, strict=True):
-            explicit = need_attention and layer.index >= first_attention
-            hidden, attention = layer(hidden, keys, values, bias, cache, mask, explicit)
-            if attention is not None:
-                attentions.append(attention[:, :, -count:])
-        # Input and output embeddings are one matrix (Press and Wolf 2017).
-        return F.linear(self.norm(hidden[:, -count:]), self.tokens.weight), tuple(attentions)
-
-    def _mask(self, prompt: Tensor, past: int, new: int) -> Tensor | None:
-        """What `new` tokens after `past` may read, see SelfAttention: no padding, nothing later.
-
-        Padding reads itself: softmax over nothing is not a number.
-        """
-        given = prompt.shape[1]
-        if not given and (new == 1 or not past):
-            return None
-        everything = torch.ones(new, past + new, dtype=torch.bool, device=prompt.device)
-        before = everything.tril(past)
-        if not given:
-            return before
-        real = F.pad(prompt != self.pad, (0, past + new - given), value=True)
-        itself = before & ~everything.tril(past - 1)
-        return (before & real[:, None] | itself)[:, None]
-
-
 class ReportModel(PreTrainedModel, GenerationMixin):
-    """Radiographs -> the scores of a report's tokens, and where each token looked."""
+    """Radiographs -> the scores of a report's tokens, and the attention of each to the images.
+
+    Is a Network (interface.py) and a transformers model: save_pretrained, from_pretrained and
+    generate work as people expect.
+    """
 
     config: ReportConfig
     config_class = ReportConfig
     main_input_name = "images"
+    prefix = 1
+    """Of a memory's positions the first is the attention sink."""
     feature_mean: Tensor
     feature_precision: Tensor
 
@@ -192,7 +52,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         config.temperature = fitted
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, self.encoder.width)
-        # One more place to look than the patches: a token that needs none of them looks here.
+        # The attention sink: what a token needs of no patch falls here.
         self.sink = nn.Parameter(torch.zeros(self.encoder.width))
         # Zero at first: then a lateral is read as a frontal, and weights without it still fit.
         self.views = nn.Embedding(len(VIEWS), self.encoder.width)
@@ -227,6 +87,10 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         """(rows, columns) of patches on one image."""
         return self.encoder.grid
 
+    def place(self, height: int, width: int) -> Letterbox:
+        """See Network."""
+        return Letterbox(height, width, self.config.image_size)
+
     def encode(
         self,
         images: Tensor,
@@ -240,7 +104,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             images: (batch, images, 1, size, size) in [-1, 1], bone white.
             image_mask: bool, (batch, images), False where a study has fewer images
                 than the batch's longest; None where all have the same number.
-            views: int64 (batch, images), what each image is, a place in config.VIEWS; None
+            views: int64 (batch, images), what each image is, an index into config.VIEWS; None
                 where all are frontal.
             prompt: int64 (batch, prompt), the indications' tokens, padded in front; None where
                 there are none.
@@ -280,8 +144,8 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         self, patches: Tensor, patch_mask: Tensor, views: Tensor, prompt: Tensor
     ) -> Memory:
         """Project features to every layer's keys and values; Args as Memory has them."""
-        looks = [layer.cross_attention for layer in self.decoder.layers]
-        keys, values = zip(*(look.project(patches) for look in looks), strict=True)
+        projections = (layer.cross_attention.project(patches) for layer in self.decoder.layers)
+        keys, values = zip(*projections, strict=True)
         return Memory(
             last_hidden_state=patches,
             # Stored layer by layer, so that one layer's slice is contiguous.
@@ -291,6 +155,35 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             views=views,
             prompt=prompt,
         )
+
+    def without_images(self, memory: Memory) -> Memory:
+        """The same studies with nothing to attend to but the sink: the language prior's."""
+        return Memory(
+            last_hidden_state=memory.last_hidden_state[:, :1],
+            cross_keys_layers=memory.cross_keys_layers[:, :, :, :1],
+            cross_values_layers=memory.cross_values_layers[:, :, :, :1],
+            patch_mask=memory.patch_mask[:, :1],
+            views=memory.views[:, :0],
+            prompt=memory.prompt,
+        )
+
+    def incremental_decoder(self, memory: Memory, beams: int, limit: int) -> CachedDecoder:
+        """See Network: beams of a study share its keys and values."""
+        return CachedDecoder(self.decoder, memory.context(self.grid), beams, limit)
+
+    def teacher_forced(
+        self, memory: Memory, tokens: Tensor, attention_from: int | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See Network."""
+        logits, attentions = self.decoder(
+            tokens, memory.context(self.grid), attention_from=attention_from
+        )
+        return logits, attentions
+
+    def novelty_distances(self, memory: Memory) -> Tensor:
+        """See Network: Mahalanobis, 0 for all where nothing was fitted."""
+        features = image_features(memory, self.grid)
+        return mahalanobis_distances(features, self.feature_mean, self.feature_precision)
 
     def _prompt(self, prompt: Tensor | None, views: Tensor) -> Tensor:
         if prompt is None:
@@ -328,7 +221,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         Returns:
             logits (rows, tokens, vocabulary); loss, the mean cross-entropy, if labels are
             given; cross_attentions, per layer (rows, heads, tokens, patches), if asked for:
-            row i is the look that chose the token after decoder_input_ids[i].
+            row i is the attention that chose the token after decoder_input_ids[i].
         """
         memory = encoder_outputs
         if memory is None and images is not None:
@@ -340,13 +233,10 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         logits, attentions = self.decoder(
             decoder_input_ids,
-            memory.cross_keys_layers.unbind(1),
-            memory.cross_values_layers.unbind(1),
-            memory.bias(self.grid),
-            memory.prompt,
+            memory.context(self.grid),
             # The memory is the cross-attention cache: of transformers' two only one is used.
             None if cache is None else cache.self_attention_cache,
-            bool(output_attentions),
+            0 if output_attentions else None,
         )
         return Seq2SeqLMOutput(
             loss=self._loss(logits, labels),
@@ -384,6 +274,20 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         # generate repeats the memory per beam in place: it gets a copy of the outer shell.
         memory = Memory(**encoder_outputs)
         return super().generate(encoder_outputs=memory, **kwargs)
+
+
+def report_model(network: Network) -> ReportModel:
+    """Our own network behind the interface, for what needs to see inside it.
+
+    Raises:
+        ConfigError: it is an imported one.
+    """
+    if not isinstance(network, ReportModel):
+        raise ConfigError(
+            f"{network.config.name!r} is an imported checkpoint: this works on networks that "
+            "CrossRay trained"
+        )
+    return network
 
 
 def _as_not_fitted(model: ReportModel, state: dict[str, Tensor], prefix: str, *_: Any) -> None:

@@ -1,6 +1,6 @@
-"""How far an image lies from those a checkpoint was fitted on, by the encoder's own features.
+"""How far an image is from those a checkpoint was fitted on, by the encoder's own features.
 
-The mean of an image's patch features is held against the mean and covariance of known images, by
+The mean of an image's patch features is compared with the mean and covariance of known images, by
 the Mahalanobis distance (Lee et al. 2018, A Simple Unified Framework for Detecting
 Out-of-Distribution Samples). It costs nothing: the decoder needs the same features.
 training/calibration/fit.py fits what is compared with.
@@ -11,58 +11,59 @@ from torch import Tensor
 
 from model.config import VIEWS
 from model.imaging.radiograph import ImageWarning
+from model.interface import Network
 from model.memory import Memory
-from model.network import ReportModel
 
-__all__ = ["distances", "image_features", "novelty_warnings"]
+__all__ = ["image_features", "mahalanobis_distances", "novelty_warnings"]
 
 
-def image_features(model: ReportModel, memory: Memory) -> Tensor:
+def image_features(memory: Memory, grid: tuple[int, int]) -> Tensor:
     """Mean patch of every image, float32 (batch, images, encoder width).
 
     NaN where an image is absent, and where it is no frontal one of the study itself: those are
     not what the distances were fitted on.
+
+    Args:
+        memory: of our own network, whose sink comes before the patches.
+        grid: (rows, columns) of patches on one image.
     """
-    rows, columns = model.grid
-    patches = memory.last_hidden_state[:, 1:].unflatten(1, (-1, rows * columns)).float()
-    frontal = _present(model, memory) & (memory.views == VIEWS.index("frontal"))
-    return patches.mean(dim=2).where(frontal[:, :, None], torch.nan)
+    patches = memory.last_hidden_state[:, 1:]
+    images = patches.view(len(patches), -1, grid[0] * grid[1], patches.shape[2]).float()
+    present = memory.patch_mask[:, 1:].view(len(patches), -1, grid[0] * grid[1])[:, :, 0]
+    frontal = present & (memory.views == VIEWS.index("frontal"))
+    return images.mean(dim=2).where(frontal[:, :, None], torch.nan)
 
 
-def _present(model: ReportModel, memory: Memory) -> Tensor:
-    """Which images a study has, bool (batch, images)."""
-    rows, columns = model.grid
-    return memory.patch_mask[:, 1:].unflatten(1, (-1, rows * columns))[:, :, 0]
+def mahalanobis_distances(features: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
+    """Distances, 0 or more, of features (..., width) -> (...); NaN stays NaN.
 
-
-def distances(model: ReportModel, features: Tensor) -> Tensor:
-    """Mahalanobis distance, 0 or more, of features (..., encoder width) -> (...).
-
-    0 for all where nothing was fitted; NaN stays NaN.
+    Args:
+        mean: (width,).
+        precision: the inverse of the covariance, (width, width); zeros give 0 for all.
     """
-    away = features - model.feature_mean
-    squared = ((away @ model.feature_precision) * away).sum(-1)
+    difference = features - mean.float()
+    squared = ((difference @ precision.float()) * difference).sum(-1)
     return squared.clamp(min=0).sqrt()  # rounding may bring it below 0
 
 
-def novelty_warnings(model: ReportModel, memory: Memory) -> list[tuple[ImageWarning | None, ...]]:
+def novelty_warnings(network: Network, memory: Memory) -> list[tuple[ImageWarning | None, ...]]:
     """Per study and image a warning where the image is unlike those the model knows.
 
-    A warning never refuses. There is none at all where config.novelty_threshold was not fitted.
+    A warning never rejects. There is none at all where config.novelty_threshold was not fitted.
 
     Returns:
-        one entry an image that is there, None where it is familiar or was not asked.
+        one entry an image of the memory, None where it is familiar, absent or was not compared.
     """
-    limit = model.config.novelty_threshold
-    far = distances(model, image_features(model, memory))
+    limit = network.config.novelty_threshold
+    distances = network.novelty_distances(memory).tolist()
     return [
         # Comparing with NaN is False.
-        tuple(_warning_of(d, limit) if 0 < limit < d else None for d in study[there].tolist())
-        for study, there in zip(far, _present(model, memory), strict=True)
+        tuple(_warning(distance, limit) if 0 < limit < distance else None for distance in study)
+        for study in distances
     ]
 
 
-def _warning_of(distance: float, limit: float) -> ImageWarning:
+def _warning(distance: float, limit: float) -> ImageWarning:
     return ImageWarning(
         "out_of_distribution",
         f"This image is unlike those the model was trained on (distance {distance:.1f}, of those "

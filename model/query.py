@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
-from model.decoding import DecodingOptions, drafts
+from model.decoding import DecodingOptions, sample
 from model.errors import DataError
 from model.findings import inside
-from model.heatmap import State, Word, spanned, words
+from model.heatmap import State, Word, span_of, words
+from model.interface import Network, Tokenizer
 from model.memory import Memory
-from model.network import ReportModel
 from model.report_text.parser import read_denials, read_findings, sentences
 
 __all__ = ["DRAFTS", "Asked", "ask", "log_odds", "said", "sampled", "stripped"]
@@ -97,7 +96,7 @@ def stripped(question: str) -> str:
 
 
 @torch.inference_mode()
-def ask(model: ReportModel, memory: Memory, tokenizer: Tokenizer, phrase: str) -> list[Asked]:
+def ask(model: Network, memory: Memory, tokenizer: Tokenizer, phrase: str) -> list[Asked]:
     """What a phrase is worth on each study of a memory.
 
     Args:
@@ -110,7 +109,7 @@ def ask(model: ReportModel, memory: Memory, tokenizer: Tokenizer, phrase: str) -
     """
     asked = stripped(phrase)
     carrier = _carrier(model, tokenizer, asked)
-    image_dropout = sampled(model, memory.without_images(), tokenizer)
+    image_dropout = sampled(model, model.without_images(memory), tokenizer)
     answers = []
     for study, texts in enumerate(sampled(model, memory, tokenizer)):
         prior = sum(bool(said(text, asked)) for _, text in image_dropout[study])
@@ -123,13 +122,13 @@ def ask(model: ReportModel, memory: Memory, tokenizer: Tokenizer, phrase: str) -
 
 
 def sampled(
-    model: ReportModel, memory: Memory, tokenizer: Tokenizer
+    model: Network, memory: Memory, tokenizer: Tokenizer
 ) -> list[list[tuple[list[int], str]]]:
     """DRAFTS reports of each study of a memory, tokens and text, the same ones every time."""
     options = DecodingOptions("sample", temperature=model.config.temperature)
     return [
         [(tokens, tokenizer.decode(tokens)) for tokens in texts]
-        for texts in drafts(model, memory, DRAFTS, options)
+        for texts in sample(model, memory, DRAFTS, options)
     ]
 
 
@@ -171,7 +170,7 @@ def log_odds(count: int, drafts: int = DRAFTS) -> float:
     return float(np.log((count + 0.5) / (drafts - count + 0.5)))
 
 
-def _carrier(model: ReportModel, tokenizer: Tokenizer, phrase: str) -> list[int]:
+def _carrier(model: Network, tokenizer: Tokenizer, phrase: str) -> list[int]:
     article = "an " if phrase[0].lower() in "aeiou" else "a "
     encoding = tokenizer.encode(CARRIER.format(phrase=article + phrase))
     start = CARRIER.index("{") + len(article)
@@ -190,7 +189,7 @@ def _carrier(model: ReportModel, tokenizer: Tokenizer, phrase: str) -> list[int]
 
 
 def _answer(
-    model: ReportModel,
+    model: Network,
     tokenizer: Tokenizer,
     phrase: str,
     read: Sequence[list[int]],
@@ -202,7 +201,7 @@ def _answer(
     for tokens, spoken in zip(read, told, strict=True):
         text = tokenizer.decode(tokens)
         start, end, which = _named(text, phrase, spoken)
-        span = spanned(text, start, end, spoken, which, spoken[0].heatmap.shape)
+        span = span_of(text, start, end, spoken, which, spoken[0].heatmap.shape)
         maps.append(span.heatmap)
         states.append(span.state)
     text = tokenizer.decode(read[0])

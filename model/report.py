@@ -9,8 +9,8 @@ import numpy as np
 from model.checkpoint import ModelIdentity
 from model.errors import DataError
 from model.findings import NamedFinding, inside
-from model.heatmap import Span, Word, spanned
-from model.imaging.letterbox import Letterbox
+from model.heatmap import Span, Word, span_of
+from model.imaging.letterbox import Placement
 from model.imaging.radiograph import ImageWarning
 from model.query import Asked
 from model.review import Flag
@@ -43,7 +43,7 @@ class Report:
     """What to check first."""
     grid: tuple[int, int]
     """(rows, columns) of patches in every map."""
-    placements: tuple[Letterbox, ...]
+    placements: tuple[Placement, ...]
     """Per image, how a word's map lies on its original pixels."""
     views: tuple[str | None, ...]
     """Per image, "PA", "AP", "LATERAL" or None where unknown."""
@@ -64,25 +64,29 @@ class Report:
             raise DataError(f"[{start}, {end}) is not inside a text of {len(self.text)} characters")
         shape = (len(self.placements), *self.grid)
         which = inside(self.words, start, end)
-        return spanned(self.text, start, end, self.words, which, shape)
+        return span_of(self.text, start, end, self.words, which, shape)
 
-    def looked_at(
+    def words_in_region(
         self, image: int, box: tuple[float, float, float, float]
     ) -> list[tuple[int, float]]:
-        """The grounded words, those first that looked most at a region.
+        """The words whose attention lies in a region, those with the largest share first.
+
+        Words that are not grounded have no place and are left out.
 
         Args:
             image: which of the study's images, from 0.
             box: (x0, y0, x1, y1) in its original pixels, x1 and y1 exclusive.
 
         Returns:
-            (place of the word, share of its attention inside the box, in [0, 1]).
+            (index of the word, share of its attention inside the box, in [0, 1]).
 
         Raises:
             DataError: no such image, or a box without area.
         """
         if not 0 <= image < len(self.placements):
-            raise DataError(f"image {image} is not there: {len(self.placements)} are, from 0")
+            raise DataError(
+                f"no image {image}: the report has {len(self.placements)}, counted from 0"
+            )
         x0, y0, x1, y1 = box
         if not (x0 < x1 and y0 < y1):
             raise DataError(f"the box {box} has no area: give (x0, y0, x1, y1)")
@@ -92,9 +96,9 @@ class Report:
         across = _covered(left, right, self.grid[1], placement.size)
         down = _covered(top, bottom, self.grid[0], placement.size)
         shares = [
-            (place, float(down @ word.heatmap[image] @ across))
-            for place, word in enumerate(self.words)
-            if word.state == "grounded"
+            (index, float(down @ word.heatmap[image] @ across))
+            for index, word in enumerate(self.words)
+            if word.state != "not grounded"
         ]
         return sorted(shares, key=lambda share: share[1], reverse=True)
 
@@ -103,7 +107,7 @@ class Report:
 class Answer(Asked):
     """What a phrase is worth on one study, and the images it was asked of, as in Report."""
 
-    placements: tuple[Letterbox, ...]
+    placements: tuple[Placement, ...]
     views: tuple[str | None, ...]
     priors: tuple[bool, ...]
     indication: str

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
-from model.decoding import DecodingOptions, drafts
+from model.decoding import DecodingOptions, sample_texts
 from model.memory import Memory
 from model.network import ReportModel
 from model.report_text.parser import read_findings
@@ -51,7 +51,7 @@ class SelfCritical:
         was_training = model.decoder.training
         model.decoder.eval()
         options = DecodingOptions("sample", seed=int(torch.randint(SEEDS, ())))
-        sampled = drafts(model, memory, self.config.samples, options, apart=True)
+        sampled = sample_texts(model, memory, self.config.samples, options, independent=True)
         advantage = self._advantages(tokens, sampled).to(tokens.device) * counts[:, None]
         longest = max(len(sample) for of_study in sampled for sample in of_study)
         labels = tokens.new_full((len(sampled) * self.config.samples, longest), pad)

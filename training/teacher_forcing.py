@@ -10,16 +10,15 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from data_prep.manifest import Study
 from model.config import VIEWS
 from model.exam import encode_studies
-from model.heatmap import WORD, forced
-from model.imaging.letterbox import Letterbox
+from model.heatmap import WORD, teacher_forced
+from model.imaging.letterbox import Placement
+from model.interface import Network, Tokenizer
 from model.memory import Memory
-from model.network import ReportModel
 from training.dataset.targets import kind_in
 
 __all__ = [
@@ -88,13 +87,13 @@ def text_of(tokenizer: Tokenizer, characters: str, max_tokens: int) -> Text:
 class TeacherForced:
     """A batch of studies, what each was made to say, and the stretches that are asked about."""
 
-    model: ReportModel
+    model: Network
     rows: Sequence[int]
     """Number of each study among all that are measured."""
     images: Sequence[Tensor]
-    """Per study (images, 1, size, size) in [-1, 1]."""
+    """Per study (images, channels, size, size) as the encoder reads them."""
     given: Sequence[Given]
-    placements: Sequence[Sequence[Letterbox]]
+    placements: Sequence[Sequence[Placement]]
     memory: Memory
     texts: Sequence[Text]
     spans: Sequence[Sequence[np.ndarray]]
@@ -102,32 +101,30 @@ class TeacherForced:
 
     @cached_property
     def attentions(self) -> Tensor:
-        """(layers, batch, heads, tokens, 1 + patches), row t the look that chose token t."""
+        """(layers, batch, heads, tokens, prefix + patches), row t that which chose token t."""
         config, texts = self.model.config, [text.tokens for text in self.texts]
         before = torch.full((len(texts), max(map(len, texts))), config.pad_token_id)
         before[:, 0] = config.bos_token_id
         for row, text in enumerate(texts):
             before[row, 1 : len(text)] = torch.tensor(text[:-1], dtype=torch.long)
         with torch.no_grad():
-            output = self.model(
-                before.to(self.model.device), encoder_outputs=self.memory, output_attentions=True
-            )
-        return torch.stack(output.cross_attentions)
+            _, attentions = self.model.teacher_forced(self.memory, before.to(self.model.device), 0)
+        return torch.stack(attentions)
 
 
-def place(pixels: Sequence[np.ndarray], size: int) -> list[Letterbox]:
-    """How a study's images lie in the model's square of `size`."""
-    return [Letterbox(image.shape[0], image.shape[1], size) for image in pixels]
+def place(model: Network, pixels: Sequence[np.ndarray]) -> list[Placement]:
+    """How a study's images lie in the encoder's square."""
+    return [model.place(*image.shape) for image in pixels]
 
 
-def squares(pixels: Sequence[np.ndarray], size: int) -> Tensor:
-    """A study's images as the model sees them, (images, 1, size, size) in [-1, 1]."""
-    places = place(pixels, size)
-    return torch.stack([where.apply(own) for own, where in zip(pixels, places, strict=True)])
+def squares(model: Network, pixels: Sequence[np.ndarray]) -> Tensor:
+    """A study's images as the encoder reads them, (images, channels, size, size)."""
+    placements = place(model, pixels)
+    return torch.stack([where.apply(own) for own, where in zip(pixels, placements, strict=True)])
 
 
 def force(
-    model: ReportModel,
+    model: Network,
     rows: Sequence[int],
     studies: Sequence[Sequence[np.ndarray]],
     given: Sequence[Given],
@@ -139,25 +136,25 @@ def force(
     Args:
         studies: per study its images, float32 (height, width) in [0, 1].
     """
-    size = model.config.image_size
-    images = [squares(study, size) for study in studies]
+    images = [squares(model, study) for study in studies]
     # Not inference_mode: gradient methods go back through what was read here.
     with torch.no_grad():
         memory = encode_studies(
             model, images, [each.kinds for each in given], [each.prompt for each in given]
         )
-    placements = [place(study, size) for study in studies]
+    placements = [place(model, study) for study in studies]
     return TeacherForced(model, rows, images, given, placements, memory, texts, spans)
 
 
 @torch.inference_mode()
 def log_probabilities(
-    model: ReportModel, images: Tensor, given: Given, tokens: list[int]
+    model: Network, images: Tensor, given: Given, tokens: list[int]
 ) -> np.ndarray:
     """How probable one text is under many images, token by token.
 
     Args:
-        images: (variants, images, 1, size, size) in [-1, 1], all of one study.
+        images: (variants, images, channels, size, size) as the encoder reads them, all of one
+            study.
         tokens: without bos.
 
     Returns:
@@ -168,5 +165,5 @@ def log_probabilities(
     for part in images.split(BATCH):
         count = len(part)
         memory = encode_studies(model, part.unbind(), [given.kinds] * count, [given.prompt] * count)
-        scores.append(forced(model, memory, [tokens] * len(part), maps=False)[1])
+        scores.append(teacher_forced(model, memory, [tokens] * len(part), maps=False)[1])
     return torch.cat(scores).numpy()

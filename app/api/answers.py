@@ -22,7 +22,7 @@ from app.api.schemas import (
     WordAnswer,
 )
 from model.heatmap import Span, Word
-from model.imaging.letterbox import Letterbox
+from model.imaging.letterbox import Placement
 from model.imaging.radiograph import Radiograph
 from model.report import Answer, Report
 
@@ -161,7 +161,7 @@ def _images(report: Report | Answer, radiographs: Sequence[Radiograph] | None) -
     ]
 
 
-def _extent(placement: Letterbox) -> ExtentAnswer:
+def _extent(placement: Placement) -> ExtentAnswer:
     left, top, width, height = placement.extent()
     return ExtentAnswer(left=left, top=top, width=width, height=height)
 

@@ -4,6 +4,7 @@ Knows no file format and no network. Coordinates are continuous: the center of t
 (0.5, 0.5), its outer corner (0, 0); x runs along columns, y along rows.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import cv2
@@ -13,12 +14,12 @@ from torch import Tensor
 
 from model.errors import ConfigError
 
-__all__ = ["Letterbox"]
+__all__ = ["Letterbox", "Placement"]
 
 
 @dataclass(frozen=True)
-class Letterbox:
-    """One image's place in the model's square: aspect kept, centered, padded with black."""
+class Placement(ABC):
+    """How one image lies in the encoder's square: there with pixels, and back with maps."""
 
     height: int
     """Rows of the original image."""
@@ -31,29 +32,19 @@ class Letterbox:
         if min(self.height, self.width, self.size) < 1:
             raise ConfigError(f"{self} has an empty side: height, width and size start at 1")
 
+    @abstractmethod
     def apply(self, pixels: np.ndarray) -> Tensor:
-        """float32 (height, width) in [0, 1] -> float32 (1, size, size) in [-1, 1], black -1.
+        """float32 (height, width) in [0, 1] -> the encoder's input (channels, size, size)."""
 
-        Raises:
-            ValueError: pixels of another shape than this placement's.
+    @abstractmethod
+    def _inner(self) -> tuple[int, int, int, int]:
+        """(left, top, width, height) of the image in the square, whole pixels.
+
+        What the square cuts off lies outside it: left and top are then negative.
         """
-        if pixels.shape != (self.height, self.width):
-            raise ValueError(f"expected pixels {(self.height, self.width)}, got {pixels.shape}")
-        left, top, width, height = self._inner()
-        shrinking = max(self.height, self.width) > self.size
-        inner = cv2.resize(
-            np.ascontiguousarray(pixels, dtype=np.float32),
-            (width, height),
-            interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR,
-        )
-        square = torch.full((1, self.size, self.size), -1.0)
-        # Averaging areas leaves the range by some 1e-7.
-        inside = (torch.from_numpy(inner) * 2 - 1).clamp_(-1, 1)
-        square[0, top : top + height, left : left + width] = inside
-        return square
 
     def to_model(self, x: float, y: float) -> tuple[float, float]:
-        """A place in the original image -> the same place in the model's square."""
+        """A point of the original image -> the same point of the encoder's square."""
         left, top, width, height = self._inner()
         return left + x * width / self.width, top + y * height / self.height
 
@@ -88,6 +79,32 @@ class Letterbox:
         across = _interpolation(self.width, columns, left, width)
         density = heatmap.astype(np.float32) * (rows * columns / (width * height))
         return down @ density @ across.T
+
+
+@dataclass(frozen=True)
+class Letterbox(Placement):
+    """One image's place in the model's square: aspect kept, centered, padded with black."""
+
+    def apply(self, pixels: np.ndarray) -> Tensor:
+        """float32 (height, width) in [0, 1] -> float32 (1, size, size) in [-1, 1], black -1.
+
+        Raises:
+            ValueError: pixels of another shape than this placement's.
+        """
+        if pixels.shape != (self.height, self.width):
+            raise ValueError(f"expected pixels {(self.height, self.width)}, got {pixels.shape}")
+        left, top, width, height = self._inner()
+        shrinking = max(self.height, self.width) > self.size
+        inner = cv2.resize(
+            np.ascontiguousarray(pixels, dtype=np.float32),
+            (width, height),
+            interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR,
+        )
+        square = torch.full((1, self.size, self.size), -1.0)
+        # Averaging areas leaves the range by some 1e-7.
+        inside = (torch.from_numpy(inner) * 2 - 1).clamp_(-1, 1)
+        square[0, top : top + height, left : left + width] = inside
+        return square
 
     def _inner(self) -> tuple[int, int, int, int]:
         """(left, top, width, height) of the image inside the square, whole pixels."""

@@ -11,10 +11,12 @@ from collections.abc import Callable
 import torch
 
 from model.checkpoint import load_checkpoint
+from model.config import ReportConfig
 from model.decoding import GREEDY, DecodingOptions, decode
 from model.generator import EMBEDDED
-from model.heatmap import forced
-from model.network import Memory, ReportConfig, ReportModel
+from model.heatmap import teacher_forced
+from model.memory import Memory
+from model.network import ReportModel
 
 ROUNDS = 3
 BATCH = 8
@@ -55,7 +57,7 @@ def read_back(
 ) -> None:
     """What `looks` does of each: study by study, as on a processor."""
     for study, text in zip(studies, texts, strict=True):
-        forced(model, study, [text], maps)
+        teacher_forced(model, study, [text], maps)
 
 
 def say(what: str, fast: float, slow: float) -> None:
@@ -94,7 +96,7 @@ def main() -> None:
             lambda read=read: decode(model, read),
             lambda some=some, told=told: read_back(model, some, told, maps=True),
             lambda some=some, told=told: read_back(
-                model, [each.without_images() for each in some], told, maps=False
+                model, [model.without_images(each) for each in some], told, maps=False
             ),
         )
         whole = encoding + writing

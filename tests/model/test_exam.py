@@ -9,10 +9,10 @@ from tiny import generated, tiny_config, tiny_images, tiny_model
 from torch.testing import assert_close
 
 from model.config import VIEWS
-from model.decoding import DecodingOptions, decode, drafts
+from model.decoding import DecodingOptions, decode, sample
 from model.errors import ConfigError, DataError
 from model.exam import encode_studies, kind_of
-from model.heatmap import forced, looks
+from model.heatmap import teacher_forced, token_attention
 from model.memory import Memory
 from model.network import ReportModel
 from model.novelty import image_features
@@ -48,8 +48,8 @@ def test_a_text_does_not_depend_on_its_batch(options: DecodingOptions, seed: int
     assert len({str(text) for text in together}) > 2
     for row, text in enumerate(together):
         assert decode(model, studies(model, [row]), options) == [text]
-    every = drafts(model, studies(model, [0, 1, 2, 3, 4]), 4, STRATEGIES[2])
-    assert drafts(model, studies(model, [3]), 4, STRATEGIES[2]) == [every[3]]
+    every = sample(model, studies(model, [0, 1, 2, 3, 4]), 4, STRATEGIES[2])
+    assert sample(model, studies(model, [3]), 4, STRATEGIES[2]) == [every[3]]
 
 
 @pytest.mark.parametrize("beams", [1, 3])
@@ -71,8 +71,8 @@ def test_what_was_written_is_what_is_read_back() -> None:
         alone = studies(model, [row])
         scores = model(before, encoder_outputs=alone).logits[0]
         assert scores.argmax(-1).tolist() == text
-        [look] = looks(model, alone, [text])
-        attention, chosen = forced(model, memory, texts)
+        [look] = token_attention(model, alone, [text])
+        attention, chosen = teacher_forced(model, memory, texts)
         patches = look.attention.shape[1]
         assert_close(attention[row, : len(text), 1 : 1 + patches], torch.from_numpy(look.attention))
         assert_close(chosen[row, : len(text)], torch.from_numpy(look.log_probabilities))
@@ -106,7 +106,7 @@ def test_a_model_that_knows_frontal_views_only_reads_all_alike_and_no_indication
 
 def test_only_frontal_images_of_the_study_are_held_against_the_familiar() -> None:
     model = seeing(0)
-    features = image_features(model, studies(model, [3, 0]))
+    features = image_features(studies(model, [3, 0]), model.grid)
     assert features.isnan().all(-1).tolist() == [[False, True, True], [False, True, True]]
 
 

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from tiny import TEXTS, tiny_images, tiny_model, tiny_tokenizer
 
 from model.decoding import DecodingOptions, decode
-from model.heatmap import Word, forced, looks, spanned, words
+from model.heatmap import Word, span_of, teacher_forced, token_attention, words
 from model.memory import Memory
 from model.network import ReportModel
 
@@ -44,14 +44,16 @@ def test_forced_looks_are_the_looks_while_writing(options, temperature) -> None:
     memory = model.encode(tiny_images(6, 3, 2), mask)
     texts = decode(model, memory, options)
     assert len({len(text) for text in texts}) > 1
-    for study, (text, look) in enumerate(zip(texts, looks(model, memory, texts), strict=True)):
+    for study, (text, look) in enumerate(
+        zip(texts, token_attention(model, memory, texts), strict=True)
+    ):
         alone = memory.studies(torch.tensor([study]))
         attention, logs = watched(model, alone, text)
         patches = attention[:, 1:][:, mask[study].repeat_interleave(16)]
         assert_allclose(look.attention, patches, atol=1e-5)
         assert_allclose(look.attention.sum(1) + attention[:, 0], 1, atol=1e-5)
         assert_allclose(look.log_probabilities, logs, atol=1e-4)
-        without = watched(model, alone.without_images(), text)[1]
+        without = watched(model, model.without_images(alone), text)[1]
         assert_allclose(look.prior_log_probabilities, without, atol=1e-4)
         assert np.abs(logs - without).max() > 0.01
 
@@ -62,7 +64,7 @@ def test_a_temperature_changes_what_is_told_and_not_what_is_chosen() -> None:
     memory = cold.encode(tiny_images(6, 1))
     texts = decode(cold, memory)
     assert decode(warm, memory) == texts
-    [first], [second] = looks(cold, memory, texts), looks(warm, memory, texts)
+    [first], [second] = token_attention(cold, memory, texts), token_attention(warm, memory, texts)
     assert np.array_equal(first.attention, second.attention)
     assert (second.log_probabilities < first.log_probabilities).any()
 
@@ -74,8 +76,10 @@ def test_all_studies_at_once_are_read_as_one_by_one() -> None:
     mask = torch.tensor([[True, True], [True, False], [True, True]])
     memory = model.encode(tiny_images(6, 3, 2), mask)
     texts = [[5, 9, 12, 7, 2], [4, 2], [3, 3, 8]]
-    attention, logs = forced(model, memory, texts)
-    for row, (text, look) in enumerate(zip(texts, looks(model, memory, texts), strict=True)):
+    attention, logs = teacher_forced(model, memory, texts)
+    for row, (text, look) in enumerate(
+        zip(texts, token_attention(model, memory, texts), strict=True)
+    ):
         own = attention[row, : len(text), 1:][:, mask[row].repeat_interleave(16)]
         assert_allclose(look.attention, own, atol=1e-5)
         assert_allclose(look.log_probabilities, logs[row, : len(text)], atol=1e-4)
@@ -86,9 +90,9 @@ def test_several_texts_of_a_study_are_read_as_each_alone() -> None:
     model = tiny_model(6)
     memory = model.encode(tiny_images(6, 2))
     texts = [[5, 9, 12], [4, 2], [3, 3, 8], [5]]
-    attention, logs = forced(model, memory, texts)
+    attention, logs = teacher_forced(model, memory, texts)
     for row, text in enumerate(texts):
-        own, chosen = forced(model, memory.studies(slice(row // 2, row // 2 + 1)), [text])
+        own, chosen = teacher_forced(model, memory.studies(slice(row // 2, row // 2 + 1)), [text])
         assert_allclose(attention[row, : len(text)], own[0], atol=1e-5)
         assert_allclose(logs[row, : len(text)], chosen[0], atol=1e-4)
 
@@ -98,7 +102,7 @@ def test_a_look_is_not_the_row_after() -> None:
     """The off by one that still looks plausible on screen."""
     model = tiny_model(0)
     memory = model.encode(tiny_images(0, 1))
-    [look] = looks(model, memory, [[5, 9, 12, 7]])
+    [look] = token_attention(model, memory, [[5, 9, 12, 7]])
     step = model(torch.tensor([[1, 5]]), encoder_outputs=memory, output_attentions=True)
     late = torch.stack(step.cross_attentions[1:])[:, 0].mean((0, 1))[:, 1:].numpy()
     assert_allclose(look.attention[:2], late, atol=1e-5)
@@ -122,7 +126,9 @@ def test_words_are_places_in_the_text_and_maps_and_sink_sum_to_one() -> None:
         assert all(word.heatmap.shape == (images, 4, 4) for word in told)
         assert all(word.heatmap.dtype == np.float32 for word in told)
         assert all(0 < word.probability <= 1 for word in told)
-        sink = forced(model, memory.studies(slice(row, row + 1)), [texts[row]])[0][0, :, 0].numpy()
+        sink = teacher_forced(model, memory.studies(slice(row, row + 1)), [texts[row]])[0][
+            0, :, 0
+        ].numpy()
         offsets = TOKENIZER.encode(text).offsets
         for word in told:
             own = [k for k, (a, b) in enumerate(offsets) if a < word.end and b > word.start]
@@ -140,9 +146,9 @@ def test_what_a_word_carries_is_its_tokens() -> None:
     pieces = ["Find", "ings", ":", " ", "opa", "city", "."]
     cut = [TOKENIZER.encode(piece).ids for piece in pieces]
     tokens = [token for piece in cut for token in piece]
-    [look] = looks(model, memory, [tokens])
+    [look] = token_attention(model, memory, [tokens])
     with_images = watched(model, memory, tokens)[1]
-    without = watched(model, memory.without_images(), tokens)[1]
+    without = watched(model, model.without_images(memory), tokens)[1]
     [[first, second]] = words(model, memory, [tokens], TOKENIZER)
     ends = np.cumsum([len(piece) for piece in cut])
     for word, own in ((first, slice(0, ends[1])), (second, slice(ends[3], ends[5]))):
@@ -179,7 +185,7 @@ TOLD = [said("no", 0.1, -0.5, 0.5), said("small", 0.6, 2.0, 0.5), said("effusion
 
 
 def test_a_span_is_its_words() -> None:
-    span = spanned("no small effusion", 3, 17, TOLD, [1, 2], (1, 2, 2))
+    span = span_of("no small effusion", 3, 17, TOLD, [1, 2], (1, 2, 2))
     assert (span.text, span.words, span.state) == ("small effusion", (1, 2), "grounded")
     assert_allclose(span.probability, 0.45)
     assert_allclose(span.evidence, 3.0)
@@ -187,16 +193,16 @@ def test_a_span_is_its_words() -> None:
 
 
 def test_a_spans_map_leaves_out_what_is_not_grounded() -> None:
-    span = spanned("no small effusion", 0, 8, TOLD, [0, 1], (1, 2, 2))
+    span = span_of("no small effusion", 0, 8, TOLD, [0, 1], (1, 2, 2))
     assert_allclose(span.heatmap, TOLD[1].heatmap)
     assert_allclose(span.evidence, 1.5)
-    alone = spanned("no small effusion", 0, 2, TOLD, [0], (1, 2, 2))
+    alone = span_of("no small effusion", 0, 2, TOLD, [0], (1, 2, 2))
     assert alone.state == "not grounded"
     assert_allclose(alone.heatmap, TOLD[0].heatmap)
 
 
 def test_a_span_without_words_has_no_map_and_no_evidence() -> None:
-    span = spanned("no small effusion", 2, 3, TOLD, [], (1, 2, 2))
+    span = span_of("no small effusion", 2, 3, TOLD, [], (1, 2, 2))
     assert (span.state, span.probability, span.evidence) == ("not grounded", 1, 0)
     assert_allclose(span.heatmap, np.zeros((1, 2, 2)))
 
@@ -228,7 +234,10 @@ def test_every_byte_of_a_letter_counts_for_its_word() -> None:
     model = tiny_model(1, **LIKE_TOKENIZER)
     memory = model.encode(tiny_images(1, 1))
     tokens = TOKENIZER.encode("\u5fc3").ids
-    [look], [[word]] = looks(model, memory, [tokens]), words(model, memory, [tokens], TOKENIZER)
+    [look], [[word]] = (
+        token_attention(model, memory, [tokens]),
+        words(model, memory, [tokens], TOKENIZER),
+    )
     assert len(tokens) == 3
     assert_allclose(word.heatmap.ravel(), look.attention.mean(0), rtol=1e-4)
 

@@ -50,7 +50,7 @@ def test_attention_sums_to_one_over_the_sink_and_present_patches() -> None:
 def test_without_images_no_image_matters() -> None:
     """And the sink gets it all: what is left is what the text alone suggests."""
     model = tiny_model(1)
-    image_dropout = [model.encode(tiny_images(seed, 2)).without_images() for seed in (0, 1)]
+    image_dropout = [model.without_images(model.encode(tiny_images(seed, 2))) for seed in (0, 1)]
     outputs = [
         model(TOKENS, encoder_outputs=memory, output_attentions=True) for memory in image_dropout
     ]

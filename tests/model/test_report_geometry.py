@@ -96,7 +96,7 @@ def assert_there(report: Report, image: int, row: int, column: int) -> None:
         assert abs(y - row) <= down
         assert abs(x - column) <= across
     near = (column - across, row - down, column + across, row + down)
-    inside = dict(report.looked_at(image, near))
+    inside = dict(report.words_in_region(image, near))
     for place, word in enumerate(report.words):
         if word.state == "grounded":
             assert inside[place] > 0.8 * word.heatmap[image].sum()
@@ -139,7 +139,7 @@ def test_on_each_of_several_images_of_other_shapes(write) -> None:
 
 def test_a_box_counts_what_of_each_patch_it_covers(write) -> None:
     [report] = write.reports([[read_image(png(dotted(64, 64, 20, 20)))]], input_check=False)
-    everywhere = report.looked_at(0, (0, 0, 64, 64))
+    everywhere = report.words_in_region(0, (0, 0, 64, 64))
     assert [share for _, share in everywhere] == sorted((s for _, s in everywhere), reverse=True)
     assert {place for place, _ in everywhere} == {
         place for place, word in enumerate(report.words) if word.state == "grounded"
@@ -148,7 +148,7 @@ def test_a_box_counts_what_of_each_patch_it_covers(write) -> None:
     for place, share in everywhere:
         heatmap = report.words[place].heatmap[0]
         assert share == pytest.approx(heatmap.sum(), rel=1e-5)
-        parts = dict(report.looked_at(0, (4, 8, 24, 18)))
+        parts = dict(report.words_in_region(0, (4, 8, 24, 18)))
         expected = heatmap[1, 0] / 2 + heatmap[1, 1:3].sum()
         expected += (heatmap[2, 0] / 2 + heatmap[2, 1:3].sum()) / 4
         assert parts[place] == pytest.approx(expected, rel=1e-4)
@@ -157,7 +157,7 @@ def test_a_box_counts_what_of_each_patch_it_covers(write) -> None:
 def test_the_padding_of_a_wide_image_is_no_part_of_it(write) -> None:
     report = write(read_image(png(dotted(30, 120, 15, 100))), input_check=False)
     assert report.placements == (Letterbox(30, 120, SIZE),)
-    whole = dict(report.looked_at(0, (0, 0, 120, 30)))
-    beyond = dict(report.looked_at(0, (0, -60, 120, -30)))
+    whole = dict(report.words_in_region(0, (0, 0, 120, 30)))
+    beyond = dict(report.words_in_region(0, (0, -60, 120, -30)))
     for place, share in whole.items():
         assert 0 < beyond[place] < 0.2 * share

@@ -17,8 +17,8 @@ from scipy.special import expit
 from data_prep.manifest import Study, manifest_hash, read_studies
 from model.errors import DataError
 from model.generator import ReportGenerator
-from model.network import ReportModel
-from model.novelty import distances
+from model.network import ReportModel, report_model
+from model.novelty import mahalanobis_distances
 from training.bootstrap import Bootstrap, Score
 from training.calibration.fit import (
     Observed,
@@ -126,7 +126,8 @@ def _untouched(record: dict[str, Any], folder: Path, views: Collection[str]) -> 
 
 def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Measured:
     """Measure on studies of a prepared folder, all of them unseen."""
-    count, config = len(studies), generator.model.config
+    model = report_model(generator.model)
+    count, config = len(studies), model.config
     tokens = force(generator, data, studies)
     observed = observe(generator, data, studies)
     asked = expit(config.ask_scale * observed.asked_odds + config.ask_offset)
@@ -150,7 +151,7 @@ def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
         before={name: reliability(told, count) for name, told in before.items()},
         after={name: reliability(told, count) for name, told in after.items()},
         grounded_f1=_grounded_f1(observed, config.grounded_share, count),
-        familiar=_familiar(generator.model, observed.features),
+        familiar=_familiar(model, observed.features),
     )
 
 
@@ -182,7 +183,9 @@ def _grounded_f1(observed: Observed, share: float, studies: int) -> Score:
 
 def _familiar(model: ReportModel, features: np.ndarray) -> Score:
     limit = model.config.novelty_threshold
-    away = distances(model, torch.from_numpy(features).float()).numpy()
+    away = mahalanobis_distances(
+        torch.from_numpy(features).float(), model.feature_mean, model.feature_precision
+    ).numpy()
     near = (away <= limit) | (limit == 0)
     return Bootstrap(len(near)).ratio(near, np.ones(len(near)))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
@@ -27,8 +28,9 @@ from model.findings import surety
 from model.generator import ReportGenerator
 from model.heatmap import words
 from model.imaging.read import read_image
+from model.interface import Network
 from model.memory import Memory
-from model.network import ReportModel
+from model.network import report_model
 from model.novelty import image_features
 from model.query import log_odds, said, sampled
 from model.report_text.parser import read_findings
@@ -149,7 +151,8 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
     Raises:
         DataError: studies without findings, or without words that speak of none.
     """
-    model, config = generator.model, generator.model.config
+    model = report_model(generator.model)
+    config = model.config
     tokens = force(generator, data, studies)
     # First: the evidence is told at this temperature.
     config.temperature = fit_temperature(tokens.logits, tokens.labels)
@@ -190,7 +193,8 @@ def save_fit(generator: ReportGenerator, folder: Path, data: Path, fit: Fit) -> 
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     record["calibration"] = {**asdict(fit), "data": data_record(data)}
     card = (folder / "README.md").read_text(encoding="utf-8")
-    save_checkpoint(folder, generator.model, generator.tokenizer, record, card)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    save_checkpoint(folder, report_model(generator.model), tokenizer, record, card)
 
 
 def batches(
@@ -202,7 +206,7 @@ def batches(
         for first in range(0, len(studies), BATCH):
             batch = studies[first : first + BATCH]
             pixels = [[read_image(data / p.path).pixels for p in study.images] for study in batch]
-            images = [squares(own, model.config.image_size) for own in pixels]
+            images = [squares(model, own) for own in pixels]
             given = [given_of(study, tokenizer, model.config.prompt_tokens) for study in batch]
             kinds, prompts = [each.kinds for each in given], [each.prompt for each in given]
             yield first, batch, encode_studies(model, images, kinds, prompts)
@@ -244,7 +248,7 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
                     for name in asked
                 ]
                 odds.append([log_odds(count) for count in counts])
-        of_images = image_features(model, memory).flatten(0, 1).cpu().numpy()
+        of_images = image_features(memory, model.grid).flatten(0, 1).cpu().numpy()
         features.append(of_images[~np.isnan(of_images).any(axis=1)])
     return Observed(
         shares=np.array(shares),
@@ -279,14 +283,14 @@ def _tokens(generator: ReportGenerator, study: Study) -> list[int]:
     return tokens[: config.max_tokens]
 
 
-def _logits(model: ReportModel, memory: Memory, texts: Sequence[list[int]]) -> Iterator[Tensor]:
+def _logits(model: Network, memory: Memory, texts: Sequence[list[int]]) -> Iterator[Tensor]:
     """Per text the logits (tokens, vocabulary) its tokens would be chosen from."""
     config = model.config
     before = torch.full((len(texts), max(map(len, texts))), config.pad_token_id)
     before[:, 0] = config.bos_token_id
     for row, text in enumerate(texts):
         before[row, 1 : len(text)] = torch.tensor(text[:-1])
-    logits = model(before.to(model.device), encoder_outputs=memory).logits
+    logits, _ = model.teacher_forced(memory, before.to(model.device), None)
     for row, text in enumerate(texts):
         yield logits[row, : len(text)].float()
 

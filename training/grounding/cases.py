@@ -6,14 +6,13 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from data_prep.datasets.boxes import read_boxes
 from data_prep.manifest import Finding, Study, read_studies
-from model.config import ReportConfig
 from model.errors import DataError
-from model.imaging.letterbox import Letterbox
+from model.imaging.letterbox import Placement
 from model.imaging.read import read_image
+from model.interface import NetworkConfig, Tokenizer
 from training.dataset.targets import readable
 from training.grounding.map_scores import Place
 from training.teacher_forcing import FRONTAL, Given, Text, given_of, text_of
@@ -95,7 +94,7 @@ class Subject:
 def of_folder(
     folder: Path,
     tokenizer: Tokenizer,
-    config: ReportConfig,
+    config: NetworkConfig,
     split: str = "all",
     limit: int | None = None,
 ) -> tuple[list[Study], list[Subject]]:
@@ -167,7 +166,7 @@ def one_side(study: Study, findings: Sequence[Finding]) -> str | None:
 
 
 def patches_inside(
-    placements: Sequence[Letterbox], places: Sequence[Place], grid: tuple[int, int]
+    placements: Sequence[Placement], places: Sequence[Place], grid: tuple[int, int]
 ) -> np.ndarray:
     """bool (patches,): patches whose center lies in one of the boxes, at least the nearest one."""
     rows, columns = grid
@@ -190,7 +189,7 @@ def patches_inside(
 
 
 def of_boxes(
-    file: Path, folder: Path, tokenizer: Tokenizer, config: ReportConfig, limit: int | None = None
+    file: Path, folder: Path, tokenizer: Tokenizer, config: NetworkConfig, limit: int | None = None
 ) -> tuple[list[Subject], list[str]]:
     """The phrases of a box file, each asked of its image: "Findings: There is a {phrase}.".
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from model.memory import Memory
-from model.network import ReportModel
+from model.network import ReportModel, report_model
 from training.teacher_forcing import TeacherForced
 
 __all__ = ["grad_cam", "gradient"]
@@ -60,7 +60,9 @@ def _trace_study(forced: TeacherForced, number: int) -> _Traced:
     spans = forced.spans[number]
     memory = forced.memory.studies(slice(number, number + 1))
     maps = [
-        _trace_rows(forced.model, memory, forced.texts[number].tokens, spans[k : k + ROWS])
+        _trace_rows(
+            report_model(forced.model), memory, forced.texts[number].tokens, spans[k : k + ROWS]
+        )
         for k in range(0, len(spans), ROWS)
     ]
     if not maps:

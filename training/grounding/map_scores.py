@@ -5,11 +5,11 @@ that is every pixel, and a box of a few patches is still told from its neighbors
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from model.imaging.letterbox import Letterbox
+from model.imaging.letterbox import Placement
 from training.bootstrap import Bootstrap, Score, contrast, points_inside
 
 __all__ = [
@@ -42,19 +42,19 @@ Place = tuple[int, tuple[float, float, float, float]]
 class Ground:
     """The images of one study on which maps and boxes meet."""
 
-    placements: tuple[Letterbox, ...]
+    placements: tuple[Placement, ...]
     """Of the images at measured size."""
     scales: tuple[tuple[float, float], ...]
     """(across, down): measured pixels per original pixel."""
 
     @classmethod
-    def of(cls, originals: Sequence[Letterbox]) -> "Ground":
+    def of(cls, originals: Sequence[Placement]) -> "Ground":
         placements, scales = [], []
         for place in originals:
             shrink = min(1.0, MEASURED_SIDE / max(place.height, place.width))
             height = max(1, round(place.height * shrink))
             width = max(1, round(place.width * shrink))
-            placements.append(Letterbox(height, width, place.size))
+            placements.append(replace(place, height=height, width=width))
             scales.append((width / place.width, height / place.height))
         return cls(tuple(placements), tuple(scales))
 

@@ -20,14 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
 from data_prep.manifest import Finding, Study
 from data_prep.occlusion import Box, cover, elsewhere
 from model.decoding import decode
 from model.exam import encode_studies
-from model.heatmap import forced
-from model.network import ReportModel
+from model.heatmap import teacher_forced
+from model.interface import Network, Tokenizer
 from model.report_text.parser import Assertion, read_findings
 from training.grounding.map_scores import Ground, size_of
 from training.teacher_forcing import Given, Text, place, squares
@@ -44,7 +43,7 @@ Masks = list[tuple[int, Box]]
 
 
 def masked(
-    model: ReportModel,
+    model: Network,
     tokenizer: Tokenizer,
     row: int,
     study: Study,
@@ -63,8 +62,7 @@ def masked(
         (finding, size of its boxes, 0 or 1 for each of MASKING that applies).
     """
     rng = np.random.default_rng([0, row])
-    size = model.config.image_size
-    ground = Ground.of(place(pixels, size))
+    ground = Ground.of(place(model, pixels))
     cases = [(findings, span) for findings, span in first_phrases(study, text) if span.size]
     variants = [list(pixels)]
     controlled = []
@@ -146,16 +144,16 @@ class _Told:
 
 @torch.inference_mode()
 def _told(
-    model: ReportModel,
+    model: Network,
     tokenizer: Tokenizer,
     variants: Sequence[Sequence[np.ndarray]],
     given: Given,
     text: Text,
 ) -> Iterator[_Told]:
-    count, size = len(variants), model.config.image_size
-    seen = [squares(variant, size) for variant in variants]
+    count = len(variants)
+    seen = [squares(model, variant) for variant in variants]
     memory = encode_studies(model, seen, [given.kinds] * count, [given.prompt] * count)
-    scores = forced(model, memory, [text.tokens] * count, maps=False)[1].numpy()
+    scores = teacher_forced(model, memory, [text.tokens] * count, maps=False)[1].numpy()
     for row, own in zip(scores, decode(model, memory), strict=True):
         yield _Told(row, read_findings(tokenizer.decode(own)))
 

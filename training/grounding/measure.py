@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from data_prep.manifest import Study
 from model.generator import ReportGenerator
-from model.network import ReportModel
+from model.interface import Network
 from model.report import Report
 from training.bootstrap import Bootstrap, Score
 from training.evaluation.named_words import named_words
@@ -116,7 +116,7 @@ def ground(
         ConfigError: an unknown method.
     """
     model = generator.model
-    bootstrap = Bootstrap(len(studies))
+    bootstrap, threshold = Bootstrap(len(studies)), model.config.grounded_share
     words = Words()
     methods, heads = _measure(model, subjects, options, bootstrap, studies, words)
     return Grounding(
@@ -128,7 +128,7 @@ def ground(
         heads=heads,
         own_report=_own_reports(generator, studies, subjects, options, bootstrap),
         masking=_masking(generator, studies, subjects, options, bootstrap),
-        words=words.scores(model.config.grounded_share, bootstrap),
+        words=None if threshold is None else words.scores(threshold, bootstrap),
     )
 
 
@@ -170,7 +170,7 @@ def write_json(grounding: Grounding, path: Path) -> None:
 
 
 def _measure(
-    model: ReportModel,
+    model: Network,
     subjects: Sequence[Subject],
     options: Options,
     bootstrap: Bootstrap,
@@ -208,7 +208,7 @@ def _in_order(methods: Mapping[str, Method]) -> dict[str, Method]:
 
 
 def _forced(
-    model: ReportModel, subjects: Sequence[Subject], what: str, progress: bool
+    model: Network, subjects: Sequence[Subject], what: str, progress: bool
 ) -> Iterator[tuple[Sequence[Subject], TeacherForced, list[tuple[Case, ...]]]]:
     """Batches of subjects, read and forced, with their cases in the pixels that were read."""
     with tqdm(total=len(subjects), desc=what, unit=" studies", disable=not progress) as bar:
@@ -255,9 +255,7 @@ def _hold(
             measured.add(subject.row, case.name, size_of(inside[case.places]), values)
 
 
-def _choose_heads(
-    model: ReportModel, subjects: Sequence[Subject], options: Options
-) -> _Heads | None:
+def _choose_heads(model: Network, subjects: Sequence[Subject], options: Options) -> _Heads | None:
     """None where one half has no case: then there is nothing to choose on."""
     maps: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     inside: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
@@ -282,7 +280,7 @@ def _choose_heads(
 
 
 def _sample(
-    model: ReportModel,
+    model: Network,
     subjects: Sequence[Subject],
     methods: Mapping[str, Method],
     measured: Mapping[str, Measured],

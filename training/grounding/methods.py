@@ -5,6 +5,7 @@ Every method takes the same forced studies and returns, per study, one map per c
 is a word or a phrase; its map is the mean over its tokens.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -16,14 +17,17 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
 from model.errors import ConfigError
-from model.heatmap import TokenAttention, looks
-from model.network import ReportModel
+from model.heatmap import TokenAttention, token_attention
+from model.interface import Network
+from model.network import ReportModel, report_model
 from training.grounding.gradients import grad_cam, gradient
 from training.grounding.map_scores import THRESHOLDS
 from training.grounding.occlusion import occlusion
 from training.teacher_forcing import TeacherForced
 
 __all__ = ["DEFAULT", "METHODS", "ChosenHeads", "Method", "head_maps", "methods_for", "shown"]
+
+log = logging.getLogger("crossray.grounding")
 
 Maps = list[np.ndarray]
 Method = Callable[[TeacherForced], Maps]
@@ -34,12 +38,16 @@ METHODS = (
     *("uniform", "center", "grad-cam", "occlusion"),
 )
 """What can be asked for; "each layer" gives one method for every layer."""
+INSIDE = ("rollout", "gradient", "grad-cam")
+"""Methods that need to see inside the network, which must be our own."""
 CENTER = 0.25
 """Standard deviation of the center prior, in sides of the square."""
 
 
-def methods_for(model: ReportModel, names: Sequence[str]) -> dict[str, Method]:
+def methods_for(model: Network, names: Sequence[str]) -> dict[str, Method]:
     """Name -> method, in the order of METHODS; "chosen heads" has to be chosen and is left out.
+
+    So are those of INSIDE on an imported checkpoint, with a warning in the log.
 
     Raises:
         ConfigError: a name that is not in METHODS.
@@ -57,6 +65,9 @@ def methods_for(model: ReportModel, names: Sequence[str]) -> dict[str, Method]:
         "grad-cam": grad_cam,
         "occlusion": occlusion,
     }
+    if not isinstance(model, ReportModel) and (hidden := [n for n in INSIDE if n in names]):
+        log.warning("not measured on an imported checkpoint: %s", ", ".join(hidden))
+        names = [name for name in names if name not in INSIDE]
     methods: dict[str, Method] = {}
     for name in (name for name in METHODS if name in names):
         if name == "each layer":
@@ -96,7 +107,7 @@ def rollout(forced: TeacherForced) -> Maps:
     Raises:
         ConfigError: an encoder without attention that can be read.
     """
-    encoder = forced.model.encoder
+    encoder = report_model(forced.model).encoder
     flows = _flows(forced)
     mapped = []
     for number, cases in enumerate(map(torch.from_numpy, late_layers(forced))):
@@ -159,7 +170,12 @@ class ChosenHeads:
 def head_maps(forced: TeacherForced, number: int, spans: Sequence[np.ndarray]) -> np.ndarray:
     """Of one study of the batch, (cases, heads of all layers, patches)."""
     present = forced.memory.patch_mask[number]
-    attention = forced.attentions[:, number].flatten(0, 1)[:, :, present][:, :, 1:].cpu().numpy()
+    attention = (
+        forced.attentions[:, number]
+        .flatten(0, 1)[:, :, present][:, :, forced.model.prefix :]
+        .cpu()
+        .numpy()
+    )
     maps = [attention[:, span].mean(axis=1) for span in spans]
     return np.stack(maps) if maps else np.zeros((0, len(attention), attention.shape[2]), np.float32)
 
@@ -195,7 +211,7 @@ def _worth(maps: np.ndarray, inside: np.ndarray) -> float:
 @lru_cache(maxsize=1)
 def shown(forced: TeacherForced) -> list[TokenAttention]:
     """What CrossRay itself says of the forced texts, per study; kept until the next batch."""
-    return looks(forced.model, forced.memory, [text.tokens for text in forced.texts])
+    return token_attention(forced.model, forced.memory, [text.tokens for text in forced.texts])
 
 
 def _layers(forced: TeacherForced, chosen: Sequence[int]) -> Maps:
@@ -224,7 +240,7 @@ def _of_cases(maps: np.ndarray, spans: Sequence[np.ndarray]) -> np.ndarray:
 
 def _flows(forced: TeacherForced) -> tuple[Tensor, ...]:
     """Per study (images, patches, patches) of the coarse grid, row j where patch j is from."""
-    encoder = forced.model.encoder
+    encoder = report_model(forced.model).encoder
     counts = [len(images) for images in forced.images]
     with torch.no_grad(), _attention_of(encoder.trunk) as layers:
         encoder(torch.cat(list(forced.images)).to(forced.model.device))
@@ -234,7 +250,7 @@ def _flows(forced: TeacherForced) -> tuple[Tensor, ...]:
         step = (mixed + torch.eye(mixed.shape[-1], device=mixed.device)) / 2
         flow = step if flow is None else step @ flow
     if flow is None:
-        raise ConfigError(f"the encoder {forced.model.config.encoder!r} has no attention to read")
+        raise ConfigError("this checkpoint's encoder has no self-attention to follow")
     first = encoder.trunk.num_prefix_tokens
     flow = flow[:, first:, first:].cpu()
     return (flow / flow.sum(-1, keepdim=True)).split(counts)

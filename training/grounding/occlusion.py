@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
-from model.imaging.letterbox import Letterbox
+from model.imaging.letterbox import Placement
 from training.teacher_forcing import TeacherForced, log_probabilities
 
 __all__ = ["STEPS", "areas_under", "occlusion"]
@@ -106,17 +106,17 @@ def _enlarge(cells: Tensor, size: int) -> Tensor:
     return F.interpolate(cells.float(), size=(size, size), mode="nearest").bool()[:, :, None]
 
 
-def _inner(places: Sequence[Letterbox]) -> Tensor:
+def _inner(places: Sequence[Placement]) -> Tensor:
     """bool (images, 1, size, size): where the square shows the image."""
     return torch.stack([_on_image(place, (place.size, place.size)) for place in places])[:, None]
 
 
-def _cells_on(places: Sequence[Letterbox], grid: tuple[int, int]) -> np.ndarray:
+def _cells_on(places: Sequence[Placement], grid: tuple[int, int]) -> np.ndarray:
     """Numbers of the cells whose center lies on an image."""
     return np.flatnonzero(torch.stack([_on_image(place, grid) for place in places]).numpy())
 
 
-def _on_image(place: Letterbox, grid: tuple[int, int]) -> Tensor:
+def _on_image(place: Placement, grid: tuple[int, int]) -> Tensor:
     """bool (rows, columns): whether the center of a cell of the square lies on the image."""
     left, top = place.to_model(0, 0)
     right, bottom = place.to_model(place.width, place.height)
@@ -126,7 +126,7 @@ def _on_image(place: Letterbox, grid: tuple[int, int]) -> Tensor:
     return rows[:, None] & columns[None, :]
 
 
-def _means(whole: Tensor, places: Sequence[Letterbox]) -> Tensor:
+def _means(whole: Tensor, places: Sequence[Placement]) -> Tensor:
     """(images, 1, 1, 1): each image's mean, its padding left out."""
     inner = _inner(places)
     return ((whole * inner).sum((2, 3)) / inner.sum((2, 3)))[..., None, None]

@@ -4,7 +4,7 @@ Numbers say how often a map is right; whether it looks right, someone has to see
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import wrap
 
@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 
 from model.errors import DataError
-from model.imaging.letterbox import Letterbox
-from model.network import ReportModel
+from model.interface import Network
 from model.overlay import LINE_HEIGHT, blend, tiled, write
 from training.grounding.cases import Subject, whole_phrases
 from training.grounding.map_scores import Ground, measure
@@ -40,7 +39,7 @@ class _Exhibit:
 
 
 def write_sheets(
-    model: ReportModel,
+    model: Network,
     subjects: Sequence[Subject],
     method: Method,
     folder: Path,
@@ -85,7 +84,7 @@ def write_sheets(
     return [folder / name for name in sheets]
 
 
-def _exhibits(model: ReportModel, batch: Sequence[Subject], method: Method) -> list[_Exhibit]:
+def _exhibits(model: Network, batch: Sequence[Subject], method: Method) -> list[_Exhibit]:
     pixels = [subject.read() for subject in batch]
     cases = [
         [case.on(own) for case in subject.cases] for subject, own in zip(batch, pixels, strict=True)
@@ -122,11 +121,11 @@ def _tile(
     heatmap: np.ndarray,
     boxes: Sequence[tuple[float, float, float, float]],
     lines: Sequence[str],
-    model: ReportModel,
+    model: Network,
 ) -> np.ndarray:
     scale = SIDE / max(pixels.shape)
     height, width = (max(1, round(side * scale)) for side in pixels.shape)
-    density = Letterbox(height, width, model.config.image_size).restore(heatmap)
+    density = replace(model.place(*pixels.shape), height=height, width=width).restore(heatmap)
     level = density / density.max() if density.max() > 0 else density
     shown = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     image = blend(np.rint(shown.clip(0, 1) * 255).astype(np.uint8), level)

@@ -26,7 +26,7 @@ from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
 from model.imaging.read import read_image
 from model.network import ReportModel
-from model.novelty import distances, image_features, novelty_warnings
+from model.novelty import image_features, novelty_warnings
 from training.calibration.command import run_calibration
 from training.calibration.estimators import (
     CLOSE,
@@ -207,8 +207,7 @@ def test_known_images_are_nearer_than_noise(calibrated: Path, prepared: Path) ->
 def _distances(model: ReportModel, images: list[Radiograph]) -> list[float]:
     squares = torch.stack([torch.from_numpy(p.pixels).float()[None, None] * 2 - 1 for p in images])
     with torch.inference_mode():
-        features = image_features(model, model.encode(squares))
-        return distances(model, features)[:, 0].tolist()
+        return model.novelty_distances(model.encode(squares))[:, 0].tolist()
 
 
 def test_a_image_is_as_far_alone_as_beside_others() -> None:
@@ -218,8 +217,8 @@ def test_a_image_is_as_far_alone_as_beside_others() -> None:
     images = tiny_images(0, 2, 2)
     mask = torch.tensor([[True, True], [True, False]])
     with torch.inference_mode():
-        together = image_features(model, model.encode(images, mask))
-        alone = image_features(model, model.encode(images[:1, 1:]))
+        together = image_features(model.encode(images, mask), model.grid)
+        alone = image_features(model.encode(images[:1, 1:]), model.grid)
         told = novelty_warnings(model, model.encode(images, mask))
     torch.testing.assert_close(together[0, 1], alone[0, 0])
     assert together[1, 1].isnan().all() and not together[1, 0].isnan().any()
