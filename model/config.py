@@ -27,8 +27,8 @@ class ReportConfig(PretrainedConfig):
     """The shape of a ReportModel.
 
     Attributes:
-        name: what the checkpoint calls itself.
-        notice: what every user of this checkpoint must be told.
+        name: the checkpoint's name.
+        notice: what every user of this checkpoint must know.
         encoder: name of a timm vision transformer.
         encoder_arguments: passed on to timm.create_model, but for what is set here
             (img_size, in_chans, num_classes) and for anything that loads other weights.
@@ -45,11 +45,11 @@ class ReportConfig(PretrainedConfig):
             weights were trained without.
         attention_guidance: weight of the phrase boxes in the loss the weights were trained
             with; recorded only.
-        temperature: what logits are divided by where a probability is told (not where tokens are
-            chosen), fitted on studies the weights were not trained on.
+        temperature: what logits are divided by where a probability is reported (not where tokens
+            are chosen), fitted on studies the weights were not trained on.
         grounded_share: the share of a word's attention on the images from which it has a map;
             the rest fell on the sink.
-        ask_scale, ask_offset: the chance that what is asked for is there is
+        ask_scale, ask_offset: the probability that what is asked for is present is
             sigmoid(ask_scale * evidence + ask_offset) (Platt 1999).
         finding_scale, finding_offset: the same for what the report itself asserts, of the
             log-probability of the clause that names it first; None where nothing was fitted.

@@ -45,11 +45,7 @@ class ReportGenerator:
     """A loaded checkpoint, ready to write reports. Safe to share between threads."""
 
     def __init__(self, model: Network, tokenizer: Tokenizer, identity: ModelIdentity) -> None:
-        """
-        Args:
-            model: in evaluation mode.
-        """
-        self.model = model
+        self.model = model.eval()
         self.tokenizer = tokenizer
         self.identity = identity
 
@@ -260,5 +256,5 @@ def _joined(
     """The input check's warnings and, per image, that of an image unlike those trained on."""
     return tuple(
         of_image if unlike is None else (*of_image, unlike)
-        for of_image, unlike in zip(checked, novelty, strict=False)
+        for of_image, unlike in zip(checked, novelty, strict=True)
     )

@@ -97,6 +97,10 @@ class Network(Protocol):
     @property
     def device(self) -> torch.device: ...
 
+    def eval(self) -> "Network":
+        """Evaluation mode: no dropout. Returns itself."""
+        ...
+
     def place(self, height: int, width: int) -> Placement:
         """How an image of this size becomes the encoder's input, and maps get back to it."""
         ...

@@ -29,8 +29,7 @@ def image_features(memory: Memory, grid: tuple[int, int]) -> Tensor:
     """
     patches = memory.last_hidden_state[:, 1:]
     images = patches.view(len(patches), -1, grid[0] * grid[1], patches.shape[2]).float()
-    present = memory.patch_mask[:, 1:].view(len(patches), -1, grid[0] * grid[1])[:, :, 0]
-    frontal = present & (memory.views == VIEWS.index("frontal"))
+    frontal = _present(memory, 1, grid) & (memory.views == VIEWS.index("frontal"))
     return images.mean(dim=2).where(frontal[:, :, None], torch.nan)
 
 
@@ -52,15 +51,22 @@ def novelty_warnings(network: Network, memory: Memory) -> list[tuple[ImageWarnin
     A warning never rejects. There is none at all where config.novelty_threshold was not fitted.
 
     Returns:
-        one entry an image of the memory, None where it is familiar, absent or was not compared.
+        one entry an image of a study, None where it is familiar or was not compared.
     """
     limit = network.config.novelty_threshold
-    distances = network.novelty_distances(memory).tolist()
+    distances = network.novelty_distances(memory)
+    present = _present(memory, network.prefix, network.grid)
     return [
         # Comparing with NaN is False.
-        tuple(_warning(distance, limit) if 0 < limit < distance else None for distance in study)
-        for study in distances
+        tuple(_warning(d, limit) if 0 < limit < d else None for d in study[images].tolist())
+        for study, images in zip(distances, present, strict=True)
     ]
+
+
+def _present(memory: Memory, prefix: int, grid: tuple[int, int]) -> Tensor:
+    """Which images a study has, bool (batch, images)."""
+    patches = memory.patch_mask[:, prefix:]
+    return patches.view(len(patches), -1, grid[0] * grid[1])[:, :, 0]
 
 
 def _warning(distance: float, limit: float) -> ImageWarning:

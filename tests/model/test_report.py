@@ -215,7 +215,7 @@ def test_a_text_that_was_cut_is_flagged_and_one_that_ended_is_not(tiny_generator
 
 def test_a_region_is_of_a_image_and_has_an_area(tiny_generator) -> None:
     report = learnt(tiny_generator)
-    with pytest.raises(DataError, match="image 1 is not there: 1 are"):
+    with pytest.raises(DataError, match="no image 1: the report has 1"):
         report.words_in_region(1, (0, 0, 5, 5))
     with pytest.raises(DataError, match=r"the box \(5, 0, 5, 5\) has no area"):
         report.words_in_region(0, (5, 0, 5, 5))
