@@ -54,7 +54,7 @@ class ReportConfig(PretrainedConfig):
         finding_scale, finding_offset: the same for what the report itself asserts, of the
             log-probability of the clause that names it first; None where nothing was fitted.
         novelty_threshold: an image whose features lie farther than this from those of the
-            phantoms or radiographs fitted on is told to be unfamiliar; 0 where nothing was fitted.
+            phantoms or radiographs fitted on is reported as unfamiliar; 0 where nothing was fitted.
 
     Raises:
         ConfigError: values that cannot work together.

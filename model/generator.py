@@ -71,7 +71,7 @@ class ReportGenerator:
 
     @property
     def notice(self) -> str:
-        """What every reader of this checkpoint's reports must be told."""
+        """What every reader of this checkpoint's reports must know."""
         return self.model.config.notice or NOTICE
 
     def why_unread(self, view: str | None, prior: bool = False) -> str | None:

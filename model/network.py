@@ -263,7 +263,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
     ) -> Any:
         """transformers' generate, from images (`inputs` or images=) or from a Memory.
 
-        Up to config.max_tokens new tokens unless told otherwise. decoding.py does the same
+        Up to config.max_tokens new tokens by default. decoding.py does the same
         faster; this one has every option of transformers.
         """
         images = kwargs.pop("images", inputs)
