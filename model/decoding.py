@@ -15,7 +15,7 @@ from model.errors import ConfigError
 from model.interface import Network
 from model.memory import Memory
 
-__all__ = ["GREEDY", "DecodingOptions", "decode", "sample"]
+__all__ = ["GREEDY", "DecodingOptions", "decode", "sample_texts"]
 
 # Below any sum of log probabilities; the number transformers uses, so that ties fall alike.
 _NEVER = -1e9
@@ -89,7 +89,7 @@ def decode(network: Network, memory: Memory, options: DecodingOptions = GREEDY) 
 
 
 @torch.inference_mode()
-def sample(
+def sample_texts(
     network: Network,
     memory: Memory,
     count: int,

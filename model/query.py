@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from model.decoding import DecodingOptions, sample
+from model.decoding import DecodingOptions, sample_texts
 from model.errors import DataError
 from model.findings import inside
 from model.heatmap import State, Word, span_of, words
@@ -128,7 +128,7 @@ def sampled(
     options = DecodingOptions("sample", temperature=model.config.temperature)
     return [
         [(tokens, tokenizer.decode(tokens)) for tokens in texts]
-        for texts in sample(model, memory, DRAFTS, options)
+        for texts in sample_texts(model, memory, DRAFTS, options)
     ]
 
 

@@ -9,7 +9,7 @@ from tiny import generated, tiny_config, tiny_images, tiny_model
 from torch.testing import assert_close
 
 from model.config import VIEWS
-from model.decoding import DecodingOptions, decode, sample
+from model.decoding import DecodingOptions, decode, sample_texts
 from model.errors import ConfigError, DataError
 from model.exam import encode_studies, kind_of
 from model.heatmap import teacher_forced, token_attention
@@ -48,8 +48,8 @@ def test_a_text_does_not_depend_on_its_batch(options: DecodingOptions, seed: int
     assert len({str(text) for text in together}) > 2
     for row, text in enumerate(together):
         assert decode(model, studies(model, [row]), options) == [text]
-    every = sample(model, studies(model, [0, 1, 2, 3, 4]), 4, STRATEGIES[2])
-    assert sample(model, studies(model, [3]), 4, STRATEGIES[2]) == [every[3]]
+    every = sample_texts(model, studies(model, [0, 1, 2, 3, 4]), 4, STRATEGIES[2])
+    assert sample_texts(model, studies(model, [3]), 4, STRATEGIES[2]) == [every[3]]
 
 
 @pytest.mark.parametrize("beams", [1, 3])

@@ -9,7 +9,7 @@ from tiny import tiny_images, tiny_model, tiny_tokenizer
 
 from model import query as asking
 from model.checkpoint import ModelIdentity
-from model.decoding import DecodingOptions, decode, sample
+from model.decoding import DecodingOptions, decode, sample_texts
 from model.errors import DataError
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
@@ -57,11 +57,11 @@ def test_drafts_of_a_study_differ_and_do_not_depend_on_the_batch() -> None:
     net = model()
     images = tiny_images(3, 3)
     options = DecodingOptions("sample", seed=7)
-    together = sample(net, net.encode(images), 6, options)
+    together = sample_texts(net, net.encode(images), 6, options)
     assert all(len({tuple(text) for text in texts}) > 3 for texts in together)
     for row, texts in enumerate(together):
-        assert sample(net, net.encode(images[row : row + 1]), 6, options) == [texts]
-    [single] = sample(net, net.encode(images[:1]), 1, options)
+        assert sample_texts(net, net.encode(images[row : row + 1]), 6, options) == [texts]
+    [single] = sample_texts(net, net.encode(images[:1]), 1, options)
     assert single == decode(net, net.encode(images[:1]), options)
 
 
@@ -70,7 +70,7 @@ def test_drafts_are_drawn_as_the_model_would_choose() -> None:
     """The first token's share among many drafts is its probability."""
     net = model()
     memory = net.encode(tiny_images(3, 1))
-    [texts] = sample(net, memory, 4000, DecodingOptions("sample", max_tokens=1))
+    [texts] = sample_texts(net, memory, 4000, DecodingOptions("sample", max_tokens=1))
     shares = np.bincount([text[0] for text in texts], minlength=net.config.vocab_size) / 4000
     logits = net(torch.tensor([[1]]), encoder_outputs=memory).logits[0, 0]
     assert np.abs(shares - logits.softmax(-1).numpy()).max() < 0.03

@@ -6,7 +6,7 @@ import pytest
 import torch
 from prepared_folder import SETTINGS, write_prepared
 
-from model.decoding import DecodingOptions, sample
+from model.decoding import DecodingOptions, sample_texts
 from model.errors import ConfigError
 from training.config import RewardConfig, TrainConfig, load_config
 from training.self_critical import SelfCritical
@@ -89,7 +89,7 @@ def test_the_loss_raises_what_earned_more_and_lowers_the_rest(
     critic.rewards = lambda report, texts: [1.0, 0.0]  # the first draft is the better one
     memory = batch.read_by(training.model)
     counts = torch.ones(len(batch.tokens), dtype=torch.bool)
-    same = sample(training.model, memory, 2, DecodingOptions("sample"), independent=True)
+    same = sample_texts(training.model, memory, 2, DecodingOptions("sample"), independent=True)
     monkeypatch.setattr("training.self_critical.drafts", lambda *_, **__: same)
     loss = critic(training.model, memory, batch.tokens, counts)
     # advantages are +1 and -1: the loss is the difference of the drafts' log-probabilities.
