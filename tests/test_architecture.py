@@ -94,6 +94,9 @@ NEVER_BY_MODEL = {"pydicom", "albumentations", "fastapi", "typer", "uvicorn", "t
 READS_DICOM = {
     "model.imaging.codecs",
     "model.imaging.dicom",
+    "model.imaging.dicom_display",
+    "model.imaging.elements",
+    "model.imaging.pixel_layout",
     "model.imaging.grayscale",
     "model.imaging.header",
     "model.imaging.sandbox_worker",

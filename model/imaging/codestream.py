@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from model.errors import NotARadiograph, UndecodableImage
 
-__all__ = ["JPEG", "PNG", "FrameHeader", "j2k_header", "jpeg_header", "png_header"]
+__all__ = [
+    "JPEG",
+    "PNG",
+    "FrameHeader",
+    "j2k_header",
+    "j2k_transforms_colors",
+    "jpeg_header",
+    "png_header",
+]
 
 JPEG = b"\xff\xd8\xff"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -18,6 +26,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 _SOI, _EOI, _SOS, _DNL = 0xD8, 0xD9, 0xDA, 0xDC
 _START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """SOF0 to SOF15 without DHT, JPG and DAC; 0xF7 is JPEG-LS."""
+_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
+_JPEG_LS = 0xF7
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 
 
@@ -28,6 +38,11 @@ class FrameHeader:
     components: int
     precision: int
     """Bits a sample."""
+    lossless: bool = False
+    """Of JPEG: coded as differences of samples."""
+    jpeg_ls: bool = False
+    signed: bool = False
+    """Of JPEG 2000: its samples may be below 0."""
 
 
 def jpeg_header(data: bytes) -> FrameHeader:
@@ -53,7 +68,9 @@ def jpeg_header(data: bytes) -> FrameHeader:
         (length,) = struct.unpack_from(">H", data, position + 2)
         if marker in _START_OF_FRAME and position + 10 <= len(data):
             precision, height, width, components = struct.unpack_from(">BHHB", data, position + 4)
-            frame = FrameHeader(width, height, components, precision)
+            frame = FrameHeader(
+                width, height, components, precision, marker in _LOSSLESS, marker == _JPEG_LS
+            )
         if marker == _SOS and frame is not None:
             # Inside the scan every 0xFF is stuffed, so this marker can only be the end itself.
             if data.find(bytes((0xFF, _EOI)), position) < 0:
@@ -78,7 +95,14 @@ def j2k_header(data: bytes) -> FrameHeader:
     components, depth, across, down = struct.unpack_from(">H3B", data, start + 40)
     if right <= left or bottom <= top or (across, down) != (1, 1):
         raise UndecodableImage("the JPEG 2000 size marker describes an empty or subsampled image")
-    return FrameHeader(right - left, bottom - top, components, (depth & 0x7F) + 1)
+    precision, signed = (depth & 0x7F) + 1, depth >> 7 == 1
+    return FrameHeader(right - left, bottom - top, components, precision, signed=signed)
+
+
+def j2k_transforms_colors(data: bytes) -> bool:
+    """Whether a JPEG 2000 codestream says that its components are to be turned into RGB."""
+    style = data.find(b"\xff\x52")
+    return style >= 0 and style + 9 <= len(data) and data[style + 8] == 1
 
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}

@@ -9,10 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.imaging.radiograph import ImageWarning
+
 __all__ = ["Grayscale", "LookupTable", "Window", "display"]
 
-_BLOCK = 1 << 20
-"""Pixels looked up at a time: numpy turns indices into 8 bytes each."""
+_BLOCK = 1 << 15
+"""Pixels looked up at a time: numpy makes indices 8 bytes each, and these stay in the cache."""
+_SAMPLED = 1 << 18
+"""Pixels that decide whether an image can be seen."""
+_SPREAD = 0.1
+"""Of values between the 1st and the 99th hundredth, in a radiograph that can be seen."""
+_BETWEEN = 0.05
+"""Share of its pixels that are neither black nor white."""
+_LEVELS = 16
+"""Different values that are worth a window of their own."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +40,16 @@ class LookupTable:
 
     @property
     def top(self) -> float:
-        """The largest output the table may give; entries above the stated depth count."""
-        return float(max((1 << self.bits) - 1, self.entries.max()))
+        """The output that is white.
+
+        The largest of the stated depth; where all entries stay in its lower half, of the depth
+        that they fill; where entries exceed it, the largest entry.
+        """
+        largest, stated = int(self.entries.max()), (1 << self.bits) - 1
+        if largest > stated:
+            return float(largest)
+        filled = (1 << largest.bit_length()) - 1
+        return float(filled if filled else stated)
 
 
 @dataclass(frozen=True)
@@ -74,13 +92,15 @@ class Grayscale:
     """Smallest and largest stored value that mark pixels outside the image."""
 
 
-def display(codes: np.ndarray, grayscale: Grayscale) -> np.ndarray:
+def display(codes: np.ndarray, grayscale: Grayscale) -> tuple[np.ndarray, tuple[ImageWarning, ...]]:
     """Stored values -> float32 (height, width) in [0, 1], inverted where the file says so.
 
     Without a VOI LUT or window, values of 8 bits or fewer are taken as ready for display, over
     their whole range; deeper ones are shown from their 0.5th to their 99.5th percentile (burnt-in
-    labels are brighter than any bone), or from least to greatest where these two coincide. A
-    image of one single value is black. Padding is black and counts in no percentile.
+    labels are brighter than any bone), or from least to greatest where these two coincide. So are
+    those that a LUT, a window or their whole range would show nearly black, nearly white or
+    nearly without gray, with a warning. An image of one single value is black. Padding is black and
+    counts in no percentile.
 
     Args:
         codes: unsigned integers (height, width), each the BitsStored bits of a pixel; where the
@@ -95,6 +115,8 @@ def display(codes: np.ndarray, grayscale: Grayscale) -> np.ndarray:
     if grayscale.padding is not None:
         padding = (values >= grayscale.padding[0]) & (values <= grayscale.padding[1])
     modality = _modality(values.astype(np.float64), grayscale)
+    shown: np.ndarray | None = None
+    warnings: tuple[ImageWarning, ...] = ()
     match grayscale.voi:
         case Window() as window:
             shown = window(modality)
@@ -102,12 +124,49 @@ def display(codes: np.ndarray, grayscale: Grayscale) -> np.ndarray:
             shown = (table(modality) / table.top).clip(0, 1)
         case None if grayscale.bits <= 8:
             shown = _between(modality, modality.min(), modality.max())
-        case None:
-            shown = _between(modality, *_percentiles(modality, _counts(codes, levels) * ~padding))
+    sampled = _counts(_sampled(codes), levels) * ~padding
+    spoilt = _unseen(shown, sampled) if shown is not None else None
+    if shown is None or spoilt is not None:
+        renewed = _between(modality, *_percentiles(modality, _counts(codes, levels) * ~padding))
+        several = np.count_nonzero(sampled) >= _LEVELS and _unseen(renewed, sampled) is None
+        if shown is None or several:
+            shown = renewed
+            warnings = (_renewed(grayscale, spoilt),) if spoilt is not None else ()
     if grayscale.inverted:
         shown = 1 - shown
     shown[padding] = 0
-    return _looked_up(shown.astype(np.float32), codes)
+    return _looked_up(shown.astype(np.float32), codes), warnings
+
+
+def _sampled(codes: np.ndarray) -> np.ndarray:
+    step = max(1, round((codes.size / _SAMPLED) ** 0.5))
+    return codes[::step, ::step]
+
+
+def _unseen(shown: np.ndarray, counts: np.ndarray) -> str | None:
+    """What an image whose values `shown` occur `counts` times is, if nothing can be seen on it."""
+    if not counts.any():
+        return None
+    order = np.argsort(shown, kind="stable")
+    share = np.cumsum(counts[order]) / counts.sum()
+    low, high = (shown[order[np.searchsorted(share, limit)]] for limit in (0.01, 0.99))
+    if high - low < _SPREAD:
+        level = "black" if high < 0.5 else "white" if low > 0.5 else "one gray"
+        return f"nearly {level} (values from {low:.2f} to {high:.2f})"
+    between = counts[(shown > 0.02) & (shown < 0.98)].sum() / counts.sum()
+    if between < _BETWEEN:
+        return f"black and white (only {between:.1%} of it is gray)"
+    return None
+
+
+def _renewed(grayscale: Grayscale, spoilt: str) -> ImageWarning:
+    cause = {LookupTable: "VOILUTSequence", Window: "WindowCenter and WindowWidth"}
+    source = cause.get(type(grayscale.voi), "The whole range of its values")
+    return ImageWarning(
+        "display",
+        f"{source} would show the image {spoilt}: it was windowed from its 0.5th to its 99.5th "
+        "percentile instead.",
+    )
 
 
 def _modality(values: np.ndarray, grayscale: Grayscale) -> np.ndarray:
@@ -148,5 +207,7 @@ def _looked_up(table: np.ndarray, codes: np.ndarray) -> np.ndarray:
     flat = codes.reshape(-1)
     shown = np.empty(flat.size, np.float32)
     for start in range(0, flat.size, _BLOCK):
-        shown[start : start + _BLOCK] = table[flat[start : start + _BLOCK]]
+        # Codes are below the table's length; "clip" only spares numpy a buffer.
+        place = slice(start, start + _BLOCK)
+        np.take(table, flat[place], out=shown[place], mode="clip")
     return shown.reshape(codes.shape)

@@ -5,15 +5,18 @@ a DICOM file comes, pydicom is imported, so that a process which only reads stay
 """
 
 import os
+import struct
 from pathlib import Path
 from stat import S_ISREG
 
 import cv2
 import numpy as np
 
-from model.errors import ImageTooLarge, NotARadiograph, UndecodableImage, UnsupportedImage
-from model.imaging.codestream import JPEG, PNG, FrameHeader, jpeg_header, png_header
+from model.errors import ImageTooLarge, UndecodableImage, UnsupportedImage
+from model.imaging.codestream import JPEG, PNG, jpeg_header, png_header
+from model.imaging.color import gray_of_color
 from model.imaging.grayscale import Grayscale, display
+from model.imaging.jpeg import decode_jpeg
 from model.imaging.radiograph import Radiograph, ReadLimits
 
 __all__ = ["load_file", "read_image"]
@@ -22,9 +25,10 @@ __all__ = ["load_file", "read_image"]
 def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radiograph:
     """Read one radiograph.
 
-    PNG and JPEG: 8 or 16 bits, gray or color with equal channels, turned upright by their EXIF
-    orientation. DICOM: see model/imaging/dicom.py. How values are shown where the file does not
-    say: see `display` in model/imaging/grayscale.py.
+    PNG and JPEG: gray of 8 to 16 bits, or stored in color (see model/imaging/color.py), turned
+    upright by their EXIF orientation, what is transparent on black. DICOM: see
+    model/imaging/dicom.py. How values are shown where the file does not say: see `display` in
+    model/imaging/grayscale.py. What was repaired stands in Radiograph.warnings.
 
     A native decoder may crash on a hostile file: use model/imaging/sandbox.py for files of
     strangers.
@@ -37,7 +41,7 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
         UnsupportedImage: not DICOM, PNG or JPEG.
         UndecodableImage: one of them, but unreadable, cut short, damaged or contradicting itself;
             or empty.
-        NotARadiograph: another modality, color, several frames.
+        NotARadiograph: another modality, color, several frames; NotAnImage: none at all.
         ImageTooLarge: more bytes or pixels than the limits allow.
     """
     data = source if isinstance(source, bytes) else load_file(source, limits)
@@ -48,9 +52,9 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
     # A DICOM preamble may hold anything, even another format's signature.
     if data[128:132] != b"DICM":
         if data.startswith(PNG):
-            return _image(data, png_header(data), limits)
+            return _png(data, limits)
         if data.startswith(JPEG):
-            return _image(data, jpeg_header(data), limits)
+            return _jpeg(data, limits)
         if not _bare_dataset(data):
             raise UnsupportedImage(f"{_kind(data)}, not DICOM, PNG or JPEG")
     from model.imaging.dicom import read_dicom
@@ -129,24 +133,73 @@ def _kind(data: bytes) -> str:
     return "a file of an unknown kind"
 
 
-def _image(data: bytes, header: FrameHeader, limits: ReadLimits) -> Radiograph:
-    """A PNG or JPEG whose header has been read -> its pixels."""
+def _jpeg(data: bytes, limits: ReadLimits) -> Radiograph:
+    header = jpeg_header(data)
     limits.check(header.width, header.height)
+    return _radiograph(_upright(decode_jpeg(data, header), _orientation(data)))
+
+
+def _orientation(data: bytes) -> int:
+    """The EXIF orientation of a JPEG file, 1 to 8; 1 where it says none that can be read."""
+    head = data[: data.find(b"\xff\xda")]
+    if b"Exif\0\0" not in head:
+        return 1
+    from PIL import Image
+
+    exif = Image.Exif()
     try:
-        # These two flags turn the image by its EXIF orientation; IMREAD_UNCHANGED would not.
+        exif.load(head[head.index(b"Exif\0\0") :])
+        value = exif.get(0x0112)
+    except (ValueError, TypeError, LookupError, SyntaxError, OSError, struct.error):
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _upright(samples: np.ndarray, orientation: int) -> np.ndarray:
+    """An image turned as its EXIF orientation says (CIPA DC-008, 4.6.5.1.7)."""
+    if orientation >= 5:
+        samples = samples.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    return np.ascontiguousarray(samples)
+
+
+def _png(data: bytes, limits: ReadLimits) -> Radiograph:
+    header = png_header(data)
+    limits.check(header.width, header.height)
+    transparent = header.components in (2, 4) or b"tRNS" in data[: data.find(b"IDAT")]
+    # The two flags turn the image by its EXIF orientation but drop what is transparent.
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+    try:
         stored = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED if transparent else flags
         )
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise ImageTooLarge("the image needs more memory than there is") from error
-        raise UndecodableImage("the PNG or JPEG cannot be decoded: it is damaged") from error
+        raise UndecodableImage("the PNG cannot be decoded: it is damaged") from error
     if stored is None:
-        raise UndecodableImage("the PNG or JPEG cannot be decoded: damaged, or of a rare kind")
-    if stored.ndim == 3:
-        if (stored.max(axis=2) != stored.min(axis=2)).any():
-            raise NotARadiograph("a color image: a radiograph is gray, with equal channels")
-        stored = np.ascontiguousarray(stored[:, :, 0])
+        raise UndecodableImage("the PNG cannot be decoded: it is damaged, or of a rare kind")
     if stored.dtype not in (np.uint8, np.uint16):
         raise UndecodableImage(f"{stored.dtype} samples: expected 8 or 16 bit integers")
-    return Radiograph(display(stored, Grayscale(bits=8 * stored.itemsize)), view=None)
+    if stored.ndim == 2:
+        return _radiograph(stored)
+    samples = stored[:, :, 2::-1]
+    return _radiograph(_on_black(samples, stored[:, :, 3]) if stored.shape[2] == 4 else samples)
+
+
+def _on_black(samples: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """What is transparent lets a black ground through."""
+    top = np.iinfo(samples.dtype).max
+    if (alpha == top).all():
+        return samples
+    return np.rint(samples * (alpha[:, :, None] / top)).astype(samples.dtype)
+
+
+def _radiograph(samples: np.ndarray) -> Radiograph:
+    """Gray, or red, green and blue, over the whole range of their type -> a radiograph."""
+    gray, colored = gray_of_color(samples) if samples.ndim == 3 else (samples, ())
+    pixels, spoilt = display(gray, Grayscale(bits=8 * gray.itemsize))
+    return Radiograph(pixels, None, (*colored, *spoilt))

@@ -5,6 +5,7 @@ import pytest
 from dicom_files import dataset, encoded
 from pydicom import Dataset, uid
 
+from model.imaging.grayscale import Window
 from model.imaging.read import read_image
 
 STEPS = np.arange(4096, dtype=np.uint16).reshape(64, 64)
@@ -24,7 +25,6 @@ def steps(**elements) -> np.ndarray:
         ({"VOILUTFunction": "LINEAR_EXACT"}, ((X - 2000) / 1000 + 0.5).clip(0, 1)),
         ({"VOILUTFunction": "SIGMOID"}, 1 / (1 + np.exp(-4 * (X - 2000) / 1000))),
         ({"PresentationLUTShape": "INVERSE"}, 1 - ((X - 1999.5) / 999 + 0.5).clip(0, 1)),
-        ({"WindowWidth": 1}, (X > 1999.5).astype(float)),
         ({"WindowCenter": [2000, 9], "WindowWidth": [1000, 2]}, ((X - 1999.5) / 999 + 0.5)),
         ({"WindowCenter": [9, 2000], "WindowWidth": [0, 1000]}, ((X - 1999.5) / 999 + 0.5)),
         ({"RescaleSlope": -1, "RescaleIntercept": 4000}, ((2000.5 - X) / 999 + 0.5).clip(0, 1)),
@@ -33,6 +33,10 @@ def steps(**elements) -> np.ndarray:
 def test_windows_follow_the_standard(elements, expected):
     shown = steps(**{"WindowCenter": 2000, "WindowWidth": 1000} | elements)
     assert np.abs(shown - expected.clip(0, 1)).max() < 1e-6
+
+
+def test_a_window_of_width_1_is_a_step():
+    assert np.array_equal(Window(2000, 1)(X), (X > 1999.5).astype(float))
 
 
 def test_monochrome1_with_shape_inverse_is_inverted_once():
