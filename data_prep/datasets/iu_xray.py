@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 from data_prep.files import IMAGE_ENDINGS, files_below, read_rows
 from data_prep.source import SourceImage, SourceStudy
 from model.errors import DataError
+from model.imaging.views import view_of_words
 
 __all__ = ["standard_split", "studies"]
 
@@ -186,7 +187,7 @@ class _Images:
         if (source / PROJECTIONS).is_file():
             for _, row in read_rows(source / PROJECTIONS, ("filename", "projection")):
                 match = IMAGE.match(row["filename"])
-                if match and row["projection"].lower() == "lateral":
+                if match and view_of_words(row["projection"]) == "LATERAL":
                     self._laterals.add(match["name"])
 
     def of(self, names: list[str]) -> tuple[SourceImage, ...]:

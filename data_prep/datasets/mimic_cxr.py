@@ -21,6 +21,7 @@ from data_prep.files import read_rows
 from data_prep.report_text import Sections, sections
 from data_prep.source import SourceImage, SourceStudy
 from model.errors import DataError
+from model.imaging.views import view_of_words
 
 __all__ = ["studies"]
 
@@ -33,10 +34,6 @@ LABELS = (
     *("Pleural Other", "Pneumonia", "Pneumothorax", "Support Devices"),
 )
 """CheXpert's fourteen (Irvin et al. 2019)."""
-VIEWS = {"PA": "PA", "AP": "AP"} | dict.fromkeys(
-    ("LATERAL", "LL", "RL", "XTABLE LATERAL"), "LATERAL"
-)
-"""Of ViewPosition (0018,5101). Obliques and patients who lie on a side are none of these."""
 ENDINGS = (".jpg", ".dcm")
 IDS = {"dicom_id": r"[0-9A-Za-z-]{1,64}", "study_id": r"\d{1,12}", "subject_id": r"\d{3,12}"}
 """They become parts of paths, so nothing else may be in them."""
@@ -116,7 +113,7 @@ def _load_metadata(database: sqlite3.Connection, path: Path) -> None:
         clock, _, fraction = row["StudyTime"].partition(".")
         # Numbers in the table: 93015.5 is half past nine, before 213014.0, as text only with a 0.
         time = f"{row['StudyDate']} {clock:0>6}.{fraction}" if row["StudyDate"] else ""
-        values = (row["dicom_id"], VIEWS.get(row["ViewPosition"].upper()), time)
+        values = (row["dicom_id"], view_of_words(row["ViewPosition"]), time)
         _insert(database, "metadata", values, f"{origin} names a dicom_id a second time")
 
 

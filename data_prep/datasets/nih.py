@@ -17,6 +17,7 @@ from data_prep.files import read_rows
 from data_prep.importing.split import split_by_hash
 from data_prep.source import SourceImage, SourceStudy
 from model.errors import DataError
+from model.imaging.views import view_of_words
 
 __all__ = ["LABELS", "report", "studies"]
 
@@ -38,7 +39,6 @@ SENTENCES = {
 }
 LABELS = tuple(SENTENCES)
 NOTHING, NOTHING_SEEN = "No Finding", "No abnormality is seen."
-VIEWS = {"PA": "PA", "AP": "AP"}
 TRAIN_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
 TRAIN_SHARES = {"train": 7, "validate": 1}
 """Of train_val_list.txt, so that with the official test list about 70/10/20 come out."""
@@ -82,7 +82,7 @@ def studies(source: Path) -> Iterator[SourceStudy]:
         study = SourceStudy(
             id=Path(name).stem,
             origin=origin,
-            images=(SourceImage(folders.find(name), VIEWS.get(row[layout.view].upper())),),
+            images=(SourceImage(folders.find(name), view_of_words(row[layout.view])),),
             findings=report(present),
             patient=row[layout.patient] or None,
             time=number.zfill(6),

@@ -20,6 +20,7 @@ from model.exam import Exam
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
 from model.imaging.sandbox import read_image_isolated
+from model.imaging.views import view_of_words
 from training.files import require_writable, write_json
 from training.report_scores.report_files import read_json
 from training.study_inputs import cut_indication
@@ -168,7 +169,7 @@ def _exam(generator: ReportGenerator, case: Mapping[str, Any], images: Path) -> 
     radiographs: list[Radiograph] = []
     reasons = []
     for name, view in zip(case["image_path"], views, strict=True):
-        stated = "LATERAL" if str(view).lower() == "lateral" else None
+        stated = view_of_words(str(view))
         reason = generator.why_unread(stated)
         if reason is None:
             try:
