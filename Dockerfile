@@ -18,6 +18,7 @@ COPY model model
 COPY data_prep data_prep
 COPY training training
 COPY app app
+COPY crossray crossray
 RUN python -m pip install .
 
 USER crossray

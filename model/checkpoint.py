@@ -15,6 +15,7 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModel
 
 from model.config import ReportConfig
 from model.errors import CheckpointError, ConfigError
@@ -24,6 +25,9 @@ __all__ = ["ModelIdentity", "load_checkpoint", "save_checkpoint"]
 
 SUMS = "SHA256SUMS"
 FILES = ("README.md", "config.json", "model.safetensors", "tokenizer.json", "training.json")
+AutoConfig.register(ReportConfig.model_type, ReportConfig)
+AutoModel.register(ReportConfig, ReportModel)
+
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _WAY_OUT = "copy the whole checkpoint folder again, or point at another one"
 

@@ -9,7 +9,7 @@ from paths import ROOT
 
 from model import errors
 
-ROOMS = ("app", "training", "data_prep", "model")
+ROOMS = ("crossray", "app", "training", "data_prep", "model")
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in SOURCES}
 NAMED = {name: path for name, path in MODULES.items() if not name.endswith("__init__")}
@@ -19,6 +19,7 @@ ALLOWED = {
     "data_prep": {"data_prep", "model"},
     "training": {"training", "data_prep", "model"},
     "app": {"app", "model"},
+    "crossray": {"crossray", "model"},
 }
 """Which rooms each room may import when it is itself imported."""
 

@@ -2,17 +2,24 @@
 
 import re
 import shlex
+import sys
 
 import click
 import pytest
 import typer.main
+from huggingface_hub import ModelCard
 from paths import ROOT
 
 from app.cli.main import app
 
+sys.path.insert(0, str(ROOT / "docs"))
+import cli_reference
+
+CARDS = sorted((ROOT / "model").glob("*/README.md"))
+TASKS = {"image-to-text", "image-text-to-text"}
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-PAGES += [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "model" / "default" / "README.md"]
-COMMAND = re.compile(r"^\s*(?:\$ )?crossray (.+)$", re.MULTILINE)
+PAGES += [*sorted((ROOT / "docs").rglob("*.md")), *CARDS]
+COMMAND = re.compile(r"^\s*(?:\$ )?crossray ([a-z].+)$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
@@ -45,3 +52,19 @@ def test_make_targets_shown_are_there():
     for page in PAGES:
         for target in re.findall(r"^\s+make (\w+)", page.read_text("utf-8"), re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_command_reference_is_current():
+    assert cli_reference.PAGE.read_text("utf-8") == cli_reference.page(), (
+        "run: python docs/cli_reference.py"
+    )
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.parent.name)
+def test_a_model_card_has_the_front_matter_that_the_hub_reads(card):
+    data = ModelCard.load(card).data
+    assert data.license == "apache-2.0"
+    assert data.library_name == "crossray"
+    assert data.pipeline_tag in TASKS
+    assert data.language == "en"
+    assert all(isinstance(tag, str) for tag in data.tags)

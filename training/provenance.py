@@ -15,6 +15,7 @@ from model.errors import DataError
 from training.config import TrainConfig
 
 __all__ = [
+    "FRONT_MATTER",
     "card",
     "data_record",
     "data_text",
@@ -207,12 +208,22 @@ def _before(initial: dict[str, Any] | None) -> str:
     )
 
 
-CARD = """\
+FRONT_MATTER = """\
 ---
 license: apache-2.0
+language: en
+library_name: crossray
 pipeline_tag: image-to-text
+tags:
+- chest-x-ray
+- radiology-report-generation
 ---
+"""
+"""YAML of a model card, as the Hugging Face hub reads it."""
 
+CARD = (
+    FRONT_MATTER
+    + """
 # {name}
 
 {notice}
@@ -256,3 +267,4 @@ which findings an image has. `crossray evaluate` measures what the generated rep
 
 Apache-2.0.
 """
+)

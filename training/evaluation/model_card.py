@@ -10,7 +10,7 @@ from training.bootstrap import Score
 from training.calibration.reliability import interval
 from training.evaluation.plots import draw_calibration, draw_findings, draw_training
 from training.evaluation.table import finding_lines
-from training.provenance import data_text
+from training.provenance import FRONT_MATTER, data_text
 
 if TYPE_CHECKING:
     from training.evaluation.evaluate import Evaluation
@@ -72,7 +72,7 @@ def _text(
     images: Sequence[tuple[str, str]],
 ) -> str:
     lines = [
-        *("---", "license: apache-2.0", "pipeline_tag: image-to-text", "---", ""),
+        FRONT_MATTER,
         *(f"# {evaluation.model}", "", generator.model.config.notice, ""),
         "For research and teaching, not for diagnosis: what it says of a real radiograph is no "
         "finding. A map shows where the decoder looked, not why.",
