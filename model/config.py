@@ -49,8 +49,13 @@ class ReportConfig(PretrainedConfig):
             are chosen), fitted on studies the weights were not trained on.
         grounded_share: the share of a word's attention on the images from which it has a map;
             the rest fell on the sink.
-        ask_scale, ask_offset: the probability that what is asked for is present is
-            sigmoid(ask_scale * evidence + ask_offset) (Platt 1999).
+        answers: whether the weights were taught to answer questions (model/questions.py); what is
+            asked of others is sampled.
+        ask_scale, ask_offset: the probability of what is asked for is
+            sigmoid(ask_scale * log_odds + ask_offset) (Platt 1999), of the answer's log-odds or of
+            the share of samples.
+        calibrated: the findings whose probability held on images like those the checkpoint is
+            for; the others are told without one. None: all of them.
         finding_scale, finding_offset: the same for what the report itself asserts, of the
             log-probability of the clause that names it first; None where nothing was fitted.
         novelty_threshold: an image whose features lie farther than this from those of the
@@ -92,10 +97,12 @@ class ReportConfig(PretrainedConfig):
     attention_guidance: float = 0.0
     temperature: float = 1.0
     grounded_share: float = 0.5
+    answers: bool = False
     ask_scale: float = 1.0
     ask_offset: float = 0.0
     finding_scale: float | None = None
     finding_offset: float = 0.0
+    calibrated: list[str] | None = None
     novelty_threshold: float = 0.0
     is_encoder_decoder: bool = True
 

@@ -1,14 +1,19 @@
 """The findings a report asserts, each with where its words looked."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from model.heatmap import Span, Word, span_of
 from model.interface import NetworkConfig
+from model.questions import finding_probability
 from model.report_text.parser import Assertion, read_findings
 
 __all__ = ["NamedFinding", "inside", "named_findings", "surety"]
+
+
+NOTHING_ASKED: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,18 @@ class NamedFinding(Span):
     """In nats: sum over the words of the clause. What an image shows is mostly told by the words
     before the name: after "a small right pleural", the text alone suggests "effusion"."""
     chance: float | None
-    """In [0, 1]: the calibrated chance that it is there, from how sure the model was of the clause
-    that names it first (training/calibration/fit.py). Not `probability`, that of naming it so.
-    None of a checkpoint that was never calibrated."""
+    """In [0, 1]: the calibrated probability that it is there, from the model's answer when asked
+    about it, the same that `ask` gives, or of a model that does not answer questions from how sure
+    it was of the clause that names it first. Not `probability`, that of naming it so. None where it
+    was not calibrated (training/calibration/fit.py)."""
 
 
 def named_findings(
-    text: str, told: Sequence[Word], shape: tuple[int, ...], config: NetworkConfig
+    text: str,
+    told: Sequence[Word],
+    shape: tuple[int, ...],
+    config: NetworkConfig,
+    log_odds: Mapping[str, float] = NOTHING_ASKED,
 ) -> tuple[NamedFinding, ...]:
     """What a report asserts, in the order of the text.
 
@@ -47,6 +57,8 @@ def named_findings(
         told: the text's words.
         shape: of a word's heatmap.
         config: the model's.
+        log_odds: by name, of the answers where the model was asked about what it asserts
+            (model/questions.py); empty where it was not taught to answer.
     """
     assertions = read_findings(text)
     first: dict[str, float] = {}
@@ -66,7 +78,9 @@ def named_findings(
                 certainty=said.certainty,
                 clause=said.clause,
                 clause_evidence=math.fsum(told[k].evidence for k in inside(told, *said.clause)),
-                chance=_chance(first[said.name], config),
+                chance=finding_probability(config, said.name, log_odds[said.name])
+                if said.name in log_odds
+                else _chance(first[said.name], config),
             )
         )
     return tuple(found)

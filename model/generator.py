@@ -6,7 +6,7 @@
 Service, batch and command line are thin callers of this.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from model.interface import Network, Tokenizer
 from model.memory import Memory
 from model.novelty import novelty_warnings
 from model.query import ask
+from model.questions import named_log_odds
 from model.report import Answer, Report, sections
 from model.report_text.parser import sentences
 from model.review import review
@@ -128,11 +129,19 @@ class ReportGenerator:
         texts = decode(self.model, memory, options)
         words_of = words(self.model, memory, texts, self.tokenizer)
         novelty = novelty_warnings(self.model, memory)
-        parts = zip(exams, placements, warnings, novelty, texts, words_of, strict=True)
+        odds = self._log_odds(memory, texts)
+        parts = zip(exams, placements, warnings, novelty, texts, words_of, odds, strict=True)
         return [
-            self._report(exam, placed, _joined(checked, unlike), text, written)
-            for exam, placed, checked, unlike, text, written in parts
+            self._report(exam, placed, _joined(checked, unlike), text, written, of_findings)
+            for exam, placed, checked, unlike, text, written, of_findings in parts
         ]
+
+    def _log_odds(self, memory: Memory, texts: Sequence[list[int]]) -> list[Mapping[str, float]]:
+        """Per text what the model answers about the findings it asserts, if it answers."""
+        if not self.model.config.answers:
+            return [{} for _ in texts]
+        decoded = [self.tokenizer.decode(text) for text in texts]
+        return named_log_odds(self.model, memory, self.tokenizer, decoded)
 
     @torch.inference_mode()
     def ask(
@@ -200,11 +209,12 @@ class ReportGenerator:
         warnings: tuple[tuple[ImageWarning, ...], ...],
         tokens: list[int],
         written: list[Word],
+        log_odds: Mapping[str, float],
     ) -> Report:
         text = self.tokenizer.decode(tokens)
         views = tuple(image.view for image in exam.shown)
         shape = (len(views), *self.model.grid)
-        findings = named_findings(text, written, shape, self.model.config)
+        findings = named_findings(text, written, shape, self.model.config, log_odds)
         ended = tokens[-1] == self.model.config.eos_token_id
         return Report(
             text=text,

@@ -19,7 +19,9 @@ from model.findings import inside
 from model.heatmap import State, Word, span_of, words
 from model.interface import Network, Tokenizer
 from model.memory import Memory
+from model.questions import ANSWERS, answer_log_odds, finding_probability, phrase_of
 from model.report_text.parser import read_denials, read_findings, sentences
+from model.report_text.vocabulary import TERMS
 
 __all__ = ["DRAFTS", "Asked", "ask", "log_odds", "said", "sampled", "stripped"]
 
@@ -61,14 +63,14 @@ class Asked:
     """Without the form of the question: "fracture" of "is there a fracture?"."""
     text: str
     """A sentence that says it: of a draft, or where none does, one made for it."""
-    said: int
-    """How many of the drafts say it."""
-    drafts: int
-    probability: float
-    """In (0, 1): the chance that it is there, sigmoid(ask_scale * log-odds + ask_offset) of the
-    share of drafts that say it."""
+    said: int | None
+    """How many of the drafts say it; None where the model answers questions."""
+    drafts: int | None
+    probability: float | None
+    """In (0, 1): that it is there, sigmoid(ask_scale * log-odds + ask_offset) of the answer, or of
+    the share of drafts that say it. None where that is not calibrated."""
     evidence: float
-    """In nats: by how much the images raised the log of that share."""
+    """In nats: by how much the images raised the answer's log-odds, or the log of that share."""
     state: State
     """"grounded" where a draft says it and one of its words there is."""
     heatmap: np.ndarray
@@ -108,6 +110,8 @@ def ask(model: Network, memory: Memory, tokenizer: Tokenizer, phrase: str) -> li
             more than single letters.
     """
     asked = stripped(phrase)
+    if model.config.answers:
+        return _answered(model, memory, tokenizer, asked)
     carrier = _carrier(model, tokenizer, asked)
     image_dropout = sampled(model, model.without_images(memory), tokenizer)
     answers = []
@@ -119,6 +123,40 @@ def ask(model: Network, memory: Memory, tokenizer: Tokenizer, phrase: str) -> li
         told = [words(model, part, [tokens], tokenizer)[0] for tokens in read]
         answers.append(_answer(model, tokenizer, asked, read, told, len(saying), prior))
     return answers
+
+
+def _answered(model: Network, memory: Memory, tokenizer: Tokenizer, phrase: str) -> list[Asked]:
+    """By a question: two short texts a study, with the images and without."""
+    named = read_findings(f"{phrase}.")
+    if not named or read_denials(f"{phrase}."):
+        known = ", ".join(name.replace("_", " ") for name, _ in TERMS)
+        raise DataError(
+            f"{phrase[:80]!r} names no finding this model was taught to answer for: ask for one of "
+            f"{known}"
+        )
+    wanted = phrase_of(named[0])
+    placed = bool(named[0].sides or named[0].zone)
+    question = [wanted]
+    odds = answer_log_odds(model, memory, tokenizer, question)[:, 0].tolist()
+    prior = answer_log_odds(model, model.without_images(memory), tokenizer, question)[:, 0].tolist()
+    text = wanted + ":" + ANSWERS[1]
+    tokens = tokenizer.encode(text).ids
+    read = words(model, memory, [tokens] * len(odds), tokenizer)
+    return [
+        Asked(
+            phrase=phrase,
+            text=text,
+            said=None,
+            drafts=None,
+            probability=finding_probability(model.config, named[0].name, of_study, placed),
+            evidence=of_study - without,
+            # The map is that of the answer: the words before it were given, not chosen.
+            state=spoken[-1].state if of_study > 0 else "not grounded",
+            heatmap=spoken[-1].heatmap,
+            words=tuple(spoken[-1:]),
+        )
+        for of_study, without, spoken in zip(odds, prior, read, strict=True)
+    ]
 
 
 def sampled(

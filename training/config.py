@@ -203,6 +203,9 @@ class LossConfig(_Settings):
     tokens: NonNegativeFloat = 1.0
     """Cross-entropy of each token; 0 teaches the encoder alone (`crossray pretrain`)."""
     label_smoothing: Probability = 0.0
+    answers: NonNegativeFloat = 0.0
+    """Answers to questions such as "left pleural effusion:" (model/questions.py), which give the
+    probability of a finding; where there are boxes, `guidance` of them too."""
     guidance: NonNegativeFloat = 0.3
     """How far the attention of a token is from the area of the finding it names."""
     sink: NonNegativeFloat = 0.1
@@ -238,6 +241,10 @@ class TrainConfig(_Settings):
     """A prepared folder, relative to the working directory."""
     output: str
     """Folder for `checkpoint/` (to use), `resume.safetensors` (to resume) and `tensorboard/`."""
+    mix: dict[str, PositiveInt] = {}
+    """Other prepared folders, and how many of a step's studies come from each; the rest come from
+    `data`. Each study is learned from as its own folder allows: phantoms have boxes for all that is
+    there, radiographs have labels or a report."""
     initial: str | None = None
     """A checkpoint folder whose weights and tokenizer to start from; None trains from scratch."""
     pretrained: str = ""
@@ -293,6 +300,11 @@ class TrainConfig(_Settings):
                 f"losses.search = {self.losses.search} applies to the first third of the decoder's "
                 f"layers, and model.layers = {self.model.layers} has none: give it 3 layers, or "
                 "set losses.search = 0"
+            )
+        if (mixed := sum(self.mix.values())) >= self.batch:
+            raise ConfigError(
+                f"mix = {self.mix} takes {mixed} studies of batch = {self.batch}: leave some for "
+                "`data`"
             )
         if self.pretrained and self.initial is not None:
             raise ConfigError(

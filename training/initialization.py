@@ -117,4 +117,5 @@ def _shape(config: TrainConfig, tokenizer: Tokenizer) -> ReportConfig:
         **config.model_dump()["model"],
         vocab_size=tokenizer.get_vocab_size(),
         attention_guidance=config.losses.guidance,
+        answers=config.losses.answers > 0,
     )

@@ -15,6 +15,7 @@ from model.heatmap import SKIPPED_SHARE
 
 __all__ = [
     "DenseHead",
+    "answer_loss",
     "dense_loss",
     "dense_targets",
     "guidance_loss",
@@ -227,12 +228,27 @@ def pooled(logits: Tensor, there: Tensor) -> Tensor:
     return logits.masked_fill(~there[:, :, None], -torch.inf).logsumexp(1)
 
 
-def presence_loss(logits: Tensor, present: Tensor, there: Tensor) -> Tensor:
+def presence_loss(logits: Tensor, present: Tensor, known: Tensor, there: Tensor) -> Tensor:
     """Binary cross-entropy of what a study has, from its patches' log-odds pooled softly.
 
     Args:
         logits: (batch, patches, findings).
         present: float (batch, findings).
+        known: float (batch, findings), 0 where nothing is learnt.
         there: as for `dense_loss`.
     """
-    return F.binary_cross_entropy_with_logits(pooled(logits, there), present)
+    losses = F.binary_cross_entropy_with_logits(pooled(logits, there), present, reduction="none")
+    return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def answer_loss(odds: Tensor, answers: Tensor) -> Tensor:
+    """Binary cross-entropy of the answers to questions (model/questions.py).
+
+    Args:
+        odds: float (batch, questions), log-odds of "present".
+        answers: float (batch, questions), 1 present, 0 absent, -1 where nothing is asked.
+    """
+    asked = answers >= 0
+    if not asked.any():
+        return odds.new_zeros(())
+    return F.binary_cross_entropy_with_logits(odds[asked], answers[asked])

@@ -57,20 +57,26 @@ def saw(record: dict[str, Any], folder: Path) -> bool:
     there = data_record(folder)
     while record:
         data = record.get("data") or {}
-        if data.get("manifest_sha256") == there["manifest_sha256"]:
+        if any(_same(there, each, folder) for each in (data, *data.get("mixed", {}).values())):
             return True
-        source = there.get("source")
-        if source is not None and source == data.get("source"):
-            same = [there.get(k) == data.get(k) for k in ("split", "seed")]
-            if source in IMPORTED and not all(same):
-                raise DataError(
-                    f"{str(folder)!r} holds the data set {source!r}, which the checkpoint was "
-                    "trained on in another split: prepare it with the same --split and --seed"
-                )
-            if all(same) and there.get("seed") is not None:
-                return True
         record = record.get("initial") or {}
     return False
+
+
+def _same(there: dict[str, Any], data: dict[str, Any], folder: Path) -> bool:
+    """Whether two prepared folders share studies, by their data_record."""
+    if data.get("manifest_sha256") == there["manifest_sha256"]:
+        return True
+    source = there.get("source")
+    if source is None or source != data.get("source"):
+        return False
+    same = [there.get(k) == data.get(k) for k in ("split", "seed")]
+    if source in IMPORTED and not all(same):
+        raise DataError(
+            f"{str(folder)!r} holds the data set {source!r}, which the checkpoint was "
+            "trained on in another split: prepare it with the same --split and --seed"
+        )
+    return all(same) and there.get("seed") is not None
 
 
 def initial_record(config: TrainConfig) -> dict[str, Any] | None:

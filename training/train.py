@@ -29,7 +29,7 @@ from model.checkpoint import save_checkpoint
 from model.config import VIEWS
 from model.errors import CheckpointError, ConfigError
 from training.config import TrainConfig, load_config
-from training.dataset.batches import Batch, Batches, stream
+from training.dataset.batches import Batch, Batches, Mixture, stream
 from training.dataset.split import load_split
 from training.dataset.targets import kind_in
 from training.device import chosen_device, chosen_precision, keep_memory, plain_attention
@@ -115,25 +115,30 @@ class Training:
         self.parts = _parts(config, self.accelerator.num_processes)
         self.folder = Path(config.output)
         self.data = data_record(Path(config.data))
-        self.complete = self.data.get("source") not in IMPORTED
-        if not self.complete:
-            log.info(
-                "what has no box may be there: the sink and dense losses are off, and presence is "
-                "learnt from what the reports assert"
-            )
+        self.mixed = {folder: data_record(Path(folder)) for folder in config.mix}
+        for folder, data in {config.data: self.data, **self.mixed}.items():
+            if data.get("source") in IMPORTED:
+                log.info("not all in %s has a box: no sink and dense losses of its studies", folder)
         torch.manual_seed(config.seed)
         # What goes on brings its weights; nothing is fetched for it again.
         drawn = config.changed(pretrained="")
         self.model, self.tokenizer = first_model(drawn if self.snapshot.is_file() else config)
         self.initial = initial_record(config)
-        self.train_batches = self._batches("train", config.train_studies)
-        self.validate_batches = self._batches("validate", config.validate_studies)
-        _warn_of_unseen(config, self.train_batches.split.studies)
+        main = config.batch - sum(config.mix.values())
+        sources = [self._batches(config.data, "train", main)]
+        sources += [self._batches(folder, "train", size) for folder, size in config.mix.items()]
+        self.train_batches: Batches | Mixture = Mixture(sources) if config.mix else sources[0]
+        self.validate_batches = {
+            folder: self._batches(folder, "validate", config.batch)
+            for folder in (config.data, *config.mix)
+        }
+        trained = [study for source in sources for study in source.split.studies]
+        _warn_of_unseen(config, trained)
         critic = None
         if config.losses.reward:
-            reports = [study.report for study in self.train_batches.split.studies]
+            reports = [study.report for study in trained]
             critic = SelfCritical(self.tokenizer, reports, config.reward)
-        self.objective = Objective(self.model, config, self.complete, critic)
+        self.objective = Objective(self.model, config, critic)
         self.objective.to(self.device).to(memory_format=torch.channels_last)  # faster convolutions
         if self.device.type == "cpu":
             plain_attention(self.model)
@@ -150,23 +155,21 @@ class Training:
             self.objective, device_placement=False
         )
 
-    def _batches(self, split: str, limit: int) -> Batches:
+    def _batches(self, folder: str, split: str, batch: int) -> Batches:
         config = self.config
         loaded = load_split(
-            Path(config.data),
+            Path(folder),
             split,
             self.tokenizer,
             self.model.config,
             self.model.grid,
-            limit,
-            self.complete,
+            config.train_studies if split == "train" else config.validate_studies,
+            data_record(Path(folder)).get("source") not in IMPORTED,
         )
         if split != "train":
-            return Batches(loaded, config.batch, config.seed, None)
+            return Batches(loaded, batch, config.seed, None)
         augment = config.augmentation if config.augment else None
-        return Batches(
-            loaded, config.batch, config.seed, augment, config.drop, config.repeat, self.parts
-        )
+        return Batches(loaded, batch, config.seed, augment, config.drop, config.repeat, self.parts)
 
     @property
     def snapshot(self) -> Path:
@@ -176,7 +179,8 @@ class Training:
         """What a run that goes on must have in common with the one that was stopped."""
         settings = {k: v for k, v in self.config.model_dump().items() if k not in MAY_CHANGE}
         settings[PARTS_SETTING] = self.parts
-        return {**settings, "manifest_sha256": self.data["manifest_sha256"]}
+        manifests = [data["manifest_sha256"] for data in (self.data, *self.mixed.values())]
+        return {**settings, "manifest_sha256": manifests}
 
     def _resume(self) -> None:
         if self.accelerator.is_main_process:
@@ -314,7 +318,7 @@ class Training:
             return
         judged = self.objective if self.average is None else self.average.module
         with self._autocast():
-            scores = validate(judged.model, judged.head, self.validate_batches, self.device)
+            scores = self._scores(judged)
         for name, value in scores.items():
             board.add_scalar(f"validate/{name}", value, self.step)
         brief = ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if "/" not in k)
@@ -322,11 +326,20 @@ class Training:
         self.scores.append({"step": float(self.step), **scores})
         self.export(losses)
 
+    def _scores(self, judged: Objective) -> dict[str, float]:
+        """Of the main prepared folder; those of the ones mixed in are "<folder>/<score>"."""
+        scores: dict[str, float] = {}
+        for folder, batches in self.validate_batches.items():
+            prefix = "" if folder == self.config.data else f"{Path(folder).name}/"
+            own = validate(judged.model, judged.head, batches, self.device)
+            scores |= {prefix + name: value for name, value in own.items()}
+        return scores
+
     def export(self, losses: dict[str, float]) -> None:
         """Write the checkpoint folder, as it stands."""
         record = training_record(
             self.config,
-            self.data,
+            {**self.data, "mixed": self.mixed} if self.mixed else self.data,
             self.initial,
             command=self.command,
             step=self.step,

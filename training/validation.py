@@ -46,7 +46,8 @@ def validate(
         sums.update(_tokens_of(model, batch, memory, batches.split.pad))
         seen = head(memory.last_hidden_state[:, 1:])
         scores.append(pooled(seen, memory.patch_mask[:, 1:]).cpu())
-        truth.append(batch.present.cpu())
+        # Not a number where it is not known.
+        truth.append(batch.present.where(batch.known > 0, torch.nan).cpu())
     model.train(was_training)
     shares = {
         name: sums[name] / sums[f"of {name}"]
@@ -112,10 +113,11 @@ def pointing(attention: Tensor, mentions: Tensor, coverage: Tensor) -> tuple[int
 def _presence(scores: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
     precisions, areas = {}, []
     for k, name in enumerate(FINDINGS):
-        present = truth[:, k] > 0
+        known = ~np.isnan(truth[:, k])
+        present, own = truth[known, k] > 0, scores[known, k]
         if present.any() and not present.all():
-            precisions[f"precision/{name}"] = average_precision(scores[:, k], present)
-            areas.append(area_under_curve(scores[:, k], present))
+            precisions[f"precision/{name}"] = average_precision(own, present)
+            areas.append(area_under_curve(own, present))
     if not areas:
         return {}
     mean = float(np.mean(list(precisions.values())))

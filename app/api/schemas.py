@@ -45,8 +45,12 @@ class HeatmapAnswer(Answer):
 class Grounded(Answer):
     """What a word, a phrase, a sentence or a finding carries."""
 
-    probability: float = Field(
-        ge=0, le=1, description="calibrated; of a report's words the product"
+    probability: float | None = Field(
+        ge=0,
+        le=1,
+        description="calibrated; of a report's words the product. Null of an answer that is not "
+        "calibrated: about a finding that too few of the labeled radiographs fitted on had, or "
+        "one at a place",
     )
     evidence: float = Field(
         description="in nats: by how much the images raised the log-probability over the same "
@@ -165,9 +169,15 @@ class AskAnswer(Grounded):
     phrase: str = Field(
         description='without the form of a question: "fracture" of "is there a fracture?"'
     )
-    text: str = Field(description="a sentence that says it: of a draft, or made where none does")
-    said: int = Field(description="how many of the drafts the model wrote of these images say it")
-    drafts: int
+    text: str = Field(
+        description="the question with its answer; of a model that does not answer questions a "
+        "sentence that says it: of a draft, or made where none does"
+    )
+    said: int | None = Field(
+        description="how many of the drafts the model wrote of these images say it; null where it "
+        "answers questions"
+    )
+    drafts: int | None
     indication: str = Field(description="as it was given; empty where none was")
     images: list[ImageAnswer]
     model: ModelAnswer

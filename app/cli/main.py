@@ -125,6 +125,17 @@ def evaluate(
             "on, all of any other."
         ),
     ] = None,
+    demographics: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Of labeled studies: image, age and sex, for the baseline that sees no image.",
+        ),
+    ] = None,
+    compare_with: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="MODEL", help="Of labeled studies: another checkpoint beside it."),
+    ] = None,
     chexbert: ChexbertOption = None,
     radgraph: RadgraphOption = None,
     predictions: Annotated[
@@ -144,7 +155,19 @@ def evaluate(
     asked = None if views is None else [name.strip() for name in views.split(",")]
     outputs = Outputs(json_file, predictions, card)
     table = run_evaluation(
-        model, data, outputs, train_data, limit, device, asked, protocol, chexbert, radgraph, split
+        model,
+        data,
+        outputs,
+        train_data,
+        limit,
+        device,
+        asked,
+        protocol,
+        chexbert,
+        radgraph,
+        split,
+        demographics,
+        compare_with or (),
     )
     typer.echo(table)
 
@@ -229,6 +252,14 @@ def calibrate(
             metavar="DIR", help="Prepared folder to measure on, of studies that were not fitted on."
         ),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Prepared folder of labeled radiographs: the probabilities of findings are fitted "
+            "on its validate split, and of findings that are too rare there none is given.",
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here too.")
     ] = None,
@@ -241,7 +272,7 @@ def calibrate(
     """
     from training.calibration.command import run_calibration
 
-    typer.echo(run_calibration(model, data, measure, json_file))
+    typer.echo(run_calibration(model, data, measure, json_file, labels))
 
 
 @app.command("input-check")

@@ -61,12 +61,16 @@ def asked_text(found: "Answer", notice: str) -> str:
         place = f"It has no place on the image: {share:.0%} of its attention fell there."
     else:
         place = "So it has no place on the image."
-    told = (
-        f"Probability {found.probability:.2f}: {found.said} of {found.drafts} drafts say it. "
-        f"{times_as_likely(found.evidence)} {place}"
-    )
+    told = f"{_probability(found)} {times_as_likely(found.evidence)} {place}"
     lines = [*_given(found), *_warnings(found.warnings), found.phrase, *_wrapped(told), ""]
     return "\n".join([*lines, *_source(found, notice)])
+
+
+def _probability(found: "Answer") -> str:
+    if found.probability is None:
+        return "No probability: it is not calibrated for this finding."
+    drafts = "" if found.drafts is None else f": {found.said} of {found.drafts} drafts say it"
+    return f"Probability {found.probability:.2f}{drafts}."
 
 
 def batch_text(outcome: "Outcome", out: Path) -> str:

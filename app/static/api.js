@@ -19,7 +19,9 @@
  * @typedef {{name: string, text: string, start: number, end: number}} Section
  * @typedef {{text: string, sections: Section[], words: Word[], sentences: Span[], findings: Finding[],
  *   review: Flag[], indication: string, images: Image[], model: {name: string, sha256: string}, notice: string}} Answer
- * @typedef {Carried & {phrase: string, text: string, said: number, drafts: number, images: Image[]}} Asked
+ * @typedef {Omit<Carried, "probability"> & {phrase: string, text: string, probability: number | null,
+ *   said: number | null, drafts: number | null, images: Image[]}} Asked
+ *   no probability where it is not calibrated; no drafts where the model answers questions
  * @typedef {{views: string[], prompt_tokens: number, notice: string}} Model
  *   views: "frontal", and "lateral" and "prior" where it reads those; prompt_tokens: 0 reads no indication
  * @typedef {{files: File[], views: string[], priors: File[], indication: string}} Sent

@@ -74,7 +74,9 @@ export class AskBox {
     phrase.textContent = asked.phrase;
     phrase.className = "asked-phrase";
     const place = asked.state === "grounded" ? "its place is shown" : "no place on the image";
-    told.textContent = `${percent(asked.probability)} probable: ${asked.said} of ${asked.drafts} drafts say it; ${evidenceInWords(asked.evidence)}; ${place}`;
+    const probable = asked.probability === null ? "no probability: not calibrated for this finding" : `${percent(asked.probability)} probable`;
+    const drafts = asked.drafts === null ? "" : `: ${asked.said} of ${asked.drafts} drafts say it`;
+    told.textContent = `${probable}${drafts}; ${evidenceInWords(asked.evidence)}; ${place}`;
     told.className = "small";
     button.append(phrase, " ", told);
     button.addEventListener("click", () => this.choose(asked, item));

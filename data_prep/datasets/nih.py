@@ -21,24 +21,30 @@ from model.imaging.views import view_of_words
 
 __all__ = ["LABELS", "report", "studies"]
 
-SENTENCES = {
-    "Atelectasis": "There is atelectasis.",
-    "Cardiomegaly": "The heart is enlarged.",
-    "Consolidation": "There is a consolidation.",
-    "Edema": "There is pulmonary edema.",
-    "Effusion": "There is a pleural effusion.",
-    "Emphysema": "There is emphysema.",
-    "Fibrosis": "There is fibrosis.",
-    "Hernia": "There is a hiatal hernia.",
-    "Infiltration": "There is an infiltrate.",
-    "Mass": "There is a mass.",
-    "Nodule": "There is a nodule.",
-    "Pleural_Thickening": "There is pleural thickening.",
-    "Pneumonia": "There is pneumonia.",
-    "Pneumothorax": "There is a pneumothorax.",
+AIRSPACE = {
+    "Consolidation": "Airspace consolidation.",
+    "Pneumonia": "Airspace opacity.",
+    "Infiltration": "Airspace opacity.",
 }
-LABELS = tuple(SENTENCES)
-NOTHING, NOTHING_SEEN = "No Finding", "No abnormality is seen."
+"""Of these labels, one appearance by three names, the first alone becomes a sentence. Pneumonia is
+a diagnosis: what an image shows of it is an opacity."""
+SENTENCES = {
+    "Edema": "Pulmonary edema.",
+    "Atelectasis": "Atelectasis.",
+    "Mass": "Mass.",
+    "Nodule": "Nodule.",
+    "Fibrosis": "Fibrosis.",
+    "Emphysema": "Emphysema.",
+    "Effusion": "Pleural effusion.",
+    "Pleural_Thickening": "Thickening of the pleura.",
+    "Pneumothorax": "Pneumothorax.",
+    "Cardiomegaly": "Enlarged heart.",
+    "Hernia": "Hiatal hernia.",
+}
+"""Sentences that begin alike would be chosen together: after one finding the next is not as
+probable as the end of the report, but "There is", which begins any of them, may be."""
+LABELS = tuple(sorted(AIRSPACE | SENTENCES))
+NOTHING, NOTHING_SEEN = "No Finding", "No acute cardiopulmonary abnormality."
 TRAIN_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
 TRAIN_SHARES = {"train": 7, "validate": 1}
 """Of train_val_list.txt, so that with the official test list about 70/10/20 come out."""
@@ -92,8 +98,10 @@ def studies(source: Path) -> Iterator[SourceStudy]:
 
 
 def report(present: frozenset[str]) -> str:
-    """A report that says these labels and no more."""
-    return " ".join(SENTENCES[label] for label in LABELS if label in present) or NOTHING_SEEN
+    """A report that says these labels and no more: lungs, then pleura, then heart."""
+    airspace = [text for label, text in AIRSPACE.items() if label in present][:1]
+    others = [text for label, text in SENTENCES.items() if label in present]
+    return " ".join(airspace + others) or NOTHING_SEEN
 
 
 def _layout(source: Path) -> _Layout:

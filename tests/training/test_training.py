@@ -81,7 +81,7 @@ def test_the_right_images_explain_the_reports_better_than_others_do(settings: Pa
     losses = list(training.steps())
     assert losses[-1]["tokens"] < losses[0]["tokens"] / 4
     training.model.eval()
-    batches = training.validate_batches
+    [batches] = training.validate_batches.values()
     batch = batches.make(range(len(batches.split)), step=0)
     sides = batch.tokens.unique(dim=0, return_inverse=True)[1]
     # Every study gets the image of one that reads differently.
@@ -106,7 +106,7 @@ def looked(settings: TrainConfig) -> tuple[Training, Batch, tuple[Tensor, ...]]:
     training = Training(settings.changed(steps=45, batch=16, augment=False))
     list(training.steps())
     training.model.eval()
-    batch = training.validate_batches.make(range(10), step=0)
+    batch = next(iter(training.validate_batches.values())).make(range(10), step=0)
     with torch.no_grad():
         output = training.model(
             batch.tokens[:, :-1], images=batch.model_images(), output_attentions=True
@@ -291,9 +291,12 @@ def test_dense_targets_join_the_findings_of_a_kind() -> None:
 def test_one_certain_patch_is_enough_for_presence() -> None:
     logits = torch.full((1, 9, 2), -12.0)
     logits[0, 4, 1] = 8.0
-    everywhere = torch.ones(1, 9, dtype=torch.bool)
-    assert presence_loss(logits, torch.tensor([[0.0, 1.0]]), everywhere) < 0.01
-    assert presence_loss(logits, torch.tensor([[1.0, 0.0]]), everywhere) > 5
+    everywhere, known = torch.ones(1, 9, dtype=torch.bool), torch.ones(1, 2)
+    assert presence_loss(logits, torch.tensor([[0.0, 1.0]]), known, everywhere) < 0.01
+    assert presence_loss(logits, torch.tensor([[1.0, 0.0]]), known, everywhere) > 5
+    # What is not known is not learned.
+    known[0, 1] = 0
+    assert presence_loss(logits, torch.tensor([[0.0, 0.0]]), known, everywhere) < 0.01
 
 
 def test_patches_of_absent_images_do_not_count() -> None:
@@ -305,9 +308,9 @@ def test_patches_of_absent_images_do_not_count() -> None:
     noise = torch.where(there[..., None], logits, torch.randn(2, 9, 3) * 9)
     assert dense_loss(noise, targets, there) == pytest.approx(float(both[0]))
     assert dense_loss(noise[1:], targets[1:], there[1:]) == pytest.approx(float(both[1]))
-    present = torch.tensor([[1.0, 0.0, 1.0]])
-    alone = presence_loss(logits[1:, :4], present, there[1:, :4])
-    assert presence_loss(noise[1:], present, there[1:]) == pytest.approx(float(alone))
+    present, known = torch.tensor([[1.0, 0.0, 1.0]]), torch.ones(1, 3)
+    alone = presence_loss(logits[1:, :4], present, known, there[1:, :4])
+    assert presence_loss(noise[1:], present, known, there[1:]) == pytest.approx(float(alone))
 
 
 def test_ranking_scores_agree_with_their_definitions() -> None:

@@ -29,6 +29,7 @@ from training.calibration.fit import (
     save_fit,
     unseen,
 )
+from training.calibration.labeled import labeled_studies
 from training.calibration.reliability import (
     Reliability,
     Told,
@@ -62,12 +63,17 @@ class Measured:
 
 
 def run_calibration(
-    folder: Path, data: Path | None, measure_on: Path | None, json_file: Path | None = None
+    folder: Path,
+    data: Path | None,
+    measure_on: Path | None,
+    json_file: Path | None = None,
+    labeled: Path | None = None,
 ) -> str:
     """Calibrate a checkpoint folder, measure it, or both; returns the tables to print.
 
     Args:
         data: prepared folder to fit on; None leaves the checkpoint as it is.
+        labeled: prepared folder of labeled radiographs, see training.calibration.fit.calibrate.
         measure_on: prepared folder with studies that neither training nor fitting has seen.
         json_file: where to write the numbers too.
 
@@ -83,14 +89,13 @@ def run_calibration(
     told, numbers = [], {}
     if data is not None:
         studies = unseen(_record(folder), data, generator.model.config.views)
-        fit = calibrate(generator, data, studies)
-        save_fit(generator, folder, data, fit)
+        views = generator.model.config.views
+        radiographs = None if labeled is None else labeled_studies(_record(folder), labeled, views)
+        fit = calibrate(generator, data, studies, radiographs)
+        save_fit(generator, folder, data, fit, labeled)
         generator = ReportGenerator.load(folder)
         numbers["fit"] = asdict(fit)
-        lines = [
-            f"    {name:<20}" + ("           -" if value is None else f"{value:>12.6g}")
-            for name, value in asdict(fit).items()
-        ]
+        lines = [f"    {name:<20}{_shown(value):>12}" for name, value in asdict(fit).items()]
         told.append("\n".join([f"{generator.identity.name} calibrated", *lines]))
     if measure_on is not None:
         measured = measure(
@@ -104,6 +109,12 @@ def run_calibration(
         text = json.dumps(numbers, indent=2, allow_nan=False) + "\n"
         json_file.write_text(text, encoding="utf-8")
     return "\n\n".join(told)
+
+
+def _shown(value: float | list[str] | None) -> str:
+    if value is None:
+        return "-"
+    return ", ".join(value) if isinstance(value, list) else f"{value:.6g}"
 
 
 def _record(folder: Path) -> dict[str, Any]:

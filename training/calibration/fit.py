@@ -17,43 +17,38 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from tqdm import tqdm
 
 from data_prep.manifest import FINDINGS, Study, read_studies
 from model.checkpoint import save_checkpoint
 from model.decoding import decode
 from model.errors import DataError
-from model.exam import encode_studies
 from model.findings import surety
 from model.generator import ReportGenerator
 from model.heatmap import words
-from model.imaging.read import read_image
 from model.interface import Network
 from model.memory import Memory
 from model.network import report_model
 from model.novelty import image_features
 from model.query import log_odds, said, sampled
+from model.questions import answer_log_odds
 from model.report_text.parser import read_findings
 from training.calibration.estimators import fit_novelty, fit_platt, fit_share, fit_temperature
+from training.calibration.labeled import FEWEST_STUDIES, Labeled, fitted_answers, labeled_features
+from training.calibration.reading import batches, spoken_name
 from training.dataset.targets import readable
 from training.provenance import data_record, saw
-from training.teacher_forcing import given_of, squares
 
 __all__ = [
     "Fit",
     "Observed",
     "Tokens",
-    "batches",
     "calibrate",
     "force",
     "observe",
     "save_fit",
-    "spoken_name",
     "unseen",
 ]
 
-BATCH = 16
-FEWEST_STUDIES = 20
 ASKED_STUDIES = 208
 """Studies that are asked for every finding: their drafts are most of the time this takes."""
 
@@ -83,7 +78,8 @@ class Observed:
     asked: tuple[str, ...]
     """The findings asked for: those of FINDINGS that occur."""
     asked_odds: np.ndarray
-    """(asked studies, asked), log-odds of the share of drafts that name the finding."""
+    """(asked studies, asked), log-odds of the answer, or of the share of drafts that name the
+    finding."""
     truth: np.ndarray
     """bool (asked studies, asked), which of them each study has."""
     own_surety: np.ndarray
@@ -107,6 +103,8 @@ class Fit:
     """Of "this word speaks of a finding that is there", on the studies fitted on."""
     ask_scale: float
     ask_offset: float
+    calibrated: list[str] | None
+    """Of labeled radiographs, the findings that had enough cases; None of phantoms alone."""
     finding_scale: float | None
     finding_offset: float
     novelty_threshold: float
@@ -116,6 +114,8 @@ class Fit:
     questions: int
     reported: int
     images: int
+    labeled_studies: int
+    """Radiographs with labels that the answers were fitted on."""
 
 
 def unseen(record: dict[str, Any], folder: Path, views: Collection[str]) -> list[Study]:
@@ -145,8 +145,17 @@ def unseen(record: dict[str, Any], folder: Path, views: Collection[str]) -> list
     return studies
 
 
-def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Fit:
+def calibrate(
+    generator: ReportGenerator,
+    data: Path,
+    studies: Sequence[Study],
+    labeled: Labeled | None = None,
+) -> Fit:
     """Fit everything on these studies and set it in the generator's model.
+
+    Args:
+        labeled: radiographs on which the probability of findings is fitted instead, of those that
+            enough of them have; and that are familiar too.
 
     Raises:
         DataError: studies without findings, or without words that speak of none.
@@ -158,12 +167,20 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
     config.temperature = fit_temperature(tokens.logits, tokens.labels)
     observed = observe(generator, data, studies)
     config.grounded_share, f1 = fit_share(observed.shares, observed.spoken)
-    config.ask_scale, config.ask_offset = fit_platt(observed.asked_odds, observed.truth)
+    config.calibrated = None
+    asked_odds, truth = observed.asked_odds, observed.truth
+    features = observed.features
+    if labeled is not None:
+        asked_odds, truth, config.calibrated = fitted_answers(generator, labeled)
+        radiographs = [*labeled.held_out, *labeled.trained]
+        more = labeled_features(generator, labeled.folder, radiographs).double().numpy()
+        features = np.concatenate((features, more))
+    config.ask_scale, config.ask_offset = fit_platt(asked_odds, truth)
     config.finding_scale, config.finding_offset = None, 0.0
     if len(observed.own_surety):  # a model that reports no finding has no chance to tell
         own = fit_platt(observed.own_surety, observed.own_there)
         config.finding_scale, config.finding_offset = own
-    familiar = fit_novelty(observed.features)
+    familiar = fit_novelty(np.random.default_rng(0).permutation(features))
     config.novelty_threshold = familiar.limit
     model.feature_mean.copy_(torch.from_numpy(familiar.mean))
     model.feature_precision.copy_(torch.from_numpy(familiar.precision))
@@ -173,44 +190,37 @@ def calibrate(generator: ReportGenerator, data: Path, studies: Sequence[Study]) 
         grounded_f1=f1,
         ask_scale=config.ask_scale,
         ask_offset=config.ask_offset,
+        calibrated=config.calibrated,
         finding_scale=config.finding_scale,
         finding_offset=config.finding_offset,
         novelty_threshold=config.novelty_threshold,
         studies=len(studies),
         tokens=len(tokens.labels),
         words=len(observed.shares),
-        questions=observed.asked_odds.size,
+        questions=asked_odds.size,
         reported=len(observed.own_surety),
-        images=len(observed.features),
+        images=len(features),
+        labeled_studies=0 if labeled is None else len(labeled.held_out),
     )
 
 
-def save_fit(generator: ReportGenerator, folder: Path, data: Path, fit: Fit) -> None:
+def save_fit(
+    generator: ReportGenerator, folder: Path, data: Path, fit: Fit, labeled: Path | None = None
+) -> None:
     """Write the calibrated model over its checkpoint folder, with new sums.
 
-    training.json gets "calibration": what was fitted, on how much, and the data's manifest.
+    training.json gets "calibration": what was fitted, on how much, and the data's manifests.
+
+    Args:
+        labeled: the prepared folder of labeled radiographs, None without.
     """
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     record["calibration"] = {**asdict(fit), "data": data_record(data)}
+    if labeled is not None:
+        record["calibration"]["labeled"] = data_record(labeled)
     card = (folder / "README.md").read_text(encoding="utf-8")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     save_checkpoint(folder, report_model(generator.model), tokenizer, record, card)
-
-
-def batches(
-    generator: ReportGenerator, data: Path, studies: Sequence[Study], doing: str
-) -> Iterator[tuple[int, Sequence[Study], Memory]]:
-    """(number of its first study, studies, what the decoder reads of them), in order."""
-    model, tokenizer = generator.model, generator.tokenizer
-    with tqdm(total=len(studies), desc=doing, unit="study") as bar, torch.inference_mode():
-        for first in range(0, len(studies), BATCH):
-            batch = studies[first : first + BATCH]
-            pixels = [[read_image(data / p.path).pixels for p in study.images] for study in batch]
-            images = [squares(model, own) for own in pixels]
-            given = [given_of(study, tokenizer, model.config.prompt_tokens) for study in batch]
-            kinds, prompts = [each.kinds for each in given], [each.prompt for each in given]
-            yield first, batch, encode_studies(model, images, kinds, prompts)
-            bar.update(len(batch))
 
 
 def force(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Tokens:
@@ -241,7 +251,10 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
             of_word += [row] * len(of_text)
         for row, sure in enumerate(_reported(generator, memory, decode(model, memory)), first):
             own += [(log, name in there[row], row) for name, log in sure.items()]
-        if first < ASKED_STUDIES:
+        if model.config.answers:
+            names = [spoken_name(name) for name in asked]
+            odds += answer_log_odds(model, memory, tokenizer, names).tolist()
+        elif first < ASKED_STUDIES:
             for of_study in sampled(model, memory, tokenizer):
                 counts = [
                     sum(bool(said(text, spoken_name(name))) for _, text in of_study)
@@ -297,8 +310,3 @@ def _logits(model: Network, memory: Memory, texts: Sequence[list[int]]) -> Itera
 
 def _speaks(study: Study, start: int, end: int) -> bool:
     return any(start < phrase.end and phrase.start < end for phrase in study.phrases)
-
-
-def spoken_name(finding: str) -> str:
-    """ "pleural_effusion" -> "pleural effusion"."""
-    return finding.replace("_", " ")

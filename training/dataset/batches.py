@@ -23,13 +23,16 @@ from model.network import ReportModel
 from training.config import AugmentConfig, DropConfig
 from training.dataset.augmentation import Augmentation
 from training.dataset.occlusion import hide
+from training.dataset.questions import Asked, ask_of, question_arrays
 from training.dataset.split import Sample, Split, sample_of
 from training.dataset.targets import kind_in, told_of
 
-__all__ = ["Batch", "Batches", "stream"]
+__all__ = ["Batch", "Batches", "Mixture", "stream"]
 
 KEEP_ALL = DropConfig(frontal=0, lateral=0, prior=0, indication=0, finding=0)
 NOTHING: Mapping[str, int] = MappingProxyType({})
+QUESTIONS = 6
+"""Of a study, each time it is given."""
 WINDOW = 8
 """Steps whose studies are sorted by their number of images."""
 
@@ -62,9 +65,46 @@ class Batch:
     """float32 (batch, findings), 1 where the report speaks of what has been covered."""
     present: Tensor
     """float32 (batch, kinds of finding), 1 where the study has it, and it is not hidden."""
+    known: Tensor
+    """float32 (batch, kinds of finding), 1 where it is known whether the study has it."""
+    complete: Tensor
+    """bool (batch,), whether what has no box is not there."""
+    questions: Tensor
+    """int64 (batch, questions, tokens), from bos, padded (model/questions.py)."""
+    question_ends: Tensor
+    """int64 (batch, questions), the position that the answer follows."""
+    answer_tokens: Tensor
+    """int64 (batch, questions, 2), "none" and "present"."""
+    answers: Tensor
+    """float32 (batch, questions), 1 present, 0 absent, -1 where a study has fewer questions."""
+    question_findings: Tensor
+    """float32 (batch, questions, findings), 1 where the finding makes the answer "present"."""
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
+    def alike(self) -> list[Tensor]:
+        """Rows of the studies with all their boxes, and of the others; none that is empty.
+
+        Their reports differ in length: the decoder need not read one kind padded to the other.
+        """
+        rows = (self.complete.nonzero()[:, 0], (~self.complete).nonzero()[:, 0])
+        return [each for each in rows if len(each)]
+
+    def studies(self, rows: Tensor, pad: int) -> "Batch":
+        """Some studies only, with their texts cut to the longest of them."""
+        part = {name: value[rows] for name, value in vars(self).items()}
+        # Padding is at the end only, and a study without questions keeps its bos.
+        longest = int((part["tokens"] != pad).any(0).sum())
+        asked = int((part["questions"] != pad).any(0).any(0).sum())
+        for name, length in (
+            ("tokens", longest),
+            ("mentions", longest - 1),
+            ("leads", longest - 1),
+        ):
+            part[name] = part[name][:, :length]
+        part["questions"] = part["questions"][:, :, :asked]
+        return Batch(**part)
 
     def model_images(self) -> Tensor:
         """float32 (batch, images, 1, size, size) in [-1, 1]."""
@@ -112,11 +152,18 @@ class Batches(Dataset[Batch]):
         self._augmentation: Augmentation | None = None
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        step, part = key
-        return self.make(self._rows(step)[part :: self.parts], step, part)
+        return _collate(self.drawn(*key), self.split)
 
     def make(self, rows: Sequence[int], step: int, part: int = 0) -> Batch:
         """The batch of these studies, varied and with something left out as in this part of it."""
+        return _collate(self.draw(rows, step, part), self.split)
+
+    def drawn(self, step: int, part: int) -> list["_Drawn"]:
+        """That part of the step's studies, before they are put together."""
+        return self.draw(self._rows(step)[part :: self.parts], step, part)
+
+    def draw(self, rows: Sequence[int], step: int, part: int) -> list["_Drawn"]:
+        """These studies as they are given in this part of a step."""
         if self.augment is not None:
             if self._augmentation is None:
                 self._augmentation = Augmentation(self.augment)
@@ -124,7 +171,7 @@ class Batches(Dataset[Batch]):
             self._augmentation.seed(int(state[0]))
         # Of its own: what is left out does not depend on how images are varied.
         rng = np.random.default_rng([self.seed, step, 1, part])
-        return _collate([self._draw(row, rng) for row in rows], self.split)
+        return [self._draw(row, rng) for row in rows]
 
     def _rows(self, step: int) -> list[int]:
         """The studies of a step: every one once an epoch, or as often as `repeat` says of the
@@ -178,7 +225,11 @@ class Batches(Dataset[Batch]):
         if self._augmentation is not None:
             varied = [self._augmentation(*both) for both in zip(images, areas, strict=True)]
             images, areas = [one for one, _ in varied], [one for _, one in varied]
-        return _Drawn(study, sample_of(study, split), images, areas, hidden)
+        sample = sample_of(study, split)
+        seen = {kind for j, kind in enumerate(sample.kinds) if j not in hidden}
+        present = sample.truth.present - ({sample.kinds[j] for j in hidden} - seen)
+        asked = ask_of(study, present, sample.truth.known, hidden, split.complete, QUESTIONS, rng)
+        return _Drawn(study, sample, images, areas, hidden, present, split.complete, asked)
 
 
 @dataclass(frozen=True)
@@ -191,6 +242,25 @@ class _Drawn:
     """(size, size) each, bits as in Split.areas."""
     hidden: frozenset[int]
     """Findings that have been covered."""
+    present: frozenset[int]
+    """Places in FINDINGS of what is there and to be seen."""
+    complete: bool
+    asked: list[Asked]
+
+
+class Mixture(Dataset[Batch]):
+    """(step, part) -> that part of a step's studies, which several prepared folders share."""
+
+    def __init__(self, sources: Sequence[Batches]) -> None:
+        """
+        Args:
+            sources: each gives as many studies a step as its own batch, all read by one model.
+        """
+        self.sources = tuple(sources)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        drawn = [each for source in self.sources for each in source.drawn(*key)]
+        return _collate(drawn, self.sources[0].split)
 
 
 def _kept(study: Study, drop: DropConfig, rng: np.random.Generator) -> list[bool]:
@@ -213,7 +283,7 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
     prompt = np.full((batch, given), split.pad, np.int64)
     kinds = np.full((batch, findings), -1, np.int64)
     hidden = np.zeros((batch, findings), np.float32)
-    present = np.zeros((batch, len(FINDINGS)), np.float32)
+    present, known = np.zeros((2, batch, len(FINDINGS)), np.float32)
     mentions, leads = np.zeros((2, batch, longest - 1, findings), np.float32)
     coverage = np.zeros((batch, findings, most * patches), np.float32)
     size = split.config.image_size
@@ -227,9 +297,8 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         kinds[row, : len(sample.kinds)] = sample.kinds
         hidden[row, list(each.hidden)] = 1
         kinds[row, list(each.hidden)] = -1
-        seen = {kind for j, kind in enumerate(sample.kinds) if j not in each.hidden}
-        unseen = {sample.kinds[j] for j in each.hidden} - seen
-        present[row, list(sample.asserted - unseen)] = 1
+        present[row, list(each.present)] = 1
+        known[row, list(sample.truth.known)] = 1
         mentions[row, : len(sample.mentions)] = sample.mentions[:, None] >> bits & np.uint64(1)
         leads[row, : len(sample.leads)] = sample.leads[:, None] >> bits & np.uint64(1)
         for column, (image, areas) in enumerate(zip(each.images, each.areas, strict=True)):
@@ -241,9 +310,25 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
                     continue
                 place = slice(column * patches, (column + 1) * patches)
                 coverage[row, j, place] = _coverage(areas, k, split.grid)
-    words = (tokens, mentions, leads)
-    parts = (images, mask, views, prompt, *words, coverage, kinds, hidden, present)
-    return Batch(*(torch.from_numpy(part) for part in parts))
+    bos = split.config.bos_token_id
+    asked = [each.asked for each in drawn]
+    arrays = {
+        "images": images,
+        "image_mask": mask,
+        "views": views,
+        "prompt": prompt,
+        "tokens": tokens,
+        "mentions": mentions,
+        "leads": leads,
+        "coverage": coverage,
+        "kinds": kinds,
+        "hidden": hidden,
+        "present": present,
+        "known": known,
+        "complete": np.array([each.complete for each in drawn]),
+        **question_arrays(asked, split.tokenizer, bos, split.pad, findings),
+    }
+    return Batch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def _coverage(
@@ -256,7 +341,9 @@ def _coverage(
     return shares.astype(np.float32).ravel()
 
 
-def stream(batches: Batches, keys: Sequence[tuple[int, int]], workers: int) -> Iterator[Batch]:
+def stream(
+    batches: Dataset[Batch], keys: Sequence[tuple[int, int]], workers: int
+) -> Iterator[Batch]:
     """The batches of these steps and parts in order, made ahead by worker processes."""
     if workers:
         # In the parent: OpenCV's threads do not survive a fork, and telling the child hangs it.

@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from data_prep.manifest import FINDINGS, Finding, Image, Study, read_studies
+from data_prep.manifest import Finding, Image, Study, read_studies
 from model.config import ReportConfig
 from model.errors import DataError
 from model.imaging.letterbox import Letterbox
-from model.report_text.parser import read_findings, sentences
+from model.report_text.parser import sentences
 from training.dataset.targets import readable
+from training.dataset.truth import Truth, kind_of, truth_of
 
 __all__ = ["Sample", "Split", "load_split", "sample_of"]
 
@@ -48,8 +48,8 @@ class Sample:
     """The same where it leads up to the words that do: "There is a" before "small nodule"."""
     kinds: tuple[int, ...]
     """For each finding of the study its place in FINDINGS."""
-    asserted: frozenset[int]
-    """Places in FINDINGS of what the report asserts, surely or not."""
+    truth: Truth
+    """Which findings the study is known to have, and not to have."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ def load_split(
             its own is left out.
         grid: (rows, columns) of patches on one image.
         limit: only the first so many studies; 0 for all.
-        complete: what has no box is not there, as in phantoms. Otherwise what the report asserts
-            counts as there.
+        complete: what has no box is not there, as in phantoms; see training/dataset/truth.py.
 
     Raises:
         DataError: no studies, a missing image, a report too long.
@@ -223,22 +222,9 @@ def sample_of(study: Study, split: Split) -> Sample:
     leads[mentions > 0] = 0
     # A long indication is cut: what matters comes first, and the report can be learnt without.
     prompt = tokenizer.encode(study.indication).ids[: config.prompt_tokens]
-    kinds = tuple(_kind(finding) for finding in study.findings)
-    asserted = frozenset(kinds) if split.complete else _asserted(study.report)
-    return Sample(tokens, np.array(prompt, np.int64), mentions, leads, kinds, asserted)
-
-
-@lru_cache(maxsize=100_000)
-def _asserted(report: str) -> frozenset[int]:
-    names = {finding.name for finding in read_findings(report)}
-    return frozenset(FINDINGS.index(name) for name in names if name in FINDINGS)
-
-
-def _kind(finding: Finding) -> int:
-    try:
-        return FINDINGS.index(finding.name)
-    except ValueError:
-        raise DataError(f"finding {finding.name!r} is none of {FINDINGS}") from None
+    kinds = tuple(kind_of(finding.name) for finding in study.findings)
+    truth = truth_of(study, split.complete)
+    return Sample(tokens, np.array(prompt, np.int64), mentions, leads, kinds, truth)
 
 
 def _areas(
@@ -259,7 +245,7 @@ def _areas(
         x0, y0, x1, y1 = finding.box
         part = np.ones((y1 - y0, x1 - x0), bool)
         if mask is not None:
-            shown = (mask[y0:y1, x0:x1] >> _kind(finding)) & 1 > 0
+            shown = (mask[y0:y1, x0:x1] >> kind_of(finding.name)) & 1 > 0
             part = shown if shown.any() else part
         areas[y0:y1, x0:x1] |= part.astype(np.uint16) << np.uint16(k)
     return _shrink(areas, size)

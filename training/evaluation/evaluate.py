@@ -23,6 +23,8 @@ from model.report import Report
 from training.calibration.reliability import Reliability, Told, reliability
 from training.dataset.targets import readable
 from training.evaluation.finding_scores import AttentionMaps, Scores, score_findings
+from training.evaluation.label_scores import LabelEvaluation, evaluate_labels
+from training.evaluation.label_table import label_table
 from training.evaluation.model_card import write_card
 from training.evaluation.plots import require_matplotlib
 from training.evaluation.table import report_table, write_json, write_predictions
@@ -115,12 +117,16 @@ def run_evaluation(
     chexbert: Path | None = None,
     radgraph: Path | None = None,
     split: str | None = None,
+    demographics: Path | None = None,
+    compare_with: Sequence[Path] = (),
 ) -> str:
     """Evaluate a checkpoint folder, write what is asked for, return the table to print.
 
     Args: as for `evaluate` and `run_score`, but
         split: None is the test split of a folder the checkpoint may have been trained on, and every
             study of any other one.
+        demographics, compare_with: for studies with labels, see
+            training.evaluation.label_scores.evaluate_labels; the latter are checkpoint folders.
 
     Raises:
         CheckpointError: the checkpoint cannot be loaded.
@@ -148,13 +154,40 @@ def run_evaluation(
         protocol_name=protocol_name,
         learned_metrics=learned_metrics,
     )
+    labels = _labels(generator, data, evaluation, train or data, demographics, compare_with)
     if outputs.json_file is not None:
-        write_json(evaluation, outputs.json_file)
+        write_json(evaluation, outputs.json_file, labels)
     if outputs.predictions is not None:
         write_predictions(evaluation, outputs.predictions)
     if outputs.card is not None:
         write_card(evaluation, generator, record, outputs.card)
-    return report_table(evaluation)
+    table = report_table(evaluation)
+    return table if labels is None else f"{table}\n\n{label_table(labels)}"
+
+
+def _labels(
+    generator: ReportGenerator,
+    data: Path,
+    evaluation: Evaluation,
+    train: Path,
+    demographics: Path | None,
+    compare_with: Sequence[Path],
+) -> LabelEvaluation | None:
+    """The reports, and the probabilities beside them, against labels; None without labels."""
+    reports = evaluation.predictions
+    studies = [study for study in read_studies(data) if study.id in reports]
+    if any(study.labels is None for study in studies):
+        return None
+    return evaluate_labels(
+        generator,
+        data,
+        list(readable(studies, evaluation.views)),
+        [reports[study.id]["model_prediction"] for study in studies],
+        train_studies(train),
+        train,
+        demographics,
+        [ReportGenerator.load(folder) for folder in compare_with],
+    )
 
 
 def evaluate(

@@ -9,6 +9,7 @@ from training import files as output
 from training.bootstrap import Score
 from training.calibration.reliability import reliability_table
 from training.evaluation.finding_scores import ABSENT, Scores
+from training.evaluation.label_scores import LabelEvaluation
 from training.report_scores.score_table import score_table
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["finding_lines", "report_table", "write_json", "write_predictions"]
 
 
-def write_json(evaluation: "Evaluation", path: Path) -> None:
+def write_json(evaluation: "Evaluation", path: Path, labels: LabelEvaluation | None = None) -> None:
     """Write every score as {"value", "low", "high", "n"} under stable names.
 
     Scores of findings and maps stand at the top, where the data has boxes, with their baselines
@@ -41,6 +42,8 @@ def write_json(evaluation: "Evaluation", path: Path) -> None:
         answer["reliability"] = asdict(evaluation.findings.reliability)
     answer["baselines_from"] = evaluation.baselines_from
     answer["texts"] = asdict(evaluation.texts)
+    if labels is not None:
+        answer["labels"] = asdict(labels)
     output.write_json(path, answer)
 
 

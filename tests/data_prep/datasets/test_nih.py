@@ -60,7 +60,7 @@ def test_without_the_lists_the_split_is_left_to_the_hash(tmp_path):
 def test_the_small_layout(tmp_path):
     [study] = studies(nih_small(tmp_path))
     assert (study.patient, study.images[0].view) == ("0", "PA")
-    assert study.findings == "There is a mass. There is a nodule."
+    assert study.findings == "Mass. Nodule."
 
 
 HEADER = ("image", "patient", "labels", "age", "sex", "view")

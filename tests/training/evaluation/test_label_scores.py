@@ -1,0 +1,83 @@
+"""Scores against labels: the area under the curve is that of pairs, intervals are of patients."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from labeled_folder import write_labeled
+from numpy.testing import assert_allclose
+from prepared_folder import SIZE, write_prepared
+from tiny import tiny_model
+from tokenizers import Tokenizer
+
+from data_prep.manifest import read_studies
+from model.checkpoint import save_checkpoint
+from training.calibration.command import run_calibration
+from training.evaluation.evaluate import Outputs, run_evaluation
+from training.evaluation.label_scores import area_under_curve
+
+pytestmark = pytest.mark.usefixtures("without_java")
+
+
+def test_the_area_is_the_share_of_pairs_in_the_right_order() -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.integers(0, 6, 40).astype(float)  # with ties
+    present = rng.random(40) < 0.4
+    weights = rng.integers(0, 3, (5, 40)).astype(float)
+    expected = []
+    for row in weights:
+        wins = total = 0.0
+        for i in np.flatnonzero(present):
+            for j in np.flatnonzero(~present):
+                pair = row[i] * row[j]
+                wins += pair * ((scores[i] > scores[j]) + 0.5 * (scores[i] == scores[j]))
+                total += pair
+        expected.append(wins / total)
+    assert_allclose(area_under_curve(scores, present, weights), expected)
+    assert np.isnan(area_under_curve(scores, np.zeros(40, bool), weights)).all()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A checkpoint that answers, phantoms, and labeled images it was trained on, as it says."""
+    folder = tmp_path_factory.mktemp("labels")
+    boxed, labeled = write_prepared(folder / "boxed"), write_labeled(folder / "labeled")
+    tokenizer = Tokenizer.from_file(str(boxed / "tokenizer.json"))
+    model = tiny_model(
+        1, image_size=SIZE, vocab_size=tokenizer.get_vocab_size(), max_tokens=48, answers=True
+    )
+    note = json.loads((labeled / "prepared.json").read_text())
+    record = {"step": 0, "data": {"source": "blobs", "mixed": {"labeled": note}}}
+    save_checkpoint(folder / "checkpoint", model, tokenizer, record, "# Tiny\n")
+    return folder / "checkpoint", boxed, labeled
+
+
+def test_calibrated_on_validate_measured_on_test(folders: tuple[Path, Path, Path]) -> None:
+    checkpoint, boxed, labeled = folders
+    table = run_calibration(checkpoint, boxed, None, labeled=labeled)
+    record = json.loads((checkpoint / "training.json").read_text())["calibration"]
+    # Of 24 studies 12 have an effusion and 6 an opacity; nothing else occurs.
+    assert record["calibrated"] == ["opacity", "pleural_effusion"]
+    assert record["labeled_studies"] == 24
+    assert "opacity, pleural_effusion" in table
+
+    out = checkpoint.parent / "scores.json"
+    csv = checkpoint.parent / "labels.csv"
+    rows = [f"{study.id}.png,{40 + k},F" for k, study in enumerate(read_studies(labeled))]
+    csv.write_text("\n".join(["image,age,sex", *rows]) + "\n")
+    table = run_evaluation(
+        checkpoint, labeled, Outputs(out), demographics=csv, compare_with=[checkpoint]
+    )
+    scores = json.loads(out.read_text())["labels"]
+    assert (scores["studies"], scores["patients"]) == (24, 12)
+    rows = {row["finding"]: row for row in scores["rows"]}
+    assert rows.keys() == {"opacity", "pleural_effusion"}
+    effusion = rows["pleural_effusion"]
+    assert (effusion["present"], effusion["absent"]) == (12, 12)
+    # The images tell it apart, and so does the nearest one.
+    assert effusion["auc"]["nearest images"]["value"] > 0.9
+    assert effusion["auc"]["model"] == effusion["auc"]["tiny"]
+    assert {"AP", "PA", "age, sex, view"} < effusion["auc"].keys()
+    assert scores["reliability"]["error"]["n"] == 24 + 12 + 6
+    assert "no label, no finding asserted" in table and "error among the surest 40%" in table

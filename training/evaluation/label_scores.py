@@ -1,0 +1,262 @@
+"""Scores against labels of whole images, such as those of ChestX-ray14, where nothing has a box.
+
+The probability is the one that the report and `ask` give. Intervals are over patients: images of
+one patient resemble each other. Beside the model stand three baselines that have not read the
+image as a radiologist does: what age, sex and projection alone predict (patients with pneumonia
+are imaged in bed, AP), the nearest train images, and other checkpoints.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from data_prep.manifest import FINDINGS, Study
+from model.errors import DataError
+from model.generator import ReportGenerator
+from model.imaging.read import read_image
+from model.report_text.parser import read_findings
+from training.bootstrap import Bootstrap, Score, divide, draw, percentiles
+from training.calibration.labeled import labeled_answers, novelty_distances
+from training.calibration.reliability import Reliability, Told, reliability
+from training.dataset.truth import truth_of
+from training.report_scores.baselines import thumbnail
+
+__all__ = ["FindingRow", "LabelEvaluation", "area_under_curve", "evaluate_labels"]
+
+NEIGHBORS = 5
+COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)
+RIDGE = 1.0
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """One finding against the images without any label."""
+
+    finding: str
+    present: int
+    absent: int
+    """Images without any label."""
+    auc: Mapping[str, Score]
+    """By whose probability: "model", "AP" and "PA" (the model's within a projection), "age, sex,
+    view", "nearest images", and the name of each other checkpoint."""
+    sensitivity: Score
+    """Of what the report asserts."""
+    specificity: Score
+
+
+@dataclass(frozen=True)
+class LabelEvaluation:
+    studies: int
+    patients: int
+    rows: tuple[FindingRow, ...]
+    normal_clear: Score
+    """Share of images without any label whose report asserts no finding."""
+    precision: Score
+    """Share of asserted findings (of those that labels name) that are labeled."""
+    reliability: Reliability
+    """Of the probabilities of findings that have one."""
+    risk: Mapping[float, Score]
+    """Error of "present if the probability is .5 or more" among the surest share of cases."""
+    in_distribution: Score
+    """Share of images without a warning that they are unlike those trained on."""
+
+
+@dataclass(frozen=True)
+class _Patients:
+    """Resamples of patients, as weights of studies."""
+
+    weights: np.ndarray
+    """(1 + resamples, studies); row 0 is the sample itself."""
+
+    def ratio(self, numerator: np.ndarray, denominator: np.ndarray) -> Score:
+        """Sum of numerators over sum of denominators, (studies,) each."""
+        values = divide(self.weights @ numerator, self.weights @ denominator)
+        return percentiles(values, int(denominator.sum()))
+
+    def auc(self, scores: np.ndarray, present: np.ndarray, among: np.ndarray) -> Score:
+        """Area under the curve of the studies `among`, arrays (studies,)."""
+        values = area_under_curve(scores[among], present[among], self.weights[:, among])
+        return percentiles(values, int(present[among].sum()))
+
+
+def area_under_curve(scores: np.ndarray, present: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Probability that a present case scores above an absent one, ties counted half.
+
+    Args:
+        scores: (cases,); present: bool (cases,); weights: (resamples, cases).
+
+    Returns:
+        (resamples,), NaN where one of the kinds has no weight.
+    """
+    _, rank = np.unique(scores, return_inverse=True)
+    count = rank.max(initial=-1) + 1
+    at = np.zeros((len(rank), count))
+    at[np.arange(len(rank)), rank] = 1
+    positive, negative = (weights * present) @ at, (weights * ~present) @ at
+    below = negative.cumsum(axis=1) - negative / 2
+    wins = (positive * below).sum(axis=1)
+    return divide(wins, positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def evaluate_labels(
+    generator: ReportGenerator,
+    data: Path,
+    studies: Sequence[Study],
+    texts: Sequence[str],
+    train: Sequence[Study],
+    train_folder: Path,
+    demographics: Path | None = None,
+    others: Sequence[ReportGenerator] = (),
+) -> LabelEvaluation:
+    """Score reports and probabilities of labeled studies.
+
+    Args:
+        texts: the model's reports.
+        train: labeled studies that the baselines learn from, and `train_folder`, where they are.
+        demographics: CSV with the columns image, age and sex; None: the baseline knows the
+            projection alone.
+        others: checkpoints to compare with.
+
+    Raises:
+        DataError: studies without labels.
+    """
+    if any(study.labels is None for study in (*studies, *train)):
+        raise DataError(f"not every study of {str(data)!r} has labels: nothing to compare with")
+    patients = _patients(studies)
+    truths = [truth_of(study, complete=False) for study in studies]
+    names = [k for k in range(len(FINDINGS)) if any(k in truth.present for truth in truths)]
+    present = np.array([[k in truth.present for k in range(len(FINDINGS))] for truth in truths])
+    known = np.array([[k in truth.known for k in range(len(FINDINGS))] for truth in truths])
+    normal = np.array([not any(v == 1 for v in (s.labels or {}).values()) for s in studies])
+    said = [{finding.name for finding in read_findings(text)} for text in texts]
+    asserted = np.array([[name in names_said for name in FINDINGS] for names_said in said])
+    odds = labeled_answers(generator, data, studies)
+    scores = {"model": odds}
+    scores |= _confounders(train, studies, demographics)
+    scores["nearest images"] = _nearest(train, train_folder, studies, data)
+    scores |= {other.identity.name: labeled_answers(other, data, studies) for other in others}
+    view = np.array([study.images[0].view for study in studies])
+    rows = []
+    for k in names:
+        own = present[:, k]
+        among = own | normal
+        auc = {who: patients.auc(of[:, k], own, among) for who, of in scores.items()}
+        auc |= {v: patients.auc(odds[:, k], own, among & (view == v)) for v in ("AP", "PA")}
+        rows.append(
+            FindingRow(
+                finding=FINDINGS[k],
+                present=int(own.sum()),
+                absent=int(normal.sum()),
+                auc=auc,
+                sensitivity=patients.ratio(own & asserted[:, k], own),
+                specificity=patients.ratio(normal & ~asserted[:, k], normal),
+            )
+        )
+    labeled = known.any(axis=0) | present.any(axis=0)
+    probability, calibrated = _probabilities(generator, odds)
+    cases = known & calibrated
+    where = np.argwhere(cases)
+    told = Told(probability[cases], present[cases], where[:, 0])
+    return LabelEvaluation(
+        studies=len(studies),
+        patients=len({study.patient for study in studies}),
+        rows=tuple(rows),
+        normal_clear=patients.ratio(normal & ~asserted.any(axis=1), normal),
+        precision=patients.ratio(
+            (asserted & present)[:, labeled].sum(axis=1), asserted[:, labeled].sum(axis=1)
+        ),
+        reliability=reliability(told, len(studies)),
+        risk=_risk(told, len(studies)),
+        in_distribution=_in_distribution(generator, data, studies),
+    )
+
+
+def _patients(studies: Sequence[Study]) -> _Patients:
+    names = [study.patient or study.id for study in studies]
+    numbers = np.unique(names, return_inverse=True)[1]
+    return _Patients(draw(int(numbers.max()) + 1)[:, numbers])
+
+
+def _probabilities(generator: ReportGenerator, odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated (studies, findings), and bool (findings,), which of them are given."""
+    config = generator.model.config
+    given = np.array([config.calibrated is None or name in config.calibrated for name in FINDINGS])
+    return expit(config.ask_scale * odds + config.ask_offset), given
+
+
+def _risk(told: Told, studies: int) -> dict[float, Score]:
+    sureness = np.abs(told.probability - 0.5)
+    wrong = (told.probability >= 0.5) != told.right
+    bootstrap, risk = Bootstrap(studies), {}
+    for coverage in COVERAGES:
+        kept = np.argsort(-sureness, kind="stable")[: round(coverage * len(sureness))]
+        counts = np.bincount(told.study[kept], minlength=studies)
+        errors = np.bincount(told.study[kept], wrong[kept], studies)
+        risk[coverage] = bootstrap.ratio(errors, counts)
+    return risk
+
+
+def _in_distribution(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Score:
+    far = novelty_distances(generator, data, studies)
+    limit = generator.model.config.novelty_threshold
+    return Bootstrap(len(far)).ratio((far <= limit) | (limit == 0), np.ones(len(far)))
+
+
+def _confounders(
+    train: Sequence[Study], studies: Sequence[Study], demographics: Path | None
+) -> dict[str, np.ndarray]:
+    """What the projection, and age and sex where they are known, predict: log-odds."""
+    rows: dict[str, dict[str, str]] = {}
+    if demographics is not None:
+        with demographics.open(encoding="utf-8", newline="") as table:
+            rows = {Path(row["image"]).stem: row for row in csv.DictReader(table)}
+    inputs = [_known_of(study, rows) for study in (*train, *studies)]
+    values = np.array(inputs)
+    values = (values - values.mean(axis=0)) / values.std(axis=0).clip(1e-6)
+    scores = np.zeros((len(studies), len(FINDINGS)))
+    truths = [truth_of(study, complete=False) for study in train]
+    for k in range(len(FINDINGS)):
+        known = np.array([k in truth.known for truth in truths])
+        there = np.array([k in truth.present for truth in truths])[known]
+        if there.any() and not there.all():
+            scores[:, k] = _logistic(values[: len(train)][known], there, values[len(train) :])
+    return {"age, sex, view" if rows else "view": scores}
+
+
+def _known_of(study: Study, rows: Mapping[str, Mapping[str, str]]) -> list[float]:
+    row = rows.get(study.id, {})
+    age = float(row.get("age") or 50) / 50
+    return [study.images[0].view == "AP", age, age**2, row.get("sex") == "M"]
+
+
+def _logistic(inputs: np.ndarray, present: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Ridge-regularized logistic regression; log-odds of `asked`."""
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        score = inputs @ weights[1:] + weights[0]
+        value = (np.logaddexp(0, score) - present * score).sum() + RIDGE * weights[1:] @ weights[1:]
+        gap = expit(score) - present
+        return float(value), np.r_[gap.sum(), gap @ inputs + 2 * RIDGE * weights[1:]]
+
+    found = minimize(loss, np.zeros(1 + inputs.shape[1]), jac=True, method="BFGS")
+    return asked @ found.x[1:] + found.x[0]
+
+
+def _nearest(
+    train: Sequence[Study], train_folder: Path, studies: Sequence[Study], data: Path
+) -> np.ndarray:
+    """Share of the NEIGHBORS nearest train images that have each finding."""
+    own, known = (
+        np.stack([thumbnail(read_image(folder / s.images[0].path)) for s in of])
+        for folder, of in ((data, studies), (train_folder, train))
+    )
+    gaps = (own**2).sum(1)[:, None] + (known**2).sum(1)[None] - 2 * own @ known.T
+    present = np.array(
+        [[k in truth_of(s, complete=False).present for k in range(len(FINDINGS))] for s in train]
+    )
+    return present[np.argsort(gaps, axis=1)[:, :NEIGHBORS]].mean(axis=1)
