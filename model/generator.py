@@ -25,10 +25,10 @@ from model.interface import Network, Tokenizer
 from model.memory import Memory
 from model.novelty import novelty_warnings
 from model.query import ask
-from model.questions import named_log_odds
 from model.report import Answer, Report, sections
 from model.report_text.parser import sentences
 from model.review import review
+from model.verification import verified
 
 __all__ = ["EMBEDDED", "NOTICE", "ReportGenerator"]
 
@@ -126,22 +126,15 @@ class ReportGenerator:
         warnings = [_examined(row, exam, input_check) for row, exam in enumerate(exams)]
         placements = [tuple(self._place(image) for image in exam.shown) for exam in exams]
         memory = self._read(exams, placements)
-        texts = decode(self.model, memory, options)
+        written = decode(self.model, memory, options)
+        texts, odds = verified(self.model, memory, self.tokenizer, written)
         words_of = words(self.model, memory, texts, self.tokenizer)
         novelty = novelty_warnings(self.model, memory)
-        odds = self._log_odds(memory, texts)
         parts = zip(exams, placements, warnings, novelty, texts, words_of, odds, strict=True)
         return [
             self._report(exam, placed, _joined(checked, unlike), text, written, of_findings)
             for exam, placed, checked, unlike, text, written, of_findings in parts
         ]
-
-    def _log_odds(self, memory: Memory, texts: Sequence[list[int]]) -> list[Mapping[str, float]]:
-        """Per text what the model answers about the findings it asserts, if it answers."""
-        if not self.model.config.answers:
-            return [{} for _ in texts]
-        decoded = [self.tokenizer.decode(text) for text in texts]
-        return named_log_odds(self.model, memory, self.tokenizer, decoded)
 
     @torch.inference_mode()
     def ask(
