@@ -5,30 +5,6 @@ Every pattern is matched without regard to case.
 
 import re
 
-__all__ = [
-    "ALTERNATIVE",
-    "CHANGE_NOT_ABSENCE",
-    "DELIMITERS",
-    "DOUBT",
-    "EXPLANATION",
-    "FUNCTION_WORDS",
-    "IN_PART",
-    "NEGATION_AFTER",
-    "NEGATION_BEFORE",
-    "NEGATION_ENDS",
-    "NEGATION_INSIDE",
-    "NOT_A_PLACE",
-    "NOT_EXCLUDED",
-    "PLACES",
-    "PLAIN_DENIAL",
-    "PRIOR",
-    "SENTENCE_ENDS",
-    "SIDES",
-    "SILENT_SECTIONS",
-    "TERMS",
-    "ZONES",
-]
-
 
 def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE)
@@ -74,7 +50,8 @@ TERMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "rib_fracture",
         _any(
-            r"\bribs?(?: \w+){0,2} fractures?\b",
+            r"\bribs?(?: \w+){0,2} (?:fractures?|fxs?)\b",
+            r"\bfxs? of (?:the )?(?:[\w-]+ ){0,4}?ribs?\b",
             r"\bfractures?(?: deformit(?:y|ies))?,? (?:of|in|involving) [\w\s,/-]{0,60}?\bribs?\b",
             r"\b(?:fractured|broken) (?:\w+ ){0,2}ribs?\b",
             r"\bribs? (?:is|are) (?:\w+ )?(?:fractured|broken)\b",
@@ -84,7 +61,7 @@ TERMS: tuple[tuple[str, re.Pattern[str]], ...] = (
         "cardiomegaly",
         _any(
             r"\bcardiomegaly\b",
-            rf"\b{_HEART}\s+{_UP_TO_4_WORDS}?enlarged\b",
+            rf"\b{_HEART}:?\s+{_UP_TO_4_WORDS}?enlarged\b",
             r"\bheart (?:is|appears|remains) (?:[\w-]+ )?(?:large|big)\b",
             rf"\benlarged?\s+{_HEART}",
             rf"\benlargement of the {_UP_TO_3_WORDS}?{_HEART}",
@@ -131,7 +108,7 @@ TERMS: tuple[tuple[str, re.Pattern[str]], ...] = (
         _any(
             r"\batelecta(?:sis|ses|tic)(?: changes?)?\b",
             r"\bvolume loss\b",
-            r"\b(?:lobar|lobe|lung) collapse\b|\bcollapse of the (?:\w+ ){0,3}(?:lobe|lung)\b",
+            r"(?<!vertebral )(?<!body )(?<!endplate )\bcollapsed?\b",
         ),
     ),
     (
@@ -170,47 +147,104 @@ _HEADINGS = (
     r"findings?|impressions?|conclusions?|opinion|report|indications?|(?:clinical )?history|"
     r"clinical information|reason for exam\w*|technique|comparisons?|exam(?:ination)?|procedure"
 )
-# A point inside a number, or after the number of a list's item, ends nothing; a line's end neither,
-# since many reports are wrapped.
+# A point inside a number or behind an abbreviation ends nothing; a line's end neither, since many
+# reports are wrapped. The number of a list's item ("1.") is recognized in parser._cut. A question
+# mark between spaces ("opacity ? pneumonia") doubts what follows.
 SENTENCE_ENDS = re.compile(
-    rf"(?P<heading>\b(?i:{_HEADINGS})\s*:)|(?<!\b\d)[.;!?]+(?=\s|$)|(?<=[a-z])\.(?=[A-Z])"
+    rf"(?P<heading>\b(?i:{_HEADINGS})\s*:)"
+    r"|(?<!\b[Vv]s)(?<!\b[Dd]r)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)[.;!]+(?=\s|$)"
+    r"|(?<=\S)\?+(?=\s|$)|(?<=\s)\?+(?=\s+[A-Z]|\s*$)|(?<=[a-z])\.(?=[A-Z])"
+    r"|\s(?=\d{1,2}\)\s+[A-Z])"
     # A line that goes on in small letters, or with an abbreviation, is only wrapped.
     r"|\n\s*(?=\n|\d+[.)]|[A-Z][A-Z ]{3,}:|[A-Z][a-z])"
 )
+ITEM_NUMBER = re.compile(r"\s*\(?\d{1,2}")
 SILENT_SECTIONS = _any(r"indication|history|information|reason|technique|comparison|exam|procedure")
+# A sentence that answers the question before it: "Effusion? None."
+ANSWERED_NO = _any(r"\s*(?:no|none|neither|nothing|negative|not)\b")
+ANSWERED_YES = _any(r"\s*(?:yes|present|positive)\b")
 
-# "No change in the effusion" does not deny the effusion.
+# "No change in the effusion" does not deny the effusion, nor does "nearly resolved".
 _GRADES = r"(?:(?:significant|substantial|interval|definite|appreciable|new|gross)(?:ly)? )*"
+_GONE = r"(?:resolved|cleared|removed|disappeared|excluded|gone|absent)"
+_IN_PART = (
+    r"(?:near(?:ly)?|almost|partial(?:ly)?|partly|mostly|largely|incomplete(?:ly)?|some|slight(?:ly)?|"
+    r"mild|minimal|moderate|marked|not|never)"
+)
 CHANGE_NOT_ABSENCE = _any(
     rf"\b(?:no|without) (?:{_GRADES})(?:change|increase|decrease|improvement|progression)\b"
     r"(?: (?:in|of)\b)?",
     rf"\bnot (?:{_GRADES})(?:changed|increased|decreased|improved)\b",
-    r"\bnot only\b",
+    r"\bno (?:worse|better|larger|smaller|less|more|different)\b",
+    r"\bnot (?:only|just|limited to)\b",
+    rf"\b{_IN_PART}[\s-](?:\w+ ){{0,2}}(?:{_GONE}|resolution|clearing|removal)\b(?: of\b)?",
+)
+_CANNOT = (
+    r"(?:cannot|can ?not|can't|could not|couldn't|unable to|(?:difficult|hard|impossible) to|not|"
+    r"never|doesn't|don't|isn't|aren't)"
 )
 NOT_EXCLUDED = _any(
-    r"\b(?:cannot|can not|can't|could not|difficult to|not)(?: be)?(?: (?:entirely|completely|"
-    r"definitely|fully))?(?: be)? (?:exclude|rule|ruled)d?(?: out)?\b",
+    rf"\b{_CANNOT}(?: be)?(?: (?:\w+ly|well))?(?: be)? "
+    r"(?:(?:exclud(?:e|ed|ing)|dismiss(?:ed)?|r/o)\b|rule(?:d)?(?: ?-?out)?\b)",
 )
 DOUBT = _any(
-    r"\b(?:possibl[ey]|probabl[ey]|likely|may|might|could|presumed|borderline|equivocal)\b",
-    r"\b(?:suspect\w*|suspicious|suggest\w*|concerning|questionabl\w*|question of|versus|vs)\b",
+    r"\b(?:possibl[ey]|possibilit(?:y|ies)|potential(?:ly)?|probabl[ey]|(?<!un)likely|likelihood)\b",
+    r"\b(?:may(?:be)?|might|could|perhaps|presum(?:ed|ably|ptive))\b",
+    r"\b(?:borderline|equivocal|upper limits?|upper normal|(?:top|high)[\s-]normal)\b",
+    r"\b(?:suspect\w*|suspici\w+|suggest\w*|concern(?:ing|s)?(?: for)?|worrisome|worry)\b",
+    r"\b(?:questionabl\w*|questioned|question of|questions?|query|queried|versus|vs)\b",
+    r"\b(?:doubt(?:ful)?|low (?:suspicion|likelihood|probability))\b",
+    r"\b(?:(?:should|may|might|could|to) be (?:\w+ )?considered|considerations?|differential)\b",
+    r"(?<!\S)\?\s*(?=\w)",
+)
+# Doubt about what follows, not about the finding before it: "opacity concerning for pneumonia".
+POINTS_ONWARD = _any(
+    r"\b(?:concerning|suspicious|worrisome|suggestive|concern|suspicion) (?:for|of)\b",
+    r"\b(?:(?:may|might|could|would|likely|possibly|probably) )*(?:represent|reflect)\w*",
 )
 # Behind a finding: the other one it may be ("atelectasis versus pneumonia").
 ALTERNATIVE = _any(r"(?:\s+(?!with\b|and\b|but\b)[\w-]+){0,4}?\s+(?:versus|vs)\b")
-NEGATION_BEFORE = _any(
-    r"\b(?:no|nor|neither|without|never)\b",
-    r"\b(?:free|clear|absence|resolution|removal|clearing) of\b",
-    r"\bnegative for\b",
-    r"\bnot (?:\w+ )?(?:show|demonstrate|reveal|have|suggest|represent|appear|see|identify)\b",
+# Between two findings of which the report says that it is one or the other.
+EITHER = re.compile(r"[\w\s,/-]*?(?:\b(?:or|versus|vs)\b\.?|/)[\w\s-]*", re.IGNORECASE)
+LISTED = re.compile(r"\s*,\s*(?:[\w-]+\s+){0,3}|\s+and\s+", re.IGNORECASE)
+NEW_STATEMENT = _any(
+    r"\b(?:is|are|was|were|has|have|had|there|with|without|but|which|no|may|might|could|can)\b"
+)
+_SHOW = (
+    r"(?:show|demonstrate|reveal|have|has|suggest|represent|indicate|reflect|appear|see|find|identify|"
+    r"include|think|favor|support|constitute)"
+)
+_LIKE = (
+    r"(?:(?:typical|characteristic|suggestive|suspicious|concerning|diagnostic|indicative|"
+    r"representative) (?:of|for)|(?:consistent|compatible|in keeping) with|due to|from|"
+    r"(?:felt|thought|believed) to (?:be|represent))"
+)
+DENIAL_BEFORE = _any(
+    r"\bno\b(?! longer)|\b(?:nor|neither|never|nothing|without|w/o)\b",
+    r"\bno longer (?:any|an?|shows?|demonstrates?|has|have|contains?)\b",
+    r"\b(?:free|clear|cleared|devoid) of\b",
+    r"\b(?:absence|lack|resolution|removal|clearing|disappearance|explantation) of\b",
+    r"\b(?:negative|neg) for\b",
+    rf"(?:\bnot|n't) (?:\w+ )?(?:{_SHOW}|{_LIKE})\b",
+    r"(?:\bnot|n't) (?:an?|any|the|true|real|pneumonia|frank|overt)\b",
+    r"\bfail(?:s|ed)? to (?:show|demonstrate|reveal)\b",
+    r"\bagainst (?!the\b)|\bunlikely(?: to (?:be|represent|reflect|indicate))?(?=\s)",
+    r"\b(?:rather than|instead of|as opposed to)\b",
+    r"\b(?:excludes|excluding|rules out|ruling out|ruled out)\b",
+    r"\b(?:simulat|mimic)\w*\b",
+    r"(?:^\W*|\b(?:an?|the|now|interval|with|recently) )(?:completely |now )?"
+    r"(?:resolved|cleared|removed|absent)\b(?!\s*(?:$|[,.]|(?:and|or|since|in|on|with|but|from|by)\b))",
+)
+# Asked for, past or only conceivable: neither asserted nor denied.
+SILENCE_BEFORE = _any(
     r"\b(?:may|might|could) (?:obscure|mask|hide)\b",
-    r"\b(?:ruled? out|to exclude|excludes|r/o)\b",
+    r"\b(?:rule out|to exclude|exclude|r/o)\b",
     r"\bevaluat(?:e|ion) (?:for|of)\b",
-    r"\bhistory of\b",
-    r"\bif (?:there is )?(?:\w+ ){0,3}(?:warning|suspicion) (?:for|of)\b",
-    r"\b(?:rather|less likely) than\b",
+    r"\bhistory of\b|\bhx of\b|\bh/o\b",
+    r"\bif (?:there is )?(?:\w+ ){0,3}(?:warning|suspicion|concern) (?:for|of)\b",
+    r"\bless likely than\b",
     r"\bto (?:identify|detect)\b|\b(?:in|for) (?:identifying|detecting)\b",
 )
-PLAIN_DENIAL = _any(r"\b(?:no|without)\b(?! longer)", r"\b(?:free|clear) of\b", r"\bnegative for\b")
 # Between "no" and a finding: only this kind of it is denied.
 IN_PART = _any(
     r"\b(?:large|big|sizable|sizeable|moderate|significant|substantial|acute|displaced|new|other|"
@@ -218,33 +252,60 @@ IN_PART = _any(
     r"residual|active|typical|suspicious|convincing|definit\w*|discrete|confluent|associated|"
     r"overlying|adjacent|corresponding|underlying|enlarging|developing|lobar|focal)\b"
 )
-NEGATION_AFTER = _any(
-    r"\b(?:is|are|was|were) (?:\w+ )?(?:not|no longer)(?: \w+)?"
-    r" (?:seen|identified|present|visuali[sz]ed|demonstrated|evident|appreciated|noted|detected|"
-    r"observed)\b",
-    r"\b(?:has|have) (?:\w+ )?(?:resolved|cleared)\b",
-    r"\b(?:has|have) been (?:\w+ )?(?:removed|excluded|ruled out|extubated)\b",
-    r"\b(?:is|are) (?:\w+ )?(?:absent|unlikely|excluded|removed|resolved|ruled out)\b",
-    r"\b(?:absent|resolved)\W*$",
-    r":\s*(?:none|no|absent|negative)\b",
+_BE = r"(?:is|are|was|were|has|have|had|remains?|appears?|seems?|can|be|been)"
+_NOT_WELL = r"(?!well|full|complete|entire|adequate|optimal|reliabl|includ|definit)"
+_SEEN = (
+    r"(?:seen|identified|present|visuali[sz]ed|visible|demonstrated|evident|apparent|appreciated|noted|"
+    r"detected|detectable|observed|found|shown|suspected|suggested|recogni[sz]ed|discernible|"
+    r"perceptible|confirmed|there|felt to be present)"
+)
+_NOW = (
+    r"(?:(?:now|since|again|also|both|all|otherwise|completely|fully|entirely|totally|subsequently|"
+    r"interval(?:ly)?|essentially|apparently|highly|very|considered|(?:felt|thought) to be|most) )*"
+)
+DENIAL_AFTER = _any(
+    rf"\b(?:{_BE} )+(?:\w+ )?(?:not|no longer)(?: be)?(?: {_NOT_WELL}\w+)? {_SEEN}\b",
+    rf"\b(?:isn't|aren't|wasn't|weren't|cannot be|can't be|could not be|can no longer be)"
+    rf"(?: {_NOT_WELL}\w+)? {_SEEN}\b",
+    rf"\b(?:not|no longer) {_SEEN}\b",
+    rf"(?:\b(?:{_BE} )+)?\b{_NOW}"
+    r"(?:resolved|cleared|disappeared|vanished|removed|excluded|ruled out|absent|gone|unlikely|"
+    r"extubated|explanted|improbable)\b",
+    r"(?::|\s[-\u2013\u2014])\s*(?:none|no|nil|absent|negative|not (?:seen|present))\b",
+    r",\s*(?:none|nil|absent|negative)\b",
+    r"(?<=\w) removal\b",
+)
+# What is not seen is this, not the finding: "the tip of the tube is not seen".
+PART_OF = re.compile(
+    r"\b(?:tips?|ends?|side ?(?:port|hole)s?|portions?|parts?|extent|margins?|borders?|cause|"
+    r"origin|evaluation|assessment|to evaluate|to assess) (?:of )?(?:the )?(?:[\w-]+ ){0,3}$",
+    re.IGNORECASE,
 )
 _AFRESH = (
     r"(?:small|tiny|trace|mild\w*|minimal|moderate\w*|large|severe\w*|marked\w*|subtle|faint|patchy|"
     r"dense|stable|unchanged|persistent|residual|known|chronic|right|left|bilateral|an?|the|there|"
     r"it|increased|possible|probable|likely)\b"
 )
+_HAS = r"(?:is|are|has|have|remains?|appears?)"
+_CHANGED = (
+    r"(?:stable|unchanged|again|enlarged|(?:in|de)creased|improved|wors\w+|new|larger|smaller|"
+    r"persist\w*)\b"
+)
 # Where the reach of "no" ends. The second kind does not end it inside a list closed with "or".
 NEGATION_ENDS = (
     _any(
-        r"\b(?:but|however|although|though|except|despite|whereas|while|which|otherwise)\b",
+        r"\b(?:but|however|although|though|except|despite|whereas|while|which|otherwise|yet)\b",
         r"\b(?:aside|apart) from\b|\bother than\b|\bin the setting of\b",
         r"\b(?:due|secondary) to\b|\bpatient with\b|\bobscured by\b",
         r"\bthere (?:is|are|has|have)\b",
+        r"\band (?:favors?|suggests?|shows?|demonstrates?|(?:is|are|most) consistent)\b",
+        # "No effusion is seen, and cardiomegaly is stable."
+        rf"(?:,|\band)\s+(?:and )?(?:the )?(?=(?:[\w-]+\s+){{1,4}}?{_HAS} (?:\w+ly )?{_CHANGED})",
         rf"\bwith (?={_AFRESH})",
     ),
     _any(rf",\s*(?:and\s+)?(?={_AFRESH})", rf"\band\s+(?={_AFRESH})"),
 )
-NEGATION_INSIDE = _any(r"\b(?:not|no longer|never)\b")
+NEGATION_INSIDE = _any(r"\b(?:not|no longer|never)\b|n't\b")
 EXPLANATION = _any(
     r"\b(?:consistent|compatible|in keeping) with\b",
     r"\b(?:likely|probably|possibly)\b",
