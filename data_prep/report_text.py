@@ -8,11 +8,12 @@ model/report_text/parser.py's to say.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 
+from data_prep.tables import is_blank
 from model.errors import ConfigError
 from model.report_text.parser import read_findings, sentences
-
-__all__ = ["TARGETS", "Sections", "fold", "sections", "target", "without_marks"]
 
 TARGETS = ("both", "findings", "impression")
 
@@ -35,14 +36,31 @@ _NAMES = {
     "comparison": r"comparisons?(?: (?:exams?|examinations?|films?|stud(?:y|ies)))?|reference exam",
     # "Findings and impression" is one text about the images: all of it is findings.
     "findings": r"findings?(?: ?(?:and|/|&) ?impressions?)?|report",
-    "impression": r"impressions?|conclusions?|opinion",
+    "impression": r"impressions?|impression\(s\)|conclusions?|conclusion\(s\)|opinion|summary",
     "other": r"final report|preliminary report|wet ?read|exam|examination|type of examination|"
     r"study|procedures?|techniques?|views|notifications?|recommendations?|recommendation\(s\)|"
     r"addendum|dictated by|electronically signed by|attending|radiologist",
 }
 _NAME = re.compile("|".join(f"(?P<{key}>{names})" for key, names in _NAMES.items()), re.IGNORECASE)
 _KNOWN = re.compile(rf"(?<![\w-])(?P<name>{'|'.join(_NAMES.values())})[ \t]*:", re.IGNORECASE)
-_BARE = re.compile(r"^[ \t]*(?P<name>[A-Z][A-Z /&]{3,30}?)[ \t]*$", re.MULTILINE)
+_BARE = re.compile(r"^[ \t]*(?P<name>[A-Z][A-Z /&()]{3,30}?)[ \t]*$", re.MULTILINE)
+_CAPITALS = re.compile(r"(?<![\w-])(?P<name>[A-Z][A-Z /&,()-]{3,60}?)[ \t]*:")
+_AT_LINE_START = re.compile(
+    r"^[ \t]*(?P<name>[A-Z][a-z]+(?:(?:,? ?(?:and|or|&|/))? ?[A-Za-z()]+){0,3})[ \t]*:",
+    re.MULTILINE,
+)
+_KEYWORDS = {
+    "FINDINGS": "findings",
+    "IMPRESSION": "impression",
+    "CONCLUSION": "impression",
+    "INDICATION": "indication",
+    "HISTORY": "indication",
+    "COMPARISON": "comparison",
+}
+"""What a heading is of that contains one of these words: the first of them counts."""
+_SPELLED_ALIKE = 0.87
+"""From which ratio of difflib on a word is one of _KEYWORDS misspelled. Every misspelling that the
+section parser of MIMIC-CXR lists is ("IMPESSION", "FINDGINGS"), and "COMPRESSION" is none."""
 # "PA AND LATERAL VIEWS OF THE CHEST, ___ AT 9:45 HOURS:" heads findings. Capitals only: findings
 # themselves speak of the "Chest tube:", and a "CHEST WALL:" is no projection.
 _PROJECTION = re.compile(
@@ -61,8 +79,9 @@ def sections(text: str) -> Sections:
 
     A heading stands at a line's start with a colon, in any case ("FINDINGS:", "Impression:"), or
     alone on its line in capitals; reports that were folded into one line have theirs in capitals or
-    behind a sentence. What stands before "FINAL REPORT" (a wet read) is left out. Headings that are
-    not known ("LUNGS:") stay in the text they stand in.
+    behind a sentence. A heading that contains the word of a section ("IMPRESSION AND
+    RECOMMENDATION:") is that section's, also where it is misspelled. What stands before "FINAL
+    REPORT" (a wet read) is left out. Headings that are not known ("LUNGS:") stay in their text.
 
     Without a heading of findings, they are the paragraphs that follow the last heading's own
     paragraph, as many reports of MIMIC-CXR are written, or else the last paragraph before all
@@ -94,12 +113,28 @@ def _headings(text: str) -> list[tuple[int, int, str]]:
         named = _NAME.fullmatch(match["name"])
         if named and named.lastgroup and _is_heading(text, match):
             found.append((match.start(), match.end(), named.lastgroup))
+    spelled = (_CAPITALS, _AT_LINE_START, _BARE)
+    for match in (match for pattern in spelled for match in pattern.finditer(text)):
+        if not _NAME.fullmatch(match["name"]) and (section := _containing(match["name"])):
+            found.append((match.start(), match.end(), section))
     found += [(match.start(), match.end(), "findings") for match in _PROJECTION.finditer(text)]
     apart: list[tuple[int, int, str]] = []
     for heading in sorted(found):
         if not apart or heading[0] >= apart[-1][1]:
             apart.append(heading)
     return apart
+
+
+@cache
+def _containing(heading: str) -> str:
+    """The section of a heading with one of _KEYWORDS in it, as it is spelled or nearly; else ""."""
+    words = re.findall(r"[A-Z]{4,}", heading.upper())
+    near = {
+        match
+        for word in words
+        for match in get_close_matches(word, _KEYWORDS, n=1, cutoff=_SPELLED_ALIKE)
+    }
+    return next((section for keyword, section in _KEYWORDS.items() if keyword in near), "")
 
 
 def _is_heading(text: str, match: re.Match[str]) -> bool:
@@ -231,7 +266,7 @@ def target(findings: str, impression: str, sections: str) -> str:
     wanted = {"findings": findings, "impression": impression}
     if sections != "both":
         wanted = {sections: wanted[sections]}
-    clean = {name: without_marks(text) for name, text in wanted.items()}
+    clean = {name: without_marks(text) for name, text in wanted.items() if not is_blank(text)}
     return " ".join(f"{name.capitalize()}: {text}" for name, text in clean.items() if text)
 
 

@@ -10,19 +10,15 @@ of PadChest-GR was read from its paper (Castro et al. 2024, arXiv:2411.05085) an
 use it, not from the file itself, which is given on request only.
 """
 
-import csv
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from data_prep.tables import Row, read_json, read_rows
 from model.errors import DataError
-
-__all__ = ["Region", "read_boxes"]
-
-Row = Mapping[str, str]
 
 NIH_SIDE = 1024
 """Boxes are in pixels of the released images, which are of this size."""
@@ -74,11 +70,7 @@ def read_boxes(path: Path) -> list[Region]:
     """
     if not path.is_file():
         raise DataError(f"there is no box file {str(path)!r}: name a CSV or JSON file")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} cannot be read as text: {error}") from error
-    boxes = list(_of_json(path.name, text) if path.suffix == ".json" else _of_csv(path.name, text))
+    boxes = list(_of_json(path) if path.suffix == ".json" else _of_csv(path))
     if not boxes:
         raise DataError(f"{path.name} holds no box: there is nothing to hold a map against")
     return _gathered(boxes)
@@ -94,23 +86,25 @@ def _gathered(boxes: Iterable[_Box]) -> list[Region]:
     ]
 
 
-def _of_csv(name: str, text: str) -> Iterator[_Box]:
-    rows = csv.reader(text.splitlines())
-    header = [column.strip() for column in next(rows, [])]
+def _of_csv(path: Path) -> Iterator[_Box]:
+    rows = read_rows(path)
+    first = next(rows, None)
+    if first is None:
+        return
+    header = [column for column in first[1] if column]
     layout = next((kind for kind, names in LAYOUTS.items() if set(names) <= set(header)), None)
     if layout is None:
         wanted = "; ".join(f"{kind} {', '.join(names)}" for kind, names in LAYOUTS.items())
-        found = ", ".join(column for column in header if column)
-        raise DataError(f"{name} has the columns {found!r}, expected those of one of: {wanted}")
+        found = ", ".join(header)
+        raise DataError(
+            f"{path.name} has the columns {found!r}, expected those of one of: {wanted}"
+        )
     read = {"NIH": _nih, "MS-CXR": _ms_cxr, "VinDr-CXR": _vindr}[layout]
-    for number, values in enumerate(rows, 2):
-        row = dict(zip(header, (value.strip() for value in values), strict=False))
-        if not any(row.values()):
-            continue
+    for origin, row in chain([first], rows):
         try:
             box = read(row)
         except (KeyError, ValueError) as error:
-            raise DataError(f"{name} row {number} is no box of {layout}: {error!r}") from error
+            raise DataError(f"{origin} is no box of {layout}: {error}") from error
         if box is not None:
             yield box
 
@@ -135,14 +129,11 @@ def _vindr(row: Row) -> _Box | None:
     return _Box(row["image_id"], label, _words(label), _corners(x0, y0, x1 - x0, y1 - y0), None)
 
 
-def _of_json(name: str, text: str) -> Iterator[_Box]:
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise DataError(
-            f"{name} is no JSON ({error}); expected the COCO JSON of MS-CXR, or PadChest-GR's"
-        ) from error
-    yield from _padchest(name, content) if isinstance(content, list) else _coco(name, content)
+def _of_json(path: Path) -> Iterator[_Box]:
+    """The COCO JSON of MS-CXR, or PadChest-GR's."""
+    content = read_json(path)
+    read = _padchest if isinstance(content, list) else _coco
+    yield from read(path.name, content)
 
 
 def _padchest(name: str, studies: list[Any]) -> Iterator[_Box]:

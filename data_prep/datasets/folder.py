@@ -22,18 +22,20 @@ from data_prep.source import SourceImage, SourceStudy
 from model.errors import DataError
 from model.imaging.header import HEAD_BYTES, header_values
 
-__all__ = ["FolderReader"]
-
 HEADER = ("StudyInstanceUID", "AccessionNumber", "PatientID", "StudyDate", "StudyTime")
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 MAX_TEXT_BYTES = 2**20
 FILES = """CREATE TABLE files (
     path BLOB PRIMARY KEY, folder BLOB, study TEXT, uid TEXT, accession TEXT, patient TEXT,
-    time TEXT
+    time TEXT, loose TEXT
 ) WITHOUT ROWID"""
+BY_LOOSE = "CREATE INDEX by_loose_path ON files (loose)"
 BY_FOLDER = "CREATE INDEX by_folder ON files (folder, study)"
 SHARED = "SELECT min(study) < max(study) FROM files WHERE folder = ?"
-KEYS = ("StudyInstanceUID", "accession number", "file name", "folder name")
+KEYS = (
+    *("StudyInstanceUID", "accession number", "file name", "folder name"),
+    "file name in another case or with its folder",
+)
 """What a table may call a study by, in the order they are tried."""
 
 
@@ -73,7 +75,11 @@ class FolderReader:
         self.source = source
         self.matched: Counter[str] = Counter()
         """Studies by what their report was found by: one of KEYS, or "text file"."""
-        self._table = None if table is None else ReportTable(table, columns or ReportColumns())
+        self._table = (
+            None
+            if table is None
+            else ReportTable(table, columns or ReportColumns(), source.resolve().name)
+        )
 
     def studies(self) -> Iterator[SourceStudy]:
         """Every study of images, and every row of the table without images.
@@ -108,6 +114,7 @@ class FolderReader:
     def _gather(self, database: sqlite3.Connection) -> None:
         database.execute(FILES)
         database.execute(BY_FOLDER)
+        database.execute(BY_LOOSE)
         database.execute("BEGIN")
         found = False
         for path in files_below(self.source):
@@ -123,7 +130,9 @@ class FolderReader:
             study = f"study {uid}" if uid else self._identity(path)
             folder = os.fsencode(path.parent)
             row = (os.fsencode(path), folder, short_hash(study), uid, accession, patient, time)
-            database.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            database.execute(
+                "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, _loose(path))
+            )
         database.execute("COMMIT")
         if not found:
             raise DataError(
@@ -133,7 +142,10 @@ class FolderReader:
 
     def _identity(self, path: Path) -> str:
         """What an image without a StudyInstanceUID is known by."""
-        named = self._table is not None and any(map(self._table.has, _names(path)))
+        table = self._table
+        named = table is not None and any(
+            table.has(name) or table.like(name) for name in _names(path)
+        )
         if named or path.parent == Path() or (self.source / path).with_suffix(".txt").is_file():
             return f"file {_printable(path)}"
         return f"folder {_printable(path.parent)}"
@@ -157,8 +169,12 @@ class FolderReader:
         )
         if self._table is None:
             return self._with_text(bare, own)
+        called = {pair for file in files for pair in file.called(file.path.parent in own)}
+        for file in files:
+            if _is_only(file.path, database):
+                called |= {(KEYS[4], self._table.like(name)) for name in _names(file.path)}
         tried = sorted(
-            {pair for file in files for pair in file.called(file.path.parent in own) if pair[1]},
+            (pair for pair in called if pair[1]),
             key=lambda pair: (KEYS.index(pair[0]), pair[1]),
         )
         for kind, key in tried:
@@ -209,6 +225,16 @@ def _is_image(path: Path, head: bytes) -> bool:
 def _names(path: Path) -> list[str]:
     """What a table may call a file by: its name relative to SRC, with and without the ending."""
     return [_printable(path), _printable(path.with_suffix(""))]
+
+
+def _loose(path: Path) -> str:
+    return _printable(path.with_suffix("")).casefold()
+
+
+def _is_only(path: Path, database: sqlite3.Connection) -> bool:
+    """Whether no other file has this name but for its ending and the case of its letters."""
+    query = "SELECT COUNT(*) FROM files WHERE loose = ?"
+    return bool(database.execute(query, (_loose(path),)).fetchone()[0] < 2)
 
 
 def _printable(path: Path) -> str:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from data_prep.files import IMAGE_ENDINGS, files_below, read_rows
+from data_prep.files import IMAGE_ENDINGS, files_below
 from data_prep.source import SourceImage, SourceStudy
+from data_prep.tables import read_json, read_rows
 from model.errors import DataError
 from model.imaging.views import view_of_words
 
@@ -85,9 +86,9 @@ def _r2gen(source: Path) -> Iterator[SourceStudy]:
     assert path is not None
     images = Path("images") if (source / "images").is_dir() else Path()
     try:
-        splits: dict[str, list[dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))
+        splits: dict[str, list[dict[str, Any]]] = read_json(path)
         entries = [(name, entry) for name, listed in splits.items() for entry in listed]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (AttributeError, TypeError) as error:
         raise DataError(f"{path.name} cannot be read: {error}; fetch it again") from error
     for number, (name, entry) in enumerate(entries):
         origin = f"{path.name} {name.strip() or 'test'} entry {number}"

@@ -17,9 +17,9 @@ from contextlib import closing
 from itertools import groupby, islice
 from pathlib import Path
 
-from data_prep.files import read_rows
 from data_prep.report_text import Sections, sections
 from data_prep.source import SourceImage, SourceStudy
+from data_prep.tables import read_rows
 from model.errors import DataError
 from model.imaging.views import view_of_words
 

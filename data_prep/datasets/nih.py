@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep.files import read_rows
 from data_prep.importing.split import split_by_hash
 from data_prep.source import SourceImage, SourceStudy
+from data_prep.tables import read_rows
 from model.errors import DataError
 from model.imaging.views import view_of_words
 

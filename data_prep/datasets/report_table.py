@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep.files import Row, read_rows
 from data_prep.manifest import SPLITS
 from data_prep.report_text import sections
 from data_prep.source import SourceStudy
+from data_prep.tables import Row, read_rows
 from model.errors import ConfigError, DataError
-
-__all__ = ["ReportColumns", "ReportTable", "form", "short_hash"]
 
 ALSO = {"val": "validate", "valid": "validate", "validation": "validate", "dev": "validate"}
 
@@ -54,8 +52,13 @@ class ReportColumns:
 class ReportTable:
     """The rows of a table by what they call their study, kept in a database on disk."""
 
-    def __init__(self, path: Path, columns: ReportColumns) -> None:
+    def __init__(self, path: Path, columns: ReportColumns, folder: str = "") -> None:
+        """
+        Args:
+            folder: the name of the folder of the images: paths may begin with it, or go through it.
+        """
         self.path = path
+        self.folder = folder
         self.columns = columns
         self._db: sqlite3.Connection | None = None
 
@@ -67,8 +70,10 @@ class ReportTable:
         """
         self._db = database
         database.execute(
-            "CREATE TABLE reports (key TEXT PRIMARY KEY, origin TEXT, cells TEXT, used INTEGER)"
+            "CREATE TABLE reports (key TEXT PRIMARY KEY, origin TEXT, cells TEXT, used INTEGER,"
+            " loose TEXT)"
         )
+        database.execute("CREATE INDEX by_loose ON reports (loose)")
         database.execute("BEGIN")
         for origin, row in read_rows(self.path, self.columns.named()):
             key = _normal(row[self.columns.study])
@@ -76,7 +81,10 @@ class ReportTable:
                 raise DataError(f"{origin} names no study in the column {self.columns.study!r}")
             cells = json.dumps({name: row[name] for name in self.columns.named()})
             try:
-                database.execute("INSERT INTO reports VALUES (?, ?, ?, 0)", (key, origin, cells))
+                database.execute(
+                    "INSERT INTO reports VALUES (?, ?, ?, 0, ?)",
+                    (key, origin, cells, self._loose(key)),
+                )
             except sqlite3.IntegrityError as error:
                 other = self._one("SELECT origin FROM reports WHERE key = ?", key) or ("",)
                 raise DataError(
@@ -87,6 +95,23 @@ class ReportTable:
     def has(self, key: str) -> bool:
         """Whether a row names its study so."""
         return self._one("SELECT 1 FROM reports WHERE key = ?", key) is not None
+
+    def like(self, name: str) -> str:
+        """The only key that is a file's or folder's name but for the case of its letters and the
+        folders before it, as a table from Windows has it; empty where none or several are."""
+        assert self._db is not None
+        rows = self._db.execute(
+            "SELECT key FROM reports WHERE loose = ? LIMIT 2", (name.casefold(),)
+        ).fetchall()
+        return rows[0][0] if len(rows) == 1 else ""
+
+    def _loose(self, key: str) -> str:
+        """In small letters, relative to the folder of the images where the path goes through it."""
+        parts = key.casefold().split("/")
+        folder = self.folder.casefold()
+        if folder in parts[:-1]:
+            parts = parts[parts.index(folder) + 1 :]
+        return "/".join(parts)
 
     def describe(self, bare: SourceStudy, key: str) -> SourceStudy | None:
         """A study with what the row of that key says of it, or None without such a row."""

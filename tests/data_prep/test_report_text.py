@@ -287,3 +287,50 @@ def test_no_mark_is_left_in_the_targets_of_open_i():
     told = [text for row, text in zip(rows, targets, strict=True) if row["findings"]]
     assert not any(MARK.search(text) for text in targets)
     assert sum(map(bool, told)) > 0.99 * len(told)
+
+
+# As the section parser of MIMIC-CXR lists them (MIT-LCP/mimic-cxr, section_parser.py), and more.
+MISSPELLED = {
+    "findings": "FINDING FINDINS FINDINDGS FINDGINGS FINDNGS FINDNINGS FINIDNGS FIDINGS",
+    "impression": "IMPRESSIONS IMPRESSON IMPRRESSION IMOPRESSION IMPRESSOIN IMPRSSION IMPRESION "
+    "IMPERSSION MPRESSION IMPESSION IMPRESSSION CONCLUSION CONCLUSIONS CONLCUSION",
+    "comparison": "COMPARISION COMPARSION COMPARRISON COMPARISIONS OMPARISON",
+    "indication": "IDICATION NDICATION",
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "heading"),
+    [(section, word) for section, words in MISSPELLED.items() for word in words.split()]
+    + [
+        ("impression", "IMPRESSION AND RECOMMENDATION"),
+        ("impression", "IMPRESSION/RECOMMENDATIONS"),
+        ("impression", "CONCLUSION(S)"),
+        ("impression", "FINAL IMPRESSION"),
+        ("findings", "CHEST FINDINGS"),
+        ("findings", "TECHNIQUE AND FINDINGS"),
+        ("findings", "REFERENCE FINDINGS"),
+        ("indication", "CLINCAL HISTORY"),
+    ],
+)
+def test_a_heading_is_known_by_the_word_it_contains(section: str, heading: str) -> None:
+    """In capitals and not, with a colon and alone on its line."""
+    for written in (f"{heading}:  ", f"{heading.capitalize()}: ", f"{heading}\n"):
+        text = f"EXAMINATION: Chest.\n\n{written}Something small is said.\n\nSIGNED: Nobody.\n"
+        assert getattr(sections(text), section).startswith("Something small is said."), written
+
+
+@pytest.mark.parametrize("heading", ["COMPRESSION", "DEPRESSION", "LUNGS", "MEDICATION"])
+def test_a_word_that_only_looks_alike_is_no_heading(heading: str) -> None:
+    text = f"FINDINGS: Clear.\n{heading}: None.\n"
+    assert sections(text).findings == f"Clear. {heading}: None."
+
+
+def test_case_22_mimic_headings() -> None:
+    folder = SHARED / "cases" / "22_mimic_headings"
+    if not folder.exists():
+        pytest.skip(f"{folder} is absent")
+    first = sections((folder / "impession.txt").read_text())
+    assert (first.findings, first.impression) == ("Lungs are clear.", "No acute process.")
+    second = sections((folder / "impression_and_recommendation.txt").read_text())
+    assert (second.findings, second.impression) == ("", "Clear lungs. Repeat in a year.")

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.tables import is_blank, read_rows
 from model.errors import DataError
 from training.calibration.reliability import interval
 from training.corpus_scores import Measure, f1_of, intervals, mean_of
 from training.files import require_writable, write_text
 from training.report_scores.observations import NO_FINDING, OBSERVATIONS, Label, labels_of
-from training.report_scores.report_files import IDS, read_reports, read_table
-
-__all__ = ["mesh_labels", "run_label"]
+from training.report_scores.report_files import IDS, read_reports
 
 MESH = {
     "Atelectasis": r"Pulmonary Atelectasis",
@@ -51,18 +50,27 @@ def run_label(reports: Path, out: Path | None = None, truth: Path | None = None)
     """
     require_writable(out)
     texts = read_reports(reports)
-    labels = {study: labels_of(text) for study, text in texts.items()}
+    empty = [study for study, text in texts.items() if is_blank(text)]
+    if len(empty) == len(texts):
+        raise DataError(f"all {len(empty)} reports of {reports.name!r} are empty: nothing to label")
+    labels = {study: {} if study in empty else labels_of(text) for study, text in texts.items()}
     if out is not None:
         write_text(out, _csv(labels))
+    note = ""
+    if empty:
+        note = (
+            f"\n{len(empty)} reports are empty, such as that of {empty[0]!r} "
+            f"({texts[empty[0]]!r}): all their labels are blank"
+        )
     if truth is None:
-        return _counts(labels)
+        return _counts(labels) + note
     known = _truth(truth)
-    studies = [study for study in labels if study in known]
+    studies = [study for study in labels if study in known and study not in empty]
     if not studies:
         raise DataError(f"{truth.name!r} has no labels of the studies of {reports.name!r}")
     table = _measured([labels[study] for study in studies], [known[study] for study in studies])
-    left = len(labels) - len(studies)
-    return table + (f"\n{left} more reports have no labels by people" if left else "")
+    left = len(labels) - len(studies) - len(empty)
+    return table + (f"\n{left} more reports have no labels by people" if left else "") + note
 
 
 def mesh_labels(terms: str) -> dict[str, Label]:
@@ -75,7 +83,7 @@ def mesh_labels(terms: str) -> dict[str, Label]:
 
 
 def _truth(path: Path) -> dict[str, dict[str, Label]]:
-    rows = read_table(path)
+    rows = [row for _, row in read_rows(path, known=(*IDS, *OBSERVATIONS, "MeSH"))]
     columns = rows[0].keys() if rows else {}
     if "MeSH" in columns and "uid" in columns:
         indexed = (row for row in rows if row["MeSH"] != NOT_INDEXED)

@@ -3,27 +3,14 @@
 What a file is follows from its ending and its first entry, never from its name.
 """
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data_prep.manifest import read_studies
+from data_prep.tables import is_blank, parse_json, read_json, read_rows
 from model.errors import DataError
-
-__all__ = [
-    "IDS",
-    "References",
-    "match",
-    "read_json",
-    "read_predictions",
-    "read_references",
-    "read_reports",
-    "read_table",
-]
 
 IDS = ("study_id", "study", "id", "uid", "dicom_id", "case_id", "image_id")
 """What the column of studies is called, the likeliest first."""
@@ -32,6 +19,7 @@ WRITTEN = ("report", "reference", "text")
 EITHER = (*GENERATED, "reference")
 SECTIONS = (("section_findings", "section_impression"), ("findings", "impression"))
 """ReXrank's names, and those of its examples."""
+COLUMNS = (*IDS, *EITHER, *(name for pair in SECTIONS for name in pair))
 SPLITS = {"validate": "val"}
 """R2Gen's names of ours."""
 
@@ -116,10 +104,11 @@ def match(
                 "annotation.json --split chooses which)"
             )
     for reports, called in ((predictions, "generated"), (references.reports, "reference")):
-        empty = [study for study, text in reports.items() if not text.strip()]
+        empty = [study for study, text in reports.items() if is_blank(text)]
         if empty:
             raise DataError(
-                f"{len(empty)} {called} reports are empty, such as that of {empty[0]!r}: every "
+                f"{len(empty)} {called} reports are empty, such as that of {empty[0]!r} "
+                f"({reports[empty[0]]!r}): every "
                 "score of it would be 0; write what there is, or leave the study out of both files"
             )
     studies = list(references.reports)
@@ -143,38 +132,57 @@ def _collected(entries: Iterable[tuple[str, str]], path: Path) -> dict[str, str]
 
 
 def _entries(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    if path.suffix == ".csv":
-        yield from _rows(read_table(path), path, names)
+    if path.suffix in (".csv", ".tsv"):
+        yield from _rows(read_rows(path, known=COLUMNS), path, names)
     elif path.suffix == ".jsonl":
-        lines = _text(path).split("\n")
-        yield from _rows([_parsed(line, path) for line in lines if line.strip()], path, names)
+        yield from _rows(_json_lines(path), path, names)
     elif path.suffix == ".json":
         content = read_json(path)
         if isinstance(content, list):
-            yield from _rows(content, path, names)
+            entries = ((f"{path.name} entry {n}", entry) for n, entry in enumerate(content, 1))
+            yield from _rows(entries, path, names)
         elif isinstance(content, dict):
             for study, entry in content.items():
-                yield study, _report(entry, path, names) if isinstance(entry, dict) else entry
+                origin = f"{path.name} study {study!r}"
+                yield study, _report(entry, origin, names) if isinstance(entry, dict) else entry
         else:
             raise DataError(f"{path.name!r} is neither a list nor an object")
     else:
-        raise DataError(f"{path.name!r}: reports are read from .csv, .json and .jsonl")
+        raise DataError(f"{path.name!r}: reports are read from .csv, .tsv, .json and .jsonl")
 
 
-def _rows(rows: list[Any], path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    for row in rows:
+def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name!r} is not UTF-8 text: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            origin = f"{path.name} line {number}"
+            yield origin, parse_json(line, origin)
+
+
+def _rows(
+    rows: Iterable[tuple[str, Any]], path: Path, names: tuple[str, ...]
+) -> Iterator[tuple[str, Any]]:
+    for origin, row in rows:
         if not isinstance(row, dict):
-            raise DataError(f"{path.name!r} has an entry that is no object: {str(row)[:60]!r}")
+            raise DataError(f"{origin} is no object: {str(row)[:60]!r}")
         key = next((name for name in IDS if name in row), None)
         if key is None:
             raise DataError(
                 f"{path.name!r} has no column of studies: {', '.join(map(str, row))} are there, "
                 f"one of {', '.join(IDS)} is needed"
             )
-        yield str(row[key]), _report(row, path, names)
+        study = str(row[key]).strip()
+        if is_blank(study) and not study.isdigit():
+            raise DataError(f"{origin} has {row[key]!r} for its study in the column {key!r}")
+        yield study, _report(row, origin, names)
 
 
-def _report(entry: Mapping[str, Any], path: Path, names: tuple[str, ...]) -> Any:
+def _report(entry: Mapping[str, Any], origin: str, names: tuple[str, ...]) -> Any:
     for name in names:
         if name in entry:
             return entry[name]
@@ -188,7 +196,7 @@ def _report(entry: Mapping[str, Any], path: Path, names: tuple[str, ...]) -> Any
                 if isinstance(text, str) and text.strip()
             )
     raise DataError(
-        f"{path.name!r} has no column of reports: {', '.join(map(str, entry))} are there, one of "
+        f"{origin} has no column of reports: {', '.join(map(str, entry))} are there, one of "
         f"{', '.join(names)} is needed"
     )
 
@@ -214,8 +222,11 @@ def _annotation(content: Mapping[str, Any], path: Path, split: str) -> Reference
                 f"{', '.join(map(repr, content))}"
             )
         # MIMIC's has an entry for each image, with an "id" of its own.
-        rows = ({"id": e.get("id"), "report": e.get("report")} for e in map(dict, entries))
-        return _collected(_rows(list(rows), path, ("report",)), path)
+        rows = (
+            (f"{path.name} {name} entry {n}", {"id": e.get("id"), "report": e.get("report")})
+            for n, e in enumerate(map(dict, entries), 1)
+        )
+        return _collected(_rows(rows, path, ("report",)), path)
 
     parts = {name: of(name) for name in content if split == "all" or name in ("train", "val")}
     if split == "all":
@@ -226,39 +237,3 @@ def _annotation(content: Mapping[str, Any], path: Path, split: str) -> Reference
         tuple(parts.get(name, {}).values()) if name != wanted else () for name in ("train", "val")
     )
     return References(reports, train, validate)
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header.
-
-    Raises:
-        DataError: not readable.
-    """
-    try:
-        return list(csv.DictReader(io.StringIO(_text(path), newline="")))
-    except csv.Error as error:
-        raise DataError(f"{path.name!r} is not CSV: {error}") from error
-
-
-def read_json(path: Path) -> Any:
-    """
-    Raises:
-        DataError: not readable, or no JSON.
-    """
-    return _parsed(_text(path), path)
-
-
-def _parsed(text: str, path: Path) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{path.name!r} is not JSON: {error}") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name!r} is not UTF-8 text: {error}") from error

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from data_prep.report_text import fold, without_marks
+from data_prep.tables import read_json
 from model.errors import DataError, ImageError
 from model.exam import Exam
 from model.generator import ReportGenerator
@@ -22,7 +23,6 @@ from model.imaging.radiograph import Radiograph
 from model.imaging.sandbox import read_image_isolated
 from model.imaging.views import view_of_words
 from training.files import require_writable, write_json
-from training.report_scores.report_files import read_json
 from training.study_inputs import cut_indication
 
 __all__ = ["Outcome", "run_rexrank"]
