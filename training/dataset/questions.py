@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from data_prep.manifest import FINDINGS, Study
 from model.questions import finding_phrase, question_of
-from model.report_text.parser import SIDED, ZONED
+from model.report_text.location import SIDED, ZONED
 
 __all__ = ["Asked", "ask_of", "question_arrays"]
 
