@@ -1,13 +1,15 @@
 # make run    a draft report for the sample study, then the page and the API on 127.0.0.1:8000
 # make test   the tests
+# make cover  the tests in two processes, and that they cover at least COVERAGE % of the lines
 # make check  format, lint and types
 # make docs   the documentation as a site, in docs/_build/html
 
 PYTHON ?= python3
+COVERAGE := 90
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: run install test check docs format bench clean
+.PHONY: run install test cover check docs format bench clean
 
 run: install
 	$(BIN)/crossray report app/static/samples/left-effusion.png
@@ -18,6 +20,9 @@ install: .venv/.installed
 
 test: .venv/.installed
 	$(BIN)/python -m pytest
+
+cover: .venv/.installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report term:skip-covered --cov-fail-under=$(COVERAGE)
 
 check: .venv/.installed
 	$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ version = release = PROJECT["version"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 
-myst_enable_extensions = ["deflist", "dollarmath"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # tests/test_notebooks.py executes them
 
@@ -26,6 +26,8 @@ napoleon_numpy_docstring = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "CrossRay"
+html_show_sourcelink = False
+highlight_language = "text"
 html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],

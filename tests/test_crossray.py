@@ -61,9 +61,7 @@ def test_the_python_that_documents_it_runs(page: str, monkeypatch, capsys) -> No
     monkeypatch.chdir(ROOT)
     text = (ROOT / page).read_text("utf-8")
     fenced = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    indented = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", text, re.MULTILINE)
-    blocks = [block.replace("\n    ", "\n").lstrip() for block in indented]
-    python = "\n".join([*fenced, *(b for b in blocks if "crossray." in b or "import " in b)])
+    python = "\n".join(fenced)
     assert "crossray.load(" in python
     exec(compile(python, page, "exec"), {})
     assert "effusion" in capsys.readouterr().out
