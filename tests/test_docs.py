@@ -15,6 +15,7 @@ from app.cli.main import app
 sys.path.insert(0, str(ROOT / "docs"))
 import cli_reference
 
+NAMED_FILE = re.compile(r"`((?:app|crossray|data_prep|docs|model|tests|training)/[\w/.-]+)`")
 CARDS = sorted((ROOT / "model").glob("*/README.md"))
 TASKS = {"image-to-text", "image-text-to-text"}
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -45,6 +46,12 @@ def test_a_command_shown_is_one_there_is(line):
     known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
     used = {word.strip("[]").split("=")[0] for word in words if word.lstrip("[").startswith("-")}
     assert used <= known, f"{sorted(used - known)} of {line!r}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_file_of_this_repository_named_is_there(page):
+    for name in NAMED_FILE.findall(page.read_text("utf-8")):
+        assert (ROOT / name).exists(), name
 
 
 def test_make_targets_shown_are_there():
