@@ -128,8 +128,8 @@ class ExtentAnswer(Answer):
 
 
 class ImageAnswer(Answer):
-    width: int = Field(description="columns of the image as stored")
-    height: int = Field(description="rows of the image as stored")
+    width: int = Field(description="columns of the image as shown: upright, with square pixels")
+    height: int = Field(description="its rows")
     view: str | None = Field(description='"PA", "AP", "LATERAL", or null where unknown')
     prior: bool = Field(description="of an earlier study; these come after the study's own")
     rows: int = Field(description="rows of patches")

@@ -10,7 +10,6 @@ message quotes a value that might hold one. Imports pydicom, so it is imported o
 """
 
 import logging
-import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from io import BytesIO
 
 import numpy as np
 from pydicom import Dataset, dcmread, uid
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 
@@ -27,7 +25,7 @@ from model.errors import ImageError, ImageTooLarge, NotAnImage, NotARadiograph, 
 from model.imaging.codecs import stored_values
 from model.imaging.color import gray_of_color
 from model.imaging.dicom_display import grayscale_of, palette_shown, pixel_aspect
-from model.imaging.elements import Elements
+from model.imaging.elements import DAMAGE, Elements
 from model.imaging.geometry import square_pixels, turned
 from model.imaging.grayscale import Grayscale, display
 from model.imaging.pixel_layout import pixel_layout
@@ -103,25 +101,6 @@ _NO_IMAGES = {
     "TEXTUREMAP",
 }
 """Modalities of objects that hold no image."""
-_DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    BufferError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    BytesLengthException,
-    InvalidDicomError,
-    struct.error,
-    zlib.error,
-)
-"""What pydicom and the decoders raise on damaged files; RecursionError is a RuntimeError."""
-
-
 _DAMAGED = "the DICOM file is damaged or cut short: its header or its pixel data cannot be decoded"
 
 
@@ -209,7 +188,7 @@ def _damage_named() -> Iterator[None]:
         raise
     except MemoryError as error:
         raise ImageTooLarge("the DICOM file needs more memory than there is to decode") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UndecodableImage(_DAMAGED) from error
     except BaseException as error:
         # Panics of the RLE decoder, which is Rust, derive from BaseException.

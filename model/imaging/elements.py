@@ -6,6 +6,8 @@ may be a patient's name.
 """
 
 import re
+import struct
+import zlib
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any
@@ -14,13 +16,31 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
 from model.imaging.radiograph import ImageWarning, WarningCode
 
-__all__ = ["Elements", "tolerant_numbers"]
+__all__ = ["DAMAGE", "Elements", "tolerant_numbers"]
 
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    BytesLengthException,
+    InvalidDicomError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom and the decoders raise on damaged files; RecursionError is a RuntimeError."""
 _BINARY = {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8", "US or SS": "u2"}
 _STANDARD = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 """A decimal string or integer string as DICOM PS3.5 6.2 has it."""
@@ -130,7 +150,11 @@ class Elements:
 
     def items(self, keyword: str) -> list["Elements"]:
         """The items of a sequence; their notes join these."""
-        found = self.ds.get(keyword)
+        try:
+            found = self.ds.get(keyword)
+        except DAMAGE:
+            self.note(f"{keyword} is damaged and was passed over.")
+            return []
         # An element of another kind under a sequence's tag has no items.
         items: Sequence[Any] = found if isinstance(found, Sequence) else []
         return [

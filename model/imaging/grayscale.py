@@ -21,7 +21,7 @@ _SPREAD = 0.1
 """Of values between the 1st and the 99th hundredth, in a radiograph that can be seen."""
 _BETWEEN = 0.05
 """Share of its pixels that are neither black nor white."""
-_LEVELS = 16
+_LEVELS = 8
 """Different values that are worth a window of their own."""
 
 

@@ -60,7 +60,7 @@ def decode_jpeg(data: bytes, header: FrameHeader | None = None, rgb: bool = Fals
         if str(error).lower().startswith(_DAMAGE):
             raise UndecodableImage("the JPEG stream is damaged or cut short") from error
         samples = _lenient(data, space)
-    return samples[:, :, 0] if header.components == 1 else samples
+    return np.asarray(samples[:, :, 0] if header.components == 1 else samples)
 
 
 def _lenient(data: bytes, space: str) -> np.ndarray:
@@ -68,7 +68,7 @@ def _lenient(data: bytes, space: str) -> np.ndarray:
     import simplejpeg
 
     try:
-        return simplejpeg.decode_jpeg(data, space, strict=False)
+        return np.asarray(simplejpeg.decode_jpeg(data, space, strict=False))
     except ValueError as error:
         raise UndecodableImage("the JPEG stream is damaged, or of a rare kind") from error
 

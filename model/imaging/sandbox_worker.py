@@ -75,7 +75,7 @@ def _start(
 
 
 def _reap(children: dict[int, socket.socket]) -> None:
-    """Tell how each child that is gone has ended: it comes second where the child answered."""
+    """Report how each child that is gone has ended: it comes second where the child answered."""
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
