@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import nn
+from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 from transformers import (
     BertConfig,
     BitImageProcessor,
@@ -28,6 +30,8 @@ from transformers import (
     ViTConfig,
     ViTImageProcessor,
 )
+
+from model.imaging.radiograph import Radiograph
 
 SIZE = 32
 WIDTH = 32
@@ -185,6 +189,14 @@ def config_model(config: Any) -> Any:
     from transformers import AutoModel
 
     return AutoModel.from_config(config)
+
+
+def radiograph(seed: int, height: int = 40, width: int = 60) -> Radiograph:
+    """A smooth random image."""
+    rng = np.random.default_rng(seed)
+    coarse = torch.from_numpy(rng.random((1, 1, 6, 6), np.float32))
+    pixels = F.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
+    return Radiograph(pixels[0, 0].numpy(), "PA")
 
 
 def square_of(folder: Path) -> BitImageProcessor:

@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from known import radiograph
-from published import SIZE, TEXTS, published, published_by_hand, square_of, tokenizer_of
+from published import (
+    SIZE,
+    TEXTS,
+    published,
+    published_by_hand,
+    radiograph,
+    square_of,
+    tokenizer_of,
+)
 from transformers import AutoImageProcessor
 
 from model.errors import CheckpointError
