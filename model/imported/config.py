@@ -50,6 +50,7 @@ class ImportedConfig:
     """Spaces before punctuation and in contractions are removed from decoded texts."""
     temperature: float = 1.0
 
+    images_per_study = 1
     grounded_share = None
     prompt_tokens = 0
     ask_scale = 1.0

@@ -27,7 +27,7 @@ PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 KIND = "vision-encoder-decoder"
-CXRMATE_SECTIONS = "cvt"
+CXRMATE = "cvt"
 """Encoder of the checkpoints that write findings, [SEP], impression."""
 
 
@@ -63,7 +63,9 @@ def read_hugging_face(folder: Path, source: str) -> ImportedCheckpoint:
     text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
     start, eos, pad = _tokens(generation, config, fallback_eos)
     limit = _max_tokens(generation, config["decoder"])
-    sections = config["encoder"]["model_type"] == CXRMATE_SECTIONS
+    separator = None
+    if config["encoder"]["model_type"] == CXRMATE:
+        separator = tokenizer.token_to_id("[SEP]")
     imported = ImportedConfig(
         name=source.split("@")[0],
         notice=_notice(source, text),
@@ -75,7 +77,7 @@ def read_hugging_face(folder: Path, source: str) -> ImportedCheckpoint:
         bos_token_id=start,
         eos_token_id=eos,
         max_tokens=limit,
-        section_token_id=tokenizer.token_to_id("[SEP]") if sections else None,
+        section_token_id=None if separator == eos else separator,
         clean_up_spaces=clean_up,
     )
     if tokenizer.get_vocab_size() > imported.vocab_size:
@@ -120,7 +122,7 @@ def _check_kind(config: dict[str, Any]) -> None:
         found = (config.get(part) or {}).get("model_type")
         if found not in known:
             raise CheckpointError(f"its {part} is of model_type {found!r}: {reads}")
-    if config["encoder"]["model_type"] == "cvt":
+    if config["encoder"]["model_type"] == CXRMATE:
         if "projection_size" not in config["encoder"]:
             raise CheckpointError(
                 "a CvT encoder without projection_size: not of the CXRMate family"
@@ -215,7 +217,7 @@ def _fit(made: Any, sizes: dict[str, Any], encoder: dict[str, Any]) -> tuple[boo
             "resize to a square, or resize and crop its middle, are read"
         )
     edge = getattr(size, "shortest_edge", None)
-    if encoder["model_type"] == "cvt" and edge:
+    if encoder["model_type"] == CXRMATE and edge:
         return True, edge, edge  # CXRMate resizes and crops to the shortest edge itself
     if "ConvNext" in kind and edge:
         # transformers: above 384 pixels it stretches, below it crops by crop_pct.
@@ -225,14 +227,14 @@ def _fit(made: Any, sizes: dict[str, Any], encoder: dict[str, Any]) -> tuple[boo
     side = getattr(square, "height", None)
     if side is None or side != square.width:
         raise CheckpointError(
-            f"the image processor {kind} makes images of {dict(square)}: only squares are read"
+            f"the image processor {kind} makes images of {square}: only squares are read"
         )
     if not cropped:
         return False, side, side
     if edge:
         return True, side, edge
     raise CheckpointError(
-        f"the image processor {kind} stretches to {dict(size)} and crops to {side}: it is not read"
+        f"the image processor {kind} stretches to {size} and crops to {side}: it is not read"
     )
 
 

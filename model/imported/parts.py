@@ -18,6 +18,7 @@ from transformers import (
     Swinv2Model,
     ViTModel,
 )
+from transformers.utils import logging
 
 from model.errors import CheckpointError
 from model.imported.config import ImportedConfig
@@ -61,6 +62,7 @@ def assemble(config: ImportedConfig, weights: dict[str, Tensor]) -> ImportedNetw
         "decoder",
     )
     network = ImportedNetwork(config, encoder, _projection(weights), decoder).eval()
+    network.requires_grad_(False)
     rows, columns = network.grid
     size = config.image_size
     with torch.inference_mode():
@@ -87,6 +89,7 @@ def _below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _encoder(config: ImportedConfig, weights: dict[str, Tensor]) -> nn.Module:
     kind = config.encoder["model_type"]
     arguments = {"add_pooling_layer": False} if kind in _WITH_POOLER else {}
+    weights = {name: value for name, value in weights.items() if not name.startswith("pooler.")}
     if kind != "cvt":
         return _Encoder(_filled(_ENCODERS[kind], config.encoder, weights, "encoder", **arguments))
     trunk = _filled(CvtModel, config.encoder, _below(weights, "cvt."), "encoder", **arguments)
@@ -139,6 +142,8 @@ def _filled(
 ) -> nn.Module:
     """One half, all of whose weights are there; its head is tied where none is stored."""
     values = {name: value for name, value in config.items() if name != "model_type"}
+    shows_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         model, report = kind.from_pretrained(
             None,
@@ -152,6 +157,9 @@ def _filled(
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         message = " ".join(str(error).split())[:200]
         raise CheckpointError(f"the {part}'s weights do not fit its config: {message}") from error
+    finally:
+        if shows_bars:
+            logging.enable_progress_bar()
     missing = sorted(name for name in report["missing_keys"] if "pooler." not in name)
     if missing:
         raise CheckpointError(

@@ -92,10 +92,15 @@ def _decoder(kind: str, vocabulary: int, width: int) -> Any:
     return RobertaConfig(**common, **ids, **roles, **LARGE)
 
 
-def tokenizer_of(kind: str) -> PreTrainedTokenizerFast:
-    """WordPiece for BERT, byte-level BPE for the others; padding, start and end are 0, 1 and 2."""
+def tokenizer_of(kind: str, sections: bool = False) -> PreTrainedTokenizerFast:
+    """WordPiece for BERT, byte-level BPE for the others; padding, start and end are 0, 1 and 2.
+
+    Args:
+        sections: a token of its own separates findings and impression, as in CXRMate.
+    """
     if kind == "bert":
-        special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
+        ends = ["[EOS]", "[UNK]", "[SEP]"] if sections else ["[SEP]", "[UNK]"]
+        special = ["[PAD]", "[CLS]", *ends]
         made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         made.normalizer = normalizers.BertNormalizer(lowercase=True)
         made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -142,7 +147,7 @@ def published_by_hand(folder: Path, encoder: str) -> tuple[Path, nn.Module]:
     """
     torch.manual_seed(3)
     kind = "bert" if encoder == "cvt" else "gpt2"
-    tokenizer = tokenizer_of(kind)
+    tokenizer = tokenizer_of(kind, sections=encoder == "cvt")
     decoder = VisionEncoderDecoderModel(
         VisionEncoderDecoderConfig.from_encoder_decoder_configs(
             ENCODERS["vit"](), _decoder(kind, len(tokenizer), WIDTH)

@@ -146,6 +146,33 @@ def test_encoders_that_no_class_of_transformers_joins(tmp_path: Path, encoder: s
         torch.testing.assert_close(torch.from_numpy(found.attention), theirs, atol=1e-5, rtol=0)
 
 
+def test_what_follows_the_separator_of_sections_is_of_another_type(tmp_path: Path) -> None:
+    """Step by step as in one pass, and read as findings and impression."""
+    folder, decoder = published_by_hand(tmp_path, "cvt")
+    network, tokenizer, _ = load_network(folder)
+    assert isinstance(network, ImportedNetwork)
+    separator = network.config.section_token_id
+    assert separator not in (None, network.config.eos_token_id)
+    memory = network.encode(images(2, network.config.image_size))
+    [words] = [tokenizer.encode("the heart is normal").ids]
+    text = [*words, separator, *words]
+    tokens = torch.tensor([[1, *text], [1, *words, *words, 5]])
+    logits, _ = network.teacher_forced(memory, tokens, None)
+    step = network.incremental_decoder(memory, 1, len(text))
+    with torch.no_grad():
+        for position in range(tokens.shape[1]):
+            torch.testing.assert_close(
+                step(tokens[:, position]), logits[:, position], atol=1e-4, rtol=0
+            )
+        types = torch.zeros_like(tokens)
+        types[0, len(words) + 2 :] = 1
+        theirs = decoder(
+            tokens, encoder_hidden_states=memory.last_hidden_state, token_type_ids=types
+        ).logits
+    torch.testing.assert_close(logits, theirs, atol=1e-4, rtol=0)
+    assert tokenizer.decode(text) == "the heart is normal Impression: the heart is normal"
+
+
 def test_the_convnext_beams_are_those_of_its_decoder(tmp_path: Path) -> None:
     folder, decoder = published_by_hand(tmp_path, "convnext")
     network = load_network(folder)[0]
