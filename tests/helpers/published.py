@@ -121,11 +121,14 @@ def tokenizer_of(kind: str, sections: bool = False) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=made, **names)
 
 
-def published(folder: Path, encoder: str, decoder: str, width: int = WIDTH) -> Path:
+def published(
+    folder: Path, encoder: str, decoder: str, width: int = WIDTH, talkative: bool = False
+) -> Path:
     """A folder as VisionEncoderDecoderModel writes it, its processor, tokenizer and card beside.
 
     Args:
         width: of the decoder; where it is not the encoder's, there is a projection between them.
+        talkative: its texts go on to the longest length.
     """
     torch.manual_seed(len(encoder) + len(decoder))
     tokenizer = tokenizer_of(decoder)
@@ -134,6 +137,8 @@ def published(folder: Path, encoder: str, decoder: str, width: int = WIDTH) -> P
         VisionEncoderDecoderConfig.from_encoder_decoder_configs(*configs)
     )
     _start(model)
+    if talkative:
+        _never_end(model.decoder)
     model.save_pretrained(folder)
     _beside(folder, ViTImageProcessor(size={"height": SIZE, "width": SIZE}), tokenizer)
     return folder
@@ -153,6 +158,7 @@ def published_by_hand(folder: Path, encoder: str) -> tuple[Path, nn.Module]:
             ENCODERS["vit"](), _decoder(kind, len(tokenizer), WIDTH)
         )
     ).decoder.eval()
+    _never_end(decoder)
     if encoder == "cvt":
         shape = {"embed_dim": [8, 16, 24], "num_heads": [1, 1, 2], "depth": [1, 1, 1]}
         config: Any = CvtConfig(**shape, **LARGE)
@@ -211,6 +217,12 @@ def square_of(folder: Path) -> BitImageProcessor:
     )
     processor.save_pretrained(folder)
     return processor
+
+
+def _never_end(decoder: Any) -> None:
+    """No score of the end token is the highest."""
+    with torch.no_grad():
+        decoder.get_output_embeddings().weight[2] = 0
 
 
 def _start(model: VisionEncoderDecoderModel) -> None:

@@ -24,7 +24,7 @@ def client(
     if request.param in BY_HAND:
         published_by_hand(folder, request.param[0])
     else:
-        published(folder, *request.param)
+        published(folder, *request.param, talkative=True)
     settings = Settings(model=folder)
     with TestClient(create_app(settings, ReportGenerator.load(folder))) as opened:
         yield opened
