@@ -250,7 +250,10 @@ def _answer(
         text=text[start:end],
         said=count,
         drafts=DRAFTS,
-        probability=float(torch.sigmoid(torch.tensor(odds, dtype=torch.float64))),
+        # An empty list: no finding was calibrated, and so no phrase.
+        probability=None
+        if model.config.calibrated == []
+        else float(torch.sigmoid(torch.tensor(odds, dtype=torch.float64))),
         evidence=float(np.log((count + 0.5) / (prior + 0.5))),
         state=_state(states) if count else "not grounded",
         heatmap=np.mean(maps, axis=0),

@@ -53,6 +53,7 @@ class ImportedConfig:
     images_per_study = 1
     grounded_share = None
     prompt_tokens = 0
+    answers = False
     ask_scale = 1.0
     ask_offset = 0.0
     finding_scale = None
@@ -63,6 +64,11 @@ class ImportedConfig:
     def views(self) -> list[str]:
         """One frontal image a study."""
         return ["frontal"]
+
+    @property
+    def calibrated(self) -> list[str]:
+        """No finding's probability."""
+        return []
 
     @property
     def image_size(self) -> int:

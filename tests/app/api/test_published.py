@@ -52,6 +52,7 @@ def test_asking(client: TestClient, make_png: Callable) -> None:
     answer = client.post("/v1/questions", params=ALL, data=fields, files={"files": make_png(2)})
     assert answer.status_code == 201, answer.text
     assert answer.json()["state"] in ("unknown", "not grounded")
+    assert answer.json()["probability"] is None, "nothing was calibrated"
 
 
 def test_what_it_does_not_read_is_refused(client: TestClient, make_png: Callable) -> None:
