@@ -203,8 +203,8 @@ def _processing(folder: Path, encoder: dict[str, Any]) -> Processing:
         # Pillow's numbers; torchvision has no Lanczos for tensors and takes bicubic for it too.
         interpolation={0: "nearest", 2: "bilinear"}.get(int(made.resample), "bicubic"),  # type: ignore[arg-type]
         scale=255.0 * float(made.rescale_factor) if made.do_rescale else 255.0,
-        mean=tuple(made.image_mean) if normalize else (0.0, 0.0, 0.0),  # type: ignore[arg-type]
-        std=tuple(made.image_std) if normalize else (1.0, 1.0, 1.0),  # type: ignore[arg-type]
+        mean=tuple(made.image_mean) if normalize else (0.0, 0.0, 0.0),
+        std=tuple(made.image_std) if normalize else (1.0, 1.0, 1.0),
     )
 
 

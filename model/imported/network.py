@@ -87,7 +87,7 @@ class ImportedNetwork(nn.Module):
         start = torch.full((batch, 1), self.config.bos_token_id, device=images.device)
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         self._decode(start, features, cache)
-        layers = cache.cross_attention_cache.layers
+        layers: list[Any] = cache.cross_attention_cache.layers
         return Memory(
             last_hidden_state=features,
             cross_keys_layers=torch.stack([layer.keys for layer in layers], dim=1),
@@ -181,7 +181,8 @@ class _Incremental:
 
     def reorder(self, rows: Tensor) -> None:
         # A study's beams share what they cross-attend to: its rows may stay.
-        self.cache.self_attention_cache.reorder_cache(rows)
+        written: Any = self.cache.self_attention_cache
+        written.reorder_cache(rows)
         self.impression = self.impression[rows]
 
     def keep(self, studies: Tensor) -> None:
