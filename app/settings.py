@@ -13,7 +13,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.views import MAX_IMAGES
 from model.errors import ConfigError
 from model.imaging.sandbox import IsolationLimits
-from model.imported.hub import PREFIX as HUB
 
 __all__ = ["PREFIX", "Settings", "load_settings"]
 
@@ -30,7 +29,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     """TCP port; 0 lets the system choose one."""
     model: Path | None = None
-    """Checkpoint folder, or hf:owner/name[@revision]; the embedded one where unset."""
+    """Checkpoint folder; the embedded one where unset."""
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
     """Where the model computes, in torch's words."""
     threads: int | None = Field(default=None, ge=1, le=1024)
@@ -61,8 +60,7 @@ class Settings(BaseSettings):
     @field_validator("model")
     @classmethod
     def _model_is_a_folder(cls, folder: Path | None) -> Path | None:
-        named = str(folder).startswith(HUB)
-        if folder is not None and not named and not folder.is_dir():
+        if folder is not None and not folder.is_dir():
             raise ValueError("there is no such folder")
         return folder
 

@@ -40,15 +40,18 @@ SUM = "input_check.sha256"
 KINDS = ("frontal", "lateral", "cropped", "not_chest")
 TURNS = (0, 90, 180, 270)
 """Degrees clockwise by which an image has been turned."""
-THRESHOLDS = ("not_chest", "lateral", "cropped", "inverted", "rotated")
+THRESHOLDS = ("refused", "not_chest", "lateral", "cropped", "inverted", "rotated", "mirrored")
 """What `InputCheck.thresholds` holds, in this order."""
+
+OUTPUTS = len(KINDS) + len(TURNS) + 2
+"""Logits: of KINDS, of TURNS, that it is inverted, that it is mirrored."""
 
 SIDE = 32
 """Pixels along each side of what the network sees."""
 SHRUNK = 64
 """Longest side at which black borders are taken off."""
-BLANK_SPREAD = 0.02
-"""Of values between the 1st and the 99th hundredth: 5 steps of 8 bits."""
+BLANK_SPREAD = 0.08
+"""Of values between the 1st and the 99th hundredth: what reading could not window anew."""
 SMALLEST_CONTENT = 5
 """Of SHRUNK pixels, along the shorter side of what is left without borders."""
 FLAT = 0.05
@@ -67,17 +70,22 @@ class Probabilities:
     """Of TURNS, were it a frontal chest; they sum to 1."""
     inverted: float
     """That bone is black, were it a frontal chest."""
+    mirrored: float
+    """That left and right are exchanged, were it an upright frontal chest."""
 
     @property
     def scores(self) -> dict[str, float]:
         """By the names of THRESHOLDS."""
         kinds = dict(zip(KINDS, self.kind, strict=True))
         return {
+            "refused": kinds["not_chest"],
             "not_chest": kinds["not_chest"],
-            "lateral": kinds["lateral"],
+            # Of chests: a lateral that looks odd is a lateral all the same.
+            "lateral": kinds["lateral"] / max(1 - kinds["not_chest"], 1e-6),
             "cropped": kinds["cropped"],
             "inverted": self.inverted,
             "rotated": 1 - self.turn[0],
+            "mirrored": self.mirrored,
         }
 
 
@@ -91,24 +99,27 @@ class InputCheck:
     hidden: np.ndarray
     """float32 (FEATURES + 1, units); the last row is the bias."""
     output: np.ndarray
-    """float32 (units + 1, 9): logits of 4 KINDS, of 4 TURNS, and of inversion."""
+    """float32 (units + 1, OUTPUTS)."""
     thresholds: np.ndarray
-    """float32 (5,): a score of THRESHOLDS above it is a warning."""
+    """float32 (7,): a score of THRESHOLDS above it is a warning, of "refused" a refusal."""
 
     def judge(self, thumbnails: np.ndarray) -> list[Probabilities]:
         """float32 (images, 32, 32) -> one judgement an image.
 
         A chest's mirror image is upright too: the image and its mirror image are averaged, in
-        which a turn by 90 degrees becomes one by 270.
+        which a turn by 90 degrees becomes one by 270, and what speaks for mirrored against it.
         """
         kinds, turns = len(KINDS), len(TURNS)
         mirrored = self._logits(thumbnails[:, :, ::-1])
         back = [*range(kinds), *(kinds + (turns - k) % turns for k in range(turns)), kinds + turns]
+        back.append(kinds + turns + 1)
+        mirrored[:, -1] *= -1
         logits = (self._logits(thumbnails) + mirrored[:, back]) / 2
         return [
             Probabilities(
                 tuple(_softmax(row[:kinds])),
                 tuple(_softmax(row[kinds : kinds + turns])),
+                _softmax(np.array([0.0, row[-2]]))[1],
                 _softmax(np.array([0.0, row[-1]]))[1],
             )
             for row in logits
@@ -168,7 +179,8 @@ def examine(pixels: np.ndarray, view: str | None = None) -> tuple[ImageWarning, 
             the rest was fitted on frontal images.
 
     Returns:
-        at most one of blank, not_chest, lateral and cropped; or inverted, rotated or both.
+        at most one of blank, not_chest, lateral and cropped; or some of inverted, rotated and
+        mirrored, the last of upright ones.
         "out_of_distribution" is not among them: it takes the encoder's features.
 
     Raises:
@@ -208,12 +220,12 @@ def _warnings(seen: Probabilities, limits: dict[str, float]) -> tuple[ImageWarni
     def measured(name: str) -> str:
         return f"{name.replace('_', ' ')} {score[name]:.3f}, limit {limits[name]:.3f}"
 
-    if score["not_chest"] > limits["not_chest"]:
+    if score["refused"] > limits["refused"]:
         return (
             _refusal(
                 "not_chest",
-                f"This does not look like a chest radiograph ({measured('not_chest')}): choose a "
-                "frontal chest radiograph.",
+                f"This does not look like a chest radiograph (not chest {score['refused']:.3f}, "
+                f"limit {limits['refused']:.3f}): choose a frontal chest radiograph.",
             ),
         )
     if score["lateral"] > limits["lateral"]:
@@ -233,6 +245,14 @@ def _warnings(seen: Probabilities, limits: dict[str, float]) -> tuple[ImageWarni
                 "image, or trust nothing about what it does not show.",
             ),
         )
+    if score["not_chest"] > limits["not_chest"]:
+        return (
+            _warning(
+                "not_chest",
+                f"This may be no chest radiograph ({measured('not_chest')}): look at the image "
+                "before you trust the report.",
+            ),
+        )
     found = []
     if score["inverted"] > limits["inverted"]:
         found.append(
@@ -249,6 +269,14 @@ def _warnings(seen: Probabilities, limits: dict[str, float]) -> tuple[ImageWarni
                 "rotated",
                 f"The chest seems to be turned by {degrees} degrees clockwise "
                 f"({measured('rotated')}): turn it upright.",
+            )
+        )
+    elif score["mirrored"] > limits["mirrored"]:
+        found.append(
+            _warning(
+                "mirrored",
+                f"The heart seems to lie on the patient's right ({measured('mirrored')}): left and "
+                "right may be exchanged; compare the side marker, and think of dextrocardia.",
             )
         )
     return tuple(found)
@@ -336,10 +364,11 @@ def save_input_check(input_check: InputCheck, path: Path = WEIGHTS) -> str:
 
 @cache
 def load_input_check(path: Path = WEIGHTS) -> InputCheck:
-    """The fitted network.
+    """The fitted network, read and verified once; a service calls this before it is ready.
 
     Raises:
-        CheckpointError: the weights or their sum are missing or altered.
+        CheckpointError: the weights or their sum are missing or altered, or are those of another
+            network.
     """
     way_out = (
         "install CrossRay again, or fit the input check anew with `crossray input-check --fit`"
@@ -354,6 +383,14 @@ def load_input_check(path: Path = WEIGHTS) -> InputCheck:
     if [digest] != expected:
         raise CheckpointError(f"{path.name} has SHA-256 {digest}, not that of {SUM}; {way_out}")
     try:
-        return InputCheck(**load(content))
+        network = InputCheck(**load(content))
     except (SafetensorError, TypeError) as error:
         raise CheckpointError(f"{path.name} holds another network; {way_out}") from error
+    units = network.hidden.shape[-1]
+    shapes = [(FEATURES,), (FEATURES,), (FEATURES + 1, units), (units + 1, OUTPUTS)]
+    arrays = [getattr(network, field.name) for field in fields(network)]
+    if [array.shape for array in arrays] != [*shapes, (len(THRESHOLDS),)]:
+        raise CheckpointError(f"{path.name} holds another network; {way_out}")
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise CheckpointError(f"{path.name} holds values that are not finite; {way_out}")
+    return network

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from app.cli.checkpoints import import_checkpoint
 from app.cli.importing import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli.phantom import prepare
 from app.cli.reading import ModelOption, ask, batch, report, serve
@@ -29,7 +28,7 @@ app = typer.Typer(
 app.add_typer(prepare, name="prepare")
 for importer in (iu_xray, mimic_cxr, nih, folder, boxes):
     prepare.command()(importer)
-for command in (report, ask, batch, serve, import_checkpoint, score, compare, label, rexrank):
+for command in (report, ask, batch, serve, score, compare, label, rexrank):
     app.command()(command)
 
 
@@ -278,11 +277,15 @@ def calibrate(
 
 @app.command("input-check")
 def input_check(
-    nih: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="NIH images with labels.csv.")
+    chests: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Frontal chest radiographs with labels.csv (image, patient); may be repeated.",
+        ),
     ] = None,
     phantoms: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Prepared folder of phantoms.")
+        Path | None, typer.Option(metavar="DIR", help="Prepared folder of phantoms with laterals.")
     ] = None,
     images: Annotated[
         Path | None,
@@ -303,8 +306,8 @@ def input_check(
         Path | None,
         typer.Option(
             metavar="PHANTOMS",
-            help="First fit the input check anew, with these phantoms and what of --nih and "
-            "--images is not measured on.",
+            help="First fit the input check anew, with these phantoms and what of "
+            "--chests and --images is not measured on.",
         ),
     ] = None,
     json_file: Annotated[
@@ -317,7 +320,7 @@ def input_check(
     """
     from training.input_check.measure import Folders, run_input_check
 
-    folders = Folders(nih, phantoms, images, dicom, openi)
+    folders = Folders(tuple(chests or ()), phantoms, images, dicom, openi)
     typer.echo(run_input_check(folders, fit, json_file))
 
 

@@ -2,11 +2,13 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from paths import SHARED
 
 from data_prep.phantom.study import make_phantom
@@ -17,6 +19,7 @@ from model.imaging.read import read_image
 from model.input_check import examine, load_input_check
 from training.input_check import fit as fitting
 from training.input_check.alterations import ALTERATIONS
+from training.input_check.material import chest_images
 from training.input_check.measure import Folders, run_input_check, wilson
 
 SHARED_DATA = SHARED / "data"
@@ -51,15 +54,24 @@ def test_a_marker_alone_on_black_is_refused() -> None:
     assert refused(ink.astype(np.float32) / 255)
 
 
-@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
-def test_noise_is_refused(power) -> None:
+def noise(power: float) -> np.ndarray:
     """White and colored: power falls with frequency to 2 * power."""
     rng = np.random.default_rng(5)
     frequency = np.maximum(np.hypot(*np.meshgrid(np.fft.fftfreq(128), np.fft.rfftfreq(128))), 0.01)
     spectrum = np.fft.rfft2(rng.standard_normal((128, 128))) / frequency.T**power
     field = np.fft.irfft2(spectrum, (128, 128))
     unit = np.clip((field - field.mean()) / field.std() / 4 + 0.5, 0, 1)
-    assert refused(unit.astype(np.float32))
+    return unit.astype(np.float32)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0])
+def test_noise_is_refused(power) -> None:
+    assert refused(noise(power))
+
+
+def test_clouds_that_may_be_a_radiograph_are_not_passed_without_a_warning() -> None:
+    """A refusal needs near certainty: what is doubtful is left to the reader."""
+    assert examine(noise(2.0))
 
 
 def test_an_upright_phantom_raises_no_concern(phantoms) -> None:
@@ -89,7 +101,7 @@ def test_only_what_is_no_chest_refuses(phantoms) -> None:
         seen += examine(change.apply(phantoms[0], rng))
     seen += examine(np.zeros((20, 20), np.float32))
     assert {c.refuses for c in seen} == {True, False}
-    assert all(c.refuses == (c.code in ("blank", "not_chest")) for c in seen)
+    assert all(c.code in ("blank", "not_chest") for c in seen if c.refuses)
     assert all(c.message.endswith(".") and "limit" in c.message for c in seen if c.code != "blank")
 
 
@@ -156,67 +168,54 @@ def test_weights_are_small() -> None:
     assert input_check.WEIGHTS.stat().st_size < 400_000
 
 
-def test_descent_learns_what_can_be_told_apart() -> None:
-    """Thumbnails of bars: which of four places says the kind, its sign the inversion."""
+def test_descent_learns_what_is_there_to_learn() -> None:
+    """Which of four places is high is the kind, of four others the turn; signs are the rest."""
     rng = np.random.default_rng(3)
-    truth = np.stack([rng.integers(0, 4, 600), rng.integers(0, 4, 600), rng.integers(0, 2, 600)], 1)
-    inputs = rng.normal(0, 0.1, (600, 12)).astype(np.float32)
-    for row, (kind, turn, inverted) in zip(inputs, truth, strict=True):
+    sizes = (4, 4, 2, 2)
+    truth = np.stack([rng.integers(0, size, 800) for size in sizes], 1)
+    inputs = rng.normal(0, 0.1, (800, 12)).astype(np.float32)
+    for row, (kind, turn, inverted, mirrored) in zip(inputs, truth, strict=True):
         row[kind] += 1
         row[4 + turn] += 1
         row[8] += 2 * inverted - 1
-    fitted = fitting._descend(inputs, truth, rng)
+        row[9] += 2 * mirrored - 1
+    truth[::5, 1:] = fitting.IGNORED
+    torch.manual_seed(0)
+    fitted = fitting.descend(inputs, truth)
+    known = truth[:, 1] != fitting.IGNORED
     units = np.maximum(
         (inputs - fitted.mean) / fitted.deviation @ fitted.hidden[:-1] + fitted.hidden[-1], 0
     )
     logits = units @ fitted.output[:-1] + fitted.output[-1]
     assert (logits[:, :4].argmax(1) == truth[:, 0]).mean() > 0.95
-    assert (logits[:, 4:8].argmax(1) == truth[:, 1]).mean() > 0.95
-    assert ((logits[:, 8] > 0) == truth[:, 2]).mean() > 0.95
+    assert (logits[:, 4:8].argmax(1) == truth[:, 1])[known].mean() > 0.95
+    assert ((logits[:, 8:] > 0) == truth[:, 2:])[known].mean() > 0.95
 
 
-def test_slopes_are_those_of_the_loss() -> None:
-    """Against finite differences, with no unit dropped."""
+def test_weights_of_another_network_do_not_load(tmp_path) -> None:
+    network = load_input_check()
+    for name, changed, message in (
+        ("hidden", network.hidden[:-1], "another network"),
+        ("output", network.output * np.float32(np.nan), "not finite"),
+    ):
+        path = tmp_path / name / "input_check.safetensors"
+        path.parent.mkdir()
+        input_check.save_input_check(replace(network, **{name: changed}), path)
+        with pytest.raises(CheckpointError, match=message):
+            load_input_check(path)
 
-    class Keeps:
-        def random(self, shape, dtype):
-            return np.ones(shape, dtype)
 
-    rng = np.random.default_rng(4)
-    layers = [rng.normal(size=(7, 5)), rng.normal(size=(6, 9))]
-    inputs = rng.normal(size=(8, 6))
-    truth = np.array([[k % 4, k % 4 if k < 6 else -1, k % 2 if k < 6 else -1] for k in range(8)])
-    targets, weights = fitting._targets(truth)
-
-    def loss() -> float:
-        units = np.maximum(inputs @ layers[0][:-1] + layers[0][-1], 0) * 1.25
-        logits = units @ layers[1][:-1] + layers[1][-1]
-        told = np.concatenate(
-            [
-                fitting._softmax(logits[:, :4]),
-                fitting._softmax(logits[:, 4:8]),
-                1 / (1 + np.exp(-logits[:, 8:])),
-            ],
-            axis=1,
-        )
-        both = targets[:, 8:] * np.log(told[:, 8:]) + (1 - targets[:, 8:]) * np.log(1 - told[:, 8:])
-        several = (targets * np.log(told))[:, :8] * weights[:, :8]
-        return -float(several.sum() + (both * weights[:, 8:]).sum()) / len(inputs)
-
-    slopes = fitting._slopes(layers, inputs, targets, weights, Keeps())  # type: ignore[arg-type]
-    for layer, slope in zip(layers, slopes, strict=True):
-        for place in [(0, 0), (2, 3), (-1, 1)]:
-            before = layer[place]
-            layer[place] = before + 1e-5
-            above = loss()
-            layer[place] = before - 1e-5
-            below = loss()
-            layer[place] = before
-            assert slope[place] == pytest.approx((above - below) / 2e-5, abs=1e-6)
+def test_what_speaks_for_mirrored_speaks_against_it_once_mirrored(phantoms) -> None:
+    seen = np.stack([input_check.thumbnail(p) for p in phantoms])
+    network = load_input_check()
+    upright, mirrored = network.judge(seen), network.judge(np.ascontiguousarray(seen[:, :, ::-1]))
+    for one, other in zip(upright, mirrored, strict=True):
+        assert one.mirrored + other.mirrored == pytest.approx(1, abs=1e-4)
+        assert one.mirrored < 0.5
 
 
 @pytest.fixture
-def nih_folder(tmp_path) -> Path:
+def chest_folder(tmp_path) -> Path:
     folder = tmp_path / "nih"
     folder.mkdir()
     with (folder / "labels.csv").open("w", newline="") as file:
@@ -230,9 +229,9 @@ def nih_folder(tmp_path) -> Path:
     return folder
 
 
-def test_no_patient_is_both_fitted_and_measured(nih_folder) -> None:
-    fitted = fitting.nih_images(nih_folder, measured=False)
-    measured = fitting.nih_images(nih_folder, measured=True)
+def test_no_patient_is_both_fitted_and_measured(chest_folder) -> None:
+    fitted = chest_images(chest_folder, measured=False)
+    measured = chest_images(chest_folder, measured=True)
     groups = [
         {round(float(p.mean()) * 255) // 6 for p in part}
         for part in (fitted.weights, fitted.limits, measured.weights)
@@ -241,11 +240,11 @@ def test_no_patient_is_both_fitted_and_measured(nih_folder) -> None:
     assert sum(map(len, groups)) == len(set.union(*groups)) == 40
 
 
-def test_phantoms_of_one_seed_are_not_fitted_and_measured(nih_folder, tmp_path) -> None:
+def test_phantoms_of_one_seed_are_not_fitted_and_measured(chest_folder, tmp_path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "prepared.json").write_text(json.dumps({"seed": 5}))
-    folders = Folders(nih=nih_folder, phantoms=tmp_path / "a", images=tmp_path)
+    folders = Folders(chests=(chest_folder,), phantoms=tmp_path / "a", images=tmp_path)
     with pytest.raises(DataError, match="one seed"):
         run_input_check(folders, fit_phantoms=tmp_path / "b")
 
@@ -289,5 +288,5 @@ def test_encodings_of_one_extremity_are_judged_alike() -> None:
 
 @needs_shared
 def test_nih_images_that_were_not_fitted_are_rarely_refused() -> None:
-    images = fitting.nih_images(SHARED_DATA / "nih", measured=True).weights[::4]
+    images = chest_images(SHARED_DATA / "nih", measured=True).weights[::4]
     assert sum(map(refused, images)) <= 0.03 * len(images)

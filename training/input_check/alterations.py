@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ["ALTERATIONS", "Alteration", "cut", "invert", "shuffled", "vary"]
+__all__ = ["ALTERATIONS", "Alteration", "bend", "cut", "exposure", "shuffled", "toned", "vary"]
 
 Rng = np.random.Generator
 Image = np.ndarray
@@ -46,13 +46,13 @@ def grain(pixels: Image, rng: Rng) -> Image:
 
 
 def border(pixels: Image, rng: Rng) -> Image:
-    """Black or nearly black beside it, up to 0.3 of the image at each side."""
+    """Black or nearly black beside it, or a white page, up to 0.3 of the image at each side."""
     height, width = pixels.shape
     top, bottom = (int(height * rng.uniform(0, 0.3)) for _ in range(2))
     left, right = (int(width * rng.uniform(0, 0.3)) for _ in range(2))
-    dark = float(rng.uniform(0, 0.06))
+    level = float(rng.uniform(0, 0.06) if rng.random() < 0.8 else rng.uniform(0.9, 1))
     return cv2.copyMakeBorder(
-        pixels, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(dark, dark, dark, dark)
+        pixels, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(level, level, level, level)
     )
 
 
@@ -76,11 +76,60 @@ def marker(pixels: Image, rng: Rng) -> Image:
     cv2.putText(ink, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, 255, thick, cv2.LINE_AA)
     letters = ink.astype(np.float32) / 255
     if rng.random() < 0.7:
-        return np.maximum(pixels, letters)
+        return np.asarray(np.maximum(pixels, letters))
     label = np.zeros((height, width), np.uint8)
     (w, h), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)
     cv2.rectangle(label, (x - 3, y + 3), (x + w + 3, y - h - 3), 1, -1)
     return np.where(label > 0, 1 - letters, pixels)
+
+
+def arrows(pixels: Image, rng: Rng) -> Image:
+    """One to three arrows, as publications have them."""
+    height, width = pixels.shape
+    marked = np.ascontiguousarray(pixels).copy()
+    for _ in range(int(rng.integers(1, 4))):
+        start = rng.uniform(0.1, 0.9, 2) * (width, height)
+        end = start + rng.uniform(-0.2, 0.2, 2) * (width, height)
+        places = [(int(x), int(y)) for x, y in (start, end)]
+        thick = max(1, round(min(height, width) * rng.uniform(0.005, 0.02)))
+        cv2.arrowedLine(
+            marked, places[0], places[1], float(rng.random() < 0.7), thick, tipLength=0.4
+        )
+    return marked
+
+
+def coarse(pixels: Image, rng: Rng) -> Image:
+    """Of few pixels, as a thumbnail from a page."""
+    height, width = pixels.shape
+    scale = min(1.0, rng.uniform(24, 72) / max(height, width))
+    few = max(2, round(width * scale)), max(2, round(height * scale))
+    small = cv2.resize(np.ascontiguousarray(pixels), few, interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def bend(pixels: Image, rng: Rng) -> Image:
+    """Bent smoothly by up to some hundredths of its side, as patients differ in build."""
+    height, width = pixels.shape
+    moved = []
+    for side in (width, height):
+        field = rng.normal(0, rng.uniform(0.005, 0.03) * side, (4, 4)).astype(np.float32)
+        moved.append(cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC))
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    return cv2.remap(
+        np.ascontiguousarray(pixels),
+        x + moved[0],
+        y + moved[1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def toned(pixels: Image, like: Image, rng: Rng) -> Image:
+    """Some or all of the way to another image's distribution of values."""
+    order = np.argsort(np.argsort(pixels, axis=None)) / (pixels.size - 1)
+    values = np.quantile(like, order).reshape(pixels.shape)
+    share = rng.uniform(0, 1)
+    return _clipped(share * values + (1 - share) * pixels)
 
 
 def covered(pixels: Image, rng: Rng) -> Image:
@@ -163,22 +212,31 @@ def _turned(quarters: int) -> Callable[[Image, Rng], Image]:
     return turn
 
 
+def mirror(pixels: Image, rng: Rng) -> Image:
+    return pixels[:, ::-1]
+
+
 def _same(pixels: Image, rng: Rng) -> Image:
     return pixels
 
 
 def _clipped(pixels: Image) -> Image:
-    return np.clip(pixels, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(pixels, 0, 1), np.float32)
 
 
 def vary(pixels: Image, rng: Rng) -> Image:
-    """What must not alarm, several at once; also of images of anything else, for fitting."""
+    """What must not alarm, several at once; also of images of anything else, for fitting.
+
+    Left stays left.
+    """
     for change, chance in (
         (lambda p, r: tilt(p, r, r.uniform(0.85, 1.08)), 0.6),
         (trim, 0.5),
         (stretch, 0.5),
         (exposure, 0.6),
         (grain, 0.4),
+        (coarse, 0.15),
+        (arrows, 0.1),
         (covered, 0.15),
         (marker, 0.3),
         (border, 0.25),
@@ -187,7 +245,7 @@ def vary(pixels: Image, rng: Rng) -> Image:
     ):
         if rng.random() < chance:
             pixels = change(pixels, rng)
-    return pixels[:, ::-1] if rng.random() < 0.5 else pixels
+    return pixels
 
 
 @dataclass(frozen=True)
@@ -209,6 +267,9 @@ ALTERATIONS = (
     Alteration("padded to 16:9", None, pad),
     Alteration("marker", None, marker),
     Alteration("gray rectangle on it", None, covered),
+    Alteration("arrows", None, arrows),
+    Alteration("of few pixels", None, coarse),
+    Alteration("mirrored", "mirrored", mirror),
     Alteration("inverted", "inverted", invert),
     Alteration("turned 90", "rotated", _turned(1)),
     Alteration("turned 180", "rotated", _turned(2)),

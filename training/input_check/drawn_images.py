@@ -29,7 +29,7 @@ def _display(density: Image, rng: Rng) -> Image:
     unit = (density - low) / max(high - low, 1e-3)
     curve = 1 / (1 + np.exp(-rng.uniform(2.5, 6) * (unit - rng.uniform(0.3, 0.65))))
     curve = (curve - curve.min()) / max(float(np.ptp(curve)), 1e-3)
-    return curve.astype(np.float32)
+    return np.asarray(curve, np.float32)
 
 
 def _fill(points: np.ndarray) -> Image:
@@ -42,7 +42,7 @@ def _fill(points: np.ndarray) -> Image:
 def _slab(cover: Image, depth: float, rounding: float) -> Image:
     """Thickness of a body with this silhouette, rounded over `rounding` pixels."""
     rim = 1 - np.clip(cv2.distanceTransform(cover, cv2.DIST_L2, 3) / rounding, 0, 1)
-    return depth * np.sqrt(1 - rim * rim) * cover
+    return np.asarray(depth * np.sqrt(1 - rim * rim) * cover)
 
 
 def _ellipse(x: float, y: float, a: float, b: float, angle: float = 0.0) -> Image:
@@ -50,7 +50,7 @@ def _ellipse(x: float, y: float, a: float, b: float, angle: float = 0.0) -> Imag
     dx, dy = (_X + 0.5) / SIDE - x, (_Y + 0.5) / SIDE - y
     u = (dx * np.cos(angle) + dy * np.sin(angle)) / a
     v = (dy * np.cos(angle) - dx * np.sin(angle)) / b
-    return np.sqrt(np.clip(1 - u * u - v * v, 0, None))
+    return np.asarray(np.sqrt(np.clip(1 - u * u - v * v, 0, None)))
 
 
 def _stroke(points: np.ndarray, width: float) -> Image:
@@ -141,7 +141,7 @@ def _lateral_bones(
         u = np.linspace(0.02, 0.9, 8)
         rib = np.stack([behind + depth * u, y + slope * np.sin(u * 1.6)], 1)
         bone += rng.uniform(0.08, 0.3) * _stroke(rib, 0.02)
-    return bone
+    return np.asarray(bone)
 
 
 def limb(rng: Rng) -> Image:
@@ -173,7 +173,7 @@ def _segment(start: np.ndarray, end: np.ndarray, width: float, rng: Rng) -> Imag
     thick = width * rng.uniform(0.25, 0.5) * (1 + rng.uniform(0, 1) * (2 * t - 1) ** 4)
     outer = np.sqrt(np.clip(1 - (distance / thick) ** 2, 0, None))
     inner = np.sqrt(np.clip(0.5 - (distance / thick) ** 2, 0, None))
-    return 2 * flesh + rng.uniform(2, 6) * (outer - 0.8 * inner)
+    return np.asarray(2 * flesh + rng.uniform(2, 6) * (outer - 0.8 * inner))
 
 
 def trunk(rng: Rng) -> Image:
@@ -294,7 +294,7 @@ def blank(rng: Rng) -> Image:
 
 
 def _clipped(image: Image) -> Image:
-    return np.clip(image, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(image, 0, 1), np.float32)
 
 
 FITTED_KINDS: dict[str, Callable[[Rng], Image]] = {

@@ -14,14 +14,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.stats import binomtest
 from tqdm import tqdm
 
 from model.errors import DataError
 from model.imaging.read import read_image
 from model.input_check import THRESHOLDS, examine, load_input_check, save_input_check
-from training.input_check.alterations import ALTERATIONS
+from training.input_check.alterations import ALTERATIONS, vary
 from training.input_check.drawn_images import FITTED_KINDS, UNFITTED_KINDS, lateral_chest
-from training.input_check.fit import fit_input_check, nih_images, phantom_images, read_images
+from training.input_check.fit import fit_input_check
+from training.input_check.material import (
+    Images,
+    chest_images,
+    material,
+    phantom_images,
+    read_images,
+)
 
 __all__ = ["Folders", "Row", "measure_input_check", "run_input_check", "wilson"]
 
@@ -33,17 +41,15 @@ WINDOWS = 10
 """Windows cut from each photograph."""
 SEED = 4_000_000
 
-Images = list[np.ndarray]
-
 
 @dataclass(frozen=True)
 class Folders:
     """What to measure on; None is left out of the table."""
 
-    nih: Path | None = None
-    """JPEG files and labels.csv: the half by patient that is never fitted."""
+    chests: tuple[Path, ...] = ()
+    """Images and labels.csv each: the half by patient that is never fitted."""
     phantoms: Path | None = None
-    """A prepared folder, of another seed than the one fitted with."""
+    """A prepared folder with laterals, of another seed than the one fitted with."""
     images: Path | None = None
     """`fit` is fitted with; every other folder in it is a row."""
     dicom: Path | None = None
@@ -76,8 +82,10 @@ def run_input_check(
     print.
 
     Args:
+        folders: what to measure on; to fit with, the other half of its chests and `images/fit`.
         fit_phantoms: prepared folder to fit with; the weights beside model/input_check.py are
-        rewritten. file: JSON file for the numbers.
+            rewritten.
+        file: JSON file for the numbers.
 
     Raises:
         DataError: a folder that lacks what it must hold, or images both fitted and measured.
@@ -86,11 +94,12 @@ def run_input_check(
     if file is not None and not file.parent.is_dir():
         raise DataError(f"no folder {str(file.parent)!r} to write {file.name!r} in")
     if fit_phantoms is not None:
-        if folders.nih is None or folders.images is None:
-            raise DataError("fitting needs the NIH images and a folder of others: name both")
+        if not folders.chests or folders.images is None:
+            raise DataError("fitting needs --chests and --images: name both")
         if folders.phantoms is not None and _seed(fit_phantoms) == _seed(folders.phantoms):
             raise DataError("phantoms of one seed to fit and to measure: prepare another seed's")
-        save_input_check(fit_input_check(folders.nih, fit_phantoms, folders.images / "fit"))
+        found = material(folders.chests, fit_phantoms, folders.images / "fit")
+        save_input_check(fit_input_check(found))
     rows = measure_input_check(folders)
     limits = dict(zip(THRESHOLDS, load_input_check().thresholds.tolist(), strict=True))
     if file is not None:
@@ -110,11 +119,15 @@ def _seed(prepared: Path) -> int | None:
 def measure_input_check(folders: Folders) -> list[Row]:
     """The input check on every kind of image there is a folder for, and on drawn ones."""
     rows: list[Row] = []
-    if folders.nih is not None:
-        rows += _altered("NIH", nih_images(folders.nih, measured=True).weights)
+    for folder in folders.chests:
+        rows += _altered(folder.name, chest_images(folder, measured=True).weights)
     if folders.phantoms is not None:
-        chests = phantom_images(folders.phantoms)
+        chests, laterals = (phantom_images(folders.phantoms, lateral) for lateral in (False, True))
         rows += _altered("phantom", chests.weights + chests.limits)
+        both = [_small(pixels) for pixels in laterals.weights + laterals.limits]
+        rows.append(_row("phantom", "lateral", "lateral", both))
+        rng = np.random.default_rng(SEED)
+        rows.append(_row("phantom", "lateral, varied", "lateral", (vary(p, rng) for p in both)))
     if folders.dicom is not None:
         rows += list(_dicom(folders.dicom))
     if folders.openi is not None:
@@ -222,10 +235,8 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     """The 95 % interval of a share of `count` (Wilson 1927)."""
     if count == 0:
         return 0.0, 1.0
-    z2 = 1.959964**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = (z2 * (share * (1 - share) + z2 / (4 * count)) / count) ** 0.5 / (1 + z2 / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    interval = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _table(rows: list[Row]) -> str:
