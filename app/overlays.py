@@ -57,14 +57,14 @@ def overlay(
 
 
 def word_overlays(report: Report, radiographs: Sequence[Radiograph]) -> Iterator[tuple[str, bytes]]:
-    """(file name, PNG) of every grounded word; one scale for all of them.
+    """(file name, PNG) of every word that has a map; one scale for all of them.
 
     The names count all words, so `003_heart.png` is the third, and lesser numbers may be missing.
     """
-    grounded = [(n, w) for n, w in enumerate(report.words, 1) if w.state == "grounded"]
-    top = max((float(word.heatmap.max()) for _, word in grounded), default=1.0)
+    mapped = [(n, w) for n, w in enumerate(report.words, 1) if w.state != "not grounded"]
+    top = max((float(word.heatmap.max()) for _, word in mapped), default=1.0)
     names = _names(report)
-    for number, word in grounded:
+    for number, word in mapped:
         stem = re.sub(r"[^a-z0-9-]+", "_", word.text.lower()).strip("_")[:40]
         caption = f"{word.text}  (probability {word.probability:.2f}, evidence {word.evidence:.1f})"
         image = overlay(radiographs, report.placements, word.heatmap, top, caption, names)
@@ -72,14 +72,16 @@ def word_overlays(report: Report, radiographs: Sequence[Radiograph]) -> Iterator
 
 
 def sheet(report: Report, radiographs: Sequence[Radiograph]) -> bytes:
-    """One PNG of the mean map of the report and of each grounded sentence; one scale for all."""
-    grounded = [word.heatmap for word in report.words if word.state == "grounded"]
-    if grounded:
-        maps = [("Whole report (mean of its grounded words)", np.mean(grounded, axis=0))]
+    """One PNG of the mean map of the report and of each sentence that has one; one scale."""
+    mapped = [word for word in report.words if word.state != "not grounded"]
+    if mapped:
+        which = "grounded words" if mapped[0].state == "grounded" else "words"
+        mean = np.mean([word.heatmap for word in mapped], axis=0)
+        maps = [(f"Whole report (mean of its {which})", mean)]
     else:
         nowhere = np.zeros((len(radiographs), 1, 1), np.float32)
         maps = [("No word of the report has a place on the image", nowhere)]
-    maps += [(s.text, s.heatmap) for s in report.sentences if s.state == "grounded"]
+    maps += [(s.text, s.heatmap) for s in report.sentences if s.state != "not grounded"]
     top = max(float(heatmap.max()) for _, heatmap in maps) or 1.0
     names = _names(report)
     tiles = [

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.views import MAX_IMAGES
 from model.errors import ConfigError
 from model.imaging.sandbox import IsolationLimits
+from model.imported.hub import PREFIX as HUB
 
 __all__ = ["PREFIX", "Settings", "load_settings"]
 
@@ -29,7 +30,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     """TCP port; 0 lets the system choose one."""
     model: Path | None = None
-    """Checkpoint folder; the embedded one where unset."""
+    """Checkpoint folder, or hf:owner/name[@revision]; the embedded one where unset."""
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
     """Where the model computes, in torch's words."""
     threads: int | None = Field(default=None, ge=1, le=1024)
@@ -60,7 +61,8 @@ class Settings(BaseSettings):
     @field_validator("model")
     @classmethod
     def _model_is_a_folder(cls, folder: Path | None) -> Path | None:
-        if folder is not None and not folder.is_dir():
+        named = str(folder).startswith(HUB)
+        if folder is not None and not named and not folder.is_dir():
             raise ValueError("there is no such folder")
         return folder
 

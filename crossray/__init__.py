@@ -103,10 +103,11 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 
 def load(checkpoint: str | PathLike[str] | None = None, device: str = "cpu") -> "ReportGenerator":
-    """Load a checkpoint folder.
+    """Load a checkpoint.
 
     Args:
-        checkpoint: the folder; None for the embedded one.
+        checkpoint: a folder, CrossRay's or a published one of Hugging Face, or
+            "hf:owner/name[@revision]"; None for the embedded one.
         device: a torch device, such as "cpu" or "cuda".
 
     Raises:

@@ -21,7 +21,18 @@ from model.config import ReportConfig
 from model.errors import CheckpointError, ConfigError
 from model.network import ReportModel
 
-__all__ = ["ModelIdentity", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "FILES",
+    "SUMS",
+    "ModelIdentity",
+    "as_json",
+    "load_checkpoint",
+    "load_own",
+    "read_folder",
+    "read_tokenizer",
+    "save_checkpoint",
+    "write_folder",
+]
 
 SUMS = "SHA256SUMS"
 FILES = ("README.md", "config.json", "model.safetensors", "tokenizer.json", "training.json")
@@ -46,9 +57,7 @@ def save_checkpoint(
     training_record: dict[str, Any],
     card: str,
 ) -> ModelIdentity:
-    """Write a checkpoint folder; what else lies in the folder stays.
-
-    The sums are written last: a folder whose writing was cut short does not load.
+    """Write a checkpoint folder of our own network; see `write_folder`.
 
     Args:
         training_record: settings, data and scores, as JSON can hold them.
@@ -61,11 +70,26 @@ def save_checkpoint(
     weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     contents = {
         "README.md": card.encode(),
-        "config.json": _json({**model.config.to_dict(), "architectures": ["ReportModel"]}),
+        "config.json": as_json({**model.config.to_dict(), "architectures": ["ReportModel"]}),
         "model.safetensors": safetensors.torch.save(weights, metadata={"format": "pt"}),
         "tokenizer.json": tokenizer.to_str(pretty=True).encode(),
-        "training.json": _json(training_record),
+        "training.json": as_json(training_record),
     }
+    sums = write_folder(directory, contents)
+    return ModelIdentity(model.config.name, sums["model.safetensors"])
+
+
+def write_folder(directory: Path, contents: dict[str, bytes]) -> dict[str, str]:
+    """Write a checkpoint folder; what else lies in the folder stays.
+
+    The sums are written last: a folder whose writing was cut short does not load.
+
+    Args:
+        contents: of each of FILES.
+
+    Returns:
+        The SHA-256 of each.
+    """
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     lines = "".join(f"{sums[name]}  {name}\n" for name in FILES)
     directory.mkdir(parents=True, exist_ok=True)
@@ -74,25 +98,45 @@ def save_checkpoint(
         part = directory / f"{name}.part"
         part.write_bytes(content)
         part.replace(directory / name)
-    return ModelIdentity(model.config.name, sums["model.safetensors"])
+    return sums
+
+
+def read_folder(directory: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+    """The content of each of FILES once its sum is right, and the sums.
+
+    Raises:
+        CheckpointError: a file is missing or altered; names it.
+    """
+    sums = _read_sums(directory)
+    return {name: _read(directory, name, sums[name]) for name in FILES}, sums
 
 
 def load_checkpoint(directory: Path) -> tuple[ReportModel, Tokenizer, ModelIdentity]:
-    """Read a checkpoint folder, on the CPU, in evaluation mode.
+    """Read a checkpoint folder of our own network, on the CPU, in evaluation mode.
 
     Raises:
         CheckpointError: a file is missing, altered or of another kind; names it.
     """
-    sums = _read_sums(directory)
-    contents = {name: _read(directory, name, sums[name]) for name in FILES}
+    return load_own(*read_folder(directory))
+
+
+def load_own(
+    contents: dict[str, bytes], sums: dict[str, str]
+) -> tuple[ReportModel, Tokenizer, ModelIdentity]:
+    """Our own network of a folder's contents; Args as `read_folder` returns them.
+
+    Raises:
+        CheckpointError: a file is of another kind; names it.
+    """
     config = _config(contents["config.json"])
-    tokenizer = _tokenizer(contents["tokenizer.json"])
+    tokenizer = read_tokenizer(contents["tokenizer.json"])
     _check_vocabulary(config, tokenizer, "tokenizer.json")
     model = _model(config, contents["model.safetensors"])
     return model, tokenizer, ModelIdentity(config.name, sums["model.safetensors"])
 
 
-def _json(fields: dict[str, Any]) -> bytes:
+def as_json(fields: dict[str, Any]) -> bytes:
+    """Fields as a file of a checkpoint folder."""
     return (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode()
 
 
@@ -158,7 +202,12 @@ def _config(content: bytes) -> ReportConfig:
         raise CheckpointError(f"config.json cannot work: {error}; {_WAY_OUT}") from error
 
 
-def _tokenizer(content: bytes) -> Tokenizer:
+def read_tokenizer(content: bytes) -> Tokenizer:
+    """The tokenizer of a tokenizer.json.
+
+    Raises:
+        CheckpointError: it is none.
+    """
     try:
         return Tokenizer.from_str(content.decode())
     except Exception as error:  # tokenizers raises plain Exception

@@ -106,6 +106,11 @@ class ReportConfig(PretrainedConfig):
     novelty_threshold: float = 0.0
     is_encoder_decoder: bool = True
 
+    @property
+    def images_per_study(self) -> int | None:
+        """See NetworkConfig: any number."""
+        return None
+
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.decoder_start_token_id = self.bos_token_id

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoint import ModelIdentity, load_checkpoint
+from model.checkpoint import ModelIdentity
 from model.config import VIEWS
 from model.decoding import GREEDY, DecodingOptions, decode
 from model.errors import ConfigError, DataError, NotARadiograph, RefusedError
@@ -22,6 +22,7 @@ from model.imaging.letterbox import Placement
 from model.imaging.radiograph import ImageWarning, Radiograph
 from model.input_check import examine
 from model.interface import Network, Tokenizer
+from model.loading import load_network
 from model.memory import Memory
 from model.novelty import novelty_warnings
 from model.query import ask
@@ -51,17 +52,19 @@ class ReportGenerator:
         self.identity = identity
 
     @classmethod
-    def load(cls, directory: Path | None = None, device: str = "cpu") -> "ReportGenerator":
-        """Load a checkpoint folder, or the embedded one.
+    def load(cls, source: Path | str | None = None, device: str = "cpu") -> "ReportGenerator":
+        """Load a checkpoint, or the embedded one.
 
         Args:
+            source: a checkpoint folder, CrossRay's or a published one of Hugging Face, or
+                "hf:owner/name[@revision]"; see model/loading.py.
             device: a torch device, such as "cpu" or "cuda".
 
         Raises:
             CheckpointError: the folder is incomplete, altered or of another kind.
             ConfigError: torch cannot use the device here.
         """
-        model, tokenizer, identity = load_checkpoint(directory or EMBEDDED)
+        model, tokenizer, identity = load_network(source or EMBEDDED)
         try:
             model.to(torch.device(device))  # type: ignore[arg-type]
         except (RuntimeError, AssertionError) as error:

@@ -72,7 +72,7 @@ class Asked:
     evidence: float
     """In nats: by how much the images raised the answer's log-odds, or the log of that share."""
     state: State
-    """"grounded" where a draft says it and one of its words there is."""
+    """"grounded" where a draft says it and one of its words there is; "unknown" where theirs is."""
     heatmap: np.ndarray
     """float32 (images, rows, columns), share of attention per patch, as a Span's: the mean over
     the drafts that were read back."""
@@ -250,12 +250,20 @@ def _answer(
         text=text[start:end],
         said=count,
         drafts=DRAFTS,
-        probability=float(torch.sigmoid(torch.tensor(odds, dtype=torch.float64))),
+        # An empty list: no finding was calibrated, and so no phrase.
+        probability=None
+        if model.config.calibrated == []
+        else float(torch.sigmoid(torch.tensor(odds, dtype=torch.float64))),
         evidence=float(np.log((count + 0.5) / (prior + 0.5))),
-        state="grounded" if count and "grounded" in states else "not grounded",
+        state=_state(states) if count else "not grounded",
         heatmap=np.mean(maps, axis=0),
         words=tuple(_moved(told[0][place], start) for place in which),
     )
+
+
+def _state(states: Sequence[State]) -> State:
+    """Of the texts that were read back."""
+    return "grounded" if "grounded" in states else states[0]
 
 
 def _named(text: str, phrase: str, told: Sequence[Word]) -> tuple[int, int, list[int]]:

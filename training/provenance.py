@@ -20,6 +20,7 @@ __all__ = [
     "data_record",
     "data_text",
     "initial_record",
+    "record_of",
     "saw",
     "sha256_of",
     "training_record",
@@ -40,6 +41,13 @@ def data_record(folder: Path) -> dict[str, Any]:
     note = folder / "prepared.json"
     made = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
     return {**made, "manifest_sha256": manifest_hash(folder)}
+
+
+def record_of(model: Path) -> dict[str, Any]:
+    """A checkpoint's training.json; empty of a published checkpoint, which has none."""
+    file = model / "training.json"
+    record: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return record
 
 
 def saw(record: dict[str, Any], folder: Path) -> bool:

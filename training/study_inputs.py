@@ -23,8 +23,9 @@ def exam_of(generator: ReportGenerator, study: Study, paths: Sequence[Path]) -> 
         for path, image in zip(paths, study.images, strict=True)
     ]
     both = list(zip(radiographs, study.images, strict=True))
+    limit = generator.model.config.images_per_study
     return Exam(
-        [radiograph for radiograph, image in both if not image.prior],
+        [radiograph for radiograph, image in both if not image.prior][:limit],
         cut_indication(generator, study.indication),
         [radiograph for radiograph, image in both if image.prior],
     )

@@ -177,5 +177,5 @@ def _carried(part: Word | Span | Answer) -> dict[str, Any]:
         "evidence": part.evidence,
         "state": part.state,
         "attention": min(1.0, float(part.heatmap.sum())),
-        "heatmap": encode_heatmap(part.heatmap) if part.state == "grounded" else None,
+        "heatmap": None if part.state == "not grounded" else encode_heatmap(part.heatmap),
     }

@@ -57,8 +57,9 @@ class Grounded(Answer):
         "text before it without them. exp(evidence) times as likely; near 0: the text alone "
         "suggests it. Of several words the sum."
     )
-    state: Literal["grounded", "not grounded"] = Field(
-        description="whether it has a place on the images"
+    state: Literal["grounded", "not grounded", "unknown"] = Field(
+        description="whether it has a place on the images; unknown of an imported model, for which "
+        "no threshold was measured"
     )
     attention: float = Field(
         ge=0, le=1, description="share of the attention that fell on the images; it decides state"

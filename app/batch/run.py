@@ -35,7 +35,7 @@ __all__ = ["Outcome", "Unread", "run_batch"]
 log = logging.getLogger("crossray.batch")
 
 IMAGE_ENDINGS = {".dcm", ".dicom", ".png", ".jpg", ".jpeg"}
-TOO_MANY = f"not read: a report is made from at most {MAX_IMAGES} images of one study"
+TOO_MANY = "not read: a report is made from at most {} images of one study"
 DECODERS = 2
 
 
@@ -214,9 +214,10 @@ def _decoded(generator: ReportGenerator, studies: Sequence[_Study], ahead: int) 
 
 
 def _decode(generator: ReportGenerator, study: _Study) -> _Study:
+    limit = min(MAX_IMAGES, generator.model.config.images_per_study or MAX_IMAGES)
     for source in study.sources:
-        if len(study.images) == MAX_IMAGES:
-            study.unused.append(Unused(source.sha256, "skipped", TOO_MANY))
+        if len(study.images) == limit:
+            study.unused.append(Unused(source.sha256, "skipped", TOO_MANY.format(limit)))
             continue
         try:
             radiograph = read_image_isolated(source.path)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.checkpoints import import_checkpoint
 from app.cli.importing import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli.phantom import prepare
 from app.cli.reading import ModelOption, ask, batch, report, serve
@@ -28,7 +29,7 @@ app = typer.Typer(
 app.add_typer(prepare, name="prepare")
 for importer in (iu_xray, mimic_cxr, nih, folder, boxes):
     prepare.command()(importer)
-for command in (report, ask, batch, serve, score, compare, label, rexrank):
+for command in (report, ask, batch, serve, import_checkpoint, score, compare, label, rexrank):
     app.command()(command)
 
 

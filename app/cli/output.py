@@ -55,7 +55,9 @@ def report_text(report: "Report", notice: str) -> str:
 def asked_text(found: "Answer", notice: str) -> str:
     """What a phrase is worth, in one paragraph, and what it was asked of."""
     share = float(found.heatmap.sum())
-    if found.state == "grounded":
+    if found.state == "unknown":
+        place = f"{share:.0%} of its attention fell on the image; where that is a place is unknown."
+    elif found.state == "grounded":
         place = f"It has a place on the image: {share:.0%} of its attention fell there."
     elif found.said:
         place = f"It has no place on the image: {share:.0%} of its attention fell there."

@@ -18,7 +18,10 @@ EXIT_BAD_FILES = 3
 ModelOption = Annotated[
     Path | None,
     typer.Option(
-        "--model", metavar="DIR", help="Checkpoint folder; the embedded one if not given."
+        "--model",
+        metavar="DIR",
+        help="Checkpoint: a folder, CrossRay's or Hugging Face's, or hf:owner/name[@revision]; the "
+        "embedded one if not given.",
     ),
 ]
 FilesArgument = Annotated[

@@ -8,7 +8,7 @@
  * @typedef {{width: number, height: number, view: string | null, prior: boolean, rows: number, columns: number,
  *   extent: Extent, warnings: ImageWarning[], png: string | null}} Image
  * @typedef {{scale: number, data: string}} Heatmap
- * @typedef {{probability: number, evidence: number, state: "grounded" | "not grounded",
+ * @typedef {{probability: number, evidence: number, state: "grounded" | "not grounded" | "unknown",
  *   attention: number, heatmap: Heatmap | null}} Carried
  *   evidence in nats; attention: share of it that fell on the images; no map where not grounded
  * @typedef {Carried & {text: string, start: number, end: number}} Word

@@ -73,7 +73,8 @@ export class AskBox {
     button.className = "asked";
     phrase.textContent = asked.phrase;
     phrase.className = "asked-phrase";
-    const place = asked.state === "grounded" ? "its place is shown" : "no place on the image";
+    const places = { grounded: "its place is shown", unknown: "its attention is shown" };
+    const place = asked.state === "not grounded" ? "no place on the image" : places[asked.state];
     const probable = asked.probability === null ? "no probability: not calibrated for this finding" : `${percent(asked.probability)} probable`;
     const drafts = asked.drafts === null ? "" : `: ${asked.said} of ${asked.drafts} drafts say it`;
     told.textContent = `${probable}${drafts}; ${evidenceInWords(asked.evidence)}; ${place}`;

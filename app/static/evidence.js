@@ -13,6 +13,8 @@ import { viewName } from "./images.js";
 /** Nats below which the image hardly changed a word: the text alone suggests it. */
 const SUGGESTED = Math.log(1.5);
 const MOST_TOLD = 1000;
+/** @type {[string, string]} of an imported model's words */
+const UNKNOWN_STATE = ["Grounded", "Unknown: never measured for this model"];
 
 const NEGATIONS = new Set(["no", "not", "without", "neither", "nor", "never", "none", "absent"]);
 const FUNCTION_WORDS = new Set(
@@ -73,7 +75,8 @@ export function attentionInWords(attention) {
  */
 export function described(word) {
   const told = [`probability ${Math.round(word.probability * 100)} percent`, evidenceInWords(word.evidence)];
-  if (word.state !== "grounded") told.push("no place on the image");
+  if (word.state === "not grounded") told.push("no place on the image");
+  if (word.state === "unknown") told.push("whether it has a place on the image is unknown");
   return told.join(", ");
 }
 
@@ -88,6 +91,7 @@ export function worth(parts) {
   return [
     [parts.length === 1 ? "Probability" : "Probability of all", percent(probability)],
     ["Evidence", `${told.charAt(0).toUpperCase()}${told.slice(1)}`],
+    ...(parts.some(({ state }) => state === "unknown") ? [UNKNOWN_STATE] : []),
   ];
 }
 

@@ -234,7 +234,7 @@ export class ReportView {
 function tokenOf(word, index) {
   const token = document.createElement("span");
   token.className = "word";
-  token.classList.toggle("nowhere", word.state !== "grounded");
+  token.classList.toggle("nowhere", word.state === "not grounded");
   token.classList.toggle("suggested", isSuggested(word));
   token.textContent = word.text.trim();
   token.id = `word-${index}`;

@@ -4,7 +4,6 @@ Words are held against the reports that people wrote; where the data has boxes, 
 against the findings that are there, and their maps against the boxes.
 """
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from training.evaluation.model_card import write_card
 from training.evaluation.plots import require_matplotlib
 from training.evaluation.table import report_table, write_json, write_predictions
 from training.files import require_writable
-from training.provenance import data_record, saw
+from training.provenance import data_record, record_of, saw
 from training.report_scores.baselines import best_constant, nearest, thumbnail, train_studies
 from training.report_scores.learned_scores import NO_LEARNED_METRICS, LearnedMetrics
 from training.report_scores.normalization import Protocol, protocol
@@ -136,7 +135,7 @@ def run_evaluation(
     protocol(protocol_name)  # a wrong name is told before the work
     learned_metrics = LearnedMetrics.load(chexbert, radgraph)
     generator = ReportGenerator.load(model_dir, device=device)
-    record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
+    record = record_of(model_dir)
     trained = saw(record, data)
     if trained and split not in (None, "test"):
         raise DataError(

@@ -4,7 +4,6 @@ Each kind of harm grows in steps; the same studies are read at each. Where a sco
 BROKEN of what it is on clean images, it has broken.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -28,7 +27,7 @@ from training.dataset.targets import readable
 from training.evaluation.finding_scores import AttentionMaps, score_findings
 from training.evaluation.plots import draw_robustness, require_matplotlib
 from training.files import require_writable, write_json
-from training.provenance import data_record, saw
+from training.provenance import data_record, record_of, saw
 from training.study_inputs import exam_of
 
 __all__ = ["HARMS", "Harm", "Level", "Robustness", "breaks", "robustness", "run_robustness"]
@@ -140,7 +139,7 @@ def run_robustness(
         if image.suffix.lower() != ".png":
             raise ConfigError(f"--image {image.name!r}: what is drawn is a .png")
     generator = ReportGenerator.load(model_dir, device=device)
-    record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
+    record = record_of(model_dir)
     split = "test" if saw(record, data) else "all"
     measured = robustness(generator, data, split, studies)
     if json_file is not None:

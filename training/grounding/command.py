@@ -1,6 +1,5 @@
 """The command `crossray grounding`: measures, writes what is asked for, returns what is printed."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from training.grounding.measure import EVERYTHING, Options, ground, ground_boxes
 from training.grounding.methods import METHODS, late_layers
 from training.grounding.sheets import write_sheets
 from training.grounding.table import table
-from training.provenance import saw
+from training.provenance import record_of, saw
 
 __all__ = ["run_grounding"]
 
@@ -53,7 +52,7 @@ def run_grounding(
         subjects, missing = of_boxes(boxes, data, *known, limit)
         measured = ground_boxes(generator, subjects, missing, chosen)
     else:
-        record = json.loads((model_dir / "training.json").read_text(encoding="utf-8"))
+        record = record_of(model_dir)
         studies, subjects = of_folder(data, *known, "test" if saw(record, data) else "all", limit)
         measured = ground(generator, studies, subjects, manifest_hash(data), chosen)
     if json_file is not None:

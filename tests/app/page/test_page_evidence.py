@@ -25,6 +25,19 @@ def test_a_word_without_a_place_has_no_map_and_says_why(page) -> None:
     assert inks[0] != inks[1]
 
 
+def test_the_words_of_an_imported_model_have_maps_and_an_unknown_state(page) -> None:
+    answer = known({})
+    for part in (*answer["words"], *answer["sentences"]):
+        part["state"] = "unknown"
+    show(page, answer)
+    word(page, 1).hover()
+    assert colored(canvas(page)).any()
+    assert "Unknown: never measured for this model" in shown(page)
+    description = word(page, 1).get_attribute("aria-description")
+    assert "whether it has a place on the image is unknown" in description
+    assert "nowhere" not in word(page, 1).get_attribute("class")
+
+
 def test_a_sentence_is_averaged_over_its_words_with_a_place(page) -> None:
     show(page, known({1: hot((1, 1, 0.5)), 2: None, 3: None, 4: None}))
     word(page, 1).dblclick()

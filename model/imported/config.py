@@ -1,0 +1,129 @@
+"""What an imported checkpoint is, as values; config.json of the folder it is exported to."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from model.errors import CheckpointError
+from model.imported.processing import Processing
+
+__all__ = ["DECODERS", "ENCODERS", "MODEL_TYPE", "ImportedConfig"]
+
+MODEL_TYPE = "crossray-imported"
+
+ENCODERS = (
+    *("vit", "deit", "dinov2", "dinov2_with_registers"),
+    *("swin", "swinv2", "convnext", "cvt"),
+)
+"""model_type of the encoders that are read. CvT with the projection of the CXRMate family."""
+DECODERS = ("gpt2", "bert", "roberta")
+
+
+@dataclass(frozen=True)
+class ImportedConfig:
+    """A NetworkConfig (model/interface.py) of a checkpoint that CrossRay did not train.
+
+    What CrossRay measures for its own checkpoints was never measured for these: the temperature is
+    1, no threshold says which words are grounded (their state is "unknown"), no probability is
+    calibrated, and no image is compared with those of the training.
+    """
+
+    name: str
+    notice: str
+    """What every user of this checkpoint must know: where it is from, and what on."""
+    source: str
+    """Folder name, or "owner/name@commit" of the hub."""
+    encoder: dict[str, Any]
+    """transformers' config of the encoder, its model_type one of ENCODERS."""
+    decoder: dict[str, Any]
+    """transformers' config of the decoder, its model_type one of DECODERS."""
+    processing: Processing
+    pad_token_id: int
+    bos_token_id: int
+    """The decoder's first token."""
+    eos_token_id: int
+    max_tokens: int
+    section_token_id: int | None = None
+    """The token between findings and impression, where there is one; what follows it has the
+    decoder's token type 1."""
+    clean_up_spaces: bool = False
+    """Spaces before punctuation and in contractions are removed from decoded texts."""
+    temperature: float = 1.0
+
+    images_per_study = 1
+    grounded_share = None
+    prompt_tokens = 0
+    answers = False
+    ask_scale = 1.0
+    ask_offset = 0.0
+    finding_scale = None
+    finding_offset = 0.0
+    novelty_threshold = 0.0
+
+    @property
+    def views(self) -> list[str]:
+        """One frontal image a study."""
+        return ["frontal"]
+
+    @property
+    def calibrated(self) -> list[str]:
+        """No finding's probability."""
+        return []
+
+    @property
+    def image_size(self) -> int:
+        return self.processing.size
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.decoder["vocab_size"])
+
+    @property
+    def layers(self) -> int:
+        return int(self.decoder.get("n_layer") or self.decoder["num_hidden_layers"])
+
+    @property
+    def heads(self) -> int:
+        return int(self.decoder.get("n_head") or self.decoder["num_attention_heads"])
+
+    @property
+    def prefix(self) -> int:
+        """Class, distillation and register tokens before the encoder's patches."""
+        registers = int(self.encoder.get("num_register_tokens", 0))
+        return {"vit": 1, "dinov2": 1, "deit": 2, "dinov2_with_registers": 1 + registers}.get(
+            self.encoder["model_type"], 0
+        )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of the encoder's patches."""
+        encoder = self.encoder
+        if encoder["model_type"] == "cvt":
+            stride = math.prod(encoder["patch_stride"])
+        else:
+            # Swin and ConvNeXt halve the grid before every stage but the first.
+            stride = encoder["patch_size"] * 2 ** max(0, len(encoder.get("depths", ())) - 1)
+        side = self.image_size // int(stride)
+        return side, side
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {"model_type": MODEL_TYPE, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ImportedConfig":
+        """What `to_dict` returned.
+
+        Raises:
+            CheckpointError: fields that are missing or unknown.
+        """
+        given = {name: value for name, value in values.items() if name != "model_type"}
+        if unknown := sorted(given.keys() - {field.name for field in fields(cls)}):
+            raise CheckpointError(f"config.json has unknown fields {unknown}: import it anew")
+        try:
+            processing = given.pop("processing")
+            for pair in ("mean", "std"):
+                processing[pair] = tuple(processing[pair])
+            return cls(**given, processing=Processing(**processing))
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(f"config.json lacks a field ({error}): import it anew") from error

@@ -1,0 +1,71 @@
+"""The image processing that a published checkpoint asks for, and the way back for its maps."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from model.imaging.letterbox import Placement
+
+__all__ = ["ProcessedPlacement", "Processing"]
+
+
+@dataclass(frozen=True)
+class Processing:
+    """How an image becomes the encoder's square, as transformers' image processors do it."""
+
+    size: int
+    """Side of the square, in pixels."""
+    fit: Literal["stretch", "crop"]
+    """"stretch": resized to the square whatever its aspect. "crop": its shorter side is resized to
+    `shortest`, and the middle is cut out."""
+    shortest: int
+    """Of "crop", in pixels."""
+    interpolation: Literal["nearest", "bilinear", "bicubic"]
+    scale: float
+    """What pixels in [0, 1] are multiplied by, before mean and standard deviation."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ProcessedPlacement(Placement):
+    """One image's place in the square of a published checkpoint's encoder."""
+
+    processing: Processing
+
+    def apply(self, pixels: np.ndarray) -> Tensor:
+        """float32 (height, width) in [0, 1] -> float32 (3, size, size), normalized.
+
+        Raises:
+            ValueError: pixels of another shape than this placement's.
+        """
+        if pixels.shape != (self.height, self.width):
+            raise ValueError(f"expected pixels {(self.height, self.width)}, got {pixels.shape}")
+        left, top, width, height = self._inner()
+        gray = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))[None]
+        mode = InterpolationMode(self.processing.interpolation)
+        resized = transforms.resize(gray, [height, width], mode, antialias=True)
+        square = torch.zeros(1, self.size, self.size)
+        rows = slice(max(0, top), min(self.size, top + height))
+        columns = slice(max(0, left), min(self.size, left + width))
+        part = resized[:, rows.start - top : rows.stop - top]
+        square[:, rows, columns] = part[:, :, columns.start - left : columns.stop - left]
+        # Bicubic interpolation overshoots.
+        scaled = square.clamp(0, 1).expand(3, -1, -1) * self.processing.scale
+        mean, std = (
+            torch.tensor(v)[:, None, None] for v in (self.processing.mean, self.processing.std)
+        )
+        return (scaled - mean) / std
+
+    def _inner(self) -> tuple[int, int, int, int]:
+        if self.processing.fit == "stretch":
+            return 0, 0, self.size, self.size
+        shorter, shortest = min(self.height, self.width), self.processing.shortest
+        height = int(shortest * self.height / shorter)
+        width = int(shortest * self.width / shorter)
+        return -((width - self.size) // 2), -((height - self.size) // 2), width, height
