@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,11 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.types import Scope
 
-from app.api.middleware import BodyLimit, Border
+from app.api.description import QUESTION, RAW_BODY, REPORT, answered, openapi
+from app.api.middleware import BodyLimit, Border, BrowserGate, UploadLimits
 from app.api.problems import TooManyFiles, add_problem_handlers, documented
 from app.api.schemas import AskAnswer, ModelDescription, ReportAnswer, Status
-from app.api.service import Sent, Service
+from app.api.service import Options, Sent, Service
+from app.api.uploads import StudyRoute
 from app.settings import Settings
+from crossray import __version__
 from model.errors import DataError
 from model.generator import ReportGenerator
 
@@ -80,13 +84,29 @@ def _sent(
 
 
 Study = Annotated[Sent, Depends(_sent)]
-WithPixels = Annotated[
-    bool, Query(description="fill images[].png, so that the images can be shown")
-]
-WithInputCheck = Annotated[
-    bool,
-    Query(description="false: report images that the input check rejects, its reasons as warnings"),
-]
+
+
+def _options(
+    pixels: Annotated[bool, Query(description="fill images[].png, to show the images")] = False,
+    input_check: Annotated[
+        bool,
+        Query(
+            description="false: continue with images the input check rejects and report the "
+            "reasons as warnings"
+        ),
+    ] = True,
+    identity_check: Annotated[
+        bool,
+        Query(
+            description="false: continue with files of different patients or studies, or a prior "
+            "that is not earlier, and report it as a warning"
+        ),
+    ] = True,
+) -> Options:
+    return Options(pixels, input_check, identity_check)
+
+
+WithOptions = Annotated[Options, Depends(_options)]
 Phrase = Annotated[
     str,
     Form(
@@ -96,44 +116,43 @@ Phrase = Annotated[
     ),
 ]
 
-reports = APIRouter(prefix="/v1", tags=["reports"])
+reports = APIRouter(prefix="/v1", tags=["reports"], route_class=StudyRoute)
 health = APIRouter(tags=["health"])
 
 
 @reports.post(
     "/reports",
     status_code=201,
-    responses=documented(400, 413, 415, 422, 500, 503),
+    responses=answered(REPORT) | documented(400, 403, 413, 415, 422, 500, 503),
+    openapi_extra=RAW_BODY,
     summary="Write a draft report for one study",
 )
 def create_report(
     study: Study,
     service: ServiceHere,
-    pixels: WithPixels = False,
-    input_check: WithInputCheck = True,
+    options: WithOptions,
 ) -> ReportAnswer:
     """All files together are one study. Which views are read, and whether an indication is, the
     model decides: GET /v1/model. Nothing of what is sent is kept."""
     with service.place():
-        return service.report(study, pixels, input_check)
+        return service.report(study, options)
 
 
 @reports.post(
     "/questions",
     status_code=201,
-    responses=documented(400, 413, 415, 422, 500, 503),
+    responses=answered(QUESTION) | documented(400, 403, 413, 415, 422, 500, 503),
     summary="Ask the images of one study for a phrase that its report need not hold",
 )
 def create_question(
     study: Study,
     phrase: Phrase,
     service: ServiceHere,
-    pixels: WithPixels = False,
-    input_check: WithInputCheck = True,
+    options: WithOptions,
 ) -> AskAnswer:
     """How probable the phrase is on these images, and where. Nothing is kept."""
     with service.place():
-        return service.ask(study, phrase, pixels, input_check)
+        return service.ask(study, phrase, options)
 
 
 @reports.get("/model", responses=documented(503), summary="The model reports are written by")
@@ -188,9 +207,9 @@ def create_app(settings: Settings, generator: ReportGenerator | None = None) -> 
 
     app = FastAPI(
         title="CrossRay",
-        version="1",
-        description="Draft reports for chest radiographs, and for every word where the decoder "
-        "looked. Research software, not for diagnosis.",
+        version=__version__,
+        description="Draft reports for chest radiographs, with the image regions the decoder "
+        "attended to for every word. Research software, not for diagnosis.",
         docs_url=None,  # FastAPI's own page fetches its scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
@@ -202,9 +221,12 @@ def create_app(settings: Settings, generator: ReportGenerator | None = None) -> 
     app.add_api_route("/docs", _docs, include_in_schema=False)
     # Not a mount: a mount at / would take a GET of a POST route for a missing file.
     app.router.default = Pages(directory=STATIC, html=True)
+    app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     add_problem_handlers(app)
-    app.add_middleware(
-        BodyLimit, max_bytes=settings.max_request_bytes, max_uploads=settings.max_uploads
+    limits = UploadLimits(
+        settings.max_request_bytes, settings.max_uploads, settings.max_uploads_per_client
     )
+    app.add_middleware(BodyLimit, limits=limits)
+    app.add_middleware(BrowserGate, hosts=settings.hosts or ())
     app.add_middleware(Border, metrics=service.metrics)
     return app

@@ -59,8 +59,11 @@ def overlay(
 def word_overlays(report: Report, radiographs: Sequence[Radiograph]) -> Iterator[tuple[str, bytes]]:
     """(file name, PNG) of every word that has a map; one scale for all of them.
 
-    The names count all words, so `003_heart.png` is the third, and lesser numbers may be missing.
+    No file where probabilities are withheld. The names count all words, so `003_heart.png` is the
+    third, and lesser numbers may be missing.
     """
+    if report.withheld is not None:
+        return
     mapped = [(n, w) for n, w in enumerate(report.words, 1) if w.state != "not grounded"]
     top = max((float(word.heatmap.max()) for _, word in mapped), default=1.0)
     names = _names(report)
@@ -73,21 +76,27 @@ def word_overlays(report: Report, radiographs: Sequence[Radiograph]) -> Iterator
 
 def sheet(report: Report, radiographs: Sequence[Radiograph]) -> bytes:
     """One PNG of the mean map of the report and of each sentence that has one; one scale."""
-    mapped = [word for word in report.words if word.state != "not grounded"]
-    if mapped:
-        which = "grounded words" if mapped[0].state == "grounded" else "words"
-        mean = np.mean([word.heatmap for word in mapped], axis=0)
-        maps = [(f"Whole report (mean of its {which})", mean)]
-    else:
-        nowhere = np.zeros((len(radiographs), 1, 1), np.float32)
-        maps = [("No word of the report has a place on the image", nowhere)]
-    maps += [(s.text, s.heatmap) for s in report.sentences if s.state != "not grounded"]
+    maps = _maps(report)
     top = max(float(heatmap.max()) for _, heatmap in maps) or 1.0
     names = _names(report)
     tiles = [
         overlay(radiographs, report.placements, shares, top, text, names) for text, shares in maps
     ]
     return png(tiled(tiles, across=3 if len(radiographs) == 1 else 1))
+
+
+def _maps(report: Report) -> list[tuple[str, np.ndarray]]:
+    """Captions and maps (images, rows, columns) of a sheet; one of zeros where there is none."""
+    nowhere = np.zeros((len(report.views), 1, 1), np.float32)
+    if report.withheld is not None:
+        return [(report.withheld, nowhere)]
+    mapped = [word for word in report.words if word.state != "not grounded"]
+    if not mapped:
+        return [("No word of the report has a place on the image", nowhere)]
+    which = "grounded words" if mapped[0].state == "grounded" else "words"
+    mean = np.mean([word.heatmap for word in mapped], axis=0)
+    of_sentences = [(s.text, s.heatmap) for s in report.sentences if s.state != "not grounded"]
+    return [(f"Whole report (mean of its {which})", mean), *of_sentences]
 
 
 def _names(report: Report) -> list[str]:

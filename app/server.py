@@ -1,4 +1,4 @@
-"""Uvicorn, with what it lacks: a deadline for every request, and an end when the model is missing.
+"""Uvicorn, with what it lacks: limits on connections, and an end when the model is missing.
 
 A plain uvicorn keeps a connection open for as long as one byte trickles in now and then.
 """
@@ -9,6 +9,8 @@ import logging
 import socket
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
 
 import h11
 import uvicorn
@@ -17,33 +19,55 @@ from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.api.middleware import add_headers
-from app.api.problems import STATUSES, problem_response
+from app.api.problems import STATUSES, Busy, Kind, kind_of, problem_response
+from app.api.service import Service
 from app.main import create_app
 from app.settings import PREFIX, Settings
 from model.errors import ConfigError, CrossRayError
 
-__all__ = ["Server", "open_socket", "protocol", "serve"]
+__all__ = ["ConnectionLimits", "Server", "open_socket", "protocol", "serve"]
 
 log = logging.getLogger("crossray.server")
 
 
-def protocol(receive_seconds: float) -> type[H11Protocol]:
-    """An HTTP/1.1 protocol whose requests must have arrived whole within so many seconds.
+@dataclass(frozen=True)
+class ConnectionLimits:
+    receive_seconds: float = 60.0
+    """In which a request must have arrived whole."""
+    rate: int = 16_384
+    """Bytes a second of a body that must arrive, on average over each `rate_seconds`."""
+    rate_seconds: float = 5.0
+    connections: int = 256
+    """Open at once; the next is answered 503."""
 
-    The clock starts with the connection, and with the first byte of every later request on it. It
-    is not restarted by bytes that arrive, so trickling does not help.
+
+def protocol(limits: ConnectionLimits) -> type[H11Protocol]:
+    """An HTTP/1.1 protocol that closes connections which are late, slow or too many.
+
+    The clock of a request starts with the connection, and with the first byte of every later
+    request on it. It is not restarted by bytes that arrive, so trickling does not help.
     """
 
-    class DeadlineProtocol(H11Protocol):
+    class LimitedProtocol(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None
+        _next_check: asyncio.TimerHandle | None = None
+        _received = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                self._answer(
+                    kind_of(Busy()), f"{limits.connections} connections are open: try again"
+                )
+                return
             self._start_clock()
 
         def data_received(self, data: bytes) -> None:
+            if self.transport.is_closing():
+                return
             if self._deadline is None:
                 self._start_clock()
+            self._received += len(data)
             super().data_received(data)
             if self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}:
                 self._stop_clock()
@@ -52,17 +76,31 @@ def protocol(receive_seconds: float) -> type[H11Protocol]:
             self._stop_clock()
             super().connection_lost(exc)
 
+        def shutdown(self) -> None:
+            super().shutdown()
+            if self.conn.their_state is h11.SEND_BODY:
+                self._stop_clock()
+                self._deadline = self.loop.call_later(limits.rate_seconds, self._too_late)
+
         def send_400_response(self, msg: str) -> None:
+            self._answer(STATUSES[400], msg)
+
+        def _answer(self, kind: Kind, detail: str) -> None:
+            """Answer what reaches no application, so that app.api.middleware cannot, and close."""
             self._stop_clock()
-            # What is no HTTP reaches no application, so app.middleware cannot do this.
-            scope: Scope = {"crossray.request": str(uuid.uuid4())}
-            answer = problem_response(scope, STATUSES[400], msg)
+            scope: Scope = {
+                "type": "http",
+                "headers": [],
+                "crossray.request": str(uuid.uuid4()),
+            }
+            answer = problem_response(scope, kind, detail)
             add_headers(scope, answer.headers)
             fields = {"request": scope["crossray.request"], "problem": scope["crossray.problem"]}
-            log.info("request", extra={**fields, "status": 400})
+            log.info("request", extra={**fields, "status": kind.status})
             headers = [*answer.raw_headers, (b"connection", b"close")]
+            phrase = HTTPStatus(kind.status).phrase.encode()
             events: list[h11.Event] = [
-                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+                h11.Response(status_code=kind.status, headers=headers, reason=phrase),
                 h11.Data(data=bytes(answer.body)),
                 h11.EndOfMessage(),
             ]
@@ -71,35 +109,49 @@ def protocol(receive_seconds: float) -> type[H11Protocol]:
             self.transport.close()
 
         def _start_clock(self) -> None:
-            self._deadline = self.loop.call_later(receive_seconds, self._too_late)
+            self._deadline = self.loop.call_later(limits.receive_seconds, self._too_late)
+            self._received = 0
+            self._next_check = self.loop.call_later(limits.rate_seconds, self._check_rate)
 
         def _stop_clock(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
+            for timer in (self._deadline, self._next_check):
+                if timer is not None:
+                    timer.cancel()
+            self._deadline = self._next_check = None
+
+        def _check_rate(self) -> None:
+            # A body that the application is slow to take is not late.
+            arriving = self.conn.their_state is h11.SEND_BODY and not self.flow.read_paused
+            if arriving and self._received < limits.rate * limits.rate_seconds:
+                self._too_late()
+                return
+            self._received = 0
+            self._next_check = self.loop.call_later(limits.rate_seconds, self._check_rate)
 
         def _too_late(self) -> None:
             log.warning("a request did not arrive in time")
             self.transport.abort()
 
-    return DeadlineProtocol
+    return LimitedProtocol
 
 
 class Server(uvicorn.Server):
-    """Says where it listens once it does, and stops when the model cannot be loaded."""
+    """Says where it listens once the model is loaded, and stops when it cannot be."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, announce: Callable[[], None]) -> None:
         super().__init__(config)
-        self._service = app.state.service
-        self._announce = announce
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._announce()
+        self._service: Service = app.state.service
+        self._announce: Callable[[], None] | None = announce
 
     async def on_tick(self, counter: int) -> bool:
+        if self._announce is not None and self._service.is_ready:
+            self._announce()
+            self._announce = None
         return await super().on_tick(counter) or self._service.failure is not None
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.stop()
+        await super().shutdown(sockets)
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -130,7 +182,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Run the service until it is told to stop.
 
     Args:
-        announce: told the page's address as soon as it can be opened.
+        announce: given the page's address once the model is loaded.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -142,13 +194,19 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     address = f"http://{host}:{listening.getsockname()[1]}/"
     config = uvicorn.Config(
         app,
-        http=protocol(settings.receive_seconds),
+        http=protocol(
+            ConnectionLimits(
+                settings.receive_seconds,
+                settings.receive_rate,
+                connections=settings.max_connections,
+            )
+        ),
         ws="none",
         access_log=False,  # it would name paths and addresses; app.middleware logs instead
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=30,
+        timeout_graceful_shutdown=settings.stop_seconds,
     )
     with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it, after it has ended well
         Server(config, app, lambda: announce(address)).run(sockets=[listening])
@@ -156,4 +214,4 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     if failure is not None:
         if isinstance(failure, CrossRayError):
             raise failure
-        raise CrossRayError(f"the model could not be loaded: {failure!r}") from failure
+        raise CrossRayError("the model could not be loaded: the log says where") from failure

@@ -5,10 +5,10 @@ Nothing else in CrossRay reads the environment. docs/reference/rest-api.md descr
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.views import MAX_IMAGES
 from model.errors import ConfigError
@@ -34,7 +34,10 @@ class Settings(BaseSettings):
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
     """Where the model computes, in torch's words."""
     threads: int | None = Field(default=None, ge=1, le=1024)
-    """Threads torch computes with; torch's own choice where unset."""
+    """Threads the model computes with; as many as there are free cores where unset."""
+    hosts: Annotated[tuple[str, ...] | None, NoDecode] = None
+    """Names the service is called by, without port, separated by commas: a request with another
+    Host header is refused. Where unset, those of the loopback where it listens there, else any."""
     max_files: int = Field(default=MAX_IMAGES, ge=1, le=64)
     """Images in one study."""
     max_request_bytes: int = Field(default=256 * 2**20, ge=2**16, le=2**34)
@@ -45,6 +48,10 @@ class Settings(BaseSettings):
     """Memory one image's decoding may take; one is decoded at a time."""
     max_uploads: int = Field(default=32, ge=1, le=10_000)
     """Requests whose bodies may be on their way in at the same time."""
+    max_uploads_per_client: int = Field(default=8, ge=1, le=10_000)
+    """Of those, by one address. Behind a proxy all come from the proxy's."""
+    max_connections: int = Field(default=256, ge=1, le=100_000)
+    """Open connections; the next is answered 503."""
     queue: int = Field(default=8, ge=0, le=32)
     """Studies that may wait while one is being read; the next is answered 503.
 
@@ -52,11 +59,23 @@ class Settings(BaseSettings):
     """
     receive_seconds: float = Field(default=60.0, gt=0, le=3600)
     """Seconds in which a request must have arrived whole, or its connection is closed."""
+    receive_rate: int = Field(default=16_384, ge=0, le=2**30)
+    """Bytes a second of a body that must arrive on average over 5 seconds, or its connection is
+    closed."""
+    stop_seconds: int = Field(default=20, ge=1, le=3600)
+    """Seconds that a study being read may take once the service is told to stop."""
 
     @property
     def isolation(self) -> IsolationLimits:
         """What one image's decoding may take."""
         return IsolationLimits(self.decode_bytes, self.decode_seconds, self.decode_seconds)
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _hosts_are_a_list(cls, hosts: object) -> object:
+        if isinstance(hosts, str):
+            return tuple(name.strip().lower() for name in hosts.split(",") if name.strip())
+        return hosts
 
     @field_validator("model")
     @classmethod
@@ -67,8 +86,13 @@ class Settings(BaseSettings):
         return folder
 
 
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
 def load_settings(**given: Any) -> Settings:
     """Settings from the environment; what is given here wins, None meaning not given.
+
+    On the loopback only its own names are hosts, unless others are given.
 
     Raises:
         ConfigError: a value that cannot work, or a CROSSRAY_ variable that means nothing.
@@ -82,7 +106,7 @@ def load_settings(**given: Any) -> Settings:
             f"no setting is called {unknown[0]}: docs/reference/rest-api.md lists them all"
         )
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         problems = "; ".join(
             f"{PREFIX}{'.'.join(map(str, p['loc'])).upper()} is {str(p['input'])!r}: {p['msg']}"
@@ -91,3 +115,6 @@ def load_settings(**given: Any) -> Settings:
         raise ConfigError(
             f"{problems} (docs/reference/rest-api.md lists what each setting takes)"
         ) from error
+    if settings.hosts is None and settings.host in (*LOOPBACK, "::1"):
+        return settings.model_copy(update={"hosts": LOOPBACK})
+    return settings

@@ -7,19 +7,22 @@ parsed before its sum is right: safetensors itself would load a flipped bit sile
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
+from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 from model.config import ReportConfig
 from model.errors import CheckpointError, ConfigError
-from model.network import ReportModel
+from model.network import NOT_STORED_YET, ReportModel
 
 __all__ = [
     "FILES",
@@ -40,6 +43,27 @@ AutoConfig.register(ReportConfig.model_type, ReportConfig)
 AutoModel.register(ReportConfig, ReportModel)
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_NUMBERS = (
+    "image_size",
+    "vocab_size",
+    "width",
+    "layers",
+    "heads",
+    "stem_stride",
+    "fine_stride",
+    "max_tokens",
+    "prompt_tokens",
+    "mlp_ratio",
+    "temperature",
+    "grounded_share",
+    "ask_scale",
+    "ask_offset",
+    "finding_scale",
+    "finding_offset",
+    "novelty_threshold",
+)
+_LARGEST = {"vocab_size": 1 << 20, "layers": 128, "depth": 128}
+_LARGEST_OTHER = 1 << 14
 _WAY_OUT = "copy the whole checkpoint folder again, or point at another one"
 
 
@@ -129,6 +153,7 @@ def load_own(
         CheckpointError: a file is of another kind; names it.
     """
     config = _config(contents["config.json"])
+    _check_config(config)
     tokenizer = read_tokenizer(contents["tokenizer.json"])
     _check_vocabulary(config, tokenizer, "tokenizer.json")
     model = _model(config, contents["model.safetensors"])
@@ -229,10 +254,49 @@ def _check_vocabulary(config: ReportConfig, tokenizer: Tokenizer, source: str) -
         )
 
 
+def _check_config(config: ReportConfig) -> None:
+    """Numbers that no network of this kind has: sums that match do not make them right.
+
+    Raises:
+        CheckpointError: a size out of bounds; a number that is not finite.
+    """
+    fields = {**config.encoder_arguments, **{name: getattr(config, name) for name in _NUMBERS}}
+    for name, value in fields.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise CheckpointError(f"config.json has {name} {value}; {_WAY_OUT}")
+        most = _LARGEST.get(name, _LARGEST_OTHER)
+        if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= most:
+            raise CheckpointError(
+                f"config.json has {name} {value}, expected 0 to {most}; {_WAY_OUT}"
+            )
+
+
+def _check_shapes(config: ReportConfig, weights: dict[str, Tensor]) -> None:
+    """Compare the network with the stored weights before it takes memory.
+
+    Raises:
+        CheckpointError: the shapes differ.
+    """
+    with torch.device("meta"):
+        expected = {name: list(t.shape) for name, t in ReportModel(config).state_dict().items()}
+    stored = {name: list(weight.shape) for name, weight in weights.items()}
+    for name, shape in expected.items():
+        if stored.get(name, shape if name in NOT_STORED_YET else None) != shape:
+            raise CheckpointError(
+                f"model.safetensors does not fit config.json ({name} is {stored.get(name)}, "
+                f"expected {shape}); {_WAY_OUT}"
+            )
+
+
 def _model(config: ReportConfig, content: bytes) -> ReportModel:
     try:
+        weights = safetensors.torch.load(content)
+        _check_shapes(config, weights)
+        for name, weight in weights.items():
+            if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+                raise CheckpointError(f"{name} of model.safetensors is not finite; {_WAY_OUT}")
         model = ReportModel(config)
-        model.load_state_dict(safetensors.torch.load(content))
+        model.load_state_dict(weights)
     except (ConfigError, TypeError, ValueError) as error:
         raise CheckpointError(f"config.json cannot work: {error}; {_WAY_OUT}") from error
     except (SafetensorError, RuntimeError) as error:

@@ -9,7 +9,8 @@ CrossRayError
 │   └── ImageTooLarge       more bytes, pixels, memory or time than the limits allow
 ├── CheckpointError         a checkpoint folder that is incomplete, altered or of another kind
 ├── DataError               a prepared folder, study or question that does not say what it must
-│   └── RefusedError        an image that no report should be written on
+│   ├── RefusedError        an image that no report should be written on
+│   └── IdentityMismatch    images of different patients or studies given as one study
 └── ConfigError             a setting with a value that cannot work
 
 Each message quotes the offending value and says the way out. Messages never hold patient data.
@@ -20,6 +21,7 @@ __all__ = [
     "ConfigError",
     "CrossRayError",
     "DataError",
+    "IdentityMismatch",
     "ImageError",
     "ImageTooLarge",
     "NotARadiograph",
@@ -68,6 +70,10 @@ class DataError(CrossRayError):
 
 class RefusedError(DataError):
     """An image on which no report should be written: blank, or no chest radiograph."""
+
+
+class IdentityMismatch(DataError):
+    """Images of different patients or studies given as one, or a prior that is not earlier."""
 
 
 class ConfigError(CrossRayError):

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from model.heatmap import Span, Word, span_of
+from model.imaging.radiograph import ImageWarning
 from model.interface import NetworkConfig
 from model.questions import finding_probability
 from model.report_text.parser import Assertion, read_findings
 
-__all__ = ["NamedFinding", "inside", "named_findings", "surety"]
+__all__ = ["NamedFinding", "confidence_withheld", "inside", "named_findings", "surety"]
 
 
 NOTHING_ASKED: Mapping[str, float] = MappingProxyType({})
@@ -41,7 +42,7 @@ class NamedFinding(Span):
     """In [0, 1]: the calibrated probability that it is there, from the model's answer when asked
     about it, the same that `ask` gives, or of a model that does not answer questions from how sure
     it was of the clause that names it first. Not `probability`, that of naming it so. None where it
-    was not calibrated (training/calibration/fit.py)."""
+    was not calibrated (training/calibration/fit.py), and where confidence is withheld."""
 
 
 def named_findings(
@@ -84,6 +85,30 @@ def named_findings(
             )
         )
     return tuple(found)
+
+
+def confidence_withheld(warnings: Sequence[Sequence[ImageWarning]]) -> str | None:
+    """Why a report may show no probability and no map; None where nothing speaks against it.
+
+    Calibration holds on images like those it was fitted on: on others a probability is a guess
+    with decimals.
+
+    Args:
+        warnings: per image.
+    """
+    reasons = []
+    for number, of_image in enumerate(warnings, 1):
+        image = f"image {number}" if len(warnings) > 1 else "the image"
+        if any(warning.refuses for warning in of_image):
+            reasons.append(f"{image} was rejected by the input check")
+        elif any(warning.code == "out_of_distribution" for warning in of_image):
+            reasons.append(f"{image} is unlike the images this model was trained on")
+    if not reasons:
+        return None
+    return (
+        f"Do not rely on this draft: {'; '.join(reasons)}. Probabilities and attention maps are "
+        "withheld."
+    )
 
 
 def surety(said: Assertion, told: Sequence[Word]) -> float:

@@ -7,7 +7,9 @@ Service, batch and command line are thin callers of this.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,11 +18,12 @@ from model.config import VIEWS
 from model.decoding import GREEDY, DecodingOptions, decode
 from model.errors import ConfigError, DataError, NotARadiograph, RefusedError
 from model.exam import Exam, encode_studies, kind_of
-from model.findings import inside, named_findings
+from model.findings import confidence_withheld, inside, named_findings
 from model.heatmap import Word, span_of, words
+from model.identity import StudyWarning, check_identity
 from model.imaging.letterbox import Placement
 from model.imaging.radiograph import ImageWarning, Radiograph
-from model.input_check import examine
+from model.input_check import examine, load_input_check
 from model.interface import Network, Tokenizer
 from model.loading import load_network
 from model.memory import Memory
@@ -61,9 +64,11 @@ class ReportGenerator:
             device: a torch device, such as "cpu" or "cuda".
 
         Raises:
-            CheckpointError: the folder is incomplete, altered or of another kind.
+            CheckpointError: the folder is incomplete, altered or of another kind, or the input
+                check's weights are.
             ConfigError: torch cannot use the device here.
         """
+        load_input_check()  # kept: damaged weights are an error now, not at the first report
         model, tokenizer, identity = load_network(source or EMBEDDED)
         try:
             model.to(torch.device(device))  # type: ignore[arg-type]
@@ -99,9 +104,10 @@ class ReportGenerator:
         exam: Exam | Radiograph | Sequence[Radiograph],
         options: DecodingOptions = GREEDY,
         input_check: bool = True,
+        identity_check: bool = True,
     ) -> Report:
         """The report of one study, of one or more images; Args and Raises as for `reports`."""
-        return self.reports([_exam(exam)], options, input_check)[0]
+        return self.reports([_exam(exam)], options, input_check, identity_check)[0]
 
     @torch.inference_mode()
     def reports(
@@ -109,15 +115,19 @@ class ReportGenerator:
         studies: Sequence[Exam | Sequence[Radiograph]],
         options: DecodingOptions = GREEDY,
         input_check: bool = True,
+        identity_check: bool = True,
     ) -> list[Report]:
         """The reports of several studies as one batch: the same as one by one, and faster.
 
         Args:
-            input_check: reject images that no report should be written on. False: the reasons
-                are among Report.warnings all the same.
+            input_check: refuse images that the input check rejects. False: its reasons are in
+                Report.warnings.
+            identity_check: refuse images of different patients or studies, and priors that are
+                not earlier. False: what does not agree is in Report.study_warnings.
 
         Raises:
             RefusedError: an image that the input check rejects, in any of the studies.
+            IdentityMismatch: see `identity_check`.
             NotARadiograph: a view that this model was not trained on.
             DataError: a study without images; an indication that is too long or that this model
                 was not trained to read.
@@ -125,68 +135,77 @@ class ReportGenerator:
         """
         if not studies:
             return []
-        exams = [_exam(study) for study in studies]
-        warnings = [_examined(row, exam, input_check) for row, exam in enumerate(exams)]
-        placements = [tuple(self._place(image) for image in exam.shown) for exam in exams]
-        memory = self._read(exams, placements)
+        inputs = [
+            self._input(row, _exam(study), input_check, identity_check)
+            for row, study in enumerate(studies)
+        ]
+        memory = self._encode(inputs)
         written = decode(self.model, memory, options)
         texts, odds = verified(self.model, memory, self.tokenizer, written)
-        words_of = words(self.model, memory, texts, self.tokenizer)
+        words_of_texts = words(self.model, memory, texts, self.tokenizer)
         novelty = novelty_warnings(self.model, memory)
-        parts = zip(exams, placements, warnings, novelty, texts, words_of, odds, strict=True)
+        parts = zip(inputs, novelty, texts, words_of_texts, odds, strict=True)
         return [
-            self._report(exam, placed, _joined(checked, unlike), text, written, of_findings)
-            for exam, placed, checked, unlike, text, written, of_findings in parts
+            self._report(study.with_novelty(novel), tokens, words_of, of_findings)
+            for study, novel, tokens, words_of, of_findings in parts
         ]
 
     @torch.inference_mode()
     def ask(
-        self, exam: Exam | Radiograph | Sequence[Radiograph], phrase: str, input_check: bool = True
+        self,
+        exam: Exam | Radiograph | Sequence[Radiograph],
+        phrase: str,
+        input_check: bool = True,
+        identity_check: bool = True,
     ) -> Answer:
         """How probable a phrase is on one study, whether or not its report holds it.
 
         Args:
             phrase: such as "right pleural effusion" or "is there a fracture?".
-            input_check: as for `reports`.
+            input_check, identity_check: as for `reports`.
 
         Raises:
-            RefusedError, NotARadiograph: as `reports`.
+            RefusedError, IdentityMismatch, NotARadiograph: as `reports`.
             DataError: as `reports`, and a phrase that cannot be asked.
         """
-        exam = _exam(exam)
-        warnings = _examined(0, exam, input_check)
-        placements = tuple(self._place(image) for image in exam.shown)
-        memory = self._read([exam], [placements])
+        given = self._input(0, _exam(exam), input_check, identity_check)
+        memory = self._encode([given])
         [found] = ask(self.model, memory, self.tokenizer, phrase)
-        return Answer(
-            **vars(found),
-            placements=placements,
-            views=tuple(image.view for image in exam.shown),
-            priors=exam.prior,
-            indication=exam.indication,
-            warnings=_joined(warnings, novelty_warnings(self.model, memory)[0]),
-            model=self.identity,
+        study = given.with_novelty(novelty_warnings(self.model, memory)[0])
+        return Answer(**vars(found), **study.described, model=self.identity)
+
+    def _input(self, row: int, exam: Exam, input_check: bool, identity_check: bool) -> "_Input":
+        """Study number `row` with what its checks say.
+
+        Raises:
+            DataError: it has no image.
+            IdentityMismatch, RefusedError: a check that is on rejects it.
+        """
+        if not exam.images:
+            raise DataError(f"study {row} has no image: leave it out")
+        return _Input(
+            exam,
+            placements=tuple(self._place(image) for image in exam.shown),
+            warnings=_examined(exam, input_check),
+            study_warnings=check_identity(exam, insist=not identity_check),
         )
 
     def _place(self, image: Radiograph) -> Placement:
         height, width = image.pixels.shape
         return self.model.place(height, width)
 
-    def _read(
-        self,
-        exams: Sequence[Exam],
-        placements: Sequence[Sequence[Placement]],
-    ) -> Memory:
+    def _encode(self, inputs: Sequence["_Input"]) -> Memory:
         """All images in one batch; studies with fewer than the longest end in absent ones."""
-        kinds = [self._kinds(exam) for exam in exams]
+        kinds = [self._kinds(study.exam) for study in inputs]
         pixels = [
             [
                 placement.apply(image.pixels)
-                for image, placement in zip(exam.shown, row, strict=True)
+                for image, placement in zip(study.exam.shown, study.placements, strict=True)
             ]
-            for exam, row in zip(exams, placements, strict=True)
+            for study in inputs
         ]
-        prompts = [self.tokenizer.encode(" ".join(exam.indication.split())).ids for exam in exams]
+        indications = [" ".join(study.exam.indication.split()) for study in inputs]
+        prompts = [self.tokenizer.encode(indication).ids for indication in indications]
         return encode_studies(self.model, pixels, kinds, prompts)
 
     def _kinds(self, exam: Exam) -> list[int]:
@@ -200,17 +219,17 @@ class ReportGenerator:
 
     def _report(
         self,
-        exam: Exam,
-        placements: tuple[Placement, ...],
-        warnings: tuple[tuple[ImageWarning, ...], ...],
+        study: "_Input",
         tokens: list[int],
         written: list[Word],
         log_odds: Mapping[str, float],
     ) -> Report:
         text = self.tokenizer.decode(tokens)
-        views = tuple(image.view for image in exam.shown)
+        views, priors = study.described["views"], study.described["priors"]
         shape = (len(views), *self.model.grid)
         findings = named_findings(text, written, shape, self.model.config, log_odds)
+        if study.withheld is not None:
+            findings = tuple(replace(finding, chance=None) for finding in findings)
         ended = tokens[-1] == self.model.config.eos_token_id
         return Report(
             text=text,
@@ -221,15 +240,47 @@ class ReportGenerator:
             ),
             words=tuple(written),
             findings=findings,
-            review=review(text, written, findings, views, exam.prior, ended),
+            review=review(text, written, findings, views, priors, ended),
             grid=self.model.grid,
-            placements=placements,
-            views=views,
-            priors=exam.prior,
-            indication=exam.indication,
-            warnings=warnings,
+            **study.described,
             model=self.identity,
         )
+
+
+@dataclass(frozen=True)
+class _Input:
+    """One study on its way to a report."""
+
+    exam: Exam
+    placements: tuple[Placement, ...]
+    """Per image, as are the warnings."""
+    warnings: tuple[tuple[ImageWarning, ...], ...]
+    study_warnings: tuple[StudyWarning, ...]
+
+    def with_novelty(self, novelty: Sequence[ImageWarning | None]) -> "_Input":
+        """With, per image, the warning of one unlike those trained on."""
+        joined = tuple(
+            of_image if novel is None else (*of_image, novel)
+            for of_image, novel in zip(self.warnings, novelty, strict=True)
+        )
+        return replace(self, warnings=joined)
+
+    @property
+    def withheld(self) -> str | None:
+        return confidence_withheld(self.warnings)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What Report and Answer say of the study they were made from."""
+        return {
+            "placements": self.placements,
+            "views": tuple(image.view for image in self.exam.shown),
+            "priors": self.exam.prior,
+            "indication": self.exam.indication,
+            "warnings": self.warnings,
+            "study_warnings": self.study_warnings,
+            "withheld": self.withheld,
+        }
 
 
 def _exam(study: Exam | Radiograph | Sequence[Radiograph]) -> Exam:
@@ -238,15 +289,12 @@ def _exam(study: Exam | Radiograph | Sequence[Radiograph]) -> Exam:
     return Exam([study] if isinstance(study, Radiograph) else study)
 
 
-def _examined(row: int, exam: Exam, input_check: bool) -> tuple[tuple[ImageWarning, ...], ...]:
-    """Per image of study number `row` what reading it repaired and what the input check says.
+def _examined(exam: Exam, input_check: bool) -> tuple[tuple[ImageWarning, ...], ...]:
+    """Per image of a study what reading it repaired and what the input check says.
 
     Raises:
         RefusedError: it rejects one, and `input_check` is True.
-        DataError: there is none.
     """
-    if not exam.images:
-        raise DataError(f"study {row} has no image: leave it out")
     warnings = tuple((*image.warnings, *examine(image.pixels, image.view)) for image in exam.shown)
     for number, of_image in enumerate(warnings, 1):
         for warning in of_image:
@@ -254,13 +302,3 @@ def _examined(row: int, exam: Exam, input_check: bool) -> tuple[tuple[ImageWarni
                 which = f"image {number}: " if len(warnings) > 1 else ""
                 raise RefusedError(f"{which}{warning.message}")
     return warnings
-
-
-def _joined(
-    checked: Sequence[tuple[ImageWarning, ...]], novelty: Sequence[ImageWarning | None]
-) -> tuple[tuple[ImageWarning, ...], ...]:
-    """The input check's warnings and, per image, that of an image unlike those trained on."""
-    return tuple(
-        of_image if unlike is None else (*of_image, unlike)
-        for of_image, unlike in zip(checked, novelty, strict=True)
-    )

@@ -25,8 +25,12 @@ from model.interface import Network
 from model.memory import Memory
 from model.novelty import image_features, mahalanobis_distances
 
-__all__ = ["ReportModel", "report_model"]
+__all__ = ["NOT_STORED_YET", "ReportModel", "report_model"]
 
+NOT_STORED_YET = frozenset(
+    ("feature_mean", "feature_precision", "views.weight", "decoder.prompt_positions.weight")
+)
+"""Weights that a checkpoint may lack: they are fitted or trained later."""
 CACHE = "cache" if hasattr(Seq2SeqLMOutput, "cache") else "past_key_values"  # before 5.24
 
 
@@ -297,7 +301,6 @@ def _as_not_fitted(model: ReportModel, state: dict[str, Tensor], prefix: str, *_
     for yet stays as it was drawn.
     """
     own = model.state_dict()
-    for name in ("feature_mean", "feature_precision", "views.weight"):
-        state.setdefault(prefix + name, torch.zeros_like(own[name]))
-    if (name := "decoder.prompt_positions.weight") in own:
-        state.setdefault(prefix + name, own[name])
+    for name in NOT_STORED_YET & own.keys():
+        drawn = name == "decoder.prompt_positions.weight"
+        state.setdefault(prefix + name, own[name] if drawn else torch.zeros_like(own[name]))

@@ -16,6 +16,12 @@ from model.memory import Memory
 
 __all__ = ["image_features", "mahalanobis_distances", "novelty_warnings"]
 
+_UNLIKE = ImageWarning(
+    "out_of_distribution",
+    "This image is unlike the images this model was trained on: do not rely on the draft; use a "
+    "model trained on images like this one.",
+)
+
 
 def image_features(memory: Memory, grid: tuple[int, int]) -> Tensor:
     """Mean patch of every image, float32 (batch, images, encoder width).
@@ -58,7 +64,7 @@ def novelty_warnings(network: Network, memory: Memory) -> list[tuple[ImageWarnin
     present = _present(memory, network.prefix, network.grid)
     return [
         # Comparing with NaN is False.
-        tuple(_warning(d, limit) if 0 < limit < d else None for d in study[images].tolist())
+        tuple(_UNLIKE if 0 < limit < d else None for d in study[images].tolist())
         for study, images in zip(distances, present, strict=True)
     ]
 
@@ -67,12 +73,3 @@ def _present(memory: Memory, prefix: int, grid: tuple[int, int]) -> Tensor:
     """Which images a study has, bool (batch, images)."""
     patches = memory.patch_mask[:, prefix:]
     return patches.view(len(patches), -1, grid[0] * grid[1])[:, :, 0]
-
-
-def _warning(distance: float, limit: float) -> ImageWarning:
-    return ImageWarning(
-        "out_of_distribution",
-        f"This image is unlike those the model was trained on (distance {distance:.1f}, of those "
-        f"99 in 100 lie within {limit:.1f}): do not trust the report, or use a checkpoint trained "
-        "on such images.",
-    )

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from model.color_maps import INFERNO
+
 __all__ = ["LINE_HEIGHT", "blend", "colors", "tiled", "write"]
 
 LINE_HEIGHT = 20
 OPACITY = 0.65
 """How much of the image a patch at the top of the scale hides."""
-COLORS = cv2.COLORMAP_INFERNO
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_SCALE = 0.45
 WHITE = (235, 235, 235)
@@ -35,7 +36,7 @@ def blend(shades: np.ndarray, level: np.ndarray) -> np.ndarray:
 
 def colors(levels: np.ndarray) -> np.ndarray:
     """uint8 (height, width) on the scale -> its colors."""
-    return cv2.applyColorMap(levels, COLORS)
+    return INFERNO[levels][..., ::-1]
 
 
 def write(image: np.ndarray, text: str, x: int, y: int) -> None:

@@ -10,6 +10,7 @@ from model.checkpoint import ModelIdentity
 from model.errors import DataError
 from model.findings import NamedFinding, inside
 from model.heatmap import Span, Word, span_of
+from model.identity import StudyWarning
 from model.imaging.letterbox import Placement
 from model.imaging.radiograph import ImageWarning
 from model.query import Asked
@@ -52,6 +53,11 @@ class Report:
     indication: str
     warnings: tuple[tuple[ImageWarning, ...], ...]
     """Per image, what speaks against a report on it."""
+    study_warnings: tuple[StudyWarning, ...]
+    """What speaks against reading the images as one study."""
+    withheld: str | None
+    """Why no probability, evidence or map may be shown; None where they may. Findings then have no
+    probability of presence; words and spans keep their values, for measurements."""
     model: ModelIdentity
 
     def span(self, start: int, end: int) -> Span:
@@ -112,6 +118,8 @@ class Answer(Asked):
     priors: tuple[bool, ...]
     indication: str
     warnings: tuple[tuple[ImageWarning, ...], ...]
+    study_warnings: tuple[StudyWarning, ...]
+    withheld: str | None
     model: ModelIdentity
 
 

@@ -28,6 +28,10 @@ from model.network import ReportModel
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the long form of tests/soak (hours)")
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable:
     """`run("report", path...)` -> (exit status, standard output, standard error)."""

@@ -18,17 +18,18 @@ ALLOWED = {
     "model": {"model"},
     "data_prep": {"data_prep", "model"},
     "training": {"training", "data_prep", "model"},
-    "app": {"app", "model"},
+    "app": {"app", "crossray", "model"},
     "crossray": {"crossray", "model"},
 }
 """Which rooms each room may import when it is itself imported."""
 
 
 COMMANDS = {
-    "app.cli.main",
+    "app.cli.evaluation",
     "app.cli.importing",
     "app.cli.phantom",
     "app.cli.scoring",
+    "app.cli.training",
 }
 """Load what other rooms do when their command is asked for."""
 

@@ -1,4 +1,4 @@
-"""A Report, or what was asked, as the API's JSON: `crossray report --json` and the batch's too."""
+"""A report or an answer as the API's JSON, which `--json` and the batch write too."""
 
 import base64
 from collections.abc import Sequence
@@ -35,12 +35,13 @@ IMAGE_SIDE = 1024
 def answer(
     report: Report, notice: str, radiographs: Sequence[Radiograph] | None = None
 ) -> ReportAnswer:
-    """A report as the API tells it.
+    """A report as the API's JSON.
 
     Args:
         notice: what the model's checkpoint says about its use.
         radiographs: the images the report was made from, in its order; they fill `images[].png`.
     """
+    withheld = report.withheld is not None
     return ReportAnswer(
         text=report.text,
         sections=[
@@ -48,9 +49,10 @@ def answer(
             for s in report.sections
         ],
         words=[
-            WordAnswer(text=w.text, start=w.start, end=w.end, **_carried(w)) for w in report.words
+            WordAnswer(text=w.text, start=w.start, end=w.end, **_carried(w, withheld))
+            for w in report.words
         ],
-        sentences=[SpanAnswer(**_span(sentence)) for sentence in report.sentences],
+        sentences=[SpanAnswer(**_span(sentence, withheld)) for sentence in report.sentences],
         findings=[
             FindingAnswer(
                 name=finding.name,
@@ -58,8 +60,8 @@ def answer(
                 zone=finding.zone,
                 certainty=finding.certainty,
                 chance=finding.chance,
-                clause_evidence=finding.clause_evidence,
-                **_span(finding),
+                clause_evidence=None if withheld else finding.clause_evidence,
+                **_span(finding, withheld),
             )
             for finding in report.findings
         ],
@@ -67,25 +69,20 @@ def answer(
             FlagAnswer(code=flag.code, message=flag.message, start=flag.start, end=flag.end)
             for flag in report.review
         ],
-        indication=report.indication,
-        images=_images(report, radiographs),
-        model=ModelAnswer(name=report.model.name, sha256=report.model.sha256),
-        notice=notice,
+        **_study(report, notice, radiographs),
     )
 
 
 def asked(found: Answer, notice: str, radiographs: Sequence[Radiograph] | None = None) -> AskAnswer:
-    """What a phrase is worth on a study's images, as the API tells it; Args as for `answer`."""
+    """The answer to a question as the API's JSON; Args as for `answer`."""
+    withheld = found.withheld is not None
     return AskAnswer(
         phrase=found.phrase,
         text=found.text,
-        said=found.said,
+        said=None if withheld else found.said,
         drafts=found.drafts,
-        indication=found.indication,
-        images=_images(found, radiographs),
-        model=ModelAnswer(name=found.model.name, sha256=found.model.sha256),
-        notice=notice,
-        **_carried(found),
+        **_carried(found, withheld),
+        **_study(found, notice, radiographs),
     )
 
 
@@ -125,13 +122,27 @@ def png(image: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def _span(span: Span) -> dict[str, Any]:
+def _span(span: Span, withheld: bool) -> dict[str, Any]:
     return {
         "text": span.text,
         "start": span.start,
         "end": span.end,
         "words": list(span.words),
-        **_carried(span),
+        **_carried(span, withheld),
+    }
+
+
+def _study(
+    made: Report | Answer, notice: str, radiographs: Sequence[Radiograph] | None
+) -> dict[str, Any]:
+    """What reports and answers say of the study they were made from."""
+    return {
+        "indication": made.indication,
+        "images": _images(made, radiographs),
+        "warnings": [WarningAnswer(code=w.code, message=w.message) for w in made.study_warnings],
+        "probability_withheld": made.withheld,
+        "model": ModelAnswer(name=made.model.name, sha256=made.model.sha256),
+        "notice": notice,
     }
 
 
@@ -170,8 +181,11 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _carried(part: Word | Span | Answer) -> dict[str, Any]:
-    """What words, spans and asked phrases have in common; no map where it would mean nothing."""
+def _carried(part: Word | Span | Answer, withheld: bool) -> dict[str, Any]:
+    """What words, spans and answers have in common; no map where it would mean nothing."""
+    if withheld:
+        unknown = dict.fromkeys(("probability", "evidence", "attention", "heatmap"))
+        return {"state": "withheld", **unknown}
     return {
         "probability": part.probability,
         "evidence": part.evidence,

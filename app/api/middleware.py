@@ -1,18 +1,38 @@
-"""What every request passes: an id, a limit on its body, safe headers, one log line, its counts."""
+"""What every request passes: its id, its host, limits on its body, safe headers, log and counts."""
 
+import asyncio
 import logging
+import re
 import time
 import uuid
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import INTERNAL, Busy, RequestTooLarge, kind_of, problem_response
+from app.api.metrics import Metrics
+from app.api.problems import (
+    FORBIDDEN,
+    INTERNAL,
+    Busy,
+    NotReady,
+    RequestTooLarge,
+    kind_of,
+    problem_response,
+)
 from model.errors import CrossRayError
 
-__all__ = ["SECURITY_HEADERS", "BodyLimit", "Border", "Metrics", "add_headers"]
+__all__ = [
+    "SECURITY_HEADERS",
+    "BodyLimit",
+    "Border",
+    "BrowserGate",
+    "UploadLimits",
+    "add_headers",
+]
 
 log = logging.getLogger("crossray.service")
 
@@ -30,57 +50,8 @@ SECURITY_HEADERS = {
 }
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 CLIENT_GONE = 499
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-
-
-class Metrics:
-    """The counts that /metrics shows, in a registry of their own."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "crossray_requests",
-            "Requests answered",
-            ["method", "route", "status"],
-            registry=self.registry,
-        )
-        self.request_seconds = Histogram(
-            "crossray_request_seconds",
-            "From a request's first byte to its answer's last",
-            ["route"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self.problems = Counter(
-            "crossray_problems",
-            "Requests answered with a problem",
-            ["type"],
-            registry=self.registry,
-        )
-        self.decode_failures = Counter(
-            "crossray_decode_failures",
-            "Images refused while being read",
-            ["type"],
-            registry=self.registry,
-        )
-        self.decode_seconds = Histogram(
-            "crossray_decode_seconds", "One image read", buckets=SECONDS, registry=self.registry
-        )
-        self.generate_seconds = Histogram(
-            "crossray_generate_seconds",
-            "One study's report and maps made",
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self.ask_seconds = Histogram(
-            "crossray_ask_seconds",
-            "One study asked for a phrase",
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self.studies = Gauge(
-            "crossray_studies_in_hand", "Studies being read or waiting", registry=self.registry
-        )
+REQUEST_ID = re.compile(r"[0-9A-Za-z-]{20,64}")
+"""A UUID, a ULID or a trace's id: too long for a patient's or an examination's number."""
 
 
 class Border:
@@ -95,7 +66,7 @@ class Border:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        scope["crossray.request"] = str(uuid.uuid4())
+        scope["crossray.request"] = _request_id(scope)
         status = 0
 
         async def watched_receive() -> Message:
@@ -114,6 +85,12 @@ class Border:
 
         try:
             await self.app(scope, watched_receive, send_with_headers)
+        except asyncio.CancelledError:
+            # The server stops and waits no longer; uvicorn would answer in plain text.
+            if status == 0:
+                stopping = NotReady("the service is stopping: send the request again")
+                answer = problem_response(scope, kind_of(stopping), str(stopping))
+                await answer(scope, receive, send_with_headers)
         except Exception as error:
             # The service's one broad catch: whatever it is, the client gets no word of it.
             log.error(
@@ -144,6 +121,12 @@ class Border:
         log.info("request", extra=fields)
 
 
+def _request_id(scope: Scope) -> str:
+    """The client's, where it may be one, so that logs of both sides can be brought together."""
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
 def add_headers(scope: Scope, headers: MutableHeaders) -> None:
     """Give an answer the request's id and the headers that every answer has."""
     for name, value in SECURITY_HEADERS.items():
@@ -153,42 +136,92 @@ def add_headers(scope: Scope, headers: MutableHeaders) -> None:
     headers.setdefault("Cache-Control", "no-cache" if "etag" in headers else "no-store")
 
 
+class BrowserGate:
+    """Refuses hosts that the service is not called by, and posts from other sites' pages.
+
+    A browser that is told that a stranger's name is 127.0.0.1 would else let that stranger's page
+    ask a service which only this machine may.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self.app = app
+        self.hosts = frozenset(hosts)
+        """In lower case and without port; none allows all."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reason = self._reason(scope) if scope["type"] == "http" else None
+        if reason is None:
+            await self.app(scope, receive, send)
+        else:
+            await problem_response(scope, FORBIDDEN, reason)(scope, receive, send)
+
+    def _reason(self, scope: Scope) -> str | None:
+        headers = Headers(scope=scope)
+        host = re.sub(r":\d+$", "", headers.get("host", "")).lower()
+        if self.hosts and host not in self.hosts:
+            return "the Host header names no host of this service: CROSSRAY_HOSTS lists them"
+        changing = scope["method"] not in {"GET", "HEAD", "OPTIONS"}
+        if changing and headers.get("sec-fetch-site") == "cross-site":
+            return "the request comes from another site's page: use this service's own page"
+        return None
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    max_bytes: int
+    """Of one body."""
+    max_uploads: int
+    """Bodies on their way in at the same time."""
+    max_per_client: int
+    """Of those, by one address."""
+
+
 class BodyLimit:
     """Refuses a body over the limit before it has been read whole, and uploads over their number.
 
     FastAPI's own `max_body_size` answers in plain text.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_uploads: int) -> None:
+    def __init__(self, app: ASGIApp, limits: UploadLimits) -> None:
         self.app = app
-        self.max_bytes = max_bytes
-        self.max_uploads = max_uploads
-        self.uploads = 0
+        self.limits = limits
+        self.uploads: Counter[str] = Counter()
+        """By the client's address."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
             await self.app(scope, receive, send)
             return
+        client = (scope.get("client") or ("", 0))[0]
         try:
             self._check_length(scope)
-            if self.uploads >= self.max_uploads:
-                raise Busy(f"{self.max_uploads} uploads are on their way in: try again")
+            self._check_number(client)
         except CrossRayError as error:
             await problem_response(scope, kind_of(error), str(error))(scope, receive, send)
             return
-        self.uploads += 1
+        self.uploads[client] += 1
         try:
             await self.app(scope, self._limited(receive), send)
         finally:
-            self.uploads -= 1
+            self.uploads[client] -= 1
+            self.uploads += Counter()  # drops those at 0
 
     def _check_length(self, scope: Scope) -> None:
         length = Headers(scope=scope).get("content-length", "")
-        if length.isdecimal() and int(length) > self.max_bytes:
+        if length.isdecimal() and int(length) > self.limits.max_bytes:
             raise RequestTooLarge(self._too_large())
 
+    def _check_number(self, client: str) -> None:
+        if self.uploads.total() >= self.limits.max_uploads:
+            raise Busy(f"{self.limits.max_uploads} uploads are on their way in: try again")
+        if self.uploads[client] >= self.limits.max_per_client:
+            raise Busy(
+                f"{self.limits.max_per_client} uploads of this client are on their way in: wait "
+                "for them"
+            )
+
     def _too_large(self) -> str:
-        return f"the request has more than the {self.max_bytes} bytes allowed"
+        return f"the request has more than the {self.limits.max_bytes} bytes allowed"
 
     def _limited(self, receive: Receive) -> Receive:
         received = 0
@@ -197,7 +230,7 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.max_bytes:
+            if received > self.limits.max_bytes:
                 # FastAPI turns every other exception of a body into its own 400.
                 raise HTTPException(413, self._too_large())
             return message

@@ -15,9 +15,11 @@ from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from app.api.schemas import Problem
+from app.api.uploads import WHAT_TO_SEND
 from model.errors import (
     CrossRayError,
     DataError,
+    IdentityMismatch,
     ImageTooLarge,
     NotARadiograph,
     RefusedError,
@@ -26,6 +28,7 @@ from model.errors import (
 )
 
 __all__ = [
+    "FORBIDDEN",
     "INTERNAL",
     "PROBLEMS",
     "Busy",
@@ -48,7 +51,7 @@ class Busy(CrossRayError):
 
 
 class NotReady(CrossRayError):
-    """The model is not loaded yet."""
+    """The model is not loaded yet, or the service is stopping."""
 
 
 class RequestTooLarge(CrossRayError):
@@ -85,6 +88,7 @@ PROBLEMS: dict[type[CrossRayError], Kind] = {
     UndecodableImage: Kind(422, "undecodable", "The image cannot be decoded"),
     NotARadiograph: Kind(422, "not-a-radiograph", "Not a radiograph"),
     RefusedError: Kind(422, "refused", "No report on this image"),
+    IdentityMismatch: Kind(422, "identity-mismatch", "Not one study of one patient"),
     DataError: INVALID,
     Busy: Kind(503, "busy", "Busy", retry_after=5),
     NotReady: Kind(503, "not-ready", "Not ready", retry_after=5),
@@ -96,6 +100,7 @@ STATUSES = {
     405: Kind(405, "method-not-allowed", "Method not allowed"),
     422: INVALID,
 }
+FORBIDDEN = Kind(403, "forbidden", "Not from here")
 INTERNAL = Kind(500, "internal", "Internal error")
 
 
@@ -117,7 +122,7 @@ def problem_response(
         title=kind.title,
         status=kind.status,
         detail=detail,
-        instance=f"urn:uuid:{scope['crossray.request']}",
+        instance=f"/requests/{scope['crossray.request']}",
     )
     headers = dict(headers or {})
     if kind.retry_after is not None:
@@ -127,7 +132,7 @@ def problem_response(
 
 def documented(*statuses: int) -> dict[int | str, dict]:
     """These statuses' entries of an endpoint's OpenAPI `responses`."""
-    kinds = [*PROBLEMS.values(), *STATUSES.values(), INTERNAL]
+    kinds = [*PROBLEMS.values(), *STATUSES.values(), FORBIDDEN, INTERNAL]
     return {
         status: {
             "model": Problem,
@@ -172,8 +177,10 @@ async def _answer_http_exception(request: Request, error: Exception) -> JSONResp
 async def _answer_invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # The offending values stay out: a form field may hold anything, a patient's name too.
+    places = [" ".join(str(part) for part in fault["loc"]) for fault in error.errors()]
     faults = "; ".join(
-        f"{' '.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-        for fault in error.errors()
+        f"{place}: {fault['msg']}" for place, fault in zip(places, error.errors(), strict=True)
     )
+    if "body files" in places:
+        faults += f". {WHAT_TO_SEND[0].upper()}{WHAT_TO_SEND[1:]}"
     return problem_response(request.scope, STATUSES[422], faults)

@@ -18,6 +18,7 @@ __all__ = [
     "SectionAnswer",
     "SpanAnswer",
     "Status",
+    "StudyAnswer",
     "WarningAnswer",
     "WordAnswer",
 ]
@@ -43,25 +44,27 @@ class HeatmapAnswer(Answer):
 
 
 class Grounded(Answer):
-    """What a word, a phrase, a sentence or a finding carries."""
+    """What a word, a phrase, a sentence or a finding carries.
+
+    All but `state` is null where the answer's `probability_withheld` says why.
+    """
 
     probability: float | None = Field(
         ge=0,
         le=1,
-        description="calibrated; of a report's words the product. Null of an answer that is not "
+        description="calibrated; of several words the product. Null of an answer that is not "
         "calibrated: about a finding that too few of the labeled radiographs fitted on had, or "
         "one at a place",
     )
-    evidence: float = Field(
-        description="in nats: by how much the images raised the log-probability over the same "
-        "text before it without them. exp(evidence) times as likely; near 0: the text alone "
-        "suggests it. Of several words the sum."
+    evidence: float | None = Field(
+        description="log-likelihood ratio with and without the images, in nats: exp(evidence) "
+        "times as likely with them. Near 0: the text alone suggests it. Of several words the sum."
     )
-    state: Literal["grounded", "not grounded", "unknown"] = Field(
+    state: Literal["grounded", "not grounded", "unknown", "withheld"] = Field(
         description="whether it has a place on the images; unknown of an imported model, for which "
-        "no threshold was measured"
+        "no threshold was measured; withheld: see probability_withheld"
     )
-    attention: float = Field(
+    attention: float | None = Field(
         ge=0, le=1, description="share of the attention that fell on the images; it decides state"
     )
     heatmap: HeatmapAnswer | None = Field(description="null where it is not grounded")
@@ -92,11 +95,12 @@ class FindingAnswer(SpanAnswer):
     chance: float | None = Field(
         ge=0,
         le=1,
-        description="calibrated, that it is there; probability is only that of this wording; null "
-        "where the checkpoint was never calibrated",
+        description="calibrated probability that the finding is present; `probability` is only "
+        "that of this wording. Null where the checkpoint was never calibrated, and where "
+        "probability_withheld says why",
     )
-    clause_evidence: float = Field(
-        description="in nats, of all words of the clause that speaks of it"
+    clause_evidence: float | None = Field(
+        description="evidence of the whole clause that mentions it; null where withheld"
     )
 
 
@@ -110,7 +114,7 @@ class FlagAnswer(Answer):
 
 
 class WarningAnswer(Answer):
-    """What speaks against reporting on an image."""
+    """What speaks against reporting on an image, or on images as one study."""
 
     code: str = Field(description="stable; docs/reference/rest-api.md lists them")
     message: str
@@ -151,21 +155,33 @@ class ModelAnswer(Answer):
     sha256: str = Field(description="of the checkpoint's weights")
 
 
-class ReportAnswer(Answer):
+class StudyAnswer(Answer):
+    """What a report and an answer say of the study they were made from."""
+
+    indication: str = Field(description="as it was given; empty where none was")
+    images: list[ImageAnswer]
+    warnings: list[WarningAnswer] = Field(
+        description="what speaks against reading the images as one study; empty where nothing does"
+    )
+    probability_withheld: str | None = Field(
+        description="why there are no probabilities and no heatmaps, in one sentence for the "
+        "reader; null where there are"
+    )
+    model: ModelAnswer
+    notice: str
+
+
+class ReportAnswer(StudyAnswer):
     text: str
     sections: list[SectionAnswer]
     words: list[WordAnswer]
     sentences: list[SpanAnswer]
     findings: list[FindingAnswer] = Field(description="what the report asserts, in its order")
     review: list[FlagAnswer] = Field(description="what to check first; empty where nothing is odd")
-    indication: str = Field(description="as it was given; empty where none was")
-    images: list[ImageAnswer]
-    model: ModelAnswer
-    notice: str
 
 
-class AskAnswer(Grounded):
-    """What a phrase, which the report need not hold, is worth on the images of one study."""
+class AskAnswer(Grounded, StudyAnswer):
+    """How probable a finding is on the images of one study, whether or not its report names it."""
 
     phrase: str = Field(
         description='without the form of a question: "fracture" of "is there a fracture?"'
@@ -176,18 +192,15 @@ class AskAnswer(Grounded):
     )
     said: int | None = Field(
         description="how many of the drafts the model wrote of these images say it; null where it "
-        "answers questions"
+        "answers questions, and where probability_withheld says why"
     )
     drafts: int | None
-    indication: str = Field(description="as it was given; empty where none was")
-    images: list[ImageAnswer]
-    model: ModelAnswer
-    notice: str
 
 
 class ModelDescription(Answer):
     """The model this service reads with."""
 
+    version: str = Field(description="of the software")
     name: str
     sha256: str
     rows: int = Field(description="rows of patches per image")
@@ -212,4 +225,4 @@ class Problem(Answer):
     title: str
     status: int
     detail: str
-    instance: str = Field(description="urn:uuid: of this request, the same as in the log")
+    instance: str = Field(description="/requests/ and the request's id, the same as in the log")

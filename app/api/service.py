@@ -12,23 +12,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import torch
-
 from app.api.answers import answer, asked
-from app.api.middleware import Metrics
+from app.api.metrics import Metrics
 from app.api.problems import Busy, NotReady, kind_of
 from app.api.schemas import AskAnswer, ModelDescription, ReportAnswer
 from app.settings import Settings
+from app.threads import use_threads
 from app.views import with_view
+from crossray import __version__
 from model.errors import DataError, ImageError, NotARadiograph
 from model.exam import Exam
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
 from model.imaging.sandbox import read_image_isolated
 
-__all__ = ["Sent", "Service"]
+__all__ = ["Options", "Sent", "Service"]
 
 log = logging.getLogger("crossray.service")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one study is to be read and answered."""
+
+    pixels: bool = False
+    """Fill `images[].png`."""
+    input_check: bool = True
+    """Refuse images that the input check rejects."""
+    identity_check: bool = True
+    """Refuse images of different patients or studies."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,9 @@ class Service:
         """Why the model could not be loaded."""
         self._generator = generator
         self._places = threading.BoundedSemaphore(settings.queue + 1)
-        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+        self._reading = False
+        self._stopping = False
 
     def load(self) -> None:
         """Load the model unless there is one; a failure is kept, for the server to stop at."""
@@ -62,8 +76,7 @@ class Service:
             return
         start = time.perf_counter()
         try:
-            if self.settings.threads is not None:
-                torch.set_num_threads(self.settings.threads)
+            use_threads(self.settings.threads)
             self._generator = ReportGenerator.load(self.settings.model, self.settings.device)
         except Exception as error:
             self.failure = error
@@ -83,10 +96,40 @@ class Service:
             raise NotReady("the model is being loaded: try again in a few seconds")
         return self._generator
 
+    @property
+    def is_ready(self) -> bool:
+        return self._generator is not None
+
+    def stop(self) -> None:
+        """Take no more studies, and answer those that wait: one that is being read goes on."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One study at a time.
+
+        Raises:
+            NotReady: the service stopped before the study's turn came.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or not self._reading)
+            if self._stopping:
+                raise NotReady("the service is stopping: send the request again")
+            self._reading = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reading = False
+                self._changed.notify()
+
     def describe(self) -> ModelDescription:
         generator = self.generator
         rows, columns = generator.model.grid
         return ModelDescription(
+            version=__version__,
             name=generator.identity.name,
             sha256=generator.identity.sha256,
             rows=rows,
@@ -113,40 +156,39 @@ class Service:
         finally:
             self._places.release()
 
-    def report(self, sent: Sent, pixels: bool, input_check: bool = True) -> ReportAnswer:
-        """One study read, reported on and put into the answer's words, when its turn comes.
-
-        Args:
-            pixels: fill `images[].png`.
-            input_check: refuse what the input check refuses.
+    def report(self, sent: Sent, options: Options) -> ReportAnswer:
+        """One study read and reported on, when its turn comes.
 
         Raises:
-            NotReady: the model is not loaded yet.
+            NotReady: the model is not loaded yet, or the service is stopping.
             ImageError: of the first file that is no radiograph of a view the model reads, saying
                 which it is.
-            RefusedError: the input check refuses an image.
+            RefusedError: the input check rejects an image.
+            IdentityMismatch: the images are not of one study of one patient.
             DataError: a file says another view than its sender; an indication that is too long or
                 that the model does not read.
         """
         generator = self.generator
-        with self._turn:
+        with self.turn():
             exam = self._read(sent)
             with self.metrics.generate_seconds.time():
-                [written] = generator.reports([exam], input_check=input_check)
-            return answer(written, generator.notice, exam.shown if pixels else None)
+                report = generator(
+                    exam, input_check=options.input_check, identity_check=options.identity_check
+                )
+            return answer(report, generator.notice, exam.shown if options.pixels else None)
 
-    def ask(self, sent: Sent, phrase: str, pixels: bool, input_check: bool = True) -> AskAnswer:
-        """What a phrase is worth on one study; Args and Raises as for `report`, and:
+    def ask(self, sent: Sent, phrase: str, options: Options) -> AskAnswer:
+        """How probable a finding is on one study; Raises as for `report`, and:
 
         Raises:
             DataError: the phrase cannot be asked.
         """
         generator = self.generator
-        with self._turn:
+        with self.turn():
             exam = self._read(sent)
             with self.metrics.ask_seconds.time():
-                found = generator.ask(exam, phrase, input_check=input_check)
-            return asked(found, generator.notice, exam.shown if pixels else None)
+                found = generator.ask(exam, phrase, options.input_check, options.identity_check)
+            return asked(found, generator.notice, exam.shown if options.pixels else None)
 
     def _read(self, sent: Sent) -> Exam:
         views = sent.views or [""] * len(sent.files)

@@ -1,18 +1,31 @@
 """Which files of a folder belong to one study, without decoding an image.
 
-A DICOM file's study is told by its StudyInstanceUID, any other file is a study of its own. UIDs are
+A DICOM file's study is that of its StudyInstanceUID, any other file is a study of its own. UIDs are
 only ever hashed: they may be `../../etc/x`, and they identify a patient.
 """
 
 import hashlib
 import os
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tqdm import tqdm
 
 from model.errors import DataError
 from model.imaging.header import HEAD_BYTES, header_values
 
-__all__ = ["Source", "find_files", "read_source", "relative_name", "study_of"]
+__all__ = [
+    "Source",
+    "Study",
+    "Unread",
+    "find_files",
+    "grouped",
+    "read_source",
+    "relative_name",
+    "study_of",
+]
 
 STUDY_UID = "StudyInstanceUID"
 KEY_LETTERS = 16
@@ -29,6 +42,40 @@ class Source:
     """Of the file's bytes."""
     study: str
     """Hash that the files of one study share; fit for a folder's name."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The files of one study."""
+
+    key: str
+    """Source.study of all of them."""
+    sources: tuple[Source, ...]
+    """Copies of one file count once."""
+    names: tuple[str, ...]
+    """Of all files, the copies too."""
+    indication: str = ""
+
+    @property
+    def sha256(self) -> tuple[str, ...]:
+        """Of the sources, sorted."""
+        return tuple(sorted(source.sha256 for source in self.sources))
+
+    @property
+    def indication_sha256(self) -> str:
+        """Empty where there is no indication."""
+        return hashlib.sha256(self.indication.encode()).hexdigest() if self.indication else ""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file or folder that no report was made from."""
+
+    name: str
+    """Relative to the input folder."""
+    status: str
+    """"skipped" or "failed"."""
+    reason: str
 
 
 def find_files(folder: Path, without: Path | None = None) -> tuple[list[Path], list[OSError]]:
@@ -75,6 +122,27 @@ def read_source(path: Path, folder: Path) -> Source:
         sha256=digest.hexdigest(),
         study=_key(identity),
     )
+
+
+def grouped(paths: Sequence[Path], folder: Path) -> tuple[list[Study], list[Unread]]:
+    """Studies in the order of their first file, and the files that cannot be opened."""
+    members: dict[str, list[Source]] = defaultdict(list)
+    unread = []
+    for path in tqdm(paths, desc="Looking", unit="file"):
+        try:
+            source = read_source(path, folder)
+        except OSError as error:
+            reason = f"cannot be opened: {error.strerror}"
+            unread.append(Unread(relative_name(path, folder), "failed", reason))
+        else:
+            members[source.study].append(source)
+    studies = []
+    for key, sources in members.items():
+        # The first by path stands for its copies.
+        distinct = {source.sha256: source for source in reversed(sources)}
+        once = tuple(source for source in sources if distinct[source.sha256] is source)
+        studies.append(Study(key, once, tuple(source.name for source in sources)))
+    return studies, unread
 
 
 def study_of(uid: str) -> str:

@@ -2,7 +2,7 @@
 
     OUT/
       batch.json         which model wrote it
-      summary.csv        one row a study, one for each file that no report was made from
+      summary.csv        one row a study, one for each file that was not read
       studies/KEY/       report.json (the API's answer) and heatmaps.png
       records/KEY.json   what became of a study, written last
 
@@ -17,13 +17,13 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from model.checkpoint import ModelIdentity
 from model.errors import ConfigError, CrossRayError
 
-__all__ = ["BatchImage", "Record", "Results", "Unused"]
+__all__ = ["BatchImage", "Output", "Record", "Results", "Unused"]
 
 COLUMNS = (
     "study",
@@ -63,8 +63,17 @@ class Unused:
 
 
 @dataclass(frozen=True)
+class Output:
+    """A file of the study's folder."""
+
+    name: str
+    size: int
+    """In bytes."""
+
+
+@dataclass(frozen=True)
 class Record:
-    """What became of one study."""
+    """What became of one study: a report, a refusal, or neither."""
 
     study: str
     sha256: tuple[str, ...]
@@ -72,7 +81,10 @@ class Record:
     indication: str
     """SHA-256 of the indication that was given; empty where none was."""
     images: tuple[BatchImage, ...] = ()
-    """What the report was made from, in its order; none where there is no report."""
+    """What the report was made from, in its order, or what was refused; none where no file could
+    be read."""
+    refusal: str = ""
+    """Why a check refuses the images; empty where there is a report."""
     findings: str = ""
     impression: str = ""
     warnings: tuple[str, ...] = ()
@@ -80,10 +92,18 @@ class Record:
     review: tuple[str, ...] = ()
     """What of the report is to be checked first, each "code: message"."""
     unused: tuple[Unused, ...] = ()
+    outputs: tuple[Output, ...] = ()
+
+    @property
+    def reported(self) -> bool:
+        return bool(self.images) and not self.refusal
 
     @property
     def failed(self) -> bool:
         return any(file.status == "failed" for file in self.unused)
+
+
+PARTS = {"images": BatchImage, "unused": Unused, "outputs": Output}
 
 
 class Results:
@@ -131,25 +151,37 @@ class Results:
             return None
         try:
             fields = json.loads(path.read_text("utf-8"))
-            unused = tuple(Unused(**file) for file in fields.pop("unused"))
-            images = tuple(BatchImage(**file) for file in fields.pop("images"))
+            parts = {
+                name: tuple(part(**values) for values in fields.pop(name))
+                for name, part in PARTS.items()
+            }
             lists = {name: tuple(fields[name]) for name in LISTS}
-            record = Record(**{**fields, **lists, "images": images, "unused": unused})
+            record = Record(**{**fields, **lists, **parts})
         except (KeyError, TypeError, ValueError):
             return None  # not a record of this version: the study is done again
         if (record.sha256, record.indication) != (sha256, indication) or record.failed:
             return None
-        if record.images and not (self._studies / study / "report.json").is_file():
-            return None
-        return record
+        return record if all(self._is_whole(study, output) for output in record.outputs) else None
 
-    def write(self, record: Record, files: Mapping[str, bytes]) -> None:
+    def _is_whole(self, study: str, output: Output) -> bool:
+        """Whether an output is there as it was written; people remove and empty files."""
+        try:
+            return (self._studies / study / output.name).stat().st_size == output.size
+        except OSError:
+            return False
+
+    def write(self, record: Record, files: Mapping[str, bytes]) -> Record:
         """Put a study's files and its record in place, whole or not at all.
+
+        Returns:
+            The record with its outputs.
 
         Raises:
             CrossRayError: the disk is full or the folder may not be written. What was there
                 before stays.
         """
+        outputs = tuple(Output(name, len(content)) for name, content in files.items())
+        record = replace(record, outputs=outputs)
         with _writing(f"study {record.study}"):
             final = self._studies / record.study
             partial = self._studies / f"{PARTIAL}{record.study}"
@@ -167,6 +199,7 @@ class Results:
             _sync(self._studies)
             shutil.rmtree(earlier, ignore_errors=True)
             self._replace(self._records / f"{record.study}.json", _json(asdict(record)))
+        return record
 
     def write_summary(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Replace summary.csv."""

@@ -30,35 +30,35 @@ __all__ = [
 ]
 
 SourceArgument = Annotated[
-    Path, typer.Argument(metavar="SRC", help="Folder that holds the data set, as it was unpacked.")
+    Path, typer.Argument(metavar="SRC", help="Folder with the data set, as unpacked.")
 ]
 OutArgument = Annotated[
-    Path, typer.Argument(metavar="OUT", help="Folder to write; run again, it is finished.")
+    Path, typer.Argument(metavar="OUT", help="Folder to write; an interrupted run is resumed.")
 ]
 SizeOption = Annotated[int, typer.Option(min=64, max=2048, help="Longest side in pixels.")]
 ImagesOption = Annotated[
     int,
     typer.Option(
-        min=1, help="At most so many of a study: best frontal, best lateral, others. 1: a frontal."
+        min=1, help="Maximum images per study: best frontal, best lateral, others. 1: a frontal."
     ),
 ]
 TargetOption = Annotated[
     str,
-    typer.Option(
-        metavar="SECTIONS", help="What a model is to write: both, findings or impression."
-    ),
+    typer.Option(metavar="SECTIONS", help="Sections to predict: both, findings or impression."),
 ]
 PriorOption = Annotated[
-    bool, typer.Option("--prior", help="Add the frontal image of the patient's study before.")
+    bool, typer.Option("--prior", help="Add the frontal image of the patient's previous study.")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Processes; one per processor if not given.")
+    int | None, typer.Option(min=1, help="Processes; one per core if omitted.")
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of a split by hash.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of a split by hash.")]
 ExportOption = Annotated[
     Path | None,
     typer.Option(
-        "--export-r2gen", metavar="FILE", help="Write R2Gen's annotation.json of OUT here too."
+        "--export-r2gen",
+        metavar="FILE",
+        help="Also write OUT as R2Gen's annotation.json to this file.",
     ),
 ]
 
@@ -70,8 +70,8 @@ def iu_xray(
         str,
         typer.Option(
             metavar="RULE",
-            help="standard: the 2,069, 296 and 590 studies that papers use, no others. patient: "
-            "all studies, 80/10/10 by hash.",
+            help="standard: the 2,069, 296 and 590 studies of the literature. patient: all, "
+            "80/10/10 by hash.",
         ),
     ] = "standard",
     size: SizeOption = 512,
@@ -81,9 +81,9 @@ def iu_xray(
     seed: SeedOption = 0,
     export_r2gen: ExportOption = None,
 ) -> None:
-    """The Indiana University collection, as Open-i, Kaggle or R2Gen has it.
+    """The Indiana University collection, in the layout of Open-i, Kaggle or R2Gen.
 
-    Which of the layouts SRC has is told by its files. docs/how-to/data.md shows them.
+    The layout of SRC is detected. docs/how-to/data.md shows them.
     """
     from data_prep.datasets.iu_xray import studies
     from data_prep.importing.planning import ImportOptions
@@ -98,7 +98,9 @@ def mimic_cxr(
     out: OutArgument,
     reports: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where mimic-cxr-reports.zip was unpacked; SRC if not."),
+        typer.Option(
+            metavar="DIR", help="Folder of the unpacked mimic-cxr-reports.zip; SRC if omitted."
+        ),
     ] = None,
     size: SizeOption = 512,
     images: ImagesOption = 2,
@@ -115,8 +117,8 @@ def mimic_cxr(
     from data_prep.importing.planning import ImportOptions
 
     options = ImportOptions(size, images, target, prior)
-    told = studies(source, reports)
-    run_import(out, {"source": "mimic-cxr"}, source, told, options, workers)
+    found = studies(source, reports)
+    run_import(out, {"source": "mimic-cxr"}, source, found, options, workers)
     _export(out, export_r2gen)
 
 
@@ -129,7 +131,7 @@ def nih(
     workers: WorkersOption = None,
     seed: SeedOption = 0,
 ) -> None:
-    """NIH ChestX-ray14: images with labels, of which plain reports are made.
+    """NIH ChestX-ray14: images and labels, from which template reports are made.
 
     SRC holds Data_Entry_2017*.csv and images*/, or labels.csv with the images beside it.
     """
@@ -146,26 +148,24 @@ def folder(
     reports: Annotated[
         Path | None,
         typer.Option(
-            metavar="CSV", help="A report a row; without it, .txt files beside the images."
+            metavar="CSV", help="One report per row; without it, .txt files beside the images."
         ),
     ] = None,
     study_column: Annotated[
         str,
-        typer.Option(
-            help="StudyInstanceUID, accession number, or a file's or folder's name below SRC."
-        ),
+        typer.Option(help="StudyInstanceUID, accession number, or a file or folder below SRC."),
     ] = "study",
     report_column: Annotated[
-        str | None, typer.Option(help="Whole reports, to be cut into sections.")
+        str | None, typer.Option(help="Whole reports, to be split into sections.")
     ] = None,
-    findings_column: Annotated[str | None, typer.Option(help="Findings alone.")] = None,
-    impression_column: Annotated[str | None, typer.Option(help="Impressions alone.")] = None,
-    indication_column: Annotated[str | None, typer.Option(help="Why it was asked for.")] = None,
+    findings_column: Annotated[str | None, typer.Option(help="Findings sections.")] = None,
+    impression_column: Annotated[str | None, typer.Option(help="Impression sections.")] = None,
+    indication_column: Annotated[str | None, typer.Option(help="Indications.")] = None,
     patient_column: Annotated[
-        str | None, typer.Option(help="Whose it is; the DICOM PatientID if not given.")
+        str | None, typer.Option(help="Patient identifiers; DICOM PatientID if omitted.")
     ] = None,
     split_column: Annotated[
-        str | None, typer.Option(help="train, validate or test; by hash of the patient if not.")
+        str | None, typer.Option(help="train, validate or test; by hash of the patient if omitted.")
     ] = None,
     size: SizeOption = 512,
     images: ImagesOption = 2,
@@ -174,7 +174,7 @@ def folder(
     workers: WorkersOption = None,
     seed: SeedOption = 0,
 ) -> None:
-    """A folder of DICOM, PNG or JPEG of any depth, with a table of reports or a text a study."""
+    """A folder tree of DICOM, PNG or JPEG files, with a table of reports or a text per study."""
     from data_prep.datasets.folder import FolderReader
     from data_prep.datasets.report_table import ReportColumns
     from data_prep.importing.planning import ImportOptions
@@ -199,7 +199,7 @@ def folder(
 
 
 def boxes(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Prepared folder; changed.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Prepared folder; is changed.")],
     file: Annotated[
         Path,
         typer.Argument(
@@ -214,9 +214,9 @@ def boxes(
         ),
     ] = None,
 ) -> None:
-    """Put the boxes of a box file on the images of a prepared folder, by the images' names.
+    """Add the boxes of a box file to the images of a prepared folder, matched by image name.
 
-    Phrases of the box file that stand in a study's report then point at them.
+    Phrases of the box file that occur in a study's report are linked to them.
     """
     from data_prep.datasets.attach_boxes import attach
 
@@ -224,10 +224,12 @@ def boxes(
     typer.echo(
         f"findings      {done.findings}, from {done.regions} regions on {done.images} images"
     )
-    typer.echo(f"phrases       {done.phrases} in reports point at them")
+    typer.echo(f"phrases       {done.phrases} in reports linked to them")
     typer.echo(f"elsewhere     {done.elsewhere} regions on images that are not in OUT")
     unmapped = f": {_counts(dict(done.unmapped.most_common()))}" if done.unmapped else ""
-    typer.echo(f"unmapped      {done.unmapped.total()} regions whose label is no finding{unmapped}")
+    typer.echo(
+        f"unmapped      {done.unmapped.total()} regions whose label is not a finding{unmapped}"
+    )
     typer.echo(f"crowded       {done.crowded} places, on images that have 16 already")
     typer.echo(f"manifest      SHA-256 {done.manifest_sha256}")
 
@@ -244,7 +246,7 @@ def run_import(
     from data_prep.importing.run import import_studies
 
     summary = import_studies(out, asked, source, studies, options, workers)
-    for line in _told(out, summary):
+    for line in _summary_lines(out, summary):
         typer.echo(line)
 
 
@@ -256,12 +258,12 @@ def _export(out: Path, path: Path | None) -> None:
     typer.echo(f"{path} has {_counts(export(out, path))} studies; its images are in {out}/images")
 
 
-def _told(out: Path, summary: "ImportSummary") -> Iterable[str]:
-    yield f"studies       {_counts(summary.studies)}; {summary.earlier} were done before"
-    yield f"images      {summary.images}: {_counts(summary.views)}"
+def _summary_lines(out: Path, summary: "ImportSummary") -> Iterable[str]:
+    yield f"studies       {_counts(summary.studies)}; {summary.earlier} from an earlier run"
+    yield f"images        {summary.images}: {_counts(summary.views)}"
     total = sum(summary.left_out.values())
     yield f"left out      {total}" + (f": {_counts(summary.left_out)}" if total else "")
-    yield f"bad images  {summary.bad_images}"
+    yield f"bad images    {summary.bad_images}"
     yield (
         f"duplicates    {summary.duplicates} groups of equal images in different studies, "
         f"{summary.across_splits} of them across splits"

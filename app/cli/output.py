@@ -1,7 +1,6 @@
 """What `crossray report`, `ask` and `batch` print for people."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -10,7 +9,6 @@ from app.views import image_name
 
 if TYPE_CHECKING:
     from app.batch.run import Outcome
-    from model.imaging.radiograph import ImageWarning
     from model.report import Answer, Report
 
 __all__ = ["asked_text", "batch_text", "report_text", "times_as_likely"]
@@ -30,7 +28,7 @@ LEGEND = (
 
 def report_text(report: "Report", notice: str) -> str:
     """A report with its marks, what to check first, and what it was made by."""
-    lines = [*_given(report), *_warnings(report.warnings)]
+    lines = [*_given(report), *_warnings(report)]
     if report.review:
         lines.append("Check first")
         for flag in report.review:
@@ -41,19 +39,33 @@ def report_text(report: "Report", notice: str) -> str:
         lines += [section.name.capitalize(), *_wrapped(marked), ""]
     if not report.sections:
         lines += [*_wrapped(report.text), ""]
-    if report.words:
-        lines += [*_wrapped(LEGEND), ""]
+    if report.withheld is None:
+        lines += _confidence(report)
+    return "\n".join([*lines, *_source(report, notice)])
+
+
+def _confidence(report: "Report") -> list[str]:
+    """What the marks mean, and the least certain words."""
+    lines = [*_wrapped(LEGEND), ""] if report.words else []
     unsure = sorted(
         (w for w in report.words if w.probability < UNSURE), key=lambda w: w.probability
     )
     if unsure:
-        told = ", ".join(f"{word.text} {word.probability:.2f}" for word in unsure[:8])
-        lines += ["Least sure words, with the model's probability", *_wrapped(told), ""]
-    return "\n".join([*lines, *_source(report, notice)])
+        listed = ", ".join(f"{word.text} {word.probability:.2f}" for word in unsure[:8])
+        lines += ["Least certain words, with their probability", *_wrapped(listed), ""]
+    return lines
 
 
 def asked_text(found: "Answer", notice: str) -> str:
-    """What a phrase is worth, in one paragraph, and what it was asked of."""
+    """How probable a finding is, in one paragraph, and what it was asked of."""
+    lines = [*_given(found), *_warnings(found), found.phrase]
+    lines += [*_wrapped(_worth(found)), ""]
+    return "\n".join([*lines, *_source(found, notice)])
+
+
+def _worth(found: "Answer") -> str:
+    if found.withheld is not None:
+        return "Probability withheld."
     share = float(found.heatmap.sum())
     if found.state == "unknown":
         place = f"{share:.0%} of its attention fell on the image; where that is a place is unknown."
@@ -63,9 +75,7 @@ def asked_text(found: "Answer", notice: str) -> str:
         place = f"It has no place on the image: {share:.0%} of its attention fell there."
     else:
         place = "So it has no place on the image."
-    told = f"{_probability(found)} {times_as_likely(found.evidence)} {place}"
-    lines = [*_given(found), *_warnings(found.warnings), found.phrase, *_wrapped(told), ""]
-    return "\n".join([*lines, *_source(found, notice)])
+    return f"{_probability(found)} {times_as_likely(found.evidence)} {place}"
 
 
 def _probability(found: "Answer") -> str:
@@ -90,14 +100,14 @@ def batch_text(outcome: "Outcome", out: Path) -> str:
             f"rows of the indications that belong to no study: {rows}"
             + (f" and {more} more" if more > 0 else "")
         )
-    if outcome.concerned or outcome.flagged:
+    if outcome.warned or outcome.flagged:
         lines.append(
-            f"{outcome.concerned} studies with a warning about an image, {outcome.flagged} with "
-            "something to check first: see summary.csv"
+            f"{outcome.warned} studies with a warning, {outcome.flagged} with something to check "
+            "first: see summary.csv"
         )
     lines.append(
-        f"{outcome.done} studies reported, {outcome.kept} were there already, "
-        f"{len(skipped)} files skipped, {len(failed)} failed: {out / 'summary.csv'}"
+        f"{outcome.done} studies reported, {outcome.kept} were there already, {outcome.refused} "
+        f"refused, {len(skipped)} files skipped, {len(failed)} failed: {out / 'summary.csv'}"
     )
     return "\n".join(lines)
 
@@ -112,7 +122,9 @@ def times_as_likely(evidence: float) -> str:
 
 
 def _marked(report: "Report", start: int, end: int) -> str:
-    """[start, end) of the text with the words' marks put behind them."""
+    """[start, end) of the text with the words' marks put behind them, if they may have any."""
+    if report.withheld is not None:
+        return report.text[start:end]
     parts, at = [], start
     for word in report.words:
         if start <= word.start < end:
@@ -134,13 +146,15 @@ def _given(made: "Report | Answer") -> list[str]:
     return lines
 
 
-def _warnings(warnings: "Sequence[Sequence[ImageWarning]]") -> list[str]:
-    lines = []
-    for number, found in enumerate(warnings, 1):
-        for warning in found:
-            image = f"Image {number}, " if len(warnings) > 1 else ""
+def _warnings(made: "Report | Answer") -> list[str]:
+    lines = _wrapped(made.withheld) if made.withheld is not None else []
+    for study_warning in made.study_warnings:
+        lines += _wrapped(f"{study_warning.code}: {study_warning.message}")
+    for number, of_image in enumerate(made.warnings, 1):
+        for warning in of_image:
+            image = f"Image {number}, " if len(made.warnings) > 1 else ""
             lines += _wrapped(f"{image}{warning.code}: {warning.message}")
-    return ["Concerns about the image", *lines, ""] if lines else []
+    return ["Warnings", *lines, ""] if lines else []
 
 
 def _source(made: "Report | Answer", notice: str) -> list[str]:

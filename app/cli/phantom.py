@@ -8,7 +8,7 @@ import typer
 __all__ = ["prepare"]
 
 prepare = typer.Typer(
-    help="Make a prepared folder, which training and evaluation read.",
+    help="Prepare a data set for training and evaluation.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -17,42 +17,42 @@ prepare = typer.Typer(
 @prepare.command("phantom")
 def prepare_phantom(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
-    studies: Annotated[int, typer.Option(min=1, help="How many studies.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same studies.")],
+    studies: Annotated[int, typer.Option(min=1, help="Number of studies.")],
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")],
     size: Annotated[
         int, typer.Option(min=64, max=2048, help="Longest side of an image in pixels.")
     ] = 256,
     dicom: Annotated[
-        bool, typer.Option("--dicom", help="Write the images as DX DICOM files too.")
+        bool, typer.Option("--dicom", help="Also write the images as DX DICOM files.")
     ] = False,
     covered: Annotated[
         float,
         typer.Option(
             min=0,
             max=1,
-            help="Share of images with a gray rectangle on them; a finding under it is not told.",
+            help="Share of images with a gray rectangle; findings under it are not reported.",
         ),
     ] = 0.0,
     lateral: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of studies with a lateral image too.")
+        float, typer.Option(min=0, max=1, help="Share of studies with a lateral image.")
     ] = 0.0,
     prior: Annotated[
         float,
         typer.Option(
             min=0,
             max=1,
-            help="Share of studies with an earlier image, which the report compares with.",
+            help="Share of studies with a prior image that the report compares with.",
         ),
     ] = 0.0,
     indication: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of studies that say why they were asked for."),
+        typer.Option(min=0, max=1, help="Share of studies with an indication."),
     ] = 0.0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one per processor if not given.")
+        int | None, typer.Option(min=1, help="Processes; one per core if omitted.")
     ] = None,
 ) -> None:
-    """Make simulated chest radiographs with exact truth, and their reports."""
+    """Simulated chest radiographs with reports, masks and boxes."""
     from data_prep.phantom.prepare import prepare_phantom as make
 
     digest = make(

@@ -5,36 +5,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.options import EXIT_BAD_FILES, ModelOption
 from model.errors import CrossRayError
 
 if TYPE_CHECKING:
     from model.exam import Exam
     from model.imaging.radiograph import Radiograph
 
-__all__ = ["ModelOption", "ask", "batch", "report", "serve"]
+__all__ = ["ask", "batch", "report", "serve"]
 
-EXIT_BAD_FILES = 3
-
-ModelOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--model",
-        metavar="DIR",
-        help="Checkpoint: a folder, CrossRay's or Hugging Face's, or hf:owner/name[@revision]; the "
-        "embedded one if not given.",
-    ),
-]
 FilesArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE...", help="DICOM, PNG or JPEG; images of one study."),
+    typer.Argument(metavar="FILE...", help="Images of one study: DICOM, PNG or JPEG."),
 ]
 LateralOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--lateral",
         metavar="FILE",
-        help="An image of the study that is a lateral view and does not say so, as PNG and JPEG "
-        "cannot; may be repeated. For a model that reads lateral views.",
+        help="A lateral image whose file does not state the view (PNG, JPEG); may be repeated. For "
+        "models that read lateral views.",
     ),
 ]
 PriorOption = Annotated[
@@ -42,8 +32,8 @@ PriorOption = Annotated[
     typer.Option(
         "--prior",
         metavar="FILE",
-        help="A frontal image of an earlier study of the same patient; may be repeated. For a "
-        "model that reads those.",
+        help="A frontal image of an earlier study of the same patient; may be repeated. For models "
+        "that read priors.",
     ),
 ]
 IndicationOption = Annotated[
@@ -51,15 +41,36 @@ IndicationOption = Annotated[
     typer.Option(
         "--indication",
         metavar="TEXT",
-        help="Why the images were taken. For a model that reads indications.",
+        help="Why the images were taken. For models that read indications.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's answer instead of text.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the answer of the REST API instead of text.")
+]
 InputCheckOption = Annotated[
     bool,
     typer.Option(
         "--no-input-check",
-        help="Go on with images that the input check refuses; its reasons are told as warnings.",
+        help="Continue with images the input check rejects and report the reasons as warnings.",
+    ),
+]
+IdentityCheckOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-identity-check",
+        help="Continue with files of different patients or studies, or a prior that is not "
+        "earlier, and report it as a warning.",
+    ),
+]
+
+
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        max=1024,
+        help="Compute threads, at most one per core; one per idle core if omitted.",
     ),
 ]
 
@@ -74,23 +85,28 @@ def report(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write an overlay PNG for every word that has a place on the image here, and "
+            help="Write an overlay PNG for every grounded word to this folder, and "
             "000_report.png for the sentences.",
         ),
     ] = None,
     model: ModelOption = None,
     no_input_check: InputCheckOption = False,
+    no_identity_check: IdentityCheckOption = False,
+    threads: ThreadsOption = None,
     beams: Annotated[
-        int, typer.Option(min=1, max=16, help="Beams to search with; 1 takes each likeliest token.")
+        int, typer.Option(min=1, max=16, help="Beams of the beam search; 1: greedy.")
     ] = 1,
 ) -> None:
     """Write a draft report for one study.
 
-    Several FILEs are images of the same study and give one report. A view that the model was not
-    trained to read is refused, and so is what is no chest radiograph. Words that the image made
-    likelier bear marks, what a reader should check comes first, and the least sure words are
-    listed.
+    All FILEs are images of one study and give one report. Views that the model was not trained on,
+    images that are no chest radiograph, and files of different patients are refused. What to check
+    first comes before the report; words that the image made more likely are marked, and the least
+    certain words are listed.
     """
+    from app.threads import use_threads
+
+    use_threads(threads)
     from app.api.answers import answer
     from app.cli.output import report_text
     from app.overlays import sheet, word_overlays
@@ -102,7 +118,7 @@ def report(
     exam = _exam(files, laterals, priors, indication)
     generator = ReportGenerator.load(model)
     options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
-    [written] = generator.reports([exam], options, input_check=not no_input_check)
+    written = generator(exam, options, not no_input_check, not no_identity_check)
     if heatmaps is not None:
         images = [("000_report.png", sheet(written, exam.shown))]
         images += word_overlays(written, exam.shown)
@@ -125,18 +141,23 @@ def ask(
     as_json: JsonOption = False,
     model: ModelOption = None,
     no_input_check: InputCheckOption = False,
+    no_identity_check: IdentityCheckOption = False,
+    threads: ThreadsOption = None,
 ) -> None:
-    """Ask the images of one study for a finding that its report need not name.
+    """Ask whether a finding is present on the images of one study.
 
-    Tells how probable it is, how much the image speaks for it, and whether it has a place there.
+    Prints its probability, the evidence of the images for it, and whether it has a place on them.
     """
+    from app.threads import use_threads
+
+    use_threads(threads)
     from app.api.answers import asked
     from app.cli.output import asked_text
     from model.generator import ReportGenerator
 
     exam = _exam(files, laterals, priors, indication)
     generator = ReportGenerator.load(model)
-    found = generator.ask(exam, phrase, input_check=not no_input_check)
+    found = generator.ask(exam, phrase, not no_input_check, not no_identity_check)
     if as_json:
         typer.echo(asked(found, generator.notice).model_dump_json())
     else:
@@ -145,47 +166,47 @@ def ask(
 
 def batch(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="Folder; every file below it is looked at.")
+        Path, typer.Argument(metavar="IN", help="Folder; all files below it are read.")
     ],
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the results.")
     ],
     model: ModelOption = None,
-    batch_size: Annotated[int, typer.Option(min=1, max=256, help="Studies read at once.")] = 4,
+    batch_size: Annotated[int, typer.Option(min=1, max=256, help="Studies per batch.")] = 4,
     redo: Annotated[
-        bool, typer.Option("--redo", help="Do again what is there, or what another model wrote.")
+        bool, typer.Option("--redo", help="Redo finished studies, also those of another model.")
     ] = False,
     no_input_check: InputCheckOption = False,
+    no_identity_check: IdentityCheckOption = False,
+    threads: ThreadsOption = None,
     indications: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="CSV file with the columns study (StudyInstanceUID, or the path of a file or "
-            "folder below IN) and indication. For a model that reads indications.",
+            "folder below IN) and indication. For models that read indications.",
         ),
     ] = None,
 ) -> None:
-    """Report on every study below a folder.
+    """Write a report for every study below a folder.
 
-    DICOM files are grouped by study, whatever they are called; a PNG or JPEG is a study of its own.
-    OUT gets summary.csv and, for each study, report.json and heatmaps.png. What is no radiograph of
-    a view that the model reads is skipped, with the reason. A file that should be an image and
-    cannot be read, or that the input check refuses, is listed at the end, and the exit status is
-    then 3. Run again, it does only what is missing.
+    DICOM files are grouped by StudyInstanceUID; a PNG or JPEG is a study of its own.
+    OUT gets summary.csv and, for each study, report.json and heatmaps.png. Files that are no
+    radiograph of a view the model reads are skipped, and studies that a check refuses get no
+    report, both with the reason in summary.csv. Files that should be images and cannot be read are
+    listed at the end, and the exit status is then 3. A second run does only what is missing.
     """
-    from app.batch.run import run_batch
+    from app.threads import use_threads
+
+    use_threads(threads)
+    from app.batch.run import BatchOptions, run_batch
+    from app.batch.stages import Checks
     from app.cli.output import batch_text
     from model.generator import ReportGenerator
 
-    outcome = run_batch(
-        ReportGenerator.load(model),
-        source,
-        out,
-        batch_size,
-        redo,
-        input_check=not no_input_check,
-        indications=indications,
-    )
+    checks = Checks(input_check=not no_input_check, identity_check=not no_identity_check)
+    options = BatchOptions(batch_size, redo, checks, indications)
+    outcome = run_batch(ReportGenerator.load(model), source, out, options)
     typer.echo(batch_text(outcome, out), err=True)
     if outcome.failed:
         raise typer.Exit(EXIT_BAD_FILES)
@@ -199,22 +220,27 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="TCP port.  [default: 8000]")
     ] = None,
     model: ModelOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
-    """Serve the page and the API until interrupted.
+    """Serve the page and the REST API until interrupted.
 
     Everything else is set by CROSSRAY_ environment variables, listed in
-    docs/reference/rest-api.md. There is no log-in: before listening on any other address than
+    docs/reference/rest-api.md. There is no login: before listening on any other address than
     127.0.0.1, put a proxy with one in front.
     """
     from app.logs import configure_logging
-    from app.server import serve as run_server
     from app.settings import load_settings
+    from app.threads import use_threads
 
     def announce(address: str) -> None:
         typer.echo(f"CrossRay's page is at {address}, its API at {address}docs", err=True)
 
     configure_logging()
-    run_server(load_settings(host=host, port=port, model=model), announce)
+    settings = load_settings(host=host, port=port, model=model, threads=threads)
+    use_threads(settings.threads)
+    from app.server import serve as run_server
+
+    run_server(settings, announce)
 
 
 def _refuse_earlier_overlays(folder: Path) -> None:

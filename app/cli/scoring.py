@@ -5,13 +5,18 @@ from typing import Annotated
 
 import typer
 
-from app.cli.reading import EXIT_BAD_FILES, ModelOption
+from app.cli.options import (
+    EXIT_BAD_FILES,
+    ChexbertOption,
+    DeviceOption,
+    JsonFileOption,
+    ModelOption,
+    ProtocolOption,
+    RadgraphOption,
+)
 
-__all__ = ["ChexbertOption", "RadgraphOption", "compare", "label", "rexrank", "score"]
+__all__ = ["compare", "label", "rexrank", "score"]
 
-JsonOption = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here too.")
-]
 ReferencesArgument = Annotated[
     Path,
     typer.Argument(
@@ -19,20 +24,8 @@ ReferencesArgument = Annotated[
         help="Prepared folder, R2Gen's annotation.json, ReXrank's JSON, or a file as PREDICTIONS.",
     ),
 ]
-ProtocolOption = Annotated[
-    str, typer.Option(help="How texts are normalized: r2gen, rexrank or raw.")
-]
 SplitOption = Annotated[
-    str, typer.Option(help="Of a prepared folder or annotation.json: test, validate or all.")
-]
-
-ChexbertOption = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Folder with CheXbert's weights: its F1 is computed too."),
-]
-RadgraphOption = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Folder with RadGraph's weights: its F1 is computed too."),
+    str, typer.Option(help="Split of a prepared folder or annotation.json: test, validate or all.")
 ]
 
 
@@ -49,11 +42,11 @@ def score(
     split: SplitOption = "test",
     chexbert: ChexbertOption = None,
     radgraph: RadgraphOption = None,
-    json_file: JsonOption = None,
+    json_file: JsonFileOption = None,
 ) -> None:
-    """Score a file of reports: words, findings, baselines beside, 95 % intervals.
+    """Score a file of generated reports: text and finding scores with baselines and 95 % intervals.
 
-    Any system's reports, however they were made. What cannot be computed is said, never zero.
+    The reports may be of any system. A score that cannot be computed is named, never zero.
     """
     from training.report_scores.score import run_score
 
@@ -63,15 +56,17 @@ def score(
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="Generated reports, as for score.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another system's, same studies.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="B", help="Another system's, of the same studies.")
+    ],
     references: ReferencesArgument,
     protocol: ProtocolOption = "r2gen",
     split: SplitOption = "test",
     chexbert: ChexbertOption = None,
     radgraph: RadgraphOption = None,
-    json_file: JsonOption = None,
+    json_file: JsonFileOption = None,
 ) -> None:
-    """Tell whether B differs from A: score by score, study by study, with intervals and p."""
+    """Compare two systems' reports: paired differences of every score, with intervals and p."""
     from training.report_scores.score import run_compare
 
     table = run_compare(first, second, references, protocol, split, json_file, chexbert, radgraph)
@@ -84,17 +79,19 @@ def label(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="CSV", help="Write the labels of each study here."),
+        typer.Option(
+            "-o", "--out", metavar="CSV", help="Write the labels of each study to this file."
+        ),
     ] = None,
     truth: Annotated[
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="Labels by people: a file as --out writes, or Open-i's indiana_reports.csv.",
+            help="Labels by readers: a file as --out writes, or Open-i's indiana_reports.csv.",
         ),
     ] = None,
 ) -> None:
-    """Read CheXpert's 14 observations in reports; with --truth, measure how well they are read."""
+    """Label reports with CheXpert's 14 observations; with --truth, measure the labeler."""
     from training.report_scores.label import run_label
 
     typer.echo(run_label(reports, out, truth))
@@ -104,16 +101,17 @@ def rexrank(
     cases: Annotated[Path, typer.Argument(metavar="INPUT", help="ReXrank's JSON of cases.")],
     out: Annotated[Path, typer.Argument(metavar="OUTPUT", help="JSON to write.")],
     images: Annotated[
-        Path, typer.Argument(metavar="IMAGES", help="Folder that the paths in INPUT begin in.")
+        Path,
+        typer.Argument(metavar="IMAGES", help="Folder that the paths in INPUT are relative to."),
     ],
     model: ModelOption = None,
-    batch_size: Annotated[int, typer.Option(min=1, max=256, help="Cases read at once.")] = 8,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    batch_size: Annotated[int, typer.Option(min=1, max=256, help="Cases per batch.")] = 8,
+    device: DeviceOption = "cpu",
 ) -> None:
-    """Write a report for every case of ReXrank's input file, in its output file's form.
+    """Write a report for every case of ReXrank's input file, as ReXrank's output file.
 
-    Views that the model does not read are left out. Run again, it does only the cases that are
-    missing. A case without a report is listed, and the exit status is then 3.
+    Views that the model does not read are left out. A second run does only what is missing. Cases
+    without a report are listed, and the exit status is then 3.
     """
     from model.generator import ReportGenerator
     from training.report_scores.rexrank import run_rexrank

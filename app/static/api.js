@@ -8,9 +8,10 @@
  * @typedef {{width: number, height: number, view: string | null, prior: boolean, rows: number, columns: number,
  *   extent: Extent, warnings: ImageWarning[], png: string | null}} Image
  * @typedef {{scale: number, data: string}} Heatmap
- * @typedef {{probability: number, evidence: number, state: "grounded" | "not grounded" | "unknown",
+ * @typedef {{probability: number, evidence: number, state: "grounded" | "not grounded" | "unknown" | "withheld",
  *   attention: number, heatmap: Heatmap | null}} Carried
- *   evidence in nats; attention: share of it that fell on the images; no map where not grounded
+ *   evidence in nats; attention: share of it that fell on the images; no map where not grounded;
+ *   all but the state null where withheld
  * @typedef {Carried & {text: string, start: number, end: number}} Word
  * @typedef {Word & {words: number[]}} Span
  * @typedef {Span & {name: string, sides: string[], zone: string | null, certainty: string,
@@ -18,14 +19,16 @@
  * @typedef {{code: string, message: string, start: number, end: number}} Flag
  * @typedef {{name: string, text: string, start: number, end: number}} Section
  * @typedef {{text: string, sections: Section[], words: Word[], sentences: Span[], findings: Finding[],
- *   review: Flag[], indication: string, images: Image[], model: {name: string, sha256: string}, notice: string}} Answer
+ *   review: Flag[], indication: string, images: Image[], warnings: ImageWarning[],
+ *   probability_withheld: string | null, model: {name: string, sha256: string}, notice: string}} Answer
  * @typedef {Omit<Carried, "probability"> & {phrase: string, text: string, probability: number | null,
- *   said: number | null, drafts: number | null, images: Image[]}} Asked
+ *   said: number | null, drafts: number | null, images: Image[], probability_withheld: string | null}} Asked
  *   no probability where it is not calibrated; no drafts where the model answers questions
  * @typedef {{views: string[], prompt_tokens: number, notice: string}} Model
  *   views: "frontal", and "lateral" and "prior" where it reads those; prompt_tokens: 0 reads no indication
  * @typedef {{files: File[], views: string[], priors: File[], indication: string}} Sent
  *   a study as it is sent; views: per file "PA", "AP", "LATERAL" or empty for what the file says
+ * @typedef {"input_check" | "identity_check"} Check
  * @typedef {{file: string, title: string}} Sample
  */
 
@@ -35,17 +38,17 @@ export class Problem extends Error {
    * @param {string} title
    * @param {string} detail
    * @param {string} advice
-   * @param {{passing?: boolean, refused?: boolean}} [kind] passing: the same files may succeed later;
-   *   refused: the input check holds them back, and a reader may insist
+   * @param {{passing?: boolean, check?: Check | null}} [kind] passing: the same files may succeed
+   *   later; check: what refuses them, which a reader may switch off
    */
-  constructor(title, detail, advice, { passing = false, refused = false } = {}) {
+  constructor(title, detail, advice, { passing = false, check = null } = {}) {
     super(`${title}: ${detail}`);
     this.name = "Problem";
     this.title = title;
     this.detail = detail;
     this.advice = advice;
     this.passing = passing;
-    this.refused = refused;
+    this.check = check;
   }
 }
 
@@ -58,8 +61,17 @@ const ADVICE = {
   503: "The server is at work on other studies. Wait a moment, then try again.",
 };
 
-/** What the input check refused can be sent with other images only, or insisted on. */
-const REFUSED = "/problems/refused";
+/**
+ * What a check refused can be sent with other images only, or with the check off.
+ *
+ * @type {Record<string, Check>}
+ */
+const CHECKS = { "/problems/refused": "input_check", "/problems/identity-mismatch": "identity_check" };
+/** @type {Record<Check, string>} */
+const CHECK_ADVICE = {
+  input_check: "Choose another image, or have the report written anyway.",
+  identity_check: "Choose the files of one study, or, if you are sure that they are, have the report written anyway.",
+};
 const INVALID = "/problems/invalid-request";
 
 /**
@@ -67,12 +79,12 @@ const INVALID = "/problems/invalid-request";
  *
  * @param {Sent} sent
  * @param {AbortSignal} signal aborting it rejects with an AbortError
- * @param {boolean} [inputCheck] false insists on images that the input check refuses
+ * @param {Set<Check>} [off] checks that are switched off
  * @returns {Promise<Answer>}
  * @throws {Problem} the service refused, could not be reached, or answered nonsense
  */
-export async function requestReport(sent, signal, inputCheck = true) {
-  return checked(await send(`v1/reports?pixels=true&input_check=${inputCheck}`, formOf(sent), signal));
+export async function requestReport(sent, signal, off = new Set()) {
+  return checked(await send(`v1/reports?pixels=true${queryOf(off)}`, formOf(sent), signal));
 }
 
 /**
@@ -81,17 +93,25 @@ export async function requestReport(sent, signal, inputCheck = true) {
  * @param {Sent} sent as for the study's report
  * @param {string} phrase
  * @param {AbortSignal} signal
- * @param {boolean} [inputCheck]
+ * @param {Set<Check>} [off] checks that are switched off
  * @returns {Promise<Asked>}
  * @throws {Problem}
  */
-export async function requestAnswer(sent, phrase, signal, inputCheck = true) {
+export async function requestAnswer(sent, phrase, signal, off = new Set()) {
   const form = formOf(sent);
   form.append("phrase", phrase);
-  const asked = await send(`v1/questions?input_check=${inputCheck}`, form, signal);
+  const asked = await send(`v1/questions?pixels=false${queryOf(off)}`, form, signal);
   if (!Array.isArray(asked?.images)) throw unexpected("it holds no images");
   checkMap(asked, patchesOf(asked.images));
   return asked;
+}
+
+/**
+ * @param {Set<Check>} off
+ * @returns {string} more of a query
+ */
+function queryOf(off) {
+  return [...off].map((check) => `&${check}=false`).join("");
 }
 
 /**
@@ -142,13 +162,13 @@ async function problemFrom(response) {
   }
   const title = typeof body.title === "string" ? body.title : `The server answered ${response.status}`;
   const detail = typeof body.detail === "string" ? body.detail : "It gave no further reason.";
-  const refused = body.type === REFUSED;
-  const advice = refused
-    ? "Choose another image. If you know better, have the report written all the same."
+  const check = (typeof body.type === "string" && CHECKS[body.type]) || null;
+  const advice = check
+    ? CHECK_ADVICE[check]
     : body.type === INVALID
       ? "Change what it names, then send it again."
       : adviceFor(response);
-  return new Problem(title, detail, advice, { passing: response.status === 429 || response.status >= 500, refused });
+  return new Problem(title, detail, advice, { passing: response.status === 429 || response.status >= 500, check });
 }
 
 /**

@@ -77,7 +77,7 @@ export class AskBox {
     const place = asked.state === "not grounded" ? "no place on the image" : places[asked.state];
     const probable = asked.probability === null ? "no probability: not calibrated for this finding" : `${percent(asked.probability)} probable`;
     const drafts = asked.drafts === null ? "" : `: ${asked.said} of ${asked.drafts} drafts say it`;
-    told.textContent = `${probable}${drafts}; ${evidenceInWords(asked.evidence)}; ${place}`;
+    told.textContent = asked.probability_withheld ?? `${probable}${drafts}; ${evidenceInWords(asked.evidence)}; ${place}`;
     told.className = "small";
     button.append(phrase, " ", told);
     button.addEventListener("click", () => this.choose(asked, item));

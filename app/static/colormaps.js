@@ -1,39 +1,64 @@
 // @ts-check
 /**
- * Color maps as tables of 256 sRGB colors.
+ * Color maps as tables of 256 sRGB colors: matplotlib's inferno, viridis and cividis (BSD-compatible,
+ * by S. van der Walt and N. Smith; cividis by J. Nunez, C. Anderton and R. Renslow), and gray.
  *
- * Each is a path through OKLab (Ottosson, "A perceptual color space for image processing", 2020) whose
- * lightness only rises, walked at equal speed, so that equal steps of attention look like equal steps of
- * color. Rising lightness also keeps the order readable in grayscale and for every kind of color vision.
+ * Their lightness only rises, in even steps, so that the order stays readable in grayscale and for every
+ * kind of color vision. The PNGs of the command line have the same inferno. A test compares the tables.
  */
 
-/** @typedef {{title: string, path: [lightness: number, chroma: number, hue: number][]}} ColorPath */
-
-/** Lightness in [0, 1], chroma, hue in degrees. @type {Record<string, ColorPath>} */
-const PATHS = {
-  ember: {
-    title: "Ember",
-    path: [[0.12, 0.05, 300], [0.3, 0.15, 305], [0.47, 0.2, 350], [0.63, 0.21, 30], [0.77, 0.17, 62], [0.93, 0.15, 100]],
+/** Of base64, 256 x (red, green, blue). @type {Record<string, {title: string, table: string}>} */
+const TABLES = {
+  inferno: {
+    title: "Inferno",
+    table:
+      "AAADAAAEAAAGAQAHAQEJAQELAgEOAgIQAwISBAMUBAMWBQQYBgQbBwUdCAYfCQYhCgcjCwcmDQgoDggqDwktEAkvEgoyEwo0" +
+      "FAs2Fgs5Fws7GQs+GgtAHAxDHQxFHwxHIAxKIgtMJAtOJgtQJwtSKQtUKwpWLQpYLgpaMApcMgldNAlfNQlgNwlhOQliOwlk" +
+      "PAllPglmQAlmQQlnQwpoRQppRgppSAtqSgtqSwxrTQxrTw1sUA1sUg5sUw5tVQ9tVw9tWBBtWhFtWxFuXRJuXxJuYBNuYhRu" +
+      "YxRuZRVuZhVuaBZuahduaxdubRhubhhucBluchltcxptdRttdhtteBxtehxtex1sfR1sfh5sgB9rgR9rgyBrhSBqhiFqiCFq" +
+      "iSJpiyJpjSNpjiRokCRokSVnkyVnlSZmliZmmCdlmShkmyhknCljniljoCpioSthoythpCxgpixfpy1fqS5eqy5drC9crjBb" +
+      "rzFbsTFasjJZtDNYtTNXtzRWuDVWujZVuzdUvTdTvjhSvzlRwTpQwjtPxDxOxT1Nxz5MyD5LyT9Ky0BJzEFIzUJHz0RG0EVE" +
+      "0UZD0kdC1EhB1UlA1ko/10s+2U092k4720863FA53VI43lM331Q24FY04lcz41gy5Fox5Vsw5lwu5l4t518s6GEr6WIq6mQo" +
+      "62Un7Gcm7Wgl7Woj7mwi720h8G8f8HAe8XId8nQc8nUa83cZ83kY9HoW9XwV9X4U9oAS9oER94MQ94UO+IcN+IgM+IoL+YwJ" +
+      "+Y4I+ZAI+pEH+pMG+pUG+pcG+5kG+5sG+50G+54H+6AH+6II+6QK+6YL+6gN+6oO+6wQ+64S+7AU+7EW+7MY+7Ua+7cc+7ke" +
+      "+rsh+r0j+r8l+sEo+cMq+cUs+ccv+Mkx+Ms0+M03988699E89tM/9tVC9ddF9dlI9NtL9NxP895S8+BW8+JZ8uRd8uZg8ehk" +
+      "8elo8ets8e1w8e508fB58fJ98vOB8vSF8/aJ9PeN9fiR9vqV9/uZ+fyd+v2g/P6k",
   },
-  lagoon: {
-    title: "Lagoon",
-    path: [[0.16, 0.08, 295], [0.34, 0.14, 275], [0.5, 0.1, 235], [0.64, 0.1, 180], [0.78, 0.17, 145], [0.93, 0.18, 108]],
+  viridis: {
+    title: "Viridis",
+    table:
+      "RAFURAJVRANXRQVYRQZaRQhbRglcRgteRgxfRg5hRw9iRxFjRxJlRxRmRxVnRxZpRxhqSBlrSBpsSBxuSB1vSB5wSCBxSCFy" +
+      "SCJzSCN0RyV1RyZ2Ryd3Ryh4Ryp5Ryt6Ryx7Ri18Ri98RjB9RjF+RTJ/RTR/RTWARTaBRDeBRDmCQzqDQzuDQzyEQj2EQj6F" +
+      "QkCFQUGGQUKGQEOHQESHP0WHP0eIPkiIPkmJPUqJPUuJPUyJPE2KPE6KO1CKO1GKOlKLOlOLOVSLOVWLOFaLOFeMN1iMN1mM" +
+      "NlqMNluMNVyMNV2MNF6NNF+NM2CNM2GNMmKNMmONMWSNMWWNMWaNMGeNMGiNL2mNL2qNLmuOLmyOLm2OLW6OLW+OLHCOLHGO" +
+      "LHKOK3OOK3SOKnWOKnaOKneOKXiOKXmOKHqOKHqOKHuOJ3yOJ32OJ36OJn+OJoCOJoGOJYKOJYONJISNJIWNJIaNI4eNI4iN" +
+      "I4mNIomNIoqNIouNIYyNIY2MIY6MII+MIJCMIJGMH5KMH5OLH5SLH5WLH5aLHpeKHpiKHpmKHpmKHpqJHpuJHpyJHp2IHp6I" +
+      "Hp+IHqCHH6GHH6KGH6OGIKSFIKWFIaaFIaeEIqeEI6iDI6mCJKqCJauBJqyBJ62AKK5/Ka9/KrB+K7F9LLF9LrJ8L7N7MLR6" +
+      "MrV6M7Z5Nbd4Nrh3OLl2Obl2O7p1Pbt0PrxzQL1yQr5xRL5wRb9vR8BuScFtS8JsTcJrT8NpUcRoU8VnVcZmV8ZlWcdkW8hi" +
+      "XslhYMlgYspfZMtdZ8xcacxba81Zbc5YcM5Wcs9VdNBUd9BSedFRfNJPftJOgdNMg9NLhtRJiNVHi9VGjdZEkNZDktdBldc/" +
+      "l9g+mtg8ndk6n9k4oto3pdo1p9szqtsyrdwwr9wust0std0rt90put4nvd4mv98kwt8ixd8hx+AfyuAezeAdz+Ec0uEb1OEa" +
+      "1+IZ2uIY3OIY3+MY4eMY5OMY5+QZ6eQZ7OQa7uUb8eUc8+Ue9uYf+OYh+uYi/eck",
   },
-  orchid: {
-    title: "Orchid",
-    path: [[0.12, 0.05, 285], [0.3, 0.14, 295], [0.48, 0.19, 325], [0.64, 0.19, 5], [0.8, 0.12, 45], [0.95, 0.06, 95]],
-  },
-  amber: {
-    title: "Amber (color-blind safe)",
-    path: [[0.2, 0.06, 50], [0.38, 0.1, 52], [0.56, 0.13, 62], [0.74, 0.16, 78], [0.93, 0.17, 104]],
-  },
-  gray: {
-    title: "Gray",
-    path: [[0.1, 0, 0], [1, 0, 0]],
+  cividis: {
+    title: "Cividis (color-blind safe)",
+    table:
+      "ACJNACNPACNQACRSACVUACZVACZXACdZAChbAChcACleACpgACpiACtkACxmACxnAC1pAC5rAC9tAC9vADBwADBwADFwADFw" +
+      "BDJwCDNwCzNwDjRwETVvFDZvFjZvGDdvGjhvHDhuHTluHzpuITtuIjtuJDxuJT1tJz1tKD5tKj9tKz9tLEBtLkFsL0JsMEJs" +
+      "MUNsMkRsNERsNUVsNkZsN0ZsOEdsOUhsOkhrO0lrPUprPktrP0trQExrQU1rQk1rQ05rRE9rRU9rRlBrR1FrSFFrSVJrSlNr" +
+      "S1RsTFRsTVVsTlZsTlZsT1dsUFhsUVhsUllsU1psVFpsVVttVlxtV11tWF1tWV5tWV9tWl9tW2BuXGFuXWFuXmJuX2NuYGRu" +
+      "YWRvYWVvYmZvY2ZvZGdvZWhwZmlwZ2lwaGpwaGtxaWtxamxxa21xbG1ybW5ybm9ybnBzb3BzcHFzcXJzcnN0c3N0dHR1dHV1" +
+      "dXV1dnZ2d3d2eHh2eXh3eXl3enp3e3t3fHt4fXx4fn14f314gH54gX94goB4g4B4hIF4hYJ4hYN4hoN4h4R4iIV4iYZ4ioZ4" +
+      "i4d4jIh4jYl4jol4j4p3kIt3kYx3kox3k413lI53lY93lo93l5B2mJF2mZJ2mpN2m5N2nJR2nZV1npZ1n5Z1oJd1oZh0opl0" +
+      "o5p0pJp0pZtzppxzp51zqJ5zqZ5yqp9yq6ByrKFxraJxrqJxr6NwsKRwsaVwsqZvs6ZvtKdvtahutqlut6ptuKttuattuqxs" +
+      "u61svK5rva9rvrBqv7BqwbFpwrJpw7NoxLRoxbVnxrVnx7ZmyLdlybhlyrlky7pkzLtjzbxizrxiz71h0L5g0r9g08Bf1MFe" +
+      "1cJe1sNd18Nc2MRb2cVa2sZa28dZ3MhY3slX38pW4MtV4cxU4sxT481S5M5R5c9Q5tBP6NFO6dJN6tNM69RL7NVK7dZI7tdH" +
+      "79hG8dlE8tpD89pC9NtA9dw/9t09+N47+d86+uA4++E2/eI0/eMz/eU0/eY2/ec3",
   },
 };
 
-export const COLOR_MAPS = Object.entries(PATHS).map(([name, { title }]) => ({ name, title }));
+const GRAY = { name: "gray", title: "Gray" };
+
+export const COLOR_MAPS = [...Object.entries(TABLES).map(([name, { title }]) => ({ name, title })), GRAY];
 
 /**
  * @param {string} name one of COLOR_MAPS
@@ -41,119 +66,8 @@ export const COLOR_MAPS = Object.entries(PATHS).map(([name, { title }]) => ({ na
  * @throws {RangeError} no such map
  */
 export function colorTable(name) {
-  const known = PATHS[name];
-  if (!known) throw new RangeError(`no color map ${name}: choose one of ${Object.keys(PATHS)}`);
-  const fine = evenSteps(sampled(known.path, 1024), 256);
-  const table = new Uint8Array(256 * 3);
-  fine.forEach((lab, index) => table.set(toBytes(lab), index * 3));
-  return table;
-}
-
-/**
- * @param {[number, number, number][]} path
- * @param {number} count
- * @returns {[number, number, number][]} OKLab points inside the sRGB gamut
- */
-function sampled(path, count) {
-  const corners = path.map(([lightness, chroma, hue]) => {
-    const angle = (hue * Math.PI) / 180;
-    return [lightness, chroma * Math.cos(angle), chroma * Math.sin(angle)];
-  });
-  /** @type {[number, number, number][]} */
-  const points = [];
-  for (let step = 0; step < count; step++) {
-    const along = (step / (count - 1)) * (corners.length - 1);
-    const from = Math.min(Math.floor(along), corners.length - 2);
-    const point = curve(corners, from, along - from);
-    points.push(insideGamut(point));
-  }
-  return points;
-}
-
-/**
- * A Catmull-Rom curve through the corners, so that the path has no kinks.
- *
- * @param {number[][]} corners
- * @param {number} from
- * @param {number} t position in [0, 1] between corner `from` and the next
- * @returns {[number, number, number]}
- */
-function curve(corners, from, t) {
-  const at = (/** @type {number} */ i) => corners[Math.max(0, Math.min(corners.length - 1, i))];
-  const [a, b, c, d] = [at(from - 1), at(from), at(from + 1), at(from + 2)];
-  const axis = (/** @type {number} */ k) =>
-    0.5 *
-    (2 * b[k] +
-      (c[k] - a[k]) * t +
-      (2 * a[k] - 5 * b[k] + 4 * c[k] - d[k]) * t * t +
-      (3 * b[k] - a[k] - 3 * c[k] + d[k]) * t * t * t);
-  return [axis(0), axis(1), axis(2)];
-}
-
-/**
- * @param {[number, number, number][]} points
- * @param {number} count
- * @returns {[number, number, number][]} the same path in steps of equal length
- */
-function evenSteps(points, count) {
-  const lengths = [0];
-  for (let i = 1; i < points.length; i++) {
-    lengths.push(lengths[i - 1] + Math.hypot(...points[i].map((value, k) => value - points[i - 1][k])));
-  }
-  const total = lengths[lengths.length - 1];
-  let place = 0;
-  return Array.from({ length: count }, (_, step) => {
-    const wanted = (step / (count - 1)) * total;
-    while (place < points.length - 2 && lengths[place + 1] < wanted) place++;
-    const t = (wanted - lengths[place]) / (lengths[place + 1] - lengths[place]);
-    const [from, to] = [points[place], points[place + 1]];
-    const axis = (/** @type {number} */ k) => from[k] + t * (to[k] - from[k]);
-    return [axis(0), axis(1), axis(2)];
-  });
-}
-
-/**
- * Keep lightness and hue, give up as much chroma as sRGB cannot show.
- *
- * @param {[number, number, number]} lab
- * @returns {[number, number, number]}
- */
-function insideGamut([lightness, a, b]) {
-  let [low, high] = [0, 1];
-  const fits = (/** @type {number} */ share) =>
-    linearRgb([lightness, a * share, b * share]).every((v) => v >= 0 && v <= 1);
-  if (fits(1)) return [lightness, a, b];
-  for (let round = 0; round < 16; round++) {
-    const middle = (low + high) / 2;
-    if (fits(middle)) low = middle;
-    else high = middle;
-  }
-  return [lightness, a * low, b * low];
-}
-
-/**
- * @param {number[]} lab
- * @returns {[number, number, number]} linear-light sRGB, outside [0, 1] where out of gamut
- */
-function linearRgb([lightness, a, b]) {
-  const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
-  const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
-  const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
-  return [
-    4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
-    -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
-    -0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s,
-  ];
-}
-
-/**
- * @param {number[]} lab
- * @returns {number[]} sRGB bytes
- */
-function toBytes(lab) {
-  return linearRgb(lab).map((linear) => {
-    const value = Math.min(1, Math.max(0, linear));
-    const encoded = value <= 0.0031308 ? 12.92 * value : 1.055 * value ** (1 / 2.4) - 0.055;
-    return Math.round(encoded * 255);
-  });
+  if (name === GRAY.name) return Uint8Array.from({ length: 256 * 3 }, (_, at) => Math.floor(at / 3));
+  const known = TABLES[name];
+  if (!known) throw new RangeError(`no color map ${name}: choose one of ${COLOR_MAPS.map((map) => map.name)}`);
+  return Uint8Array.from(atob(known.table), (letter) => letter.charCodeAt(0));
 }

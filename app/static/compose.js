@@ -11,7 +11,7 @@
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 /** What a sender may say of an image: the API's words, and the page's. */
-const VIEWS = [["", "As the file says"], ["PA", "PA"], ["AP", "AP"], ["LATERAL", "Lateral"]];
+const VIEWS = [["", "View from file"], ["PA", "PA"], ["AP", "AP"], ["LATERAL", "Lateral"]];
 
 export class Composer {
   /**
@@ -118,7 +118,7 @@ export class Composer {
         this.render();
         const left = list.querySelectorAll("button");
         (left[Math.min(index, left.length - 1)] ?? element(next)).focus();
-        this.announce(`${one.file.name} is taken out.`);
+        this.announce(`${one.file.name} was removed.`);
       }));
       return item;
     }));
@@ -178,8 +178,8 @@ function removeButton(name, removed) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "quiet icon";
-  button.setAttribute("aria-label", `Take ${name} out`);
-  button.title = "Take out";
+  button.setAttribute("aria-label", `Remove ${name}`);
+  button.title = "Remove";
   button.append(icon("clear"));
   button.addEventListener("click", removed);
   return button;

@@ -104,7 +104,7 @@ function describe(path, method, operation, schemas) {
     const [media, content] = Object.entries(answer.content ?? {})[0] ?? ["", {}];
     return [status, element("span", {}, kind(content.schema), ` ${media}`), answer.description];
   });
-  return element("section", { "aria-labeledby": operation.operationId },
+  return element("section", { "aria-labelledby": operation.operationId },
     element("h2", { id: operation.operationId },
       element("span", { class: "method" }, method.toUpperCase()), " ", element("code", {}, path)),
     element("p", {}, `${operation.summary}.`),
@@ -128,7 +128,7 @@ function show(description) {
   }
   for (const [name, schema] of Object.entries(schemas)) {
     if (name.startsWith("Body_")) continue;
-    main.append(element("section", { "aria-labeledby": `schema-${name}` },
+    main.append(element("section", { "aria-labelledby": `schema-${name}` },
       element("h2", { id: `schema-${name}` }, name),
       element("p", {}, schema.description ?? ""),
       fields(schema)));

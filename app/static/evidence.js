@@ -15,6 +15,7 @@ const SUGGESTED = Math.log(1.5);
 const MOST_TOLD = 1000;
 /** @type {[string, string]} of an imported model's words */
 const UNKNOWN_STATE = ["Grounded", "Unknown: never measured for this model"];
+const WITHHELD = "withheld";
 
 const NEGATIONS = new Set(["no", "not", "without", "neither", "nor", "never", "none", "absent"]);
 const FUNCTION_WORDS = new Set(
@@ -37,7 +38,7 @@ export function isSuggested(word) {
  * @returns {string} such as "the image made it 12 times as likely"
  */
 export function evidenceInWords(evidence, what = "it") {
-  if (Math.abs(evidence) < SUGGESTED) return `the image hardly changed ${what === "it" ? "its" : "their"} chance`;
+  if (Math.abs(evidence) < SUGGESTED) return `the image hardly changed ${what === "it" ? "its" : "their"} probability`;
   const ratio = Math.exp(Math.abs(evidence));
   const rounded = ratio < 9.5 ? Number(ratio.toFixed(1)) : Math.round(ratio);
   const told = ratio > MOST_TOLD ? `over ${MOST_TOLD}` : String(rounded);
@@ -56,7 +57,7 @@ export function whyNowhere(word, answer) {
   const sentence = answer.sentences.find(({ start, end }) => start <= word.start && word.start < end);
   const before = answer.words.filter(({ start }) => sentence && sentence.start <= start && start < word.start);
   if (before.some((other) => NEGATIONS.has(other.text.toLowerCase()))) return "part of a negation";
-  return sentence?.state === "not grounded" ? "part of a normal statement" : "it names no finding";
+  return sentence?.state === "not grounded" ? "part of a normal statement" : "names no finding";
 }
 
 /**
@@ -74,6 +75,7 @@ export function attentionInWords(attention) {
  * @returns {string}
  */
 export function described(word) {
+  if (word.state === "withheld") return WITHHELD;
   const told = [`probability ${Math.round(word.probability * 100)} percent`, evidenceInWords(word.evidence)];
   if (word.state === "not grounded") told.push("no place on the image");
   if (word.state === "unknown") told.push("whether it has a place on the image is unknown");
@@ -81,15 +83,17 @@ export function described(word) {
 }
 
 /**
- * @param {Carried[]} parts one word, several, or an asked phrase
+ * @param {(Carried | import("./api.js").Asked)[]} parts one word, several, or an asked phrase
  * @returns {[string, string][]} terms and values
  */
 export function worth(parts) {
-  const probability = parts.reduce((product, part) => product * part.probability, 1);
+  if (parts.some(({ state }) => state === "withheld")) return [["Probability", WITHHELD]];
+  const known = parts.every((part) => part.probability !== null);
+  const probability = parts.reduce((product, part) => product * Number(part.probability), 1);
   const evidence = parts.reduce((sum, part) => sum + part.evidence, 0);
   const told = evidenceInWords(evidence, parts.length === 1 ? "it" : "them");
   return [
-    [parts.length === 1 ? "Probability" : "Probability of all", percent(probability)],
+    [parts.length === 1 ? "Probability" : "Probability of all", known ? percent(probability) : "not calibrated for this finding"],
     ["Evidence", `${told.charAt(0).toUpperCase()}${told.slice(1)}`],
     ...(parts.some(({ state }) => state === "unknown") ? [UNKNOWN_STATE] : []),
   ];

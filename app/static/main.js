@@ -8,11 +8,12 @@ import { StudyView } from "./study.js";
 import { connectThemeButton } from "./theme.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
+/** @typedef {import("./api.js").Check} Check */
 /** @typedef {import("./api.js").Sent} Sent */
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-const study = new StudyView(announce, (phrase, signal) => requestAnswer(lastSent, phrase, signal, checked));
+const study = new StudyView(announce, (phrase, signal) => requestAnswer(lastSent, phrase, signal, off));
 const composer = new Composer((sent) => submit(sent), announce);
 /** @type {import("./api.js").Model | null} null until it is loaded */
 let model = null;
@@ -20,8 +21,10 @@ let model = null;
 let running = null;
 /** @type {Sent} */
 let lastSent = plain([]);
-/** Whether the input check may refuse the images; false where their sender insisted. */
-let checked = true;
+/** Checks that are off for the study at hand, because its sender insisted. @type {Set<Check>} */
+let off = new Set();
+/** What refused the study last. @type {Check | null} */
+let refusing = null;
 /** @type {Answer | null} */
 let shown = null;
 
@@ -70,20 +73,20 @@ async function receive(files, earlier) {
  * never read beside a new file.
  *
  * @param {Sent} sent
- * @param {boolean} [inputCheck] false insists on images that the input check refuses
+ * @param {Set<Check>} [switchedOff] checks that are off
  */
-async function submit(sent, inputCheck = true) {
+async function submit(sent, switchedOff = new Set()) {
   running?.abort();
   const mine = new AbortController();
   running = mine;
   lastSent = sent;
-  checked = inputCheck;
+  off = switchedOff;
   shown = null;
   element("problem").hidden = true;
   enter("busy");
   const clock = startClock([...sent.files, ...sent.priors]);
   try {
-    const answer = await requestReport(sent, mine.signal, inputCheck);
+    const answer = await requestReport(sent, mine.signal, off);
     if (running === mine) await showReport(answer);
   } catch (error) {
     if (running === mine) showProblem(error);
@@ -142,7 +145,8 @@ function showProblem(error) {
   element("problem-advice").textContent = problem.advice;
   element("retry").hidden = !problem.passing;
   element("choose-other").hidden = problem.passing || composer.isOpen;
-  element("insist").hidden = !problem.refused;
+  refusing = problem.check;
+  element("insist").hidden = refusing === null;
   element("problem").hidden = false;
   scrollTo(0, 0);
   element(problem.passing ? "retry" : composer.isOpen ? "dismiss" : "choose-other").focus();
@@ -204,8 +208,10 @@ const receiver = {
 connectThemeButton(element("theme"));
 connectIntake(receiver);
 element("cancel").addEventListener("click", () => running?.abort());
-element("retry").addEventListener("click", () => submit(lastSent, checked));
-element("insist").addEventListener("click", () => submit(lastSent, false));
+element("retry").addEventListener("click", () => submit(lastSent, off));
+element("insist").addEventListener("click", () => {
+  if (refusing) submit(lastSent, new Set([...off, refusing]));
+});
 element("dismiss").addEventListener("click", () => {
   element("problem").hidden = true;
   element(composer.isOpen ? "write" : "choose").focus();

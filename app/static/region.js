@@ -1,5 +1,5 @@
 // @ts-check
-/** A rectangle on the image, and the words that looked into it. */
+/** A rectangle on the image, and the words that attended to it. */
 
 import { shareInside } from "./heatmap.js";
 import { percent } from "./legend.js";
@@ -203,10 +203,10 @@ export function listLookers(list, lookers, words) {
  * @returns {string} the first of them, to be said
  */
 export function lookersInWords(lookers, words) {
-  if (lookers.length === 0) return "No word looked here.";
+  if (lookers.length === 0) return "No word attended to this region.";
   const said = lookers.slice(0, 3).map(({ word, share }) => `${words[word].text} ${percent(share)}`);
   const count = lookers.length === 1 ? "1 word" : `${lookers.length} words`;
-  return `${count} looked here: ${said.join(", ")}${lookers.length > 3 ? ", and others" : ""}.`;
+  return `${count} attended to it: ${said.join(", ")}${lookers.length > 3 ? ", and others" : ""}.`;
 }
 
 /**

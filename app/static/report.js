@@ -192,7 +192,7 @@ export class ReportView {
     this.tell(false);
   }
 
-  /** @param {Map<number, number>} shares of words that looked into the region; empty marks none */
+  /** @param {Map<number, number>} shares of words that attended to the region; empty marks none */
   markInside(shares) {
     this.tokens.forEach((token, index) => {
       const share = shares.get(index);
@@ -243,7 +243,7 @@ function tokenOf(word, index) {
   token.setAttribute("tabindex", "-1");
   token.setAttribute("aria-pressed", "false");
   token.setAttribute("aria-description", described(word));
-  token.style.setProperty("--doubt", (1 - word.probability).toFixed(3));
+  if (word.state !== "withheld") token.style.setProperty("--doubt", (1 - word.probability).toFixed(3));
   return token;
 }
 

@@ -13,7 +13,7 @@ import { drawLegend, percent, times } from "./legend.js";
 import { ImageTabs, viewName } from "./images.js";
 import { RegionView } from "./region.js";
 import { ReportView } from "./report.js";
-import { showConcerns, showFindings, showReview } from "./summary.js";
+import { showFindings, showReview, showWarnings, studyWarnings } from "./summary.js";
 import { decodePng, Viewer } from "./viewer.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
@@ -80,6 +80,8 @@ export class StudyView {
     element("plain-text").textContent = answer.text;
     element("given").hidden = !answer.indication;
     element("given-text").textContent = answer.indication;
+    showWarnings(element("study-warnings"), studyWarnings(answer));
+    element("marks").hidden = answer.probability_withheld !== null;
     this.report.render(answer);
     /** @type {import("./summary.js").Choose} */
     const choose = (words, kind) => {
@@ -147,7 +149,7 @@ export class StudyView {
     const name = `${viewName(image)}, ${image.width} × ${image.height}`;
     element("corner-image").textContent = name;
     element("stage").setAttribute("aria-label", `Image ${index + 1}, ${viewName(image)}`);
-    showConcerns(element("warnings"), image.warnings);
+    showWarnings(element("warnings"), image.warnings.map(({ message }) => message));
     this.region.setImage(this.answer, this.maps, index);
     element("canvas").setAttribute("aria-label", `Radiograph ${index + 1} of ${this.answer.images.length}, ${name} pixels`);
     this.paint();
@@ -203,7 +205,7 @@ export class StudyView {
     /** @type {[string, string][]} */
     const nowhere = [["Place", `None: ${attentionInWords(asked.attention)}`]];
     const place = this.shownMap ? placeOf(this.shownMap, this.answer.images) : nowhere;
-    const facts = [...worth([asked]), ...place];
+    const facts = asked.state === "withheld" ? worth([asked]) : [...worth([asked]), ...place];
     listFacts(facts);
     this.announce(`${asked.phrase}. ${inOneLine(facts)}`);
   }
@@ -279,6 +281,7 @@ export class StudyView {
     const { answer, shownMap } = this;
     if (!answer || chosen.length === 0) return [];
     const facts = worth(chosen);
+    if (answer.probability_withheld !== null) return facts;
     if (shownMap) return [...facts, ...placeOf(shownMap, answer.images)];
     const [word] = chosen;
     const why =
@@ -297,8 +300,8 @@ export class StudyView {
  */
 function titleOf(kind, count, grounded) {
   const titles = {
-    none: "No word chosen",
-    word: "Shown word",
+    none: "No word selected",
+    word: "Word",
     pins: count === 1 ? "Pinned word" : `${count} pinned words`,
     sentence: `Sentence of ${count === 1 ? "1 word" : `${count} words`}`,
     finding: "Finding",

@@ -1,5 +1,5 @@
 // @ts-check
-/** What stands around the report: warnings about an image, what to check first, what findings it names. */
+/** What stands around the report: warnings, what to check first, the findings it names. */
 
 import { percent } from "./legend.js";
 
@@ -9,11 +9,19 @@ import { percent } from "./legend.js";
 
 /**
  * @param {HTMLElement} banner
- * @param {import("./api.js").ImageWarning[]} warnings of the shown image
+ * @param {string[]} messages
  */
-export function showConcerns(banner, warnings) {
-  banner.hidden = warnings.length === 0;
-  banner.replaceChildren(...warnings.map(({ message }) => filled("p", message)));
+export function showWarnings(banner, messages) {
+  banner.hidden = messages.length === 0;
+  banner.replaceChildren(...messages.map((message) => filled("p", message)));
+}
+
+/**
+ * @param {Answer} answer
+ * @returns {string[]} what holds for the report as a whole
+ */
+export function studyWarnings({ probability_withheld: withheld, warnings }) {
+  return [...(withheld === null ? [] : [withheld]), ...warnings.map(({ message }) => message)];
 }
 
 /**

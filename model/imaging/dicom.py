@@ -5,8 +5,9 @@ or a presentation LUT shape of INVERSE; then square pixels, and upright as Patie
 What is absent, wrong or passed over stands in Radiograph.warnings; docs/reference/reading.md has
 the table.
 
-Only the elements named here are ever parsed: no patient's name, dates or numbers are, and no
-message quotes a value that might hold one. Imports pydicom, so it is imported only when needed.
+Only the elements named here, and those that model/imaging/header.py hashes, are ever parsed: no
+patient's name is, and no message quotes a value that might identify one. Imports pydicom, so it is
+imported only when needed.
 """
 
 import logging
@@ -28,6 +29,7 @@ from model.imaging.dicom_display import grayscale_of, palette_shown, pixel_aspec
 from model.imaging.elements import DAMAGE, Elements
 from model.imaging.geometry import square_pixels, turned
 from model.imaging.grayscale import Grayscale, display
+from model.imaging.header import read_identity
 from model.imaging.pixel_layout import pixel_layout
 from model.imaging.radiograph import ImageWarning, Radiograph, ReadLimits
 from model.imaging.views import view_of_code, view_of_words
@@ -129,7 +131,7 @@ def read_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
             )
         pixels = _upright(header, pixels)
         view = _view(header)
-        return Radiograph(pixels, view, (*header.notes, *spoilt))
+        return Radiograph(pixels, view, (*header.notes, *spoilt), read_identity(data))
 
 
 def _shown(

@@ -4,6 +4,8 @@ Whoever asks names the elements, and no other is parsed. UIDs and numbers identi
 them, and build no path of them.
 """
 
+import hashlib
+import re
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -18,12 +20,15 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-__all__ = ["HEAD_BYTES", "header_values"]
+from model.imaging.radiograph import Identity
+
+__all__ = ["HEAD_BYTES", "header_values", "read_identity"]
 
 HEAD_BYTES = 2**20
 """How far into a file its header is looked for, also once inflated: a hostile header can cost no
 more than this, and a real one is a few kilobytes."""
 META_GROUP = 0x0002
+_IDENTITY = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "StudyDate", "StudyTime")
 
 
 def header_values(head: bytes, keywords: Sequence[str]) -> dict[str, str]:
@@ -49,6 +54,29 @@ def header_values(head: bytes, keywords: Sequence[str]) -> dict[str, str]:
         # pydicom raises nearly anything on a corrupt header, RecursionError too.
         return {}
     return {word: value for word, value in values.items() if value}
+
+
+def read_identity(data: bytes) -> Identity:
+    """Whose image a DICOM file holds, as hashes that can be compared.
+
+    Args:
+        data: the file, of which only the first HEAD_BYTES are parsed.
+    """
+    values = header_values(data[:HEAD_BYTES], _IDENTITY)
+    # ACR-NEMA wrote dates as 2024.02.29 and times as 10:22:05.
+    date = re.sub(r"\D", "", values.get("StudyDate", ""))
+    time = re.sub(r"\D", "", values.get("StudyTime", "").partition(".")[0])
+    patient = [values[word] for word in _IDENTITY[:2] if word in values]
+    return Identity(
+        patient=_hashed(*patient) if "PatientID" in values else None,
+        study=_hashed(values["StudyInstanceUID"]) if "StudyInstanceUID" in values else None,
+        date=date if len(date) == 8 else "",
+        time=time.ljust(6, "0") if len(time) in {2, 4, 6} else "",
+    )
+
+
+def _hashed(*values: str) -> str:
+    return hashlib.sha256("\\".join(values).encode("utf-8", "replace")).hexdigest()
 
 
 def _read(stream: BytesIO, tags: list) -> Dataset:

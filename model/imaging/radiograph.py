@@ -1,13 +1,13 @@
 """What a reader gives and what it is allowed: values only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from model.errors import ImageTooLarge
 
-__all__ = ["ImageWarning", "Radiograph", "ReadLimits", "WarningCode"]
+__all__ = ["Identity", "ImageWarning", "Radiograph", "ReadLimits", "WarningCode"]
 
 WarningCode = Literal[
     # while a file is read
@@ -42,6 +42,23 @@ class ImageWarning:
     """True: no report is written; False: a warning beside the report."""
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Whose image it is and of which study, to be compared and never shown: hashes and a date.
+
+    Kept in memory only: no field may reach a log, a message or a record.
+    """
+
+    patient: str | None = field(default=None, repr=False)
+    """Hash of PatientID and its issuer; None where the file does not say."""
+    study: str | None = field(default=None, repr=False)
+    """Hash of StudyInstanceUID; None where the file does not say."""
+    date: str = field(default="", repr=False)
+    """StudyDate, eight digits; empty where the file does not say."""
+    time: str = field(default="", repr=False)
+    """StudyTime, six digits; empty where the file does not say."""
+
+
 @dataclass(frozen=True, eq=False)
 class Radiograph:
     pixels: np.ndarray
@@ -51,6 +68,8 @@ class Radiograph:
     """"PA", "AP", "LATERAL" or None where the file does not say."""
     warnings: tuple[ImageWarning, ...] = ()
     """What reading repaired or passed over, in the order in which it was done."""
+    identity: Identity = Identity()
+    """Empty of PNG and JPEG."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import numpy as np
 
 from model import errors
 from model.errors import ConfigError, ImageTooLarge, UndecodableImage
-from model.imaging.radiograph import ImageWarning, Radiograph
+from model.imaging.radiograph import Identity, ImageWarning, Radiograph
 
 __all__ = ["IsolationLimits", "anonymous_file", "read_image_isolated"]
 
@@ -108,10 +108,16 @@ def _answer(answer: dict, descriptors: list[int], limits: IsolationLimits) -> Ra
             raise _limit_hit(f"{limits.cpu_seconds} seconds of processor time")
         case {"signal": number}:
             raise UndecodableImage(f"the file crashed its decoder ({Signals(number).name})")
-        case {"shape": [height, width], "view": view, "warnings": warnings} if descriptors:
+        case {
+            "shape": [height, width],
+            "view": view,
+            "warnings": warnings,
+            "identity": identity,
+        } if descriptors:
             pixels = np.empty((height, width), np.float32)
             if os.preadv(descriptors[0], [pixels.data], 0) == pixels.nbytes:
-                return Radiograph(pixels, view, tuple(ImageWarning(**one) for one in warnings))
+                repairs = tuple(ImageWarning(**one) for one in warnings)
+                return Radiograph(pixels, view, repairs, Identity(**identity))
     raise UndecodableImage("the process that read the file gave no whole answer")
 
 

@@ -2,9 +2,9 @@
 
 Runs alone, without threads and without torch. Over the control socket come requests: {"limits",
 "sha256"} as JSON, with two descriptors, the socket to answer on and the file. An answer is one line
-of JSON: from the child {"shape", "view", "warnings"} with the pixels' descriptor, or {"error",
-"message"}; from this process, once the child is gone, {"signal"} or {"exit"}. Only the first line
-counts.
+of JSON: from the child {"shape", "view", "warnings", "identity"} with the pixels' descriptor, or
+{"error", "message"}; from this process, once the child is gone, {"signal"} or {"exit"}. Only the
+first line of them counts.
 """
 
 import contextlib
@@ -129,6 +129,7 @@ def _read(file: int, sha256: str | None) -> tuple[dict, list[int]]:
         "shape": radiograph.pixels.shape,
         "view": radiograph.view,
         "warnings": [asdict(warning) for warning in radiograph.warnings],
+        "identity": asdict(radiograph.identity),
     }
     return answer, [descriptor]
 

@@ -3,25 +3,31 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from email import message_from_bytes
+from pathlib import Path
 
 import pytest
 import uvicorn
+from fastapi.testclient import TestClient
 from paths import ROOT
+from problem import assert_problem
 
 from app.api.middleware import SECURITY_HEADERS
 from app.main import create_app
-from app.server import open_socket, protocol
-from app.settings import Settings
-from model.errors import ConfigError
+from app.server import ConnectionLimits, Server, open_socket, protocol
+from app.settings import Settings, load_settings
+from model.errors import CheckpointError, ConfigError
 from model.generator import ReportGenerator
+from model.input_check import WEIGHTS, load_input_check
+from model.report import Report
 
 DOCS = ROOT / "docs" / "reference" / "rest-api.md"
 
@@ -35,11 +41,21 @@ def test_a_taken_address_is_told(tiny_generator: ReportGenerator) -> None:
 
 
 @contextmanager
-def serving(generator: ReportGenerator, seconds: float, **settings: int) -> Iterator[tuple]:
+def serving(
+    generator: ReportGenerator,
+    seconds: float,
+    rate_seconds: float = 60.0,
+    connections: int = 256,
+    **settings: int,
+) -> Iterator[tuple[str, int]]:
     """The address of a real server whose requests must arrive within so many seconds."""
     listening = open_socket("127.0.0.1", 0)
     app = create_app(Settings(**settings), generator)
-    server = uvicorn.Server(uvicorn.Config(app, http=protocol(seconds), ws="none", log_config=None))
+    limits = ConnectionLimits(seconds, rate_seconds=rate_seconds, connections=connections)
+    config = uvicorn.Config(
+        app, http=protocol(limits), ws="none", log_config=None, timeout_graceful_shutdown=2
+    )
+    server = Server(config, app, lambda: None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     while not server.started:
@@ -47,6 +63,11 @@ def serving(generator: ReportGenerator, seconds: float, **settings: int) -> Iter
     yield listening.getsockname()
     server.should_exit = True
     thread.join()
+
+
+def received(connection: socket.socket) -> bytes:
+    """What comes until the server closes the connection."""
+    return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
 @pytest.fixture
@@ -83,13 +104,13 @@ def test_a_whole_request_is_answered_and_the_next_too(served: tuple[str, int]) -
 def test_what_is_not_http_gets_a_problem(served: tuple[str, int]) -> None:
     with socket.create_connection(served, timeout=30) as connection:
         connection.sendall(b"\x16\x03\x01 not HTTP\r\n\r\n")
-        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        answer = received(connection)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request")
     headers = message_from_bytes(head.split(b"\r\n", 1)[1])
     problem = json.loads(body)
     assert problem["type"] == "/problems/bad-request"
-    assert problem["instance"] == f"urn:uuid:{headers['X-Request-ID']}"
+    assert problem["instance"] == f"/requests/{headers['X-Request-ID']}"
     assert headers["Content-Type"] == "application/problem+json"
     for name, value in SECURITY_HEADERS.items():
         assert headers[name] == value
@@ -137,3 +158,142 @@ def test_uploads_on_their_way_are_bounded(
             other.sendall(UPLOAD)
             answer = other.recv(4096)
         assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after" in answer.lower()
+
+
+def test_a_stalled_upload_is_dropped_long_before_its_deadline(
+    tiny_generator: ReportGenerator,
+) -> None:
+    with (
+        serving(tiny_generator, seconds=600, rate_seconds=0.2) as address,
+        socket.create_connection(address, timeout=30) as connection,
+    ):
+        connection.sendall(UPLOAD[:-2] + MULTIPART + b"\r\n--b")
+        with suppress(ConnectionError):
+            assert received(connection) == b""
+
+
+def test_one_client_has_its_share_of_the_uploads(tiny_generator: ReportGenerator) -> None:
+    with (
+        serving(tiny_generator, seconds=60, max_uploads_per_client=1) as address,
+        socket.create_connection(address, timeout=30) as slow,
+        socket.create_connection(address, timeout=30) as other,
+    ):
+        slow.sendall(UPLOAD[:-2] + MULTIPART + b"Expect: 100-continue\r\n\r\n")
+        assert slow.recv(4096).startswith(b"HTTP/1.1 100 ")
+        other.sendall(UPLOAD)
+        assert b"uploads of this client" in other.recv(4096)
+
+
+def test_a_connection_too_many_is_answered(tiny_generator: ReportGenerator) -> None:
+    with serving(tiny_generator, seconds=60, connections=2) as address, ExitStack() as stack:
+        for _ in range(2):
+            idle = stack.enter_context(socket.create_connection(address, timeout=30))
+            idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert idle.recv(4096).startswith(b"HTTP/1.1 200 ")
+        third = stack.enter_context(socket.create_connection(address, timeout=30))
+        answer = received(third)
+    assert answer.startswith(b"HTTP/1.1 503 ") and b"/problems/busy" in answer
+    assert b"retry-after" in answer.lower()
+
+
+def test_what_waits_when_the_service_stops_is_answered_with_a_problem(
+    tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    """One study is being read for longer than the grace, others wait for their turn."""
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="files"\r\n\r\n' + make_png() + b"\r\n--b--"
+    )
+    head = b"POST /v1/reports HTTP/1.1\r\nHost: x\r\n" + MULTIPART
+    request = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    release = threading.Event()
+
+    class Slow(ReportGenerator):
+        def reports(self, *arguments: object, **options: object) -> list[Report]:
+            release.wait(60)
+            return super().reports(*arguments, **options)
+
+    slow = Slow(tiny_generator.model, tiny_generator.tokenizer, tiny_generator.identity)
+    with ExitStack() as stack:
+        with serving(slow, seconds=60) as address:
+            clients = [
+                stack.enter_context(socket.create_connection(address, timeout=60)) for _ in range(4)
+            ]
+            for client in clients:
+                client.sendall(request)
+            time.sleep(1)
+        answers = [received(client) for client in clients]
+        release.set()
+    for answer in answers:
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"/problems/not-ready" in answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "localhost:8000"}, 200),
+        ({"Host": "LOCALHOST"}, 200),
+        ({"Host": "[::1]:8000"}, 200),
+        ({"Host": "attacker.example"}, 403),
+        ({"Host": "127.0.0.1.attacker.example"}, 403),
+    ],
+)
+def test_only_own_hosts_are_answered(
+    tiny_generator: ReportGenerator, headers: dict[str, str], status: int
+) -> None:
+    app = create_app(load_settings(host="127.0.0.1"), tiny_generator)
+    response = TestClient(app).get("/livez", headers=headers)
+    assert response.status_code == status
+    if status == 403:
+        assert_problem(response, 403, "forbidden")
+
+
+def test_hosts_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSRAY_HOSTS", "Xray.example, localhost")
+    assert load_settings().hosts == ("xray.example", "localhost")
+    monkeypatch.delenv("CROSSRAY_HOSTS")
+    assert load_settings(host="0.0.0.0").hosts is None
+
+
+def test_another_sites_page_cannot_post(
+    tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    client = TestClient(create_app(Settings(), tiny_generator))
+    for site, status in (("cross-site", 403), ("same-origin", 201), ("none", 201)):
+        headers = {"Sec-Fetch-Site": site}
+        response = client.post("/v1/reports", files={"files": make_png()}, headers=headers)
+        assert response.status_code == status
+        assert client.get("/livez", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("given", ["f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "0" * 32])
+def test_the_clients_id_of_a_request_is_kept(tiny_generator: ReportGenerator, given: str) -> None:
+    client = TestClient(create_app(Settings(), tiny_generator))
+    response = client.get("/nowhere", headers={"X-Request-ID": given})
+    assert response.headers["x-request-id"] == given
+    assert assert_problem(response, 404, "not-found")["instance"] == f"/requests/{given}"
+
+
+@pytest.mark.parametrize(
+    "given", ["", "MRN-77310429", "x" * 65, "1.2.826.0.1.3680043.8.498.1", "ä" * 30]
+)
+def test_what_is_no_id_of_a_request_is_not_kept(
+    tiny_generator: ReportGenerator, given: str
+) -> None:
+    client = TestClient(create_app(Settings(), tiny_generator))
+    response = client.get("/livez", headers={"X-Request-ID": given.encode()})
+    assert given not in [response.headers["x-request-id"], None]
+
+
+def test_damaged_weights_of_the_input_check_are_found_before_ready(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    content = bytearray(WEIGHTS.read_bytes())
+    content[-1] ^= 1
+    damaged = tmp_path / WEIGHTS.name
+    damaged.write_bytes(content)
+    shutil.copy(WEIGHTS.with_name("input_check.sha256"), tmp_path)
+    monkeypatch.setattr("model.generator.load_input_check", lambda: load_input_check(damaged))
+    app = create_app(Settings(model=tiny_checkpoint))
+    app.state.service.load()
+    assert isinstance(app.state.service.failure, CheckpointError)
+    assert_problem(TestClient(app).get("/readyz"), 503, "not-ready")

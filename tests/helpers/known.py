@@ -88,6 +88,8 @@ def known(heatmaps: dict[int, np.ndarray | None], *pngs: tuple[int, int, bytes])
         "review": [],
         "indication": "",
         "images": [image_answer(*png) for png in pngs],
+        "warnings": [],
+        "probability_withheld": None,
         "model": {"name": "known", "sha256": "ab" * 32},
         "notice": "Research software, not for diagnosis. Known.",
     }

@@ -9,5 +9,5 @@ def assert_problem(response: object, status: int, name: str) -> dict:
     assert problem["type"] == f"/problems/{name}"
     assert problem["status"] == status
     assert problem["title"] and problem["detail"]
-    assert problem["instance"] == f"urn:uuid:{response.headers['x-request-id']}"
+    assert problem["instance"] == f"/requests/{response.headers['x-request-id']}"
     return problem

@@ -68,7 +68,7 @@ def shown(page: Any) -> str:
     return page.get_by_role("group", name="Shown map").inner_text()
 
 
-def table(page: Any, name: str = "ember") -> np.ndarray:
+def table(page: Any, name: str = "inferno") -> np.ndarray:
     """uint8 (256, 3)"""
     values = page.evaluate(
         "name => import('./colormaps.js').then((m) => Array.from(m.colorTable(name)))", name

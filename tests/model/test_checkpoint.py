@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from tiny import tiny_images, tiny_model, tiny_tokenizer
 
@@ -172,4 +173,40 @@ def test_writing_cut_short_does_not_load(folder, monkeypatch) -> None:
     with pytest.raises(OSError, match="the disk is full"):
         save_checkpoint(folder, tiny_model(5, **SHAPE), TOKENIZER, {}, "")
     with pytest.raises(CheckpointError, match="cut short"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 10**9, "heads": 1},
+        {"layers": 10**6},
+        {"max_tokens": 10**9},
+        {"image_size": 10**9},
+        {"encoder_arguments": {"depth": 10**7}},
+        {"width": 4096, "heads": 4},
+        {"image_size": 1024},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"ask_scale": float("nan")},
+        {"finding_scale": float("inf")},
+        {"novelty_threshold": float("inf")},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_numbers_that_no_network_has_are_refused_before_memory_is_taken(folder, change) -> None:
+    """The sums match; the weights are those of a tiny network."""
+    edit_config(folder, **change)
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(folder, value: float) -> None:
+    path = folder / "model.safetensors"
+    weights = safetensors.torch.load(path.read_bytes())
+    weights["sink"][3] = value
+    path.write_bytes(safetensors.torch.save(weights, metadata={"format": "pt"}))
+    reseal(folder)
+    with pytest.raises(CheckpointError, match=r"sink of .* is not finite"):
         load_checkpoint(folder)

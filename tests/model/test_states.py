@@ -17,7 +17,8 @@ from material import REPORT, put
 
 from app.api.answers import answer
 from app.api.schemas import AskAnswer, ReportAnswer
-from app.batch.run import run_batch
+from app.batch.run import BatchOptions, Outcome, run_batch
+from app.batch.stages import Checks
 from app.cli import main as cli
 from app.cli.output import report_text, times_as_likely
 from app.main import MAX_PHRASE, create_app
@@ -179,13 +180,14 @@ def test_a_batch_lists_what_is_refused_and_goes_on(
     tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
 ) -> None:
     source, out = put(tmp_path / "in", {"a.png": make_png(), "b.png": BLANK}), tmp_path / "out"
-    outcome = run_batch(tiny_generator, source, out)
-    assert (outcome.done, outcome.failed) == (1, True)
-    [refused] = outcome.unread
-    assert (refused.name, refused.status) == ("./b.png", "failed") and "blank" in refused.reason
-    outcome = run_batch(tiny_generator, source, out, input_check=False)
+    assert run_batch(tiny_generator, source, out) == Outcome(done=1, refused=1)
+    [refused] = [row for row in rows(out) if row["status"] == "refused"]
+    assert refused["sources"] == "./b.png" and "blank" in refused["reason"]
+    assert not (out / "studies" / refused["study"]).exists()
+    assert run_batch(tiny_generator, source, out) == Outcome(kept=1, refused=1)
+    outcome = run_batch(tiny_generator, source, out, BatchOptions(checks=Checks(input_check=False)))
     assert (outcome.done, outcome.kept, outcome.failed) == (1, 1, False)
-    assert outcome.concerned == 1
+    assert outcome.warned == 1
     warnings = {row["sources"]: row["warnings"] for row in rows(out)}
     assert warnings["./a.png"] == "" and warnings["./b.png"].startswith("blank: ")
 
@@ -204,7 +206,7 @@ def test_a_batch_says_what_to_check(
     generator = Doubtful(tiny_generator.model, tiny_generator.tokenizer, tiny_generator.identity)
     for _ in range(2):  # the second run reads it from the record
         outcome = run_batch(generator, source, out)
-        assert (outcome.concerned, outcome.flagged) == (1, 1)
+        assert (outcome.warned, outcome.flagged) == (1, 1)
         [row] = rows(out)
         assert row["warnings"] == "rotated: It seems turned."
         assert row["review"] == "side: Check the side."
@@ -237,7 +239,7 @@ def test_the_command_refuses_and_gives_way(
     assert status == 0 and "blank: The image is blank" in " ".join(out.split())
     batch = ("batch", tmp_path, "-o", tmp_path / "out", *model)
     status, _, err = run(*batch)
-    assert status == 3 and "FAILED   ./blank.png: " in err
+    assert status == 0 and "1 refused" in err
     status, _, err = run(*batch, "--no-input-check")
     assert status == 0 and "1 studies with a warning" in err
 

@@ -20,7 +20,7 @@ from problem import assert_problem
 from app.api.middleware import SECURITY_HEADERS
 from app.api.problems import PROBLEMS, kind_of
 from app.api.schemas import ReportAnswer
-from app.api.service import Sent, Service
+from app.api.service import Options, Sent, Service
 from app.main import create_app
 from app.settings import Settings, load_settings
 from model import errors
@@ -228,7 +228,7 @@ def test_the_process_is_alive_while_studies_wait(
     service = app.state.service
     answers = []
     with TestClient(app) as client:
-        with service._turn:
+        with service.turn():
             waiting = [
                 threading.Thread(target=lambda: answers.append(post(client, make_png())))
                 for _ in range(4)
@@ -249,10 +249,10 @@ def test_a_study_that_waits_is_not_decoded(tiny_generator: ReportGenerator) -> N
 
     def report() -> None:
         with pytest.raises(errors.UnsupportedImage):
-            service.report(Sent(files), pixels=False)
+            service.report(Sent(files), Options())
         ended.append(True)
 
-    with service._turn:
+    with service.turn():
         waiting = threading.Thread(target=report)
         waiting.start()
         waiting.join(0.3)
@@ -311,7 +311,9 @@ def test_openapi_tells_of_every_problem(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     for path in ("/v1/reports", "/v1/questions"):
         operation = description["paths"][path]["post"]
-        assert set(operation["responses"]) == {"201", "400", "413", "415", "422", "500", "503"}
+        assert set(operation["responses"]) == {
+            *("201", "400", "403", "413", "415", "422", "500", "503")
+        }
         for status in ("413", "415", "422", "503"):
             content = operation["responses"][status]["content"]["application/problem+json"]
             assert content["schema"]["$ref"].endswith("/Problem")

@@ -19,7 +19,7 @@ from paths import ROOT
 from app.api.schemas import ReportAnswer
 from app.batch.grouping import read_source
 from app.batch.results import BatchImage, Record, Results
-from app.batch.run import Outcome, run_batch
+from app.batch.run import BatchOptions, Outcome, run_batch
 from app.settings import Settings
 from app.views import MAX_IMAGES
 from model.checkpoint import ModelIdentity
@@ -49,7 +49,7 @@ def mixed(tmp_path: Path, make_dicom: Callable, make_png: Callable) -> Path:
 
 def test_a_real_folder(mixed: Path, tmp_path: Path, tiny_generator: ReportGenerator) -> None:
     out = tmp_path / "out"
-    outcome = run_batch(tiny_generator, mixed, out, batch_size=2)
+    outcome = run_batch(tiny_generator, mixed, out, BatchOptions(batch_size=2))
     assert (outcome.done, outcome.kept) == (2, 0)
     assert {file.name: file.status for file in outcome.unread} == {
         "./notes.txt": "skipped",
@@ -199,7 +199,7 @@ def test_batched_is_one_by_one(
 ) -> None:
     source = put(tmp_path / "in", {f"{n}.png": make_png(n, 60 + n) for n in range(5)})
     for size in (1, 3):
-        run_batch(tiny_generator, source, tmp_path / f"out{size}", batch_size=size)
+        run_batch(tiny_generator, source, tmp_path / f"out{size}", BatchOptions(batch_size=size))
     one, three = (contents(tmp_path / f"out{size}") for size in (1, 3))
     texts = [
         {name: json.loads(data)["text"] for name, data in files.items() if "report" in name}
@@ -251,7 +251,7 @@ def test_another_model_needs_another_folder(
     (out / "batch.json").write_text(json.dumps(known))
     with pytest.raises(ConfigError, match="--redo"):
         run_batch(tiny_generator, source, out)
-    assert run_batch(tiny_generator, source, out, redo=True).done == 1
+    assert run_batch(tiny_generator, source, out, BatchOptions(redo=True)).done == 1
     assert contents(out) == whole
 
 
@@ -314,7 +314,7 @@ def test_a_finished_report_stays_until_its_successor_is_whole(tmp_path: Path) ->
     out, model = tmp_path / "out", ModelIdentity("some", "0" * 64)
     results, first = Results(out), Record("key", ("a",), "", (BatchImage("a", "PA"),))
     with results.opened(model, redo=False):
-        results.write(first, {"report.json": b"first"})
+        first = results.write(first, {"report.json": b"first"})
         with pytest.raises(CrossRayError, match="run the same command again"):
             results.write(Record("key", ("b",), ""), {"report.json": b"second", "x" * 300: b""})
         assert (out / "studies" / "key" / "report.json").read_bytes() == b"first"

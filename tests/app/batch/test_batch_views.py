@@ -11,7 +11,7 @@ from material import PATIENT, PROMPT_TOKENS, chest, put
 from app.api.schemas import ReportAnswer
 from app.batch.grouping import study_of
 from app.batch.indications import Row, match_indications, read_indications
-from app.batch.run import Outcome, run_batch
+from app.batch.run import BatchOptions, Outcome, run_batch
 from app.cli.output import batch_text
 from model.errors import ConfigError, DataError
 from model.generator import ReportGenerator
@@ -77,7 +77,7 @@ def test_a_study_is_called_by_its_uid_a_file_or_a_folder(
     folder: Path, tmp_path: Path, seeing_generator: ReportGenerator, name: str
 ) -> None:
     out, given = tmp_path / "out", table(tmp_path, (name, "The lungs."))
-    assert run_batch(seeing_generator, folder, out, indications=given).unmatched == []
+    assert run_batch(seeing_generator, folder, out, BatchOptions(indications=given)).unmatched == ()
     told = {len(answer.images): answer.indication for answer in answers(out)}
     assert told == {2: "The lungs.", 1: ""}
 
@@ -89,7 +89,7 @@ def test_a_changed_indication_has_its_study_done_again_and_no_other(
 
     def run(*lines: Sequence[str]) -> tuple[int, int]:
         given = table(tmp_path, *lines) if lines else None
-        outcome = run_batch(seeing_generator, folder, out, indications=given)
+        outcome = run_batch(seeing_generator, folder, out, BatchOptions(indications=given))
         return outcome.done, outcome.kept
 
     assert run() == (2, 0)
@@ -106,8 +106,8 @@ def test_rows_of_no_study_are_told_by_number_and_not_by_content(
     lines = [("Quillfeather", "x"), ("one", "The lungs."), ("", "secret"), (f"{UID}.1", "y")]
     given = table(tmp_path, *lines)
     out = tmp_path / "out"
-    outcome = run_batch(seeing_generator, folder, out, indications=given)
-    assert outcome.unmatched == [2, 4, 5]
+    outcome = run_batch(seeing_generator, folder, out, BatchOptions(indications=given))
+    assert outcome.unmatched == (2, 4, 5)
     said = batch_text(outcome, out)
     assert "belong to no study: 2, 4, 5" in said
     assert "Quillfeather" not in said and "secret" not in said and UID not in said
@@ -118,7 +118,7 @@ def test_no_indication_is_in_a_name_a_record_or_the_summary(
 ) -> None:
     out = tmp_path / "out"
     given = table(tmp_path, (UID, "Quillfeather"))
-    run_batch(seeing_generator, folder, out, indications=given)
+    run_batch(seeing_generator, folder, out, BatchOptions(indications=given))
     holding = {name for name, data in contents(out).items() if b"Quillfeather" in data}
     assert holding == {f"studies/{study_of(UID)}/report.json"}
     assert not any(UID.encode() in data or UID in name for name, data in contents(out).items())
@@ -128,7 +128,7 @@ def test_an_indication_that_is_too_long_costs_its_own_study_only(
     folder: Path, tmp_path: Path, seeing_generator: ReportGenerator
 ) -> None:
     given = table(tmp_path, ("one", "Q" * (PROMPT_TOKENS + 1)))
-    outcome = run_batch(seeing_generator, folder, tmp_path / "out", indications=given)
+    outcome = run_batch(seeing_generator, folder, tmp_path / "out", BatchOptions(indications=given))
     assert outcome.done == 1
     assert {file.name for file in outcome.unread} == {"./one/a side.dcm", "./one/front.dcm"}
     for file in outcome.unread:
@@ -141,7 +141,7 @@ def test_indications_for_a_model_that_reads_none_are_refused(
 ) -> None:
     given = table(tmp_path, ("one", "The lungs."))
     with pytest.raises(ConfigError, match="--indications"):
-        run_batch(tiny_generator, folder, tmp_path / "out", indications=given)
+        run_batch(tiny_generator, folder, tmp_path / "out", BatchOptions(indications=given))
     assert not (tmp_path / "out").exists()
 
 

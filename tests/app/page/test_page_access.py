@@ -97,7 +97,7 @@ def test_both_themes_are_readable_at_any_width(open_page, theme: str, width: int
     page.locator(".model").scroll_into_view_if_needed()
     expect(page.locator("#notice")).to_be_in_viewport(ratio=1)
     expect(page.locator(".caveat")).to_have_text(
-        "Attention shows where the decoder looked, not why."
+        "An attention map shows where the decoder attended, not why it chose the word."
     )
 
 

@@ -59,7 +59,7 @@ def test_a_sentence_of_words_without_a_place_has_no_map(page) -> None:
     [
         (12, "The image made it 12 times as likely"),
         (1.8, "The image made it 1.8 times as likely"),
-        (1.2, "The image hardly changed its chance"),
+        (1.2, "The image hardly changed its probability"),
         (0.25, "The image made it 4 times less likely"),
         (1e9, "The image made it over 1000 times as likely"),
     ],
@@ -101,7 +101,7 @@ def test_a_finding_named_twice_is_listed_once(page) -> None:
         {**answer["sentences"][2], "words": [10, 11], **place, "chance": 0.6},
     ]
     show(page, answer)
-    named = page.get_by_role("region", name="Findings it names").get_by_role("button")
+    named = page.get_by_role("region", name="Reported findings").get_by_role("button")
     expect(named).to_have_text("Pleural effusion, left 80\u202f%")
     named.click()
     pinned = page.locator(".word[aria-pressed=true]")
@@ -113,7 +113,7 @@ def test_a_concern_stands_over_its_own_image(page) -> None:
     answer = known({}, *views)
     answer["images"][1]["warnings"] = [{"code": "rotated", "message": "It seems turned."}]
     show(page, answer)
-    banner = page.get_by_role("note", name="Concerns about this image")
+    banner = page.get_by_role("note", name="Warnings about this image")
     expect(banner).to_be_hidden()
     page.get_by_role("tab").last.click()
     expect(banner).to_have_text("It seems turned.")
@@ -139,10 +139,58 @@ def test_a_refused_image_can_be_insisted_on(page, faults) -> None:
     send(page, ("hand.png", "image/png", png_image(8, 8)))
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("This does not look like a chest.")
-    alert.get_by_role("button", name="Report on it all the same").click()
+    alert.get_by_role("button", name="Write the report anyway").click()
     expect(page.get_by_role("heading", name="Draft report")).to_be_visible()
-    assert ["input_check=true" in url for url in asked] == [True, False]
+    assert ["input_check=false" in url for url in asked] == [False, True]
     faults.clear()
+
+
+def test_both_checks_can_be_insisted_on_one_after_the_other(page, faults) -> None:
+    asked: list[str] = []
+    kinds = {"input_check": "refused", "identity_check": "identity-mismatch"}
+
+    def answer(route: Any) -> None:
+        asked.append(route.request.url)
+        for check, kind in kinds.items():
+            if f"{check}=false" not in asked[-1]:
+                problem = {"type": f"/problems/{kind}", "title": kind, "detail": "no"}
+                content_type = "application/problem+json"
+                route.fulfill(status=422, json=problem, content_type=content_type)
+                return
+        route.fulfill(status=201, json=known({}))
+
+    page.route("**/v1/reports*", answer)
+    send(page, ("hand.png", "image/png", png_image(8, 8)))
+    for kind in kinds.values():
+        alert = page.get_by_role("alert")
+        expect(alert).to_contain_text(kind)
+        alert.get_by_role("button", name="Write the report anyway").click()
+    expect(page.get_by_role("heading", name="Draft report")).to_be_visible()
+    assert len(asked) == 3
+    faults.clear()
+
+
+def test_what_is_withheld_is_not_shown(page) -> None:
+    """A draft on an image that the model does not know: no number beside a word, and no map."""
+    answer = known({})
+    unknown = dict.fromkeys(("probability", "evidence", "attention", "heatmap"))
+    for part in (*answer["words"], *answer["sentences"]):
+        part |= {**unknown, "state": "withheld"}
+    place = {"name": "pleural_effusion", "sides": ["left"], "zone": None, "certainty": "definite"}
+    answer["findings"] = [{**answer["sentences"][0], "words": [1, 2], **place, "chance": None}]
+    answer["probability_withheld"] = "Do not rely on this draft: the image is unlike."
+    answer["warnings"] = [{"code": "identity_unchecked", "message": "Not checked."}]
+    show(page, answer)
+    note = page.get_by_role("note", name="Warnings about this study")
+    expect(note).to_have_text("Do not rely on this draft: the image is unlike.Not checked.")
+    plain = canvas(page)
+    word(page, 2).click()
+    assert "withheld" in shown(page) and "%" not in shown(page)
+    np.testing.assert_array_equal(canvas(page), plain)
+    named = page.get_by_role("region", name="Reported findings").get_by_role("button")
+    expect(named).to_have_text("Pleural effusion, left")
+    show(page, known({}))
+    expect(note).to_be_hidden()
 
 
 # A region of the image
@@ -167,7 +215,7 @@ def regional() -> dict[str, Any]:
 
 
 def lookers(page: Any) -> list[str]:
-    region = page.get_by_role("region", name="Words that looked at the region")
+    region = page.get_by_role("region", name="Words that attended to the region")
     return [text.replace("\u202f", "") for text in region.get_by_role("listitem").all_inner_texts()]
 
 
@@ -182,9 +230,9 @@ def test_a_region_lists_the_words_that_looked_there(page, how: str) -> None:
     page.keyboard.up("Control")
     assert lookers(page) == ["Left 100%", "effusion 50%"]
     assert page.locator(".word.inside").all_text_contents() == ["Left", "effusion"]
-    expect(page.locator("#status")).to_contain_text("2 words looked here: Left")
+    expect(page.locator("#status")).to_contain_text("2 words attended to it: Left")
     page.get_by_role("button", name="effusion 50").hover()
-    assert "Shown word\n\neffusion" in shown(page)
+    assert "Word\n\neffusion" in shown(page)
     page.get_by_role("button", name="effusion 50").click()
     assert page.locator(".word[aria-pressed=true]").all_text_contents() == ["effusion"]
     page.locator("#canvas").focus()

@@ -62,7 +62,7 @@ def test_a_header_that_says_its_view_needs_no_word_of_the_sender(seeing, make_di
 
 def test_what_the_model_does_not_read_is_not_asked_for(page, make_png) -> None:
     """Then the report is written at once, of however many images."""
-    for absent in ("Write the report", "Add earlier images"):
+    for absent in ("Write the report", "Add prior images"):
         expect(page.get_by_role("button", name=absent)).to_have_count(0)
     put(page, ("a.png", make_png(1)), ("b.png", make_png(2)))
     assert len(tabs(page)) == 2
@@ -73,7 +73,7 @@ def test_what_the_model_does_not_read_is_not_asked_for(page, make_png) -> None:
     ("reads", "there"),
     [
         ({"views": ["frontal", "lateral"], "prompt_tokens": 0}, {"View of"}),
-        ({"views": ["frontal", "prior"], "prompt_tokens": 0}, {"Add earlier images"}),
+        ({"views": ["frontal", "prior"], "prompt_tokens": 0}, {"Add prior images"}),
         ({"views": ["frontal"], "prompt_tokens": 9}, {"Indication"}),
     ],
 )
@@ -84,10 +84,10 @@ def test_each_part_is_there_where_it_is_read(
     page.route("**/v1/model", lambda route: route.fulfill(json={"notice": "Known.", **reads}))
     page.reload()
     put(page, ("a.png", make_png()))
-    expect(page.get_by_role("form", name="What is known of the study")).to_be_visible()
+    expect(page.get_by_role("form", name="Study details")).to_be_visible()
     parts = {
         "View of": page.get_by_role("combobox", name=re.compile("^View of")),
-        "Add earlier images": page.get_by_role("button", name="Add earlier images"),
+        "Add prior images": page.get_by_role("button", name="Add prior images"),
         "Indication": page.get_by_role("textbox", name=re.compile("^Indication")),
     }
     assert {name for name, part in parts.items() if part.count()} == there
@@ -117,8 +117,8 @@ def test_a_bad_file_can_be_taken_out_and_the_rest_stays(seeing, make_png, faults
     expect(alert).to_contain_text("file 2: ")
     expect(alert.get_by_role("button", name="Dismiss")).to_be_focused()
     faults.clear()
-    seeing.get_by_role("button", name="Take page.png out").click()
-    expect(seeing.get_by_role("button", name="Take front.png out")).to_be_focused()
+    seeing.get_by_role("button", name="Remove page.png").click()
+    expect(seeing.get_by_role("button", name="Remove front.png")).to_be_focused()
     seeing.get_by_role("button", name="Write the report").click()
     expect(seeing.locator("#given-text")).to_have_text("The lungs.")
 
@@ -150,7 +150,7 @@ def test_nothing_of_one_patient_is_sent_with_the_next(seeing, make_png) -> None:
 
 def test_a_study_can_be_discarded_and_an_empty_one_is_not_sent(seeing, make_png) -> None:
     put(seeing, ("front.png", make_png(1)))
-    seeing.get_by_role("button", name="Take front.png out").click()
+    seeing.get_by_role("button", name="Remove front.png").click()
     expect(seeing.get_by_role("button", name="Add images")).to_be_focused()
     write = seeing.get_by_role("button", name="Write the report")
     expect(write).to_have_attribute("aria-disabled", "true")
@@ -173,8 +173,8 @@ def test_the_keyboard_alone_puts_a_study_together(seeing, make_png) -> None:
     expect(seeing.get_by_label("Indication")).to_be_focused()
     seeing.keyboard.type("The lungs.")
     press("Shift+Tab")
-    expect(seeing.get_by_role("button", name="Add earlier images")).to_be_focused()
-    for name in ("Add images", "Take a.png out"):
+    expect(seeing.get_by_role("button", name="Add prior images")).to_be_focused()
+    for name in ("Add images", "Remove a.png"):
         press("Shift+Tab")
         expect(seeing.get_by_role("button", name=name)).to_be_focused()
     press("Shift+Tab")

@@ -37,7 +37,7 @@ def test_moving_through_the_words_changes_the_shown_map(page) -> None:
     ]:
         page.keyboard.press(key)
         expect(word(page, index)).to_be_focused()
-        assert f"Shown word\n\n{WORDS[index]}" in shown(page)
+        assert f"Word\n\n{WORDS[index]}" in shown(page)
         heights.append((center(colored(canvas(page)))[1], index % GRID))
     assert [row for _, row in sorted(heights)] == sorted(row for _, row in heights)
     assert page.locator(".word[tabindex='0']").count() == 1
@@ -74,7 +74,7 @@ def test_pinned_words_are_averaged(page) -> None:
     assert "25\u202f%" in shown(page)
     assert word(page, 1).get_attribute("aria-pressed") == "true"
     word(page, 5).hover()
-    assert f"Shown word\n\n{WORDS[5]}" in shown(page)
+    assert f"Word\n\n{WORDS[5]}" in shown(page)
     page.mouse.move(5, 5)
     assert "2 pinned words, average of their maps" in shown(page)
     page.get_by_role("button", name="Clear pins").click()

@@ -1,0 +1,217 @@
+"""The stages of a study in a batch: decoded, then reported on, then written as files.
+
+Each takes values and gives values. The broad catches are the batch's: a fault of ours in one study
+must not cost the others.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from app.api.answers import answer, section_text
+from app.batch.grouping import Source, Study
+from app.batch.results import BatchImage, Record, Unused
+from app.overlays import sheet
+from app.views import MAX_IMAGES
+from model.errors import (
+    DataError,
+    IdentityMismatch,
+    ImageError,
+    NotARadiograph,
+    RefusedError,
+    UnsupportedImage,
+)
+from model.exam import Exam
+from model.generator import ReportGenerator
+from model.imaging.radiograph import Radiograph
+from model.imaging.sandbox import read_image_isolated
+from model.report import Report
+
+__all__ = ["ALL_CHECKS", "Checks", "Decoded", "Reported", "decoded", "finished", "reported"]
+
+log = logging.getLogger("crossray.batch")
+
+IMAGE_ENDINGS = {".dcm", ".dicom", ".png", ".jpg", ".jpeg"}
+TOO_MANY = "not read: a report is made from at most {} images of one study"
+INTERNAL = "an internal error of CrossRay; the log says where"
+DECODERS = 2
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Which checks may refuse a study; what one that is off finds is a warning."""
+
+    input_check: bool = True
+    identity_check: bool = True
+
+
+ALL_CHECKS = Checks()
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A study whose files have been read."""
+
+    study: Study
+    images: tuple[tuple[Source, Radiograph], ...] = ()
+    """Frontal views first."""
+    unused: tuple[Unused, ...] = ()
+
+    @property
+    def exam(self) -> Exam:
+        return Exam([radiograph for _, radiograph in self.images], self.study.indication)
+
+    def given_up(self, error: Exception) -> "Decoded":
+        """Without images: every file that the report would have been made from has failed."""
+        reason = str(error) if isinstance(error, DataError) else _internal(error)
+        failed = tuple(Unused(source.sha256, "failed", reason) for source, _ in self.images)
+        return replace(self, images=(), unused=(*self.unused, *failed))
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A study with its report, the reason why a check refuses it, or neither."""
+
+    decoded: Decoded
+    report: Report | None = None
+    refusal: str = ""
+
+
+def decoded(generator: ReportGenerator, studies: Sequence[Study], ahead: int) -> Iterator[Decoded]:
+    """The studies with their images read, `ahead` of the model but never all in memory."""
+    waiting: deque[Future[Decoded]] = deque()
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for study in studies:
+            waiting.append(pool.submit(_decode, generator, study))
+            if len(waiting) > ahead + DECODERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _decode(generator: ReportGenerator, study: Study) -> Decoded:
+    limit = min(MAX_IMAGES, generator.model.config.images_per_study or MAX_IMAGES)
+    images: list[tuple[Source, Radiograph]] = []
+    unused = []
+    for source in study.sources:
+        if len(images) == limit:
+            unused.append(Unused(source.sha256, "skipped", TOO_MANY.format(limit)))
+            continue
+        try:
+            # The bytes that are decoded must be those that the study's record will name.
+            radiograph = read_image_isolated(source.path, sha256=source.sha256)
+        except ImageError as error:
+            unused.append(Unused(source.sha256, _status(source, error), str(error)))
+        except Exception as error:
+            unused.append(Unused(source.sha256, "failed", _internal(error)))
+        else:
+            if reason := generator.why_unread(radiograph.view):
+                unused.append(Unused(source.sha256, "skipped", reason))
+            else:
+                images.append((source, radiograph))
+    images.sort(key=lambda image: image[1].view == "LATERAL")
+    return Decoded(study, tuple(images), tuple(unused))
+
+
+def _status(source: Source, error: ImageError) -> str:
+    """A text file is skipped; one that calls itself an image and is none is a bad file."""
+    if isinstance(error, NotARadiograph):
+        return "skipped"
+    stray = isinstance(error, UnsupportedImage)
+    return "skipped" if stray and source.path.suffix.lower() not in IMAGE_ENDINGS else "failed"
+
+
+def _internal(error: Exception) -> str:
+    log.error("a study failed", exc_info=error)
+    return INTERNAL
+
+
+def reported(
+    generator: ReportGenerator, studies: Iterable[Decoded], size: int, checks: Checks
+) -> Iterator[Reported]:
+    """The studies with their reports, `size` at a time; those without an image as they are."""
+    batch: list[Decoded] = []
+    for study in studies:
+        if not study.images:
+            yield Reported(study)
+            continue
+        batch.append(study)
+        if len(batch) == size:
+            yield from _report(generator, batch, checks)
+            batch = []
+    yield from _report(generator, batch, checks)
+
+
+def _report(
+    generator: ReportGenerator, batch: Sequence[Decoded], checks: Checks
+) -> Iterator[Reported]:
+    """A batch at once; where it fails as a whole, its studies one by one."""
+    try:
+        reports = generator.reports(
+            [study.exam for study in batch],
+            input_check=checks.input_check,
+            identity_check=checks.identity_check,
+        )
+    except Exception as error:
+        if len(batch) > 1:
+            for study in batch:
+                yield from _report(generator, [study], checks)
+        elif isinstance(error, RefusedError | IdentityMismatch):
+            yield Reported(batch[0], refusal=str(error))
+        else:
+            yield Reported(batch[0].given_up(error))
+    else:
+        yield from map(Reported, batch, reports)
+
+
+def finished(generator: ReportGenerator, study: Reported) -> tuple[Record, dict[str, bytes]]:
+    """A study's record and the files of its folder."""
+    if study.report is None:
+        return _record(study), {}
+    try:
+        files = {
+            "report.json": answer(study.report, generator.notice)
+            .model_dump_json(indent=1)
+            .encode(),
+            "heatmaps.png": sheet(study.report, study.decoded.exam.shown),
+        }
+    except Exception as error:
+        return _record(Reported(study.decoded.given_up(error))), {}
+    return _record(study), files
+
+
+def _record(reported: Reported) -> Record:
+    decoded, report = reported.decoded, reported.report
+    record = Record(
+        study=decoded.study.key,
+        sha256=decoded.study.sha256,
+        indication=decoded.study.indication_sha256,
+        images=tuple(BatchImage(s.sha256, r.view) for s, r in decoded.images),
+        refusal=reported.refusal,
+        unused=decoded.unused,
+    )
+    if report is None:
+        return record
+    return replace(
+        record,
+        findings=section_text(report, "findings"),
+        impression=section_text(report, "impression"),
+        warnings=_warnings(report),
+        review=tuple(f"{flag.code}: {flag.message}" for flag in report.review),
+    )
+
+
+def _warnings(report: Report) -> tuple[str, ...]:
+    """Each warning with its code, and of several images with the image's number."""
+    several = len(report.warnings) > 1
+    of_study = [f"{warning.code}: {warning.message}" for warning in report.study_warnings]
+    of_images = [
+        f"image {number}, {warning.code}: {warning.message}"
+        if several
+        else f"{warning.code}: {warning.message}"
+        for number, warnings in enumerate(report.warnings, 1)
+        for warning in warnings
+    ]
+    return (*of_study, *of_images)

@@ -1,0 +1,182 @@
+"""The commands that measure a checkpoint. Each imports what it needs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.options import (
+    ChexbertOption,
+    DeviceOption,
+    JsonFileOption,
+    ModelArgument,
+    ModelOption,
+    ProtocolOption,
+    RadgraphOption,
+)
+
+__all__ = ["evaluate", "grounding", "lungs", "robustness"]
+
+
+def evaluate(
+    model: ModelArgument,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared folder.")],
+    json_file: JsonFileOption = None,
+    train_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--train",
+            metavar="DIR",
+            help="Prepared folder whose train split gives the baselines; DATA if omitted.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Studies to evaluate; all if omitted.")
+    ] = None,
+    device: DeviceOption = "cpu",
+    views: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help='Use only these of the views the model reads: "frontal,lateral". The findings to '
+            "be reported stay the same, so two runs measure what a view adds.",
+        ),
+    ] = None,
+    protocol: ProtocolOption = "r2gen",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="test, validate, train or all. If omitted: test for data the model was trained "
+            "on, all for any other."
+        ),
+    ] = None,
+    demographics: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="For labeled studies: image, age and sex, for the baseline that sees no image.",
+        ),
+    ] = None,
+    compare_with: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="MODEL", help="For labeled studies: a checkpoint to compare with."),
+    ] = None,
+    chexbert: ChexbertOption = None,
+    radgraph: RadgraphOption = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the reports to this file, in ReXrank's JSON, for `score`.",
+        ),
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a model card with figures to this folder."),
+    ] = None,
+) -> None:
+    """Evaluate a model on a prepared folder, with baselines and 95 % intervals."""
+    from training.evaluation.evaluate import Outputs, run_evaluation
+
+    names = None if views is None else [name.strip() for name in views.split(",")]
+    outputs = Outputs(json_file, predictions, card)
+    table = run_evaluation(
+        model,
+        data,
+        outputs,
+        train=train_data,
+        limit=limit,
+        device=device,
+        views=names,
+        protocol_name=protocol,
+        chexbert=chexbert,
+        radgraph=radgraph,
+        split=split,
+        demographics=demographics,
+        compare_with=compare_with or (),
+    )
+    typer.echo(table)
+
+
+def robustness(
+    model: ModelArgument,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared folder with boxes.")],
+    json_file: JsonFileOption = None,
+    image: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Plot the curves to this PNG.")
+    ] = None,
+    studies: Annotated[
+        int, typer.Option(min=2, help="Maximum studies; each is read 26 times.")
+    ] = 100,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Measure how reports and maps degrade with noise, blur, low contrast, rotation, occlusion."""
+    from training.evaluation.robustness import run_robustness
+
+    typer.echo(run_robustness(model, data, studies, json_file, image, device))
+
+
+def grounding(
+    model: ModelArgument,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="Prepared folder; with --boxes a folder of images."),
+    ],
+    json_file: JsonFileOption = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Box file of NIH ChestX-ray14, MS-CXR, VinDr-CXR or PadChest-GR, as downloaded.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Studies, or phrases of --boxes; all if omitted.")
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES", help='Only these map methods: "late layers,contrast,uniform".'
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write sheets of good and bad cases to this folder."),
+    ] = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Measure how well words are localized, for every method of making a map.
+
+    Maps are evaluated against boxes and by occlusion, with 95 % intervals; a uniform map, the
+    image center, Grad-CAM and occlusion maps are the baselines.
+    """
+    from training.grounding.command import run_grounding
+    from training.grounding.methods import METHODS
+
+    names = METHODS if methods is None else tuple(name.strip() for name in methods.split(","))
+    table = run_grounding(
+        model,
+        data,
+        json_file,
+        boxes=boxes,
+        limit=limit,
+        methods=names,
+        images=images,
+        device=device,
+    )
+    typer.echo(table)
+
+
+def lungs(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images.")],
+    model: ModelOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum images.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the first maps and lungs to this file.")
+    ] = None,
+    json_file: JsonFileOption = None,
+) -> None:
+    """Measure the share of attention inside the lungs, on images without boxes."""
+    from training.grounding.lungs import run_lungs
+
+    typer.echo(run_lungs(model, images, limit, sheet, json_file))

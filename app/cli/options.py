@@ -1,0 +1,47 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "EXIT_BAD_FILES",
+    "ChexbertOption",
+    "DeviceOption",
+    "JsonFileOption",
+    "ModelArgument",
+    "ModelOption",
+    "ProtocolOption",
+    "RadgraphOption",
+]
+
+EXIT_BAD_FILES = 3
+"""Exit status of a command that finished without some of its files."""
+
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Checkpoint folder.")]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="DIR",
+        help="Checkpoint: a folder, CrossRay's or Hugging Face's, or hf:owner/name[@revision]; the "
+        "embedded one if omitted.",
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
+JsonFileOption = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write the results to this file as well."),
+]
+ProtocolOption = Annotated[
+    str, typer.Option("--protocol", help="Text normalization: r2gen, rexrank or raw.")
+]
+ChexbertOption = Annotated[
+    Path | None,
+    typer.Option("--chexbert", metavar="DIR", help="Folder with CheXbert's weights: adds its F1."),
+]
+RadgraphOption = Annotated[
+    Path | None,
+    typer.Option("--radgraph", metavar="DIR", help="Folder with RadGraph's weights: adds its F1."),
+]
