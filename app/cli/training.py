@@ -129,7 +129,7 @@ def input_check(
         Path | None,
         typer.Option(
             metavar="PHANTOMS",
-            help="First refit the input check on these phantoms and on those images of --chests and "
+            help="First refit the input check on these phantoms and on the images of --chests and "
             "--images that are not measured on.",
         ),
     ] = None,
