@@ -383,5 +383,6 @@ def test_the_shipped_settings_are_read(name: str) -> None:
 
 
 def test_the_settings_for_labels_are_read_and_say_what_they_are() -> None:
-    made = load_config(ROOT / "training" / "configs" / "nih.toml")
+    made = load_config(ROOT / "training" / "configs" / "joint.toml")
     assert "not for diagnosis" in made.model.notice and "labels" in made.model.notice
+    assert made.losses.answers > 0 and sum(made.mix.values()) < made.batch
