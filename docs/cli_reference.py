@@ -18,6 +18,7 @@ GROUPS = {
     "Prepare data": ("prepare",),
     "Train": ("train", "pretrain", "calibrate"),
     "Evaluate a checkpoint": ("evaluate", "grounding", "lungs", "robustness", "input-check"),
+    "Anatomy": ("anatomy",),
     "Score reports of any system": ("score", "compare", "label", "rexrank"),
 }
 """Other commands stand under the last heading, "Others"."""

@@ -11,14 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from model.anatomy import right_of_spine
 from model.checkpoint import ModelIdentity
 from model.config import VIEWS
 from model.decoding import GREEDY, DecodingOptions, decode
 from model.errors import ConfigError, DataError, NotARadiograph, RefusedError
 from model.exam import Exam, encode_studies, kind_of
-from model.findings import confidence_withheld, inside, named_findings
+from model.findings import NamedFinding, confidence_withheld, inside, named_findings
 from model.heatmap import Word, span_of, words
 from model.identity import StudyWarning, check_identity
 from model.imaging.letterbox import Placement
@@ -217,6 +220,18 @@ class ReportGenerator:
                 raise NotARadiograph(f"{which}{reason}")
         return [kind_of(image.view, prior) for image, prior in images]
 
+    def _sides(
+        self, exam: Exam, placements: Sequence[Placement], findings: Sequence[NamedFinding]
+    ) -> list[NDArray[np.float32] | None]:
+        """See `review`; the spine is only looked for where a finding has a side to be checked."""
+        asked = any(finding.sides and finding.state == "grounded" for finding in findings)
+        return [
+            right_of_spine(image.pixels, placement, self.model.grid)
+            if asked and image.view != "LATERAL"
+            else None
+            for image, placement in zip(exam.shown, placements, strict=True)
+        ]
+
     def _report(
         self,
         study: "_Input",
@@ -240,7 +255,9 @@ class ReportGenerator:
             ),
             words=tuple(written),
             findings=findings,
-            review=review(text, written, findings, views, priors, ended),
+            review=review(
+                text, written, findings, self._sides(exam, placements, findings), priors, ended
+            ),
             grid=self.model.grid,
             **study.described,
             model=self.identity,

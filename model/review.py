@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.findings import NamedFinding
 from model.heatmap import Word
@@ -46,7 +47,7 @@ def review(
     text: str,
     told: Sequence[Word],
     findings: Sequence[NamedFinding],
-    views: Sequence[str | None],
+    sides: Sequence[NDArray[np.float32] | None],
     priors: Sequence[bool],
     ended: bool,
 ) -> tuple[Flag, ...]:
@@ -55,12 +56,13 @@ def review(
     Args:
         told: the text's words.
         findings: what it asserts.
-        views: per image, "PA", "AP", "LATERAL" or None. On a lateral view no side can be checked.
+        sides: per image float32 (rows, columns), how much of each patch lies on the patient's
+            right; None where that cannot be said, as on a lateral view.
         priors: per image, True where it is of an earlier study.
         ended: the text ended by itself.
     """
     flags = [
-        *_wrong_sides(findings, views),
+        *_wrong_sides(findings, sides),
         *([] if any(priors) else _comparisons(text)),
         *_unsupported(findings),
         *_contradictions(text, findings),
@@ -70,7 +72,9 @@ def review(
     return tuple(sorted(flags, key=lambda flag: (flag.start, flag.end)))
 
 
-def _wrong_sides(findings: Sequence[NamedFinding], views: Sequence[str | None]) -> Iterator[Flag]:
+def _wrong_sides(
+    findings: Sequence[NamedFinding], right: Sequence[NDArray[np.float32] | None]
+) -> Iterator[Flag]:
     said: dict[tuple[int, int], set[str]] = {}
     for finding in findings:
         said.setdefault((finding.start, finding.end), set()).update(finding.sides)
@@ -79,7 +83,7 @@ def _wrong_sides(findings: Sequence[NamedFinding], views: Sequence[str | None]) 
         if len(sides) != 1 or finding.state != "grounded":
             continue
         (side,) = sides
-        share = _share_on(finding.heatmap, views, side)
+        share = _share_on(finding.heatmap, right, side)
         if share is not None and share < LEAST_SHARE:
             other = "left" if side == "right" else "right"
             yield Flag(
@@ -91,19 +95,16 @@ def _wrong_sides(findings: Sequence[NamedFinding], views: Sequence[str | None]) 
             )
 
 
-def _share_on(heatmap: np.ndarray, views: Sequence[str | None], side: str) -> float | None:
-    """Of the attention on the frontal images, the share on one half; None where there is none.
-
-    The image lies in the middle of the map, and the patient's right on its left.
-    """
-    frontal = heatmap[[view != "LATERAL" for view in views]]
-    columns = frontal.sum(axis=(0, 1))
-    if columns.sum() <= 0:
+def _share_on(
+    heatmap: NDArray[np.float32], right: Sequence[NDArray[np.float32] | None], side: str
+) -> float | None:
+    """Of the attention where sides are known, the share on one; None where there is none."""
+    known = [(plane, on) for plane, on in zip(heatmap, right, strict=True) if on is not None]
+    total = sum(float(plane.sum()) for plane, _ in known)
+    if total <= 0:
         return None
-    # Of an odd number of columns, the middle one belongs to both halves.
-    rightness = (np.sign(len(columns) - 1 - 2 * np.arange(len(columns))) + 1) / 2
-    right = float(columns @ rightness / columns.sum())
-    return right if side == "right" else 1 - right
+    share = sum(float((plane * on).sum()) for plane, on in known) / total
+    return share if side == "right" else 1 - share
 
 
 def _comparisons(text: str) -> Iterator[Flag]:

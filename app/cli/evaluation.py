@@ -15,7 +15,7 @@ from app.cli.options import (
     RadgraphOption,
 )
 
-__all__ = ["evaluate", "grounding", "lungs", "robustness"]
+__all__ = ["anatomy", "evaluate", "grounding", "lungs", "robustness"]
 
 
 def evaluate(
@@ -180,3 +180,33 @@ def lungs(
     from training.grounding.lungs import run_lungs
 
     typer.echo(run_lungs(model, images, limit, sheet, json_file))
+
+
+def anatomy(
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="Folder that the outlines' images are below.")
+    ],
+    outlines: Annotated[
+        Path, typer.Option(metavar="FILE", help="JSON with hand-made outlines of lungs.")
+    ],
+    phantoms: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Of `prepare anatomy`: measure all parts on these too."),
+    ] = None,
+    fit: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PHANTOMS",
+            help="First train the network anew, on these phantoms and on the folders in IMAGES "
+            "that have a labels.csv, except the patients with outlines.",
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw what was found to this file.")
+    ] = None,
+    json_file: JsonFileOption = None,
+) -> None:
+    """Measure how well lungs and other parts of the chest are found on radiographs."""
+    from training.anatomy.measure import Outputs, run_anatomy
+
+    typer.echo(run_anatomy(images, outlines, phantoms, fit, Outputs(sheet, json_file)))

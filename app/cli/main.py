@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app.cli.checkpoints import import_checkpoint
-from app.cli.evaluation import evaluate, grounding, lungs, robustness
+from app.cli.evaluation import anatomy, evaluate, grounding, lungs, robustness
 from app.cli.importing import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli.phantom import prepare
 from app.cli.reading import ask, batch, report, serve
@@ -40,6 +40,7 @@ for command in COMMANDS:
     app.command()(command)
 app.command("input-check")(input_check)
 app.command()(lungs)
+app.command()(anatomy)
 
 
 def _print_version(wanted: bool) -> None:

@@ -68,3 +68,17 @@ def prepare_phantom(
         workers=workers,
     )
     typer.echo(f"{studies} studies in {out}, SHA-256 of the manifest {digest}")
+
+
+@prepare.command("anatomy")
+def prepare_anatomy(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    count: Annotated[int, typer.Option(min=1, help="How many phantoms.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same phantoms.")],
+    size: Annotated[int, typer.Option(min=64, max=2048, help="Side of an image in pixels.")] = 160,
+) -> None:
+    """Make simulated radiographs with masks of lungs, heart and bones, for `crossray anatomy`."""
+    from data_prep.phantom.parts import prepare_parts
+
+    prepare_parts(out, count, seed, size)
+    typer.echo(f"{count} phantoms in {out}")

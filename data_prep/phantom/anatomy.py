@@ -48,6 +48,8 @@ class Anatomy:
     """Cover of the heart's silhouette in [0, 1]."""
     ribs: dict[str, list[NDArray]] = field(default_factory=dict)
     """Center lines by side, posterior ones from the second downwards."""
+    silhouettes: dict[str, Plane] = field(default_factory=dict)
+    """Cover in [0, 1] of mediastinum, spine and clavicles; none of them seen from the side."""
 
 
 def build(patient: Patient, canvas: Canvas, rng: np.random.Generator) -> Anatomy:
@@ -57,7 +59,7 @@ def build(patient: Patient, canvas: Canvas, rng: np.random.Generator) -> Anatomy
     heart = canvas.polygon(_heart_outline(patient))
     soft = _body(patient, canvas)
     thickness = sum(canvas.slab(lungs[s], 0.78 * patient.depth, 4.8) for s in SIGNS)
-    solid = _mediastinum(patient, canvas, rng)
+    solid, mediastinum = _mediastinum(patient, canvas, rng)
     solid += canvas.slab(heart, 0.55 * patient.depth, 3.2 + 4 * patient.cardiothoracic)
     air = LUNG_AIR * np.clip(np.minimum(thickness, 0.86 * soft) - solid, 0, None)
     vessels = canvas.empty()
@@ -77,7 +79,10 @@ def build(patient: Patient, canvas: Canvas, rng: np.random.Generator) -> Anatomy
         heart=heart,
     )
     anatomy.ribs = {side: _posterior_ribs(patient, side, rng) for side in SIGNS}
-    anatomy.bone += _spine(patient, canvas) + _shoulders(patient, canvas, rng)
+    shoulders, clavicles = _shoulders(patient, canvas, rng)
+    anatomy.bone += _spine(patient, canvas) + shoulders
+    spine = np.repeat((_across_spine(patient, canvas) > 0).astype(np.float32), canvas.size, 0)
+    anatomy.silhouettes = {"mediastinum": mediastinum, "spine": spine, "clavicles": clavicles}
     if patient.breasts:
         anatomy.soft += _breasts(patient, canvas, rng)
     return anatomy
@@ -156,8 +161,12 @@ def _body(p: Patient, canvas: Canvas) -> Plane:
     return torso.astype(np.float32)
 
 
-def _mediastinum(p: Patient, canvas: Canvas, rng: np.random.Generator) -> Plane:
-    """Great vessels, aortic arch, hila and the tissue before the spine: cm that displace lung."""
+def _mediastinum(p: Patient, canvas: Canvas, rng: np.random.Generator) -> tuple[Plane, Plane]:
+    """Great vessels, aortic arch, hila and the tissue before the spine.
+
+    Returns:
+        cm that displace lung, and the cover of the silhouette without the hila.
+    """
     c, top = p.carina, p.apex
     old = max(p.age - 45, 0) / 45
     right, left = -2.5 - 0.4 * old, 2.1 + 0.3 * old
@@ -177,7 +186,9 @@ def _mediastinum(p: Patient, canvas: Canvas, rng: np.random.Generator) -> Plane:
         y = c + (2.2 if side == "right" else 1.4)
         gain = rng.uniform(0.8, 1.2)
         hila += canvas.ellipsoid((sign * 3.7, y), (1.2 * gain, 1.8), 2.2 * gain)
-    return np.maximum(np.maximum(solid, arch), trunk) + canvas.blur(hila, 0.35)
+    solid = np.maximum(np.maximum(solid, arch), trunk)
+    silhouette = (solid > 0).astype(np.float32)
+    return solid + canvas.blur(hila, 0.35), silhouette
 
 
 def _vessels(p: Patient, canvas: Canvas, side: str, rng: np.random.Generator) -> Plane:
@@ -280,7 +291,7 @@ def _spine(p: Patient, canvas: Canvas) -> Plane:
     """Vertebral bodies with discs between, pedicles and spinous processes."""
     x0, pitch = _shift(p, -5.0), 2.35
     phase = (canvas.y - p.apex) / pitch
-    across = np.clip(1 - ((canvas.x - x0) / 1.75) ** 4, 0, None)
+    across = _across_spine(p, canvas)
     level = 0.62 + 0.38 * np.clip(np.abs(np.sin(np.pi * phase)) * 2.2, 0, 1)
     column = 0.9 * np.sqrt(across) * level
     row = np.arange(-4, 18) * pitch + p.apex + pitch / 2
@@ -299,8 +310,14 @@ def _spine(p: Patient, canvas: Canvas) -> Plane:
     return (column + details).astype(np.float32)
 
 
-def _shoulders(p: Patient, canvas: Canvas, rng: np.random.Generator) -> Plane:
-    """Clavicles, scapulae and humeral heads."""
+def _across_spine(p: Patient, canvas: Canvas) -> Plane:
+    """(1, size): how the vertebral bodies round off sideways, 0 beside them."""
+    x0 = _shift(p, -5.0)
+    return np.clip(1 - ((canvas.x - x0) / 1.75) ** 4, 0, None)
+
+
+def _shoulders(p: Patient, canvas: Canvas, rng: np.random.Generator) -> tuple[Plane, Plane]:
+    """Clavicles, scapulae and humeral heads: cm of bone, and the cover of the clavicles."""
     high = p.apex + (1.0 if p.view == "PA" else 0.2) + rng.normal(0, 0.4)
     out = p.half_width + p.wall
     clavicles, edges, bones = [], [], canvas.empty()
@@ -318,8 +335,9 @@ def _shoulders(p: Patient, canvas: Canvas, rng: np.random.Generator) -> Plane:
         if p.arms:
             arm = np.array([(sign * (out + 3.8), high + 2.5), (sign * (out + 5.4), high + 24)])
             bones = np.maximum(bones, 1.2 * canvas.strokes([arm], 2.2, 0.8))
-    hollow = canvas.strokes(clavicles, 1.15) - 0.45 * canvas.strokes(clavicles, 0.6)
-    return bones + 0.95 * hollow + 0.4 * canvas.strokes(edges, 0.4)
+    solid = canvas.strokes(clavicles, 1.15)
+    hollow = solid - 0.45 * canvas.strokes(clavicles, 0.6)
+    return bones + 0.95 * hollow + 0.4 * canvas.strokes(edges, 0.4), solid
 
 
 def _breasts(p: Patient, canvas: Canvas, rng: np.random.Generator) -> Plane:

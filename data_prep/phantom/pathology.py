@@ -28,6 +28,7 @@ __all__ = [
     "hyperinflation",
     "nodule",
     "opacity",
+    "posterior_ribs",
     "pouch",
     "tube",
     "wet_lung",
@@ -39,6 +40,9 @@ Said = str | None
 """A severity, side or zone, None for what has none."""
 Point = tuple[float, float]
 Rng = np.random.Generator
+
+RIB_WIDTH = 1.15
+"""Of a posterior rib, in cm."""
 
 ZONE_SPANS = {"upper": (0.10, 0.31), "mid": (0.40, 0.60), "lower": (0.71, 0.90)}
 """Where a finding's center may lie, as a share of the lung's height (see Patient.zone)."""
@@ -342,11 +346,8 @@ def pacemaker(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Ma
 def add_ribs(a: Anatomy, rng: np.random.Generator) -> None:
     """Draw the ribs, broken or whole: posterior ones bright, anterior ones fainter and steeper."""
     p = a.patient
-    back, front = [], []
+    back, front = posterior_ribs(a), []
     for side, sign in SIGNS.items():
-        for rib in a.ribs[side]:
-            gap = np.flatnonzero(np.isnan(rib[:, 0]))
-            back += [spline(piece, 4) for piece in _pieces(rib, gap)]
         for rib in a.ribs[side][1:7]:
             end = rib[-1]
             drop = rng.uniform(2.6, 3.6)
@@ -362,13 +363,19 @@ def add_ribs(a: Anatomy, rng: np.random.Generator) -> None:
                     ]
                 )
             )
-    posterior = a.canvas.strokes(back, 1.15) - 0.42 * a.canvas.strokes(back, 0.65)
+    posterior = a.canvas.strokes(back, RIB_WIDTH) - 0.42 * a.canvas.strokes(back, 0.65)
     anterior = a.canvas.strokes(front, 1.25) - 0.35 * a.canvas.strokes(front, 0.75)
     a.bone += a.canvas.blur(0.72 * posterior + 0.40 * anterior, 0.06)
 
 
-def _pieces(rib: NDArray, gap: NDArray) -> list[NDArray]:
-    return [rib] if not len(gap) else [rib[: gap[0]], rib[gap[0] + 1 :]]
+def posterior_ribs(a: Anatomy) -> list[NDArray]:
+    """Center lines in cm, two for a rib that is broken."""
+    back = []
+    for rib in (rib for side in SIGNS for rib in a.ribs[side]):
+        gap = np.flatnonzero(np.isnan(rib[:, 0]))
+        pieces = [rib] if not len(gap) else [rib[: gap[0]], rib[gap[0] + 1 :]]
+        back += [spline(piece, 4) for piece in pieces]
+    return back
 
 
 PATHOLOGIES: dict[str, Pathology] = {

@@ -22,7 +22,7 @@ from data_prep.phantom.report import write_report
 from data_prep.phantom.views import View, covered_view, draw_frontal, draw_lateral
 from data_prep.phantom.wording import Marked
 
-__all__ = ["Phantom", "PhantomImage", "make_phantom"]
+__all__ = ["Phantom", "PhantomImage", "make_phantom", "patient_with"]
 
 COVER, LATERAL, PRIOR, INDICATION, LATERAL_COVER = 2, 3, 4, 5, 6
 """Generators of their own: what is asked for beside the frontal image leaves that as it is."""
@@ -76,7 +76,7 @@ def make_phantom(
     """
     rng = np.random.default_rng([seed, index])
     plans = draw_plans(rng) if rng.random() < 0.5 else []
-    patient = _patient(plans, rng)
+    patient = patient_with(plans, rng)
     frontal = draw_frontal(patient, plans, size, rng)
     views = [frontal]
     if (beside := _chosen(seed, index, LATERAL, lateral)) is not None:
@@ -121,7 +121,8 @@ def _chosen(seed: int, index: int, stream: int, chance: float) -> np.random.Gene
     return rng if rng.random() < chance else None
 
 
-def _patient(plans: list[Plan], rng: np.random.Generator) -> Patient:
+def patient_with(plans: list[Plan], rng: np.random.Generator) -> Patient:
+    """A person drawn so that these findings fit."""
     names = {plan.name for plan in plans}
     heart = next((p.severity for p in plans if p.name == "cardiomegaly"), None)
     return sample_patient(

@@ -17,7 +17,7 @@ from data_prep.phantom.pathology import PATHOLOGIES, Mask, add_ribs
 from data_prep.phantom.patient import Patient
 from data_prep.phantom.plan import Plan
 
-__all__ = ["Shown", "View", "covered_view", "draw_frontal", "draw_lateral"]
+__all__ = ["Shown", "View", "covered_view", "draw_anatomy", "draw_frontal", "draw_lateral"]
 
 BOX_MARGIN = {"nodule": 0.5}
 """Centimetres added around a mask: a reader's box does not cut through the lesion's rim."""
@@ -55,11 +55,19 @@ def draw_frontal(
     patient: Patient, plans: Sequence[Plan], size: int, rng: np.random.Generator
 ) -> View:
     """A PA or AP image of `size` pixels a side, as the patient's `view` says."""
+    view, _ = draw_anatomy(patient, plans, size, rng)
+    return view
+
+
+def draw_anatomy(
+    patient: Patient, plans: Sequence[Plan], size: int, rng: np.random.Generator
+) -> tuple[View, Anatomy]:
+    """The image of `draw_frontal`, and the layers that it is of."""
     anatomy = build(patient, _field(patient, size, rng), rng)
     shown = _apply(anatomy, plans, rng, _put_frontal)
     add_ribs(anatomy, rng)
     pixels = expose(anatomy, patient.view, rng)
-    return View(patient.view, pixels, _mask(shown, size), shown)
+    return View(patient.view, pixels, _mask(shown, size), shown), anatomy
 
 
 def draw_lateral(

@@ -41,7 +41,11 @@ def flags(
 ) -> list[Flag]:
     words = told(text) if words is None else words
     findings = named_findings(text, words, (len(views), 4, 4), tiny_config())
-    found = review(text, words, findings, views, priors, ended)
+    rows, columns = words[0].heatmap.shape[1:] if words else SHAPE[1:]
+    halves = (np.sign(columns - 1 - 2 * np.arange(columns)) + 1) / 2
+    right = np.tile(halves.astype(np.float32), (rows, 1))
+    sides = [None if view == "LATERAL" else right for view in views]
+    found = review(text, words, findings, sides, priors, ended)
     assert all(0 <= flag.start <= flag.end <= len(text) for flag in found)
     assert list(found) == sorted(found, key=lambda flag: flag.start)
     return list(found)

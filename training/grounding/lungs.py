@@ -1,8 +1,7 @@
 """Images without truth -> the share of the maps' attention that lies in the lungs.
 
 Where nobody drew boxes, what can be asked is weaker: a word that names something in the lungs or
-the pleura should have looked there. The lungs are found by a simple rule, which a test holds
-against phantoms whose lungs are known.
+the pleura should have looked there. The lungs are those that model/anatomy.py finds.
 """
 
 import json
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from model.anatomy import segment
 from model.errors import DataError, ImageError, RefusedError
 from model.findings import NamedFinding
 from model.generator import ReportGenerator
@@ -23,77 +23,13 @@ from model.overlay import LINE_HEIGHT, blend, tiled, write
 from model.report import Report
 from training.bootstrap import Bootstrap, Score
 
-__all__ = ["IN_LUNGS", "LungShare", "lung_mask", "run_lungs"]
+__all__ = ["IN_LUNGS", "LungShare", "run_lungs"]
 
 IN_LUNGS = frozenset({"opacity", "pleural_effusion", "pneumothorax", "edema", "atelectasis",
                       "nodule", "hyperinflation"})  # fmt: skip
-SIDE = 256
 TILES, ACROSS, TILE = 24, 6, 300
 LUNG_COLOR = (255, 255, 0)
 SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm"}
-STRICTER = (1.0, 0.9, 0.8, 0.7, 0.6)
-"""Of Otsu's limit, tried in turn: a lung that is joined to the air outside comes apart from it."""
-ONE_LUNG = (0.10, 0.60)
-"""Share of half the image that a lung takes."""
-
-
-def lung_mask(pixels: NDArray[np.float32]) -> NDArray[np.bool_] | None:
-    """Where the lungs are on a frontal radiograph, by brightness and place; None where unclear.
-
-    The two largest dark regions that do not reach the image's border, one on each half, smoothed
-    and closed. What makes a lung white (an effusion, a consolidation) is cut out of it, so
-    the mask is the aired lung, and its hull by rows: most of the field a reader would outline.
-
-    Args:
-        pixels: float32 (height, width) in [0, 1], bone white.
-
-    Returns:
-        bool (height, width).
-    """
-    height, width = pixels.shape
-    small = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), 3)
-    levels = cv2.createCLAHE(2.0, (4, 4)).apply((small * 255).astype(np.uint8))
-    middle = levels[SIDE // 8 : -SIDE // 8, SIDE // 8 : -SIDE // 8]
-    limit, _ = cv2.threshold(middle, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    for share in STRICTER:
-        lungs = _dark_halves(levels < share * limit)
-        if lungs is not None:
-            return cv2.resize(lungs, (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    return None
-
-
-def _dark_halves(dark: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
-    """The largest dark region of each half, None where one is too small or large for a lung."""
-    opened = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    inner = _without_border(opened.astype(np.uint8))
-    halves = [_hull(_largest(half)) for half in np.split(inner, 2, axis=1)]
-    sizes = [float(half.mean()) for half in halves]
-    if not all(ONE_LUNG[0] <= size <= ONE_LUNG[1] for size in sizes):
-        return None
-    return np.hstack(halves).astype(np.uint8)
-
-
-def _without_border(dark: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What is dark and joined to the image's edge is air beside the patient."""
-    framed = np.pad(dark, 1, constant_values=1)
-    cv2.floodFill(framed, None, (0, 0), 0)
-    return framed[1:-1, 1:-1]
-
-
-def _largest(region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(region))
-    if count < 2:
-        return np.zeros_like(region)
-    return (labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
-
-
-def _hull(region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    outlines, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    filled = np.zeros_like(region)
-    if outlines:
-        cv2.fillConvexPoly(filled, cv2.convexHull(np.concatenate(outlines)), 1)
-    return filled
 
 
 @dataclass(frozen=True)
@@ -104,7 +40,7 @@ class LungShare:
     unread: int
     """Files that hold no image the reader takes, or one that the input check refuses."""
     unclear: int
-    """Images whose lungs the rule did not find; they do not count."""
+    """Images without two plausible lungs; they do not count."""
     attention: Score
     """Share of the maps' attention inside the lungs, over the report's lung findings."""
     area: Score
@@ -153,7 +89,7 @@ def _measure(
         except (ImageError, RefusedError):
             unread += 1
             continue
-        lungs = lung_mask(image.pixels)
+        lungs = segment(image.pixels).lungs
         if lungs is None:
             unclear += 1
             continue

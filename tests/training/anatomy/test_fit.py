@@ -1,0 +1,114 @@
+"""Fitting the anatomy network: masks move with their image, nobody measured on is learnt from."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from data_prep.phantom.parts import prepare_parts
+from model.anatomy import PARTS, load_anatomy, segment
+from model.errors import DataError
+from training.anatomy.alterations import moved, recolored
+from training.anatomy.examples import LONGEST, radiographs, read_phantoms
+from training.anatomy.fit import Stage, fit_anatomy
+from training.anatomy.measure import dice
+from training.anatomy.pseudo_labels import plausible, pseudo_label
+
+
+def test_masks_move_with_the_image_and_keep_their_sides() -> None:
+    rng = np.random.default_rng(0)
+    masks = np.zeros((len(PARTS), 96, 96), np.float32)
+    masks[0, 20:70, 15:40] = 1
+    masks[1, 20:70, 55:80] = 1
+    pixels = masks[:2].sum(axis=0)
+    for _ in range(30):
+        image, parts = moved(pixels, masks, rng, size=64)
+        assert image.shape == (64, 64)
+        inner = parts[:2].sum(axis=0)
+        assert np.abs(image - inner)[2:-2, 2:-2].mean() < 0.02
+        right, left = (np.nonzero(part > 0.5)[1].mean() for part in parts[:2])
+        assert right < left
+
+
+def test_appearance_varies_within_the_range_of_pixels() -> None:
+    rng = np.random.default_rng(1)
+    masks = np.zeros((len(PARTS), 64, 64), np.float32)
+    masks[0, 20:50, 8:28] = 1
+    image = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+    seen = [recolored(image, masks, rng, style=image.T.copy()) for _ in range(40)]
+    assert all(one.shape == image.shape and one.dtype == np.float32 for one in seen)
+    assert all(np.isfinite(one).all() and one.min() >= 0 and one.max() <= 1 for one in seen)
+    assert len({one.tobytes() for one in seen}) == len(seen)
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantoms")
+    prepare_parts(folder, 6, seed=91, size=96)
+    return list(read_phantoms(folder))
+
+
+def test_a_fit_follows_from_its_seed_and_reports_each_stage(phantoms) -> None:
+    stages = (Stage(32, 4, 3e-3), Stage(64, 2, 1e-3))
+    names = []
+    network = fit_anatomy(
+        phantoms, [], stages, seed=3, measured=lambda stage, _: names.append(stage)
+    )
+    assert names == ["stage 1", "stage 2"]
+    assert not network.training
+    again = fit_anatomy(phantoms, [], stages, seed=3)
+    for value, other in zip(network.parameters(), again.parameters(), strict=True):
+        assert (value == other).all()
+
+
+def test_radiographs_without_lungs_cannot_be_learnt_from(phantoms) -> None:
+    stages = (Stage(32, 2, 1e-3), Stage(32, 2, 1e-3, dropped=0.1))
+    with pytest.raises(DataError, match="none of 1 radiographs"):
+        fit_anatomy(phantoms, [np.full((64, 64), 90, np.uint8)], stages)
+
+
+def test_a_pseudo_label_is_what_the_network_finds(phantoms) -> None:
+    pixels = cv2.resize(phantoms[0].pixels, (LONGEST, LONGEST))
+    label = pseudo_label(load_anatomy(), pixels)
+    assert label is not None
+    assert label.agreement > 0.9
+    found = segment(pixels.astype(np.float32) / 255)
+    for number, part in enumerate(PARTS[:3]):
+        assert dice(label.example.parts[number] > 127, found.mask(part)) > 0.9
+    assert pseudo_label(load_anatomy(), np.full((64, 64), 90, np.uint8)) is None
+
+
+def lung(top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
+    mask = np.zeros((100, 100), bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def test_only_two_masks_like_lungs_are_plausible() -> None:
+    right, left = lung(20, 70, 15, 42), lung(20, 72, 56, 84)
+    assert plausible(right, left)
+    assert not plausible(right, lung(20, 72, 56, 58))
+    assert not plausible(right, lung(60, 99, 56, 84))
+    assert not plausible(right, lung(30, 50, 52, 95))
+    assert not plausible(right, left & ~lung(25, 65, 62, 99))
+
+
+def test_images_of_patients_with_outlines_are_left_out(tmp_path) -> None:
+    folder = tmp_path / "ward"
+    folder.mkdir()
+    with (folder / "labels.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "patient"])
+        for number in range(6):
+            rows.writerow([f"{number}.png", f"p{number // 2}"])
+            shade = np.full((40, 80), 40 * number, np.uint8)
+            cv2.imwrite(str(folder / f"{number}.png"), shade)
+    rng = np.random.default_rng(0)
+    kept = radiographs(folder, 10, {"ward/3.png"}, rng)
+    assert sorted(int(pixels[0, 0]) for pixels in kept) == [0, 40, 160, 200]
+    assert all(pixels.shape == (LONGEST // 2, LONGEST) for pixels in kept)
+    assert len(radiographs(folder, 2, (), rng)) == 2
+    with pytest.raises(DataError, match=r"labels\.csv"):
+        radiographs(tmp_path, 2, (), rng)
