@@ -221,15 +221,16 @@ class ReportGenerator:
         return [kind_of(image.view, prior) for image, prior in images]
 
     def _sides(
-        self, exam: Exam, placements: Sequence[Placement], findings: Sequence[NamedFinding]
+        self, study: "_Input", findings: Sequence[NamedFinding]
     ) -> list[NDArray[np.float32] | None]:
         """See `review`; the spine is only looked for where a finding has a side to be checked."""
         asked = any(finding.sides and finding.state == "grounded" for finding in findings)
+        images = zip(study.exam.shown, study.placements, study.described["views"], strict=True)
         return [
             right_of_spine(image.pixels, placement, self.model.grid)
-            if asked and image.view != "LATERAL"
+            if asked and view != "LATERAL"
             else None
-            for image, placement in zip(exam.shown, placements, strict=True)
+            for image, placement, view in images
         ]
 
     def _report(
@@ -255,9 +256,7 @@ class ReportGenerator:
             ),
             words=tuple(written),
             findings=findings,
-            review=review(
-                text, written, findings, self._sides(exam, placements, findings), priors, ended
-            ),
+            review=review(text, written, findings, self._sides(study, findings), priors, ended),
             grid=self.model.grid,
             **study.described,
             model=self.identity,
