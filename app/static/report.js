@@ -243,7 +243,8 @@ function tokenOf(word, index) {
   token.setAttribute("tabindex", "-1");
   token.setAttribute("aria-pressed", "false");
   token.setAttribute("aria-description", described(word));
-  if (word.state !== "withheld") token.style.setProperty("--doubt", (1 - word.probability).toFixed(3));
+  const doubt = word.state === "withheld" ? 0 : 1 - word.probability;
+  token.style.setProperty("--doubt", doubt.toFixed(3));
   return token;
 }
 

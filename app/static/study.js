@@ -189,7 +189,7 @@ export class StudyView {
     const maps = choice.words.map((word) => this.maps[word]).filter((map) => map !== null);
     this.setMap(maps.length ? average(maps) : null);
     this.describe(choice, maps.length);
-    element("hint").hidden = choice.kind !== "none";
+    element("hint").hidden = choice.kind !== "none" || this.answer.probability_withheld !== null;
     element("sentence").setAttribute("aria-disabled", String(choice.kind === "none"));
     element("clear").setAttribute("aria-disabled", String(this.report.pins.size === 0));
   }

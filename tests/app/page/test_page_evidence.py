@@ -186,6 +186,7 @@ def test_what_is_withheld_is_not_shown(page) -> None:
     plain = canvas(page)
     word(page, 2).click()
     assert "withheld" in shown(page) and "%" not in shown(page)
+    assert word(page, 2).evaluate("w => w.style.getPropertyValue('--doubt')") == "0.000"
     np.testing.assert_array_equal(canvas(page), plain)
     named = page.get_by_role("region", name="Reported findings").get_by_role("button")
     expect(named).to_have_text("Pleural effusion, left")
