@@ -160,7 +160,7 @@ def published_by_hand(folder: Path, encoder: str) -> tuple[Path, nn.Module]:
     ).decoder.eval()
     _never_end(decoder)
     if encoder == "cvt":
-        shape = {"embed_dim": [8, 16, 24], "num_heads": [1, 1, 2], "depth": [1, 1, 1]}
+        shape = {"embed_dim": [8, 16, 24], "num_heads": [1, 1, 2], "depth": [1, 2, 3]}
         config: Any = CvtConfig(**shape, **LARGE)
         trunk: Any = CvtModel(config, add_pooling_layer=False)
         head = {
