@@ -139,8 +139,11 @@ class ImportedNetwork(nn.Module):
     ) -> Any:
         """The decoder's output for tokens (rows, tokens) that follow those in the cache."""
         types = {} if token_types is None else {"token_type_ids": token_types}
+        length = cache.get_seq_length() + tokens.shape[1]
         return self.decoder(
             input_ids=tokens,
+            # All ones: padding stands after a text only, where nothing reads it.
+            attention_mask=tokens.new_ones(len(tokens), length),
             encoder_hidden_states=features,
             use_cache=True,
             output_attentions=output_attentions,

@@ -111,11 +111,8 @@ def tokenizer_of(kind: str, sections: bool = False) -> PreTrainedTokenizerFast:
         made = Tokenizer(models.BPE())
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         made.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=320,
-            special_tokens=special,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        )
+        # Only the bytes of TEXTS: what random weights write is then made of letters.
+        trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special)
     made.train_from_iterator(TEXTS * 3, trainer)
     names = dict(zip(("pad_token", "bos_token", "eos_token"), special, strict=False))
     return PreTrainedTokenizerFast(tokenizer_object=made, **names)
