@@ -10,7 +10,8 @@ CrossRayError
 ├── CheckpointError         a checkpoint folder that is incomplete, altered or of another kind
 ├── DataError               a prepared folder, study or question that does not say what it must
 │   ├── RefusedError        an image that no report should be written on
-│   └── IdentityMismatch    images of different patients or studies given as one study
+│   ├── IdentityMismatch    images of different patients or studies given as one study
+│   └── UnknownFinding      a question for something that this model has no word of
 └── ConfigError             a setting with a value that cannot work
 
 Each message quotes the offending value and says the way out. Messages never hold patient data.
@@ -28,6 +29,7 @@ __all__ = [
     "NotAnImage",
     "RefusedError",
     "UndecodableImage",
+    "UnknownFinding",
     "UnsupportedImage",
 ]
 
@@ -74,6 +76,10 @@ class RefusedError(DataError):
 
 class IdentityMismatch(DataError):
     """Images of different patients or studies given as one, or a prior that is not earlier."""
+
+
+class UnknownFinding(DataError):
+    """A question for a finding that neither the vocabulary nor the model's words hold."""
 
 
 class ConfigError(CrossRayError):

@@ -3,24 +3,27 @@
 Of many drafts that the model would write of them, how many say it? The drafts are sampled, so the
 share is the model's own chance of saying it, whatever the words around it and wherever it comes in
 the report. The same is asked without the images: the evidence is by how much they raise it.
-Any phrase can be asked, not only findings that a model was trained on.
+Any phrase can be asked that the vocabulary of findings or the training reports hold. Of any other
+word the model cannot know anything, and a small probability would look as if it did.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 import numpy as np
 import torch
 
 from model.decoding import DecodingOptions, sample_texts
-from model.errors import DataError
+from model.errors import DataError, UnknownFinding
 from model.findings import inside
 from model.heatmap import State, Word, span_of, words
 from model.interface import Network, Tokenizer
 from model.memory import Memory
 from model.questions import ANSWERS, answer_log_odds, finding_probability, phrase_of
 from model.report_text.parser import read_denials, read_findings, sentences
+from model.report_text.question_forms import asked_phrase, without_negation
 from model.report_text.vocabulary import TERMS
 
 __all__ = ["DRAFTS", "Asked", "ask", "log_odds", "said", "sampled", "stripped"]
@@ -34,25 +37,6 @@ _SMALL = frozenset(("a", "an", "the", "is", "are", "there", "of", "in", "at", "o
                     "or", "any", "to", "this"))  # fmt: skip
 _NEGATION = re.compile(r"\b(?:no|not|without|never|nor|free of|negative for)\b", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]+")
-
-_FORMS = re.compile(
-    r"(?:please|so|and|then)\b[\s,]*"
-    r"|(?:is|are|was|were) there\b"
-    r"|(?:do|can|could) (?:you|we|i|one) (?:see|find|recogni[sz]e|identify)\b"
-    r"|(?:does|do|did|has|have|had) (?:the |this |these |that |he |she |it |they )?"
-    r"(?:(?:patient|image|picture|radiograph|film|chest|x-?ray|study|lungs?)s? )?"
-    r"(?:show|have|has|got|contain|demonstrate|suffer from)\b"
-    r"|(?:show(?: me)?|find|look for|where (?:is|are)|what about|how about|(?:i )?suspect(?:ed)?)\b"
-    r"|(?:any|some|an?|the|there is|there are)\b"
-    r"|(?:(?:evidence|signs?|suspicion|a case) (?:of|for))\b",
-    re.IGNORECASE,
-)
-_TAIL = re.compile(
-    r"\s*(?:\b(?:here|present|visible|seen|there|(?:in|on) (?:the|this|these) "
-    r"(?:image|picture|radiograph|film|x-?ray|study)s?)\b)?[\s?.!,;:]*$",
-    re.IGNORECASE,
-)
-_STATE_OF = re.compile(r"(is|are) (the [\w\s-]+) ([\w-]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -86,13 +70,8 @@ def stripped(question: str) -> str:
     Raises:
         DataError: nothing is left.
     """
-    phrase = _TAIL.sub("", " ".join(question.split()))
-    if state := _STATE_OF.fullmatch(phrase):
-        verb, subject, condition = state.groups()
-        return f"{subject.lower()} {verb.lower()} {condition}"
-    while form := _FORMS.match(phrase):
-        phrase = phrase[form.end() :].strip(" ,")
-    if not re.search(r"[^\W\d_]", phrase):
+    phrase = asked_phrase(question)
+    if not phrase:
         raise DataError(f"{question[:80]!r} names nothing: ask for a finding, such as 'fracture'")
     return phrase
 
@@ -103,15 +82,59 @@ def ask(model: Network, memory: Memory, tokenizer: Tokenizer, phrase: str) -> li
 
     Args:
         memory: model.encode's.
-        phrase: as a user types it; the form of a question is taken off.
+        phrase: as a user types it; the form of a question is taken off. Of a negated one ("no
+            effusion?") the answer is that of the absence: 1 minus the probability of the effusion.
 
     Raises:
-        DataError: no phrase, one too long for the model, or one of which its tokenizer knows no
-            more than single letters.
+        UnknownFinding: a word that neither the vocabulary of findings nor the model's own has.
+        DataError: no phrase, or one too long for the model.
     """
-    asked = stripped(phrase)
-    if model.config.answers:
-        return _answered(model, memory, tokenizer, asked)
+    asked, negated = without_negation(stripped(phrase))
+    _require_known(tokenizer, asked)
+    ask_for = _answered if model.config.answers else _counted
+    answers = ask_for(model, memory, tokenizer, asked)
+    return [_of_absence(answer) for answer in answers] if negated else answers
+
+
+def _require_known(tokenizer: Tokenizer, phrase: str) -> None:
+    """Raises UnknownFinding for a word that no training report can have held.
+
+    A tokenizer is trained on the training reports, so a word of theirs is one token of it.
+    """
+    in_terms = {
+        place
+        for _, pattern in TERMS
+        for m in pattern.finditer(phrase)
+        for place in range(*m.span())
+    }
+    for word in _WORDS.finditer(phrase):
+        spellings = (word[0], word[0].lower(), word[0].capitalize())
+        if (
+            word.start() not in in_terms
+            and word[0].lower() not in _SMALL
+            and all(len(tokenizer.encode(f" {each}").ids) > 1 for each in spellings)
+        ):
+            names = [name.replace("_", " ") for name, _ in TERMS]
+            nearest = get_close_matches(phrase.lower(), names, n=3, cutoff=0)
+            raise UnknownFinding(
+                f"this model has no such finding as {phrase[:80]!r}: {word[0][:40]!r} is unknown "
+                f"to it. The nearest that it has: {', '.join(nearest)}"
+            )
+
+
+def _of_absence(found: Asked) -> Asked:
+    """The answer to the opposite question."""
+    return replace(
+        found,
+        phrase=f"no {found.phrase}",
+        said=None if found.said is None or found.drafts is None else found.drafts - found.said,
+        probability=None if found.probability is None else 1 - found.probability,
+        evidence=-found.evidence if found.evidence else 0.0,
+    )
+
+
+def _counted(model: Network, memory: Memory, tokenizer: Tokenizer, asked: str) -> list[Asked]:
+    """By sampled drafts: how many of them say it, with the images and without."""
     carrier = _carrier(model, tokenizer, asked)
     image_dropout = sampled(model, model.without_images(memory), tokenizer)
     answers = []
@@ -130,7 +153,7 @@ def _answered(model: Network, memory: Memory, tokenizer: Tokenizer, phrase: str)
     named = read_findings(f"{phrase}.")
     if not named or read_denials(f"{phrase}."):
         known = ", ".join(name.replace("_", " ") for name, _ in TERMS)
-        raise DataError(
+        raise UnknownFinding(
             f"{phrase[:80]!r} names no finding this model was taught to answer for: ask for one of "
             f"{known}"
         )
@@ -214,8 +237,8 @@ def _carrier(model: Network, tokenizer: Tokenizer, phrase: str) -> list[int]:
     start = CARRIER.index("{") + len(article)
     spans = [b - a for a, b in encoding.offsets if a < start + len(phrase) and b > start]
     if len(phrase) > 1 and all(length <= 1 for length in spans):
-        raise DataError(
-            f"{phrase[:40]!r} is unknown to this model, which would spell it letter by letter: "
+        raise UnknownFinding(
+            f"{phrase[:40]!r} is unknown to it, which would spell it letter by letter: "
             "ask in words that its reports use"
         )
     if len(encoding.ids) > model.config.max_tokens:

@@ -4,7 +4,6 @@ Each check is a rule over the finished report; each flag says what was measured.
 changes the report.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from model.findings import NamedFinding
 from model.heatmap import Word
 from model.report_text import vocabulary as terms
-from model.report_text.parser import Denial, read_denials
+from model.report_text.contradictions import contradictions
 
 __all__ = ["LEAST_EVIDENCE", "LEAST_SHARE", "Code", "Flag", "review"]
 
@@ -36,7 +35,8 @@ class Flag:
     code: Code
     """"side": said of one side, looked at on the other. "prior": compared with an earlier image
     where none was given. "evidence": asserted without support from the images. "contradiction":
-    asserted and denied. "cut": the text ends at the longest length."""
+    asserted and denied, or of another size or side in the impression than in the findings. "cut":
+    the text ends at the longest length."""
     message: str
     """One sentence with what was measured."""
     start: int
@@ -65,7 +65,10 @@ def review(
         *_wrong_sides(findings, sides),
         *([] if any(priors) else _comparisons(text)),
         *_unsupported(findings),
-        *_contradictions(text, findings),
+        *(
+            Flag("contradiction", each.message, each.start, each.end)
+            for each in contradictions(text)
+        ),
     ]
     if not ended:
         flags.append(_cut(text, told))
@@ -141,41 +144,6 @@ def _unsupported(findings: Sequence[NamedFinding]) -> Iterator[Flag]:
         else:
             continue
         yield Flag("evidence", f"{first.text!r} is said, but {why}.", first.start, first.end)
-
-
-def _contradictions(text: str, findings: Sequence[NamedFinding]) -> Iterator[Flag]:
-    denials = read_denials(text)
-    flagged = set()
-    for finding in findings:
-        for denial in denials:
-            if _contradict(text, finding, denial) and denial.start not in flagged:
-                flagged.add(denial.start)
-                clause = text[slice(*finding.clause)].strip(" ,.;")
-                yield Flag(
-                    "contradiction",
-                    f"{text[denial.start : denial.end]!r} is denied here and asserted elsewhere: "
-                    f"{clause!r}.",
-                    denial.start,
-                    denial.end,
-                )
-
-
-def _contradict(text: str, finding: NamedFinding, denial: Denial) -> bool:
-    """Whether one word for a finding is asserted, without doubt, where it is denied."""
-    return (
-        finding.name == denial.name
-        and finding.certainty == "definite"
-        and (not denial.sides or bool(denial.sides & finding.sides))
-        and denial.zone in (None, finding.zone)
-        # Infiltrates are opacities, but not every opacity is an infiltrate.
-        and _head(finding.text) == _head(text[denial.start : denial.end])
-    )
-
-
-def _head(term: str) -> str:
-    """The last word, in the singular: "pleural effusions" -> "effusion"."""
-    last = re.findall(r"\w+", term.lower())[-1]
-    return re.sub(r"ies$", "y", last).removesuffix("s")
 
 
 def _cut(text: str, told: Sequence[Word]) -> Flag:

@@ -5,18 +5,21 @@ import pytest
 import torch
 from material import chest
 from numpy.testing import assert_allclose
-from tiny import tiny_images, tiny_model, tiny_tokenizer
+from tiny import TEXTS, tiny_images, tiny_model, tiny_tokenizer
 
+from data_prep.tokenizer import train_tokenizer
 from model import query as asking
 from model.checkpoint import ModelIdentity
 from model.decoding import DecodingOptions, decode, sample_texts
-from model.errors import DataError
+from model.errors import DataError, UnknownFinding
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
 from model.network import ReportModel
 from model.query import ask, log_odds, said, sampled, stripped
+from model.report_text.question_forms import without_negation
 
-TOKENIZER = tiny_tokenizer()
+TOKENIZER = train_tokenizer(TEXTS, 1024)
+"""With every word of TEXTS in one token, as a model's own words are."""
 
 
 def model(**changes) -> ReportModel:
@@ -97,8 +100,9 @@ def test_the_chance_counts_the_drafts_and_the_evidence_compares_with_those_witho
 
 @torch.no_grad()
 def test_what_no_draft_says_is_read_in_a_sentence_made_for_it() -> None:
-    net = model()
-    [found] = ask(net, net.encode(tiny_images(3, 1, 2)), TOKENIZER, "Is there pneumonia?")
+    spelling = tiny_tokenizer()  # of which drafts by chance hold no word so long
+    net = model(vocab_size=spelling.get_vocab_size())
+    [found] = ask(net, net.encode(tiny_images(3, 1, 2)), spelling, "Is there pneumonia?")
     assert (found.said, found.phrase, found.state) == (0, "pneumonia", "not grounded")
     assert found.text == "There is a pneumonia."
     assert [word.text for word in found.words] == ["pneumonia"]
@@ -170,5 +174,44 @@ def test_what_the_model_cannot_take_is_refused() -> None:
     with pytest.raises(DataError, match=r"takes \d+ tokens, more than the 60"):
         ask(net, memory, TOKENIZER, "opacity in the heart " * 20)
     for unknown in ("\u5fc3\u81df", "qwz"):
-        with pytest.raises(DataError, match="unknown to this model"):
+        with pytest.raises(DataError, match="is unknown to it"):
             ask(net, memory, TOKENIZER, unknown)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "unknown", ["banana", "asdfgh", "tuberculosis", "Is there a banana in the left lung?"]
+)
+def test_what_no_report_can_have_held_is_no_finding(unknown: str) -> None:
+    net = model()
+    with pytest.raises(UnknownFinding, match=r"no such finding as .* The nearest that it has: \w+"):
+        ask(net, net.encode(tiny_images(3, 1)), TOKENIZER, unknown)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("question", ["no heart?", "Is there no heart?", "without heart"])
+def test_a_negated_question_is_answered_by_the_absence(question: str) -> None:
+    net = model()
+    memory = net.encode(tiny_images(3, 1))
+    [present], [absent] = (ask(net, memory, TOKENIZER, each) for each in ("heart", question))
+    assert absent.phrase == "no heart"
+    assert present.said is not None and absent.said == asking.DRAFTS - present.said
+    assert absent.probability == pytest.approx(1 - present.probability)
+    assert absent.evidence == pytest.approx(-present.evidence)
+    assert_allclose(absent.heatmap, present.heatmap)
+
+
+@pytest.mark.parametrize(
+    ("question", "phrase", "negated"),
+    [
+        ("Is there no pneumothorax?", "pneumothorax", True),
+        ("no evidence of effusion", "effusion", True),
+        ("Is the heart not enlarged?", "the heart is enlarged", True),
+        ("are the lungs free of nodules?", "nodules", True),
+        ("Isn't there a fracture?", "fracture", False),
+        ("effusion", "effusion", False),
+        ("nodule", "nodule", False),
+    ],
+)
+def test_what_a_question_denies(question: str, phrase: str, negated: bool) -> None:
+    assert without_negation(stripped(question)) == (phrase, negated)

@@ -1,0 +1,137 @@
+"""Statements of one report that cannot both be true.
+
+Compared are what is asserted without doubt and what is denied, anywhere in the report; and the size
+and side of a finding, between the findings and the impression.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from model.report_text.parser import Assertion, Denial, read_denials, read_findings
+
+_IMPRESSION = re.compile(r"\b(?:impression|conclusion)s?\s*:", re.IGNORECASE)
+_SIZES = (
+    re.compile(r"\b(?:tiny|trace|minimal(?:ly)?|slight(?:ly)?|small|mild(?:ly)?)\b", re.IGNORECASE),
+    re.compile(r"\bmoderate(?:ly)?\b", re.IGNORECASE),
+    re.compile(r"\b(?:large|massive|marked(?:ly)?|severe(?:ly)?)\b", re.IGNORECASE),
+)
+_AIRSPACE = frozenset({"consolidation", "opacity", "infiltrate", "disease", "process", "pneumonia"})
+"""Last words of what "no focal consolidation" denies."""
+_OTHER_OPACITY = re.compile(
+    r"\b(?:linear|streaky|bandlike|band-like|strandy|plate-?like|atelecta\w+|scar\w*|interstitial|"
+    r"reticul\w+|nodular|calcifi\w+|chronic|granulom\w+|fibro\w+|pleural|vascular|edema|overl\w+|"
+    r"old|shadow\w*|bibasilar|bases|effusion\w*|mass|nodule)\b",
+    re.IGNORECASE,
+)
+"""What radiologists call an opacity and no consolidation."""
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Where the second of two statements stands, and what is wrong with it."""
+
+    message: str
+    start: int
+    end: int
+
+
+def contradictions(text: str) -> tuple[Contradiction, ...]:
+    """The contradictions of a report, at most one for each statement, in the order of the text."""
+    asserted = [found for found in read_findings(text) if found.certainty == "definite"]
+    found: dict[int, Contradiction] = {}
+    for each in (*_denied(text, asserted), *_between_sections(text, asserted)):
+        found.setdefault(each.start, each)
+    return tuple(sorted(found.values(), key=lambda each: each.start))
+
+
+def _denied(text: str, asserted: Sequence[Assertion]) -> Iterator[Contradiction]:
+    plain = set(read_denials(text))
+    for denial in read_denials(text, in_part=True):
+        for found in asserted:
+            same = denial in plain and _is_same(text, found, denial)
+            if same or _is_airspace(text, found, denial):
+                clause = text[slice(*found.clause)].strip(" ,.;")
+                yield Contradiction(
+                    f"{text[denial.start : denial.end]!r} is denied here and asserted elsewhere: "
+                    f"{clause!r}.",
+                    denial.start,
+                    denial.end,
+                )
+
+
+def _is_same(text: str, found: Assertion, denial: Denial) -> bool:
+    """Whether one word for a finding is asserted where it is denied."""
+    return (
+        found.name == denial.name
+        and (not denial.sides or bool(denial.sides & found.sides))
+        and denial.zone in (None, found.zone)
+        # Infiltrates are opacities, but not every opacity is an infiltrate.
+        and _head(text[found.start : found.end]) == _head(text[denial.start : denial.end])
+    )
+
+
+def _is_airspace(text: str, found: Assertion, denial: Denial) -> bool:
+    """Whether "no focal consolidation" is said beside an opacity that is nothing else."""
+    before = text[max(0, denial.start - 60) : denial.start]
+    return (
+        found.name == denial.name == "opacity"
+        and not denial.sides
+        and denial.zone is None
+        and _head(text[found.start : found.end]) in _AIRSPACE
+        and _head(text[denial.start : denial.end]) in _AIRSPACE
+        and re.search(r"\b(?:new|acute|other|additional|further|large)\b", before) is None
+        and _OTHER_OPACITY.search(_sentence_of(text, found)) is None
+    )
+
+
+def _between_sections(text: str, asserted: Sequence[Assertion]) -> Iterator[Contradiction]:
+    """Size and side of a finding, in the findings and in the impression."""
+    heading = _IMPRESSION.search(text)
+    if heading is None:
+        return
+    before = [found for found in asserted if found.end <= heading.start()]
+    after = [found for found in asserted if found.start >= heading.end()]
+    for last in after:
+        same = [found for found in before if found.name == last.name]
+        first_sides = frozenset[str]().union(*(found.sides for found in same))
+        if last.sides and first_sides and not last.sides & first_sides:
+            yield Contradiction(
+                f"{text[last.start : last.end]!r} is on the {_listed(last.sides)} here and on the "
+                f"{_listed(first_sides)} in the findings.",
+                last.start,
+                last.end,
+            )
+            continue
+        sizes = _sizes(text, last)
+        facing = [found for found in same if not (last.sides and found.sides - last.sides)]
+        first_sizes = frozenset[int]().union(*(_sizes(text, found) for found in facing))
+        if sizes and first_sizes and not sizes & first_sizes:
+            clause = text[slice(*facing[0].clause)].strip(" ,.;")
+            yield Contradiction(
+                f"{text[last.start : last.end]!r} has another size or severity here than in the "
+                f"findings: {clause!r}.",
+                last.start,
+                last.end,
+            )
+
+
+def _sizes(text: str, found: Assertion) -> frozenset[int]:
+    clause = text[slice(*found.clause)]
+    return frozenset(number for number, words in enumerate(_SIZES) if words.search(clause))
+
+
+def _listed(sides: frozenset[str]) -> str:
+    return " and ".join(sorted(sides))
+
+
+def _sentence_of(text: str, found: Assertion) -> str:
+    start = max(text.rfind(mark, 0, found.start) for mark in ".:\n")
+    end = min((stop for mark in ".\n" if (stop := text.find(mark, found.end)) >= 0), default=-1)
+    return text[start + 1 : end if end >= 0 else len(text)]
+
+
+def _head(term: str) -> str:
+    """The last word, in the singular: "pleural effusions" -> "effusion"."""
+    last = re.findall(r"\w+", term.lower())[-1]
+    return re.sub(r"ies$", "y", last).removesuffix("s")
