@@ -9,7 +9,9 @@ from torch.testing import assert_close
 
 from model.attention import attend
 from model.config import ReportConfig
+from model.decoding import decode
 from model.errors import ConfigError, DataError
+from model.heatmap import token_attention
 from model.network import ReportModel
 
 TOKENS = torch.tensor([[1, 5, 6, 7], [1, 8, 3, 11]])
@@ -257,3 +259,13 @@ def test_config_comes_back_from_json(tmp_path) -> None:
     config = tiny_config(notice="Not for diagnosis.", attention_guidance=0.3, **STEM)
     config.save_pretrained(tmp_path)
     assert ReportConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+
+def test_it_reads_and_writes_in_bfloat16() -> None:
+    model = tiny_model(0).to(torch.bfloat16)
+    memory = model.encode(tiny_images(0, 2).to(torch.bfloat16))
+    assert memory.last_hidden_state.dtype == torch.bfloat16
+    for attention in token_attention(model, memory, decode(model, memory)):
+        shares = attention.attention.sum(axis=1)
+        assert ((shares > 0) & (shares < 1.01)).all()
+    assert model.novelty_distances(memory).isfinite().all()
