@@ -38,7 +38,7 @@ class NamedFinding(Span):
     clause_evidence: float
     """In nats: sum over the words of the clause. What an image shows is mostly told by the words
     before the name: after "a small right pleural", the text alone suggests "effusion"."""
-    chance: float | None
+    presence_probability: float | None
     """In [0, 1]: the calibrated probability that it is there, from the model's answer when asked
     about it, the same that `ask` gives, or of a model that does not answer questions from how sure
     it was of the clause that names it first. Not `probability`, that of naming it so. None where it
@@ -79,7 +79,7 @@ def named_findings(
                 certainty=said.certainty,
                 clause=said.clause,
                 clause_evidence=math.fsum(told[k].evidence for k in inside(told, *said.clause)),
-                chance=finding_probability(config, said.name, log_odds[said.name])
+                presence_probability=finding_probability(config, said.name, log_odds[said.name])
                 if said.name in log_odds
                 else _chance(first[said.name], config),
             )

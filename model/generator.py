@@ -245,7 +245,7 @@ class ReportGenerator:
         shape = (len(views), *self.model.grid)
         findings = named_findings(text, written, shape, self.model.config, log_odds)
         if study.withheld is not None:
-            findings = tuple(replace(finding, chance=None) for finding in findings)
+            findings = tuple(replace(finding, presence_probability=None) for finding in findings)
         ended = tokens[-1] == self.model.config.eos_token_id
         return Report(
             text=text,

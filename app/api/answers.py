@@ -59,7 +59,7 @@ def answer(
                 sides=sorted(finding.sides),
                 zone=finding.zone,
                 certainty=finding.certainty,
-                chance=finding.chance,
+                presence_probability=finding.presence_probability,
                 clause_evidence=None if withheld else finding.clause_evidence,
                 **_span(finding, withheld),
             )

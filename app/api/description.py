@@ -67,7 +67,7 @@ REPORT: dict[str, Any] = {
             "sides": ["left"],
             "zone": None,
             "certainty": "definite",
-            "chance": 0.97,
+            "presence_probability": 0.97,
             "clause_evidence": 3.1,
             "text": "pleural effusion",
             "start": 15,

@@ -92,7 +92,7 @@ class FindingAnswer(SpanAnswer):
     )
     zone: str | None = Field(description='"upper", "mid" or "lower" third; null where none is said')
     certainty: str = Field(description='"definite" or "possible"')
-    chance: float | None = Field(
+    presence_probability: float | None = Field(
         ge=0,
         le=1,
         description="calibrated probability that the finding is present; `probability` is only "

@@ -15,7 +15,7 @@
  * @typedef {Carried & {text: string, start: number, end: number}} Word
  * @typedef {Word & {words: number[]}} Span
  * @typedef {Span & {name: string, sides: string[], zone: string | null, certainty: string,
- *   chance: number | null}} Finding
+ *   presence_probability: number | null}} Finding
  * @typedef {{code: string, message: string, start: number, end: number}} Flag
  * @typedef {{name: string, text: string, start: number, end: number}} Section
  * @typedef {{text: string, sections: Section[], words: Word[], sentences: Span[], findings: Finding[],

@@ -49,8 +49,8 @@ export function showFindings({ section, list }, answer, choose) {
     button.setAttribute("type", "button");
     button.className = "chip";
     button.append(title);
-    if (same.every(({ chance }) => chance !== null)) {
-      value.textContent = percent(Math.max(...same.map(({ chance }) => Number(chance))));
+    if (same.every((finding) => finding.presence_probability !== null)) {
+      value.textContent = percent(Math.max(...same.map((finding) => Number(finding.presence_probability))));
       button.append(" ", value);
     }
     button.addEventListener("click", () => choose(same.flatMap(({ words }) => words), "finding"));

@@ -26,7 +26,15 @@ from model.imaging.radiograph import ImageWarning, Radiograph
 from model.imaging.read import read_image
 
 BLANK = cv2.imencode(".png", np.full((80, 64), 90, np.uint8))[1].tobytes()
-CONFIDENT = ("probability", "evidence", "attention", "heatmap", "chance", "clause_evidence", "said")
+CONFIDENT = (
+    "probability",
+    "evidence",
+    "attention",
+    "heatmap",
+    "presence_probability",
+    "clause_evidence",
+    "said",
+)
 """Names of the API's fields that assert something of the image."""
 
 
@@ -93,7 +101,7 @@ def test_no_output_draws_or_prints_what_is_withheld(
 ) -> None:
     report = lost(chest_image)
     assert any(word.state == "grounded" for word in report.words)
-    assert {finding.chance for finding in report.findings} <= {None}
+    assert {finding.presence_probability for finding in report.findings} <= {None}
     assert list(word_overlays(report, [chest_image])) == []
     drawn = cv2.imdecode(np.frombuffer(sheet(report, [chest_image]), np.uint8), cv2.IMREAD_COLOR)
     left = drawn[:, : drawn.shape[1] // 2]

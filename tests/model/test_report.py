@@ -200,9 +200,9 @@ def test_findings_are_what_the_reader_reads(tiny_generator) -> None:
     ]
     assert text[slice(*found[0].clause)] == "The heart is enlarged."
     # No chance before one was fitted: the wording's probability is none.
-    assert {finding.chance for finding in found} == {None}
+    assert {finding.presence_probability for finding in found} == {None}
     fitted = replace(model.config, finding_scale=0.01, finding_offset=0.5)
-    chances = [f.chance for f in named_findings(text, told, (1, *model.grid), fitted)]
+    chances = [f.presence_probability for f in named_findings(text, told, (1, *model.grid), fitted)]
     assert all(0 < chance < 1 for chance in chances) and chances[1] == chances[2]
 
 

@@ -101,7 +101,7 @@ def doubted(report: Report) -> Report:
         certainty="possible",
         clause=(0, 10),
         clause_evidence=2.5,
-        chance=0.75,
+        presence_probability=0.75,
     )
     return replace(
         report,
@@ -118,7 +118,7 @@ def test_findings_flags_and_concerns_are_told(
     [finding], [flag], [image] = told.findings, told.review, told.images
     assert finding.name == "pleural_effusion" and finding.sides == ["left", "right"]
     assert (finding.zone, finding.certainty) == (None, "possible")
-    assert (finding.chance, finding.clause_evidence) == (0.75, 2.5)
+    assert (finding.presence_probability, finding.clause_evidence) == (0.75, 2.5)
     assert (flag.code, told.text[flag.start : flag.end]) == ("side", "heart")
     assert [c.code for c in image.warnings] == ["rotated"]
 

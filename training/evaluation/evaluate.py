@@ -324,7 +324,9 @@ class _Chances:
 
     def add(self, row: int, study: Study, report: Report) -> None:
         there = {finding.name for finding in study.findings}
-        first = {finding.name: finding.chance for finding in reversed(report.findings)}
+        first = {
+            finding.name: finding.presence_probability for finding in reversed(report.findings)
+        }
         self.cases += [
             (chance, name in there, row) for name, chance in first.items() if chance is not None
         ]

@@ -97,8 +97,8 @@ def test_a_finding_named_twice_is_listed_once(page) -> None:
     answer = known({})
     place = {"name": "pleural_effusion", "sides": ["left"], "zone": None, "certainty": "definite"}
     answer["findings"] = [
-        {**answer["sentences"][0], "words": [1, 2], **place, "chance": 0.8},
-        {**answer["sentences"][2], "words": [10, 11], **place, "chance": 0.6},
+        {**answer["sentences"][0], "words": [1, 2], **place, "presence_probability": 0.8},
+        {**answer["sentences"][2], "words": [10, 11], **place, "presence_probability": 0.6},
     ]
     show(page, answer)
     named = page.get_by_role("region", name="Reported findings").get_by_role("button")
@@ -177,7 +177,9 @@ def test_what_is_withheld_is_not_shown(page) -> None:
     for part in (*answer["words"], *answer["sentences"]):
         part |= {**unknown, "state": "withheld"}
     place = {"name": "pleural_effusion", "sides": ["left"], "zone": None, "certainty": "definite"}
-    answer["findings"] = [{**answer["sentences"][0], "words": [1, 2], **place, "chance": None}]
+    answer["findings"] = [
+        {**answer["sentences"][0], "words": [1, 2], **place, "presence_probability": None}
+    ]
     answer["probability_withheld"] = "Do not rely on this draft: the image is unlike."
     answer["warnings"] = [{"code": "identity_unchecked", "message": "Not checked."}]
     show(page, answer)
