@@ -71,7 +71,7 @@ def _worth(found: "Answer") -> str:
         place = f"{share:.0%} of its attention fell on the image; where that is a place is unknown."
     elif found.state == "grounded":
         place = f"It has a place on the image: {share:.0%} of its attention fell there."
-    elif found.said:
+    elif found.said or found.drafts is None:
         place = f"It has no place on the image: {share:.0%} of its attention fell there."
     else:
         place = "So it has no place on the image."

@@ -1,0 +1,52 @@
+"""A run on boxed and labeled studies together: its record knows both, and it learns to answer."""
+
+import json
+from pathlib import Path
+
+import pytest
+from labeled_folder import write_labeled
+from prepared_folder import SETTINGS, write_prepared
+
+from model.checkpoint import load_checkpoint
+from model.errors import ConfigError
+from training.config import load_config
+from training.provenance import saw
+from training.train import Training, run
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mixed")
+    boxed, labeled = write_prepared(folder / "boxed"), write_labeled(folder / "labeled")
+    path = folder / "mixed.toml"
+    places = f'data = "{boxed.as_posix()}"\noutput = "{(folder / "run").as_posix()}"\n'
+    mix = f'mix = {{ "{labeled.as_posix()}" = 3 }}\n'
+    answers = "\n[losses]\nanswers = 1.0\n"
+    path.write_text(places + mix + SETTINGS.replace("max_tokens = 40", "max_tokens = 60") + answers)
+    return path
+
+
+def test_the_record_of_a_mixed_run_knows_every_folder(settings: Path) -> None:
+    folder = settings.parent
+    outcome = run(settings)
+    assert outcome.finished and "labeled/auc" in outcome.scores
+    record = json.loads((outcome.checkpoint / "training.json").read_text())
+    assert list(record["data"]["mixed"]) == [(folder / "labeled").as_posix()]
+    # So its validate split is all that may be calibrated on, and its test split measures.
+    assert saw(record, folder / "labeled") and saw(record, folder / "boxed")
+    model, _, _ = load_checkpoint(outcome.checkpoint)
+    assert model.config.answers
+
+
+def test_every_step_learns_from_both_and_to_answer(settings: Path) -> None:
+    overrides = ["steps=60", "augment=false", f"output={(settings.parent / 'long').as_posix()}"]
+    training = Training(load_config(settings, overrides))
+    assert training.train_batches[0, 0].complete.tolist() == [True] * 5 + [False] * 3
+    losses = list(training.steps())
+    first, last = (sum(step["answers"] for step in part) for part in (losses[:10], losses[-10:]))
+    assert last < first / 2
+
+
+def test_a_mix_leaves_studies_for_the_folder_itself(settings: Path) -> None:
+    with pytest.raises(ConfigError, match="leave some for `data`"):
+        load_config(settings, ["batch=3"])
