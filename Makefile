@@ -1,6 +1,7 @@
 # make run    a draft report for the sample study, then the page and the API on 127.0.0.1:8000
 # make test   the tests
 # make cover  the tests in two processes, and that they cover at least COVERAGE % of the lines
+# make soak   50,000 spoilt files and 25 killed batches; takes hours
 # make check  format, lint and types
 # make docs   the documentation as a site, in docs/_build/html
 
@@ -9,7 +10,7 @@ COVERAGE := 90
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: run install test cover check docs format bench clean
+.PHONY: run install test cover soak check docs format bench clean
 
 run: install
 	$(BIN)/crossray report app/static/samples/left-effusion.png
@@ -23,6 +24,9 @@ test: .venv/.installed
 
 cover: .venv/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report term:skip-covered --cov-fail-under=$(COVERAGE)
+
+soak: .venv/.installed
+	$(BIN)/python -m pytest tests/soak --soak -s
 
 check: .venv/.installed
 	$(BIN)/ruff format --check .
