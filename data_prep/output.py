@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,9 @@ from model.errors import DataError
 __all__ = ["claim", "write_csv", "write_json", "write_png"]
 
 
-def claim(out: Path, asked: dict, folders: Iterable[str], later: Iterable[str] = ()) -> dict:
+def claim(
+    out: Path, asked: dict[str, Any], folders: Iterable[str], later: Iterable[str] = ()
+) -> dict[str, Any]:
     """Find that a folder is new or holds the same; make it, and `folders` below it.
 
     Returns:
@@ -40,7 +43,7 @@ def claim(out: Path, asked: dict, folders: Iterable[str], later: Iterable[str] =
     return known
 
 
-def write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
     """Keys sorted, so that equal content is equal bytes."""
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")

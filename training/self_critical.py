@@ -6,6 +6,7 @@ scored is what a reader gets, not the next token of somebody else's text.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def _named(text: str) -> set[tuple[str, frozenset[str]]]:
     return {(finding.name, finding.sides) for finding in read_findings(text)}
 
 
-def _f1(called: set, truth: set) -> float:
+def _f1(called: set[Any], truth: set[Any]) -> float:
     """1 where both are empty: a normal study called normal."""
     if not called and not truth:
         return 1.0

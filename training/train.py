@@ -297,7 +297,7 @@ class Training:
             values = self.accelerator.reduce(values, "mean")
         return dict(zip(told[0], values.tolist(), strict=True))
 
-    def _autocast(self) -> AbstractContextManager:
+    def _autocast(self) -> AbstractContextManager[Any]:
         if self.config.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)

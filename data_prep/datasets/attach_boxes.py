@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean as mean
+from typing import Any
 
 from data_prep.datasets.boxes import Region, read_boxes
 from data_prep.files import IMAGE_ENDINGS, files_below
@@ -122,7 +123,7 @@ def attach(prepared: Path, box_file: Path, originals: Path | None = None) -> Att
     return done
 
 
-def _note(prepared: Path) -> dict:
+def _note(prepared: Path) -> dict[str, Any]:
     manifest = manifest_hash(prepared)
     path = prepared / "prepared.json"
     try:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from data_prep.manifest import SPLITS
 from data_prep.report_text import sections
@@ -135,7 +136,7 @@ class ReportTable:
         """What the first row calls its study; empty where there is no row."""
         return (self._one("SELECT key FROM reports ORDER BY rowid LIMIT 1") or ("",))[0]
 
-    def _one(self, query: str, *values: str) -> tuple | None:
+    def _one(self, query: str, *values: str) -> tuple[Any, ...] | None:
         assert self._db is not None
         return self._db.execute(query, values).fetchone()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from data_prep.importing.images import Made, Outcome, Task
 from data_prep.manifest import Image, Study
@@ -286,12 +287,12 @@ def _sources(files: str) -> tuple[SourceImage, ...]:
     return tuple(SourceImage(Path(path), view) for path, view in json.loads(files))
 
 
-def _row(id_: str, number: int, made: Made) -> tuple:
+def _row(id_: str, number: int, made: Made) -> tuple[Any, ...]:
     p = made.image
     return (id_, number, p.path, p.width, p.height, p.view, p.source, p.pixels, made.size)
 
 
-def _image(row: tuple) -> Image:
+def _image(row: tuple[Any, ...]) -> Image:
     path, width, height, view, source, pixels = row
     return Image(path, width, height, view, source=source, pixels=pixels)
 

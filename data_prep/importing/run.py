@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 from tqdm import tqdm
@@ -68,7 +69,7 @@ class ImportSummary:
 
 def import_studies(
     out: Path,
-    asked: dict,
+    asked: dict[str, Any],
     source: Path,
     studies: Iterable[SourceStudy],
     options: ImportOptions = DEFAULTS,

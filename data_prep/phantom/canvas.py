@@ -12,7 +12,7 @@ __all__ = ["Canvas", "Plane", "spline"]
 Plane = NDArray[Any]
 """float32 (size, size): one number a pixel, mostly centimetres of something along the ray."""
 
-Point = Sequence[float] | NDArray
+Point = Sequence[float] | NDArray[Any]
 """(x, y) in cm."""
 
 FRACTION_BITS = 4
@@ -39,19 +39,23 @@ class Canvas:
     def empty(self) -> Plane:
         return np.zeros((self.size, self.size), np.float32)
 
-    def _fixed_point(self, points: NDArray, zoom: int = 1) -> NDArray:
+    def _fixed_point(self, points: NDArray[Any], zoom: int = 1) -> NDArray[Any]:
         # OpenCV puts a pixel's center at whole numbers, hence the half
         pixels = (np.asarray(points) - self.origin) * self.scale * zoom - 0.5
         return np.round(pixels * (1 << FRACTION_BITS)).astype(np.int32)
 
-    def polygon(self, points: NDArray) -> Plane:
+    def polygon(self, points: NDArray[Any]) -> Plane:
         """Cover in [0, 1] of the polygon with corners `points` (n, 2) in cm."""
         cover = np.zeros((self.size, self.size), np.uint8)
         cv2.fillPoly(cover, [self._fixed_point(points)], 255, cv2.LINE_AA, FRACTION_BITS)
         return cover.astype(np.float32) / 255
 
     def strokes(
-        self, curves: Sequence[NDArray], width: float, value: float = 1.0, onto: Plane | None = None
+        self,
+        curves: Sequence[NDArray[Any]],
+        width: float,
+        value: float = 1.0,
+        onto: Plane | None = None,
     ) -> Plane:
         """Curves, each (n, 2) in cm, painted `width` cm wide with `value` in [0, 1].
 
@@ -102,7 +106,7 @@ class Canvas:
         noise = rng.standard_normal((cells, cells), dtype=np.float32)
         return cv2.resize(noise, (self.size, self.size), interpolation=cv2.INTER_CUBIC) * 1.3
 
-    def box(self, cover: NDArray, margin: float = 0.0) -> tuple[int, int, int, int] | None:
+    def box(self, cover: NDArray[Any], margin: float = 0.0) -> tuple[int, int, int, int] | None:
         """(x0, y0, x1, y1) in pixels around `cover`, `margin` cm wider; None if empty."""
         rows = np.flatnonzero(cover.any(axis=1))
         columns = np.flatnonzero(cover.any(axis=0))
@@ -119,7 +123,9 @@ class Canvas:
         return x0, y0, x1, y1
 
 
-def spline(points: Sequence[Sequence[float]] | NDArray, samples: int = 12, closed: bool = False):
+def spline(
+    points: Sequence[Sequence[float]] | NDArray[Any], samples: int = 12, closed: bool = False
+) -> NDArray[Any]:
     """Catmull-Rom curve through `points` (n, 2): (m, 2), `samples` to each stretch."""
     knots = np.asarray(points, float)
     if closed:

@@ -174,7 +174,11 @@ Showing = Callable[[Dataset, _Used, np.random.Generator], Callable[[np.ndarray],
 """Adds the VOI elements; returns how display values become stored ones."""
 
 
-def _linear(ds: Dataset, used: _Used, rng: np.random.Generator) -> Callable:
+Stored = Callable[[np.ndarray], np.ndarray]
+"""What is shown, in [0, 1] -> the values stored for it."""
+
+
+def _linear(ds: Dataset, used: _Used, rng: np.random.Generator) -> Stored:
     ds.WindowCenter, ds.WindowWidth = _linear_window(used)
     return lambda shown: used.low + shown * used.span
 
@@ -184,7 +188,7 @@ def _linear_window(used: _Used) -> tuple[float, float]:
     return used.low + used.span / 2 + 0.5, used.span + 1
 
 
-def _several(ds: Dataset, used: _Used, rng: np.random.Generator) -> Callable:
+def _several(ds: Dataset, used: _Used, rng: np.random.Generator) -> Stored:
     center, width = _linear_window(used)
     ds.WindowCenter = [center, center, float(round(center * rng.uniform(0.5, 0.9)))]
     ds.WindowWidth = [width, float(round(width * 0.7)), float(round(width * 0.3))]
@@ -193,13 +197,13 @@ def _several(ds: Dataset, used: _Used, rng: np.random.Generator) -> Callable:
     return lambda shown: used.low + shown * used.span
 
 
-def _linear_exact(ds: Dataset, used: _Used, rng: np.random.Generator) -> Callable:
+def _linear_exact(ds: Dataset, used: _Used, rng: np.random.Generator) -> Stored:
     ds.WindowCenter, ds.WindowWidth = (used.low + used.high) / 2, used.span
     ds.VOILUTFunction = "LINEAR_EXACT"
     return lambda shown: used.low + shown * used.span
 
 
-def _sigmoid(ds: Dataset, used: _Used, rng: np.random.Generator) -> Callable:
+def _sigmoid(ds: Dataset, used: _Used, rng: np.random.Generator) -> Stored:
     # A sigmoid comes near black and white only: let the values in use reach so near.
     nearest = TOLERANCE / 2
     steepest = np.log(1 / nearest - 1)
@@ -209,7 +213,7 @@ def _sigmoid(ds: Dataset, used: _Used, rng: np.random.Generator) -> Callable:
     return lambda shown: center - width / 4 * np.log(1 / shown.clip(nearest, 1 - nearest) - 1)
 
 
-def _table(ds: Dataset, used: _Used, rng: np.random.Generator) -> Callable:
+def _table(ds: Dataset, used: _Used, rng: np.random.Generator) -> Stored:
     gamma = rng.uniform(0.8, 1.25)
     curve = (np.arange(used.span + 1) / used.span) ** gamma
     item = Dataset()

@@ -7,6 +7,8 @@ here. Both lungs lie over one another; the right one, farther from the detector,
 larger.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
@@ -36,27 +38,27 @@ class Profile:
         self._back = PchipInterpolator(rows, back * p.depth)
         self._p = p
 
-    def front(self, y):
+    def front(self, y: Any) -> Any:
         """Skin of the chest."""
         return self._front(y)
 
-    def back(self, y):
+    def back(self, y: Any) -> Any:
         """Skin of the back."""
         return self._back(y)
 
-    def sternum(self, y):
+    def sternum(self, y: Any) -> Any:
         """The middle of the breast bone."""
         return self._front(y) + 1.5 + 0.25 * self._p.wall
 
-    def cage_front(self, y):
+    def cage_front(self, y: Any) -> Any:
         """Where the lungs end in front."""
         return self.sternum(y) + 0.9
 
-    def cage_back(self, y):
+    def cage_back(self, y: Any) -> Any:
         """Where the lungs end behind, beside the spine."""
         return self._back(y) - 2.2 - 0.35 * self._p.wall
 
-    def spine(self, y):
+    def spine(self, y: Any) -> Any:
         """The middle of the vertebral bodies."""
         return self._back(y) - 4.6 - 0.11 * self._p.depth
 
@@ -103,13 +105,13 @@ def build_lateral(patient: Patient, canvas: Canvas, rng: np.random.Generator) ->
     return anatomy
 
 
-def trachea(p: Patient) -> NDArray:
+def trachea(p: Patient) -> NDArray[Any]:
     """Its middle, (n, 2), from the neck backwards and down to the carina."""
     d, c = p.depth, p.carina
     return spline([(-0.05 * d, -14), (0.0, p.apex - 1), (0.045 * d, c - 3), (0.065 * d, c)])
 
 
-def _lung_outline(p: Patient, profile: Profile, side: str) -> NDArray:
+def _lung_outline(p: Patient, profile: Profile, side: str) -> NDArray[Any]:
     d, h, top, dome = p.depth, p.lung_height, p.apex, p.base[side]
     behind, before = dome + 1.45 * p.dome + 0.8, dome + 0.55 * p.dome
     share = np.array([0.13, 0.32, 0.6, 0.88])
@@ -132,7 +134,7 @@ def _lung_outline(p: Patient, profile: Profile, side: str) -> NDArray:
     return outline * (FARTHER if side == "right" else 1.0, 1)
 
 
-def _heart_outline(p: Patient, profile: Profile) -> NDArray:
+def _heart_outline(p: Patient, profile: Profile) -> NDArray[Any]:
     """An egg on the front of the left half of the diaphragm, its blunt end up and back."""
     width = 2 * p.half_width * p.cardiothoracic
     bottom = p.base["left"] + 0.45 * p.dome

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,13 +85,13 @@ def _placed(study: Study, name: str, hidden: frozenset[int], rng: np.random.Gene
 
 def question_arrays(
     asked: Sequence[Sequence[Asked]], tokenizer: Tokenizer, bos: int, pad: int, findings: int
-) -> dict[str, NDArray]:
+) -> dict[str, NDArray[Any]]:
     """The questions of a batch, by the names of Batch's fields."""
     most = max(1, *(len(of_study) for of_study in asked))
     questions = [[question_of(tokenizer, each.phrase) for each in of_study] for of_study in asked]
     longest = 1 + max([0, *(len(q.tokens) for of_study in questions for q in of_study)])
     shape = (len(asked), most)
-    arrays: dict[str, NDArray] = {
+    arrays: dict[str, NDArray[Any]] = {
         "questions": np.full((*shape, longest), pad, np.int64),
         "question_ends": np.zeros(shape, np.int64),
         "answer_tokens": np.zeros((*shape, 2), np.int64),

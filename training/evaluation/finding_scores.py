@@ -50,7 +50,13 @@ class AttentionMaps:
         self.hits, self.words = np.zeros(shape), np.zeros(shape)
         self.contrasts, self.contrasted = np.zeros(shape), np.zeros(shape)
 
-    def add(self, row: int, study: Study, report: Report, moved: Callable | None = None) -> None:
+    def add(
+        self,
+        row: int,
+        study: Study,
+        report: Report,
+        moved: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
         """Hold the report of study number `row` against its boxes.
 
         Args:

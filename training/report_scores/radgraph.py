@@ -226,7 +226,7 @@ def graph_f1(said: Sequence[Entity], true: Sequence[Entity]) -> tuple[float, flo
     return first, second, third
 
 
-def _alike(graph: Sequence[Entity]) -> tuple[set, set, set]:
+def _alike(graph: Sequence[Entity]) -> tuple[set[Any], set[Any], set[Any]]:
     # Letters count in the first two and not in where a relation leads: as the published scores do.
     plain = {(each.words, each.label) for each in graph}
     partial = {(each.words, each.label, bool(each.relations)) for each in graph}
