@@ -7,6 +7,7 @@ itself: its text may quote a patient's file.
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -130,7 +131,7 @@ def problem_response(
     return JSONResponse(problem.model_dump(), kind.status, headers, media_type=MEDIA_TYPE)
 
 
-def documented(*statuses: int) -> dict[int | str, dict]:
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These statuses' entries of an endpoint's OpenAPI `responses`."""
     kinds = [*PROBLEMS.values(), *STATUSES.values(), FORBIDDEN, INTERNAL]
     return {

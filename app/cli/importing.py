@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -236,7 +236,7 @@ def boxes(
 
 def run_import(
     out: Path,
-    asked: dict,
+    asked: dict[str, Any],
     source: Path,
     studies: "Iterable[SourceStudy]",
     options: "ImportOptions",

@@ -6,6 +6,7 @@ the top of the field. Side signs: right is -1, left is +1.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +44,10 @@ class Anatomy:
     metal: Plane
     lungs: dict[str, Plane]
     """Cover of each lung in [0, 1]."""
-    outlines: dict[str, NDArray]
+    outlines: dict[str, NDArray[Any]]
     heart: Plane
     """Cover of the heart's silhouette in [0, 1]."""
-    ribs: dict[str, list[NDArray]] = field(default_factory=dict)
+    ribs: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
     """Center lines by side, posterior ones from the second downwards."""
     silhouettes: dict[str, Plane] = field(default_factory=dict)
     """Cover in [0, 1] of mediastinum, spine and clavicles; none of them seen from the side."""
@@ -93,7 +94,7 @@ def _shift(patient: Patient, forward: float) -> float:
     return forward * np.sin(patient.turn)
 
 
-def _lung_outline(p: Patient, side: str) -> NDArray:
+def _lung_outline(p: Patient, side: str) -> NDArray[Any]:
     sign, w = SIGNS[side], p.half_width
     top, dome = p.apex, p.base[side]
     angle = dome + p.dome
@@ -118,7 +119,7 @@ def _lung_outline(p: Patient, side: str) -> NDArray:
     return outline * (sign, 1) + (_shift(p, 1.0), 0)
 
 
-def _heart_outline(p: Patient) -> NDArray:
+def _heart_outline(p: Patient) -> NDArray[Any]:
     d = 2 * p.half_width * p.cardiothoracic
     bottom = p.base["left"] + 0.4 * p.dome
     h = min(0.82 * d, bottom - p.carina - 1.0)
@@ -202,8 +203,8 @@ def _vessels(p: Patient, canvas: Canvas, side: str, rng: np.random.Generator) ->
 def vessel_tree(
     p: Patient,
     canvas: Canvas,
-    hilum: NDArray,
-    fan: NDArray,
+    hilum: NDArray[Any],
+    fan: NDArray[Any],
     sign: int,
     rng: np.random.Generator,
 ) -> Plane:
@@ -267,7 +268,7 @@ def stomach_bubble(p: Patient, canvas: Canvas, x: float, depth: float) -> Plane:
     return gas * np.clip((y + 0.5 * p.bubble - canvas.y) / 0.3, 0, 1)
 
 
-def _posterior_ribs(p: Patient, side: str, rng: np.random.Generator) -> list[NDArray]:
+def _posterior_ribs(p: Patient, side: str, rng: np.random.Generator) -> list[NDArray[Any]]:
     """Center lines of ribs 2 to 10 from the spine round to the chest wall's side."""
     sign = SIGNS[side]
     step = (p.lung_height + 0.6 * p.dome) / 9.2

@@ -8,6 +8,7 @@ Where a finding lies and how far it reaches is drawn, unless another image of th
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -170,7 +171,7 @@ def edema(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) -> Mask:
     return wet_lung(a, haze, lines, (2.4, 3.9, 6.0)[grade], rng)
 
 
-def wet_lung(a: Anatomy, haze: Plane, lines: list[NDArray], tissue: float, rng: Rng) -> Mask:
+def wet_lung(a: Anatomy, haze: Plane, lines: list[NDArray[Any]], tissue: float, rng: Rng) -> Mask:
     """Edema of the shape of `haze`, `tissue` cm where that is 1, with septal `lines`."""
     grain = 0.22 * a.canvas.clouds(rng, 0.45) + 0.18 * a.canvas.clouds(rng, 1.6)
     texture = np.clip(1 + grain, 0.2, 2)
@@ -265,7 +266,7 @@ def hiatal_hernia(a: Anatomy, severity: Said, side: Said, zone: Said, rng: Rng) 
     return pouch(a, (x, y), radii, rng)
 
 
-def pouch(a: Anatomy, center: Point, radii: NDArray, rng: Rng) -> Mask:
+def pouch(a: Anatomy, center: Point, radii: NDArray[Any], rng: Rng) -> Mask:
     """A stomach's upper end with half axes `radii` in cm, air above a level of fluid."""
     wall = a.canvas.ellipsoid(center, radii, 4.6)
     inside = a.canvas.ellipsoid(center, radii - 0.4, 4.6)
@@ -284,7 +285,7 @@ def endotracheal_tube(a: Anatomy, severity: Said, side: Said, zone: Said, rng: R
     return tube(a, path)
 
 
-def tube(a: Anatomy, path: NDArray) -> Mask:
+def tube(a: Anatomy, path: NDArray[Any]) -> Mask:
     """A tube of 1 cm with a dense stripe along `path`, (n, 2) in cm."""
     walls = a.canvas.strokes([path], 1.0) - a.canvas.strokes([path], 0.62)
     a.metal += 0.030 * np.clip(walls, 0, 1) + 0.085 * a.canvas.strokes(
@@ -306,7 +307,7 @@ def central_line(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) ->
     return catheter(a, spline([*start, *way, (cava, tip - 1.5), (cava, tip)]))
 
 
-def catheter(a: Anatomy, path: NDArray) -> Mask:
+def catheter(a: Anatomy, path: NDArray[Any]) -> Mask:
     """A thin line along `path`, (n, 2) in cm."""
     a.metal += 0.075 * a.canvas.strokes([path], 0.30)
     return a.canvas.strokes([path], 1.0) > 0.5
@@ -368,7 +369,7 @@ def add_ribs(a: Anatomy, rng: np.random.Generator) -> None:
     a.bone += a.canvas.blur(0.72 * posterior + 0.40 * anterior, 0.06)
 
 
-def posterior_ribs(a: Anatomy) -> list[NDArray]:
+def posterior_ribs(a: Anatomy) -> list[NDArray[Any]]:
     """Center lines in cm, two for a rib that is broken."""
     back = []
     for rib in (rib for side in SIGNS for rib in a.ribs[side]):

@@ -10,6 +10,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 from pydicom import Dataset
 from pydicom.filereader import read_dataset
@@ -79,7 +80,7 @@ def _hashed(*values: str) -> str:
     return hashlib.sha256("\\".join(values).encode("utf-8", "replace")).hexdigest()
 
 
-def _read(stream: BytesIO, tags: list) -> Dataset:
+def _read(stream: BytesIO, tags: list[Any]) -> Dataset:
     meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >> 16 != META_GROUP)
     syntax = meta.get("TransferSyntaxUID")
     if syntax == DeflatedExplicitVRLittleEndian:

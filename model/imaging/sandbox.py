@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import Signals
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _exchange(file: int, limits: IsolationLimits, sha256: str | None) -> Radiogr
             os.close(descriptor)
 
 
-def _answer(answer: dict, descriptors: list[int], limits: IsolationLimits) -> Radiograph:
+def _answer(answer: dict[str, Any], descriptors: list[int], limits: IsolationLimits) -> Radiograph:
     match answer:
         case {"error": name, "message": message}:
             raise getattr(errors, name)(message)
@@ -160,10 +161,10 @@ class _Helper:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
-    def send(self, message: bytes, descriptors: list[int]) -> subprocess.Popen:
+    def send(self, message: bytes, descriptors: list[int]) -> subprocess.Popen[bytes]:
         """Hand a request to the helper; returns the process that has it."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
@@ -189,7 +190,7 @@ class _Helper:
             self._control.close()
         self.__init__()  # type: ignore[misc]
 
-    def _hand_over(self, message: bytes, descriptors: list[int]) -> subprocess.Popen:
+    def _hand_over(self, message: bytes, descriptors: list[int]) -> subprocess.Popen[bytes]:
         assert self._control is not None
         assert self._process is not None
         socket.send_fds(self._control, [message], descriptors)

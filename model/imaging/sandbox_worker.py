@@ -18,7 +18,7 @@ import signal
 import socket
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import cv2
 
@@ -58,7 +58,10 @@ def serve(control_descriptor: int) -> None:
 
 
 def _start(
-    message: bytes, descriptors: list[int], others: list[socket.socket], children: dict
+    message: bytes,
+    descriptors: list[int],
+    others: list[socket.socket],
+    children: dict[int, socket.socket],
 ) -> None:
     reply, file = socket.socket(fileno=descriptors[0]), descriptors[1]
     try:
@@ -85,7 +88,9 @@ def _reap(children: dict[int, socket.socket]) -> None:
             _send(reply, {"signal": -code} if code < 0 else {"exit": code})
 
 
-def _child(request: dict, reply: socket.socket, file: int, others: list[socket.socket]) -> NoReturn:
+def _child(
+    request: dict[str, Any], reply: socket.socket, file: int, others: list[socket.socket]
+) -> NoReturn:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -114,7 +119,7 @@ def _limit(memory_bytes: int, cpu_seconds: int, wall_seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _read(file: int, sha256: str | None) -> tuple[dict, list[int]]:
+def _read(file: int, sha256: str | None) -> tuple[dict[str, Any], list[int]]:
     try:
         data = load_file(file, ReadLimits())
         if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
@@ -134,11 +139,13 @@ def _read(file: int, sha256: str | None) -> tuple[dict, list[int]]:
     return answer, [descriptor]
 
 
-def _error(error: ImageError) -> dict:
+def _error(error: ImageError) -> dict[str, Any]:
     return {"error": type(error).__name__, "message": str(error)}
 
 
-def _send(reply: socket.socket, answer: dict, descriptors: list[int] | None = None) -> None:
+def _send(
+    reply: socket.socket, answer: dict[str, Any], descriptors: list[int] | None = None
+) -> None:
     # Who asked may have given up; that is no reason to stop serving the others.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         socket.send_fds(reply, [json.dumps(answer).encode() + b"\n"], descriptors or [])
