@@ -52,7 +52,7 @@ def read_rows(
             text, or cut short.
     """
     if not path.is_file():
-        raise DataError(f"there is no table {str(path)!r}")
+        raise DataError(f"there is no table {str(path)!r}: No such file")
     rows: Any = None
     number = first_line = 1
     with _opened(path) as lines:
@@ -87,7 +87,7 @@ def read_json(path: Path) -> Any:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name!r} is not UTF-8 text: {error}") from error
-    return parse_json(text, path.name)
+    return parse_json(text, repr(path.name))
 
 
 def parse_json(text: str, origin: str) -> Any:
@@ -160,7 +160,12 @@ def _opened(path: Path) -> Iterator[TextIO]:
     try:
         with opened(path, "rt", encoding=_encoding(path), newline="") as lines:
             yield lines
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path.name} cannot be read as CSV: it is not UTF-8, nor Windows-1252 (byte "
+            f"0x{error.object[error.start]:02x}); save it as CSV UTF-8"
+        ) from error
+    except (OSError, EOFError) as error:
         raise DataError(
             f"{path.name} cannot be read as CSV: {error}; fetch it again, or save it as CSV UTF-8"
         ) from error

@@ -89,9 +89,9 @@ def _gathered(boxes: Iterable[_Box]) -> list[Region]:
 def _of_csv(path: Path) -> Iterator[_Box]:
     rows = read_rows(path)
     first = next(rows, None)
-    if first is None:
+    if first is None and path.stat().st_size:
         return
-    header = [column for column in first[1] if column]
+    header = [column for column in first[1] if column] if first else []
     layout = next((kind for kind, names in LAYOUTS.items() if set(names) <= set(header)), None)
     if layout is None:
         wanted = "; ".join(f"{kind} {', '.join(names)}" for kind, names in LAYOUTS.items())
@@ -100,7 +100,7 @@ def _of_csv(path: Path) -> Iterator[_Box]:
             f"{path.name} has the columns {found!r}, expected those of one of: {wanted}"
         )
     read = {"NIH": _nih, "MS-CXR": _ms_cxr, "VinDr-CXR": _vindr}[layout]
-    for origin, row in chain([first], rows):
+    for origin, row in chain([first] if first else [], rows):
         try:
             box = read(row)
         except (KeyError, ValueError) as error:
@@ -131,7 +131,10 @@ def _vindr(row: Row) -> _Box | None:
 
 def _of_json(path: Path) -> Iterator[_Box]:
     """The COCO JSON of MS-CXR, or PadChest-GR's."""
-    content = read_json(path)
+    try:
+        content = read_json(path)
+    except DataError as error:
+        raise DataError(f"{error}; expected the COCO JSON of MS-CXR, or PadChest-GR's") from error
     read = _padchest if isinstance(content, list) else _coco
     yield from read(path.name, content)
 

@@ -88,7 +88,7 @@ def _r2gen(source: Path) -> Iterator[SourceStudy]:
     try:
         splits: dict[str, list[dict[str, Any]]] = read_json(path)
         entries = [(name, entry) for name, listed in splits.items() for entry in listed]
-    except (AttributeError, TypeError) as error:
+    except (DataError, AttributeError, TypeError) as error:
         raise DataError(f"{path.name} cannot be read: {error}; fetch it again") from error
     for number, (name, entry) in enumerate(entries):
         origin = f"{path.name} {name.strip() or 'test'} entry {number}"

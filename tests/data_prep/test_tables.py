@@ -89,7 +89,7 @@ def test_a_gzipped_table_is_the_same(tmp_path: Path) -> None:
 def test_json_with_a_key_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "reports.json"
     path.write_text('{"s1": "Clear.", "s2": "Effusion.", "s1": "Cardiomegaly."}')
-    with pytest.raises(DataError, match=r"reports\.json has the key 's1' twice"):
+    with pytest.raises(DataError, match=r"reports\.json' has the key 's1' twice"):
         read_json(path)
     assert parse_json('{"s1": {"a": 1}, "s2": {"a": 2}}', "x") == {"s1": {"a": 1}, "s2": {"a": 2}}
 

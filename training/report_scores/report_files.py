@@ -132,7 +132,7 @@ def _collected(entries: Iterable[tuple[str, str]], path: Path) -> dict[str, str]
 
 
 def _entries(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    if path.suffix in (".csv", ".tsv"):
+    if path.suffix == ".csv":
         yield from _rows(read_rows(path, known=COLUMNS), path, names)
     elif path.suffix == ".jsonl":
         yield from _rows(_json_lines(path), path, names)
@@ -148,7 +148,7 @@ def _entries(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         else:
             raise DataError(f"{path.name!r} is neither a list nor an object")
     else:
-        raise DataError(f"{path.name!r}: reports are read from .csv, .tsv, .json and .jsonl")
+        raise DataError(f"{path.name!r}: reports are read from .csv, .json and .jsonl")
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
@@ -169,7 +169,7 @@ def _rows(
 ) -> Iterator[tuple[str, Any]]:
     for origin, row in rows:
         if not isinstance(row, dict):
-            raise DataError(f"{origin} is no object: {str(row)[:60]!r}")
+            raise DataError(f"{origin} is an entry that is no object: {str(row)[:60]!r}")
         key = next((name for name in IDS if name in row), None)
         if key is None:
             raise DataError(
