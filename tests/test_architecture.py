@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -74,6 +76,91 @@ def test_rooms_import_one_way(module) -> None:
     tree = ast.parse(MODULES[module].read_text("utf-8"))
     found = {name.split(".")[0] for name in imports(tree, later=module not in COMMANDS)}
     assert found & set(ROOMS) <= ALLOWED[room]
+
+
+LAYERS: dict[str, tuple[set[str], set[str]]] = {
+    "model.errors": ({"model.errors"}, set()),
+    "model.report_text": ({"model.report_text"}, set()),
+    "model.imaging": ({"model.imaging"}, {"model.errors"}),
+    "data_prep.datasets": (
+        {"data_prep.datasets"},
+        {"data_prep", "data_prep.importing"},
+    ),
+    "data_prep.importing": ({"data_prep.importing"}, {"data_prep"}),
+    "data_prep.phantom": ({"data_prep.phantom"}, {"data_prep"}),
+    "training.loop": (
+        {
+            f"training.{name}"
+            for name in (
+                *("train", "setup", "objective", "losses", "self_critical", "optimizer"),
+                *("initialization", "device", "validation", "processes", "progress"),
+            )
+        },
+        {"training", "training.dataset", "training.report_scores"},
+    ),
+    "training.dataset": ({"training.dataset"}, {"training"}),
+    "training.report_scores": ({"training.report_scores"}, {"training"}),
+    "training.calibration": ({"training.calibration"}, {"training"}),
+    "training.evaluation": (
+        {"training.evaluation"},
+        {"training", "training.calibration", "training.report_scores"},
+    ),
+    "training.grounding": ({"training.grounding"}, {"training", "training.evaluation"}),
+    "training.input_check": ({"training.input_check"}, {"training"}),
+    "app.api": ({"app.api"}, {"app"}),
+    "app.overlays": ({"app.overlays"}, {"app", "app.api"}),
+    "app.batch": ({"app.batch"}, {"app", "app.api", "app.overlays"}),
+    "app.assembly": (
+        {"app.main", "app.server", "app.cli"},
+        {"app", "app.api", "app.batch", "app.overlays"},
+    ),
+    "app": ({"app"}, set()),
+    "training": ({"training"}, set()),
+    "data_prep": ({"data_prep"}, set()),
+    "model": ({"model"}, {"model.errors", "model.imaging", "model.report_text"}),
+}
+"""Layer -> the folders or files it holds, and the layers of its package that it may import. What no
+layer names belongs to that of its package: the files that several folders share."""
+
+
+def layer_of(module: str) -> str:
+    """The layer whose folder or file is the longest prefix of a module."""
+    holders = {holder: layer for layer, (held, _) in LAYERS.items() for holder in held}
+    parts = module.split(".")
+    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next(holders[prefix] for prefix in prefixes if prefix in holders)
+
+
+def imported_modules(module: str) -> set[str]:
+    """Our own modules that one names anywhere, in functions and TYPE_CHECKING blocks too."""
+    names = imports(ast.parse(MODULES[module].read_text("utf-8")), later=True)
+    return {name for name in names if name in MODULES and name != module}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"crossray.__init__"}))
+def test_folders_import_one_way(module: str) -> None:
+    layer = layer_of(module)
+    room = module.split(".")[0]
+    inner = {name for name in imported_modules(module) if name.split(".")[0] == room}
+    assert {layer_of(name) for name in inner} - {layer} <= LAYERS[layer][1]
+
+
+def test_no_circle_of_imports(capsys: pytest.CaptureFixture[str]) -> None:
+    """Files are taken away whose imports are all gone, until none is left. Prints with -s."""
+    graph = {module: imported_modules(module) for module in MODULES}
+    arrows = Counter(
+        (module.rpartition(".")[0], name.rpartition(".")[0])
+        for module, names in graph.items()
+        for name in names
+    )
+    with capsys.disabled():
+        if "-s" in sys.argv:
+            for (source, target), count in sorted(arrows.items()):
+                print(f"{source or 'crossray':<24} -> {target:<24} {count:>4}")  # noqa: T201
+    left = dict(graph)
+    while free := {module for module, names in left.items() if not names & left.keys()}:
+        left = {module: names for module, names in left.items() if module not in free}
+    assert not left, f"in or behind a circle: {sorted(left)}"
 
 
 def test_training_takes_only_what_describes_data_from_data_prep() -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "divide",
     "draw",
     "exact",
+    "interval",
     "percentiles",
     "points_inside",
 ]
@@ -46,8 +47,15 @@ class FindingScores:
 
 
 def exact(value: float, n: int) -> Score:
-    """A count of this very set, which has no sampling error to tell."""
+    """A count of this very set, which has no sampling error."""
     return Score(value, value, value, n)
+
+
+def interval(score: Score, digits: int = 4) -> str:
+    """ "0.9123 [0.9001, 0.9211]"."""
+    if score.value is None:
+        return "-"
+    return f"{score.value:.{digits}f} [{score.low:.{digits}f}, {score.high:.{digits}f}]"
 
 
 def draw(studies: int, number: int = 1000, seed: int = 0) -> np.ndarray:
@@ -71,15 +79,17 @@ class Bootstrap:
         values = divide(self._weights @ numerator, self._weights @ denominator)
         return percentiles(values, int(np.sum(denominator)))
 
-    def calibration_error(self, told: np.ndarray, right: np.ndarray, cases: np.ndarray) -> Score:
+    def calibration_error(
+        self, predicted: np.ndarray, right: np.ndarray, cases: np.ndarray
+    ) -> Score:
         """Expected calibration error (Naeini et al. 2015; Guo et al. 2017).
 
-        The mean over cases of how far, in their bin, the mean told probability is from the share
+        The mean over cases of how far, in their bin, the mean probability is from the share
         that is right.
 
-        Args: (studies, bins) each: sum of told probabilities, how many are right, how many cases.
+        Args: (studies, bins) each: sum of probabilities, how many are right, how many cases.
         """
-        gaps = np.abs(self._weights @ told - self._weights @ right).sum(axis=1)
+        gaps = np.abs(self._weights @ predicted - self._weights @ right).sum(axis=1)
         return percentiles(divide(gaps, self._weights @ cases.sum(axis=1)), int(cases.sum()))
 
     def findings(

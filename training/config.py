@@ -137,7 +137,7 @@ class DropConfig(_Settings):
     """How often each part of a study is left out, so that the model can do without it.
 
     Probabilities. At least one image of the study itself stays, and what the report says of those
-    left out is removed with them (training/dataset/targets.py). For occlusion see
+    left out is removed with them (training/partial_study.py). For occlusion see
     training/dataset/occlusion.py.
     """
 
@@ -245,6 +245,8 @@ class TrainConfig(_Settings):
     """Other prepared folders, and how many of a step's studies come from each; the rest come from
     `data`. Each study is learned from as its own folder allows: phantoms have boxes for all that is
     there, radiographs have labels or a report."""
+    store: str = ""
+    """Folder of the memory-mapped images, written once; empty is `store` in the prepared folder."""
     initial: str | None = None
     """A checkpoint folder whose weights and tokenizer to start from; None trains from scratch."""
     pretrained: str = ""

@@ -1,5 +1,6 @@
-"""What commands that measure write: files whole or not at all, found unwritable before the work."""
+"""Files of commands that measure: written whole or not at all, found unwritable before the work."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from model.errors import DataError
 
-__all__ = ["require_writable", "write_json", "write_text"]
+__all__ = ["require_writable", "sha256_of", "write_json", "write_text"]
 
 
 def require_writable(*paths: Path | None) -> None:
@@ -37,3 +38,9 @@ def write_text(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         raise DataError(f"cannot write {str(path)!r}: {error.strerror}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file, 64 hexadecimal digits: which one a number comes from."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""What training pulls on: the tokens, where the decoder looks, and what the encoder sees.
+"""The losses: of the tokens, of the attention maps, and of what the encoder sees.
 
 Alignment, the trap of this file: `labels[t]` is the token that row t of logits and of attention
-chose. So the findings a label speaks of are compared with the attention of the same row t, whose
-input is the token before it.
+chose. So the findings a label names are compared with the attention of the same row t, whose input
+is the token before it.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from model.heatmap import SKIPPED_SHARE
 __all__ = [
     "DenseHead",
     "answer_loss",
+    "attention_targets",
     "dense_loss",
     "dense_targets",
     "guidance_loss",
     "guided",
     "inside",
-    "looked_for",
     "pooled",
     "presence_loss",
     "searching",
@@ -49,8 +49,8 @@ def token_loss(logits: Tensor, labels: Tensor, pad: int, label_smoothing: float)
     )
 
 
-def unlikelihood_loss(logits: Tensor, labels: Tensor, hidden: Tensor) -> Tensor:
-    """Minus the log of the chance that a hidden phrase is not said, the mean over such phrases.
+def unlikelihood_loss(logits: Tensor, labels: Tensor, occluded: Tensor) -> Tensor:
+    """Minus the log of the probability that an occluded phrase is not written, their mean.
 
     Unlikelihood (Welleck et al. 2020) of whole phrases: of "left upper rib fracture" one improbable
     word is enough, and the words that follow from those before it are left alone.
@@ -58,18 +58,22 @@ def unlikelihood_loss(logits: Tensor, labels: Tensor, hidden: Tensor) -> Tensor:
     Args:
         logits: (batch, tokens, vocabulary).
         labels: (batch, tokens).
-        hidden: bool (batch, tokens), True where the label speaks of what is not to be seen. Those
+        occluded: bool (batch, tokens), True where the label names what is not visible. Those
             next to each other are one phrase.
     """
-    if not hidden.any():
+    if not occluded.any():
         return logits.new_zeros((), dtype=torch.float32)
-    said = -F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="none")
-    said = said.view_as(labels) * hidden
-    begins = hidden.clone()
-    begins[:, 1:] &= ~hidden[:, :-1]
+    log_probability = -F.cross_entropy(
+        logits.flatten(0, 1).float(), labels.flatten(), reduction="none"
+    )
+    log_probability = log_probability.view_as(labels) * occluded
+    begins = occluded.clone()
+    begins[:, 1:] &= ~occluded[:, :-1]
     # Phrases are numbered through the batch, and all that is no phrase goes to number 0.
-    numbers = begins.flatten().cumsum(0) * hidden.flatten()
-    phrases = said.new_zeros(int(numbers.max()) + 1).scatter_add(0, numbers, said.flatten())[1:]
+    numbers = begins.flatten().cumsum(0) * occluded.flatten()
+    phrases = log_probability.new_zeros(int(numbers.max()) + 1).scatter_add(
+        0, numbers, log_probability.flatten()
+    )[1:]
     return -torch.log1p(-phrases.clamp(max=-1e-4).exp()).mean()
 
 
@@ -83,16 +87,16 @@ def inside(coverage: Tensor) -> Tensor:
     return (2 * coverage / fullest.clamp(min=1e-6)).clamp(max=1)
 
 
-def looked_for(coverage: Tensor, grid: tuple[int, int]) -> Tensor:
-    """What a heatmap should cover of each finding: (batch, findings, patches), at most 1 + AROUND.
+def attention_targets(coverage: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Where attention should lie for each finding: (batch, findings, patches), at most 1 + AROUND.
 
     Args:
         coverage: (batch, findings, patches), of all the study's images.
         grid: (rows, columns) of patches on one image.
 
-    The finding itself, and less strongly the rectangle around it: that is what a reader's box
-    holds, and what maps are held against where no outline is known (a line crosses its box from
-    corner to corner and fills a third of it).
+    The finding itself, and less strongly the rectangle around it: that is what an annotated box
+    holds, and what maps are evaluated against where no outline is known (a line crosses its box
+    from corner to corner and fills a third of it).
     """
     shape = inside(coverage).unflatten(-1, (-1, *grid))
     rectangle = shape.amax(-1, keepdim=True) * shape.amax(-2, keepdim=True)
@@ -113,8 +117,8 @@ def guided(attentions: Sequence[Tensor]) -> Tensor:
 def searching(attentions: Sequence[Tensor]) -> Tensor | None:
     """The same of the first layers, which no heatmap shows.
 
-    What they see decides which finding is spoken of next, before a word speaks of it; the late
-    layers are then at the sink. None where the decoder has fewer than three layers.
+    What they see decides which finding is named next, before a word names it; the late layers
+    then attend to the sink. None where the decoder has fewer than three layers.
     """
     first = _first_shown(attentions)
     return _mean(attentions[:first]) if first else None
@@ -130,7 +134,7 @@ def _mean(attentions: Sequence[Tensor]) -> Tensor:
 
 
 def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:
-    """How far each finding token's heatmap is from the findings it speaks of.
+    """How far each finding token's heatmap is from the findings it names.
 
     The Kullback-Leibler divergence of the heatmap from the findings' area, spread over patches as
     they cover them: not only must the mass fall inside, it must cover what is there, and a lesion
@@ -138,31 +142,31 @@ def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:
 
     Args:
         attention: `guided` or `searching`. What falls on the sink is missing from the area.
-        mentions: float (batch, tokens, findings), 1 where labels[t] speaks of the finding.
-        area: (batch, findings, patches), see `looked_for`.
+        mentions: float (batch, tokens, findings), 1 where labels[t] names the finding.
+        area: (batch, findings, patches), see `attention_targets`.
 
     Returns:
-        Scalar, the mean over tokens that speak of a finding still in the image; 0 if none does.
+        Scalar, the mean over tokens that name a finding still in the image; 0 if none does.
     """
-    wanted = mentions @ area  # (batch, tokens, patches)
-    total = wanted.sum(-1, keepdim=True)
-    spoken = total[..., 0] > 0
-    if not spoken.any():
+    targets = mentions @ area  # (batch, tokens, patches)
+    total = targets.sum(-1, keepdim=True)
+    named = total[..., 0] > 0
+    if not named.any():
         return attention.new_zeros(())
-    target = (wanted / total.clamp(min=1e-8))[spoken]
-    heatmaps = attention[spoken][:, 1:]
+    target = (targets / total.clamp(min=1e-8))[named]
+    heatmaps = attention[named][:, 1:]
     return F.kl_div(heatmaps.clamp(min=1e-8).log(), target, reduction="batchmean")
 
 
 def sink_loss(attention: Tensor, free: Tensor) -> Tensor:
-    """How much the tokens that speak of no finding look at the image rather than at the sink.
+    """How much the tokens that name no finding attend to the image rather than to the sink.
 
-    Minus the log of the sink's share. Only the guided layers are asked: the first ones look where
-    they must to decide what to say.
+    Minus the log of the sink's share. Only the guided layers count: the first ones attend to
+    what they need to decide what to write.
 
     Args:
         attention: `guided`.
-        free: bool (batch, tokens), True where labels[t] speaks of no finding and is no padding.
+        free: bool (batch, tokens), True where labels[t] names no finding and is no padding.
     """
     if not free.any():
         return attention.new_zeros(())
@@ -171,7 +175,7 @@ def sink_loss(attention: Tensor, free: Tensor) -> Tensor:
 
 
 class DenseHead(nn.Module):
-    """Which findings lie on each patch, one linear layer on the encoder. Thrown away after.
+    """Which findings lie on each patch, one linear layer on the encoder. Discarded after training.
 
     The text says little about an image in many words; this tells the encoder directly, so
     that it learns from a few thousand images.
@@ -206,38 +210,38 @@ def dense_targets(coverage: Tensor, names: Tensor, count: int) -> Tensor:
     return maps[:, :count].transpose(1, 2)
 
 
-def dense_loss(logits: Tensor, targets: Tensor, there: Tensor) -> Tensor:
+def dense_loss(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Binary cross-entropy of (batch, patches, findings), each finding's positives as of one size.
 
     The mean over patches of the sum over findings: a nodule is one patch in two thousand, and a
     mean over all of them would be lost beside the tokens.
 
     Args:
-        there: bool (batch, patches), False for those of images that a study does not have.
+        mask: bool (batch, patches), False for those of images that a study does not have.
     """
-    count = there.sum(1)[:, None, None]
+    count = mask.sum(1)[:, None, None]
     weight = AREA * count / targets.sum(1, keepdim=True).clamp(min=1)
     losses = F.binary_cross_entropy_with_logits(
         logits, targets, pos_weight=weight, reduction="none"
     )
-    return losses.sum(-1)[there].mean()
+    return losses.sum(-1)[mask].mean()
 
 
-def pooled(logits: Tensor, there: Tensor) -> Tensor:
-    """Log-odds of the patches that are there, softly their largest: (batch, findings)."""
-    return logits.masked_fill(~there[:, :, None], -torch.inf).logsumexp(1)
+def pooled(logits: Tensor, mask: Tensor) -> Tensor:
+    """Log-odds of the patches of present images, softly their largest: (batch, findings)."""
+    return logits.masked_fill(~mask[:, :, None], -torch.inf).logsumexp(1)
 
 
-def presence_loss(logits: Tensor, present: Tensor, known: Tensor, there: Tensor) -> Tensor:
+def presence_loss(logits: Tensor, present: Tensor, known: Tensor, mask: Tensor) -> Tensor:
     """Binary cross-entropy of what a study has, from its patches' log-odds pooled softly.
 
     Args:
         logits: (batch, patches, findings).
         present: float (batch, findings).
-        known: float (batch, findings), 0 where nothing is learnt.
-        there: as for `dense_loss`.
+        known: float (batch, findings), 0 where nothing is learned.
+        mask: as for `dense_loss`.
     """
-    losses = F.binary_cross_entropy_with_logits(pooled(logits, there), present, reduction="none")
+    losses = F.binary_cross_entropy_with_logits(pooled(logits, mask), present, reduction="none")
     return (losses * known).sum() / known.sum().clamp(min=1)
 
 

@@ -1,4 +1,4 @@
-"""What a batch is learnt from: the model, the head that teaches its encoder, and their losses."""
+"""What is learned from a batch: the model, the head that teaches its encoder, and their losses."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ from training.dataset.batches import Batch
 from training.losses import (
     DenseHead,
     answer_loss,
+    attention_targets,
     dense_loss,
     dense_targets,
     guidance_loss,
     guided,
-    looked_for,
     presence_loss,
     searching,
     sink_loss,
@@ -42,7 +42,6 @@ LOSSES = (
     "dense",
     "presence",
 )
-
 WRITING = ("tokens", "answers", "guidance", "search", "sink", "unlikelihood")
 """Those that need the decoder; "reward" does too, and has a critic."""
 
@@ -69,10 +68,11 @@ class Objective(nn.Module):
         """Each loss times its weight; those turned off are not computed."""
         weights, pad = self.config.losses, self.model.config.pad_token_id
         memory = batch.read_by(self.model)
-        losses = self._seen(batch, memory.last_hidden_state[:, 1:], memory.patch_mask[:, 1:])
+        patches, mask = memory.last_hidden_state[:, 1:], memory.patch_mask[:, 1:]
+        losses = self._encoder_losses(batch, patches, mask)
         if self.critic is None and not any(getattr(weights, name) for name in WRITING):
             if not losses:
-                raise ConfigError("every weight in [losses] is 0: nothing would be learnt")
+                raise ConfigError("every weight in [losses] is 0: nothing would be learned")
             return losses  # the encoder alone is taught
         image_dropout = (
             torch.rand(len(batch.tokens), device=batch.tokens.device) < self.config.image_dropout
@@ -81,17 +81,19 @@ class Objective(nn.Module):
         memory.patch_mask = memory.patch_mask.clone()
         memory.patch_mask[image_dropout, 1:] = False
         written = [
-            self._written(batch.studies(rows, pad), memory.studies(rows), image_dropout[rows])
-            for rows in batch.alike()
+            self._decoder_losses(
+                batch.studies(rows, pad), memory.studies(rows), image_dropout[rows]
+            )
+            for rows in batch.by_completeness()
         ]
-        names = {name for of_some in written for name in of_some}
-        for name in sorted(names):
-            of_name = [of_some[name] for of_some in written if name in of_some]
-            losses[name] = torch.stack(of_name).mean()
+        for name in sorted({name for part in written for name in part}):
+            losses[name] = torch.stack([part[name] for part in written if name in part]).mean()
         return losses
 
-    def _written(self, batch: Batch, memory: Memory, image_dropout: Tensor) -> dict[str, Tensor]:
-        """Losses of the decoder, on studies that are told of in the same way."""
+    def _decoder_losses(
+        self, batch: Batch, memory: Memory, image_dropout: Tensor
+    ) -> dict[str, Tensor]:
+        """Of studies whose reports are written in the same way."""
         weights, pad = self.config.losses, self.model.config.pad_token_id
         boxes = bool(batch.complete.any() or (batch.kinds >= 0).any())
         output = self.model(
@@ -101,28 +103,28 @@ class Objective(nn.Module):
             and (weights.guidance > 0 or weights.sink > 0 or weights.search > 0),
         )
         labels = batch.tokens[:, 1:]
-        hidden, untold = (each & ~image_dropout[:, None] for each in batch.unsayable())
-        told = labels.masked_fill(untold, pad)
-        learnt = token_loss(output.logits, told, pad, weights.label_smoothing)
-        losses = {"tokens": weights.tokens * learnt}
+        occluded, skipped = (each & ~image_dropout[:, None] for each in batch.not_to_learn())
+        learned = labels.masked_fill(skipped, pad)
+        cross_entropy = token_loss(output.logits, learned, pad, weights.label_smoothing)
+        losses = {"tokens": weights.tokens * cross_entropy}
         if weights.unlikelihood and self.config.drop.finding:
-            unlikelihood = unlikelihood_loss(output.logits, labels, hidden)
+            unlikelihood = unlikelihood_loss(output.logits, labels, occluded)
             losses["unlikelihood"] = weights.unlikelihood * unlikelihood
         if self.critic is not None:
-            # A study with something hidden would be paid for guessing it.
-            whole = ~image_dropout & (batch.hidden == 0).all(dim=1)
-            learnt = self.critic(self.model, memory, batch.tokens, whole)
-            losses["reward"] = weights.reward * learnt
+            # A study with something occluded would be rewarded for guessing it.
+            whole = ~image_dropout & (batch.occluded == 0).all(dim=1)
+            critical = self.critic(self.model, memory, batch.tokens, whole)
+            losses["reward"] = weights.reward * critical
         if output.cross_attentions:
-            losses |= self._looks(batch, output.cross_attentions, image_dropout)
+            losses |= self._attention_losses(batch, output.cross_attentions, image_dropout)
         if weights.answers:
-            losses |= self._answers(batch, memory, image_dropout, boxes)
+            losses |= self._answer_losses(batch, memory, image_dropout, boxes)
         return losses
 
-    def _answers(
+    def _answer_losses(
         self, batch: Batch, memory: Memory, image_dropout: Tensor, boxes: bool
     ) -> dict[str, Tensor]:
-        """Losses of the answers to questions, and of where the decoder looks for them."""
+        """Losses of the answers to questions, and of the attention they are given with."""
         weights = self.config.losses
         count = batch.questions.shape[1]
         output = self.model(
@@ -136,44 +138,44 @@ class Objective(nn.Module):
             late = guided(output.cross_attentions).unflatten(0, (-1, count))
             ends = batch.question_ends[:, :, None, None].expand(-1, -1, -1, late.shape[-1])
             about = batch.question_findings * ~image_dropout[:, None, None]
-            area = looked_for(batch.coverage, self.model.grid)
-            looks = guidance_loss(late.gather(2, ends)[:, :, 0], about, area)
-            losses["answer_guidance"] = weights.answers * weights.guidance * looks
+            area = attention_targets(batch.coverage, self.model.grid)
+            guidance = guidance_loss(late.gather(2, ends)[:, :, 0], about, area)
+            losses["answer_guidance"] = weights.answers * weights.guidance * guidance
         return losses
 
-    def _seen(self, batch: Batch, patches: Tensor, there: Tensor) -> dict[str, Tensor]:
+    def _encoder_losses(self, batch: Batch, patches: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Losses of the head on the encoder."""
         weights, losses = self.config.losses, {}
         if weights.dense or weights.presence:
-            seen = self.head(patches)
+            logits = self.head(patches)
             if weights.dense and batch.complete.any():
                 targets = dense_targets(batch.coverage, batch.kinds, len(FINDINGS))
-                boxed = there & batch.complete[:, None]
-                losses["dense"] = weights.dense * dense_loss(seen, targets, boxed)
+                boxed = mask & batch.complete[:, None]
+                losses["dense"] = weights.dense * dense_loss(logits, targets, boxed)
             if weights.presence:
-                learnt = presence_loss(seen, batch.present, batch.known, there)
-                losses["presence"] = weights.presence * learnt
+                presence = presence_loss(logits, batch.present, batch.known, mask)
+                losses["presence"] = weights.presence * presence
         return losses
 
-    def _looks(
+    def _attention_losses(
         self, batch: Batch, attentions: Sequence[Tensor], image_dropout: Tensor
     ) -> dict[str, Tensor]:
-        """Losses of where the decoder looks; a study that is read image_dropout has none."""
+        """Losses of the attention maps; a study that is read without the image has none."""
         weights, losses = self.config.losses, {}
         mentions = batch.mentions * ~image_dropout[:, None, None]
-        area = looked_for(batch.coverage, self.model.grid)
+        area = attention_targets(batch.coverage, self.model.grid)
         if weights.guidance or weights.sink:
             late = guided(attentions)
             if weights.guidance:
                 losses["guidance"] = weights.guidance * guidance_loss(late, mentions, area)
             if weights.sink and batch.complete.any():
-                spoken = batch.tokens[:, 1:] != self.model.config.pad_token_id
+                written = batch.tokens[:, 1:] != self.model.config.pad_token_id
                 seen = batch.complete & ~image_dropout
-                free = spoken & ~batch.mentions.any(-1) & seen[:, None]
+                free = written & ~batch.mentions.any(-1) & seen[:, None]
                 losses["sink"] = weights.sink * sink_loss(late, free)
         if weights.search:
             early = searching(attentions)
-            assert early is not None  # TrainConfig has seen to it
+            assert early is not None  # TrainConfig requires three layers
             about = mentions + batch.leads * ~image_dropout[:, None, None]
             losses["search"] = weights.search * guidance_loss(early, about, area)
         return losses

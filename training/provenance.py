@@ -1,6 +1,5 @@
-"""What a checkpoint says of how it came to be: training.json and the model card."""
+"""Where a checkpoint comes from: training.json and the model card."""
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from data_prep.manifest import manifest_hash
 from data_prep.source import IMPORTED
 from model.errors import DataError
 from training.config import TrainConfig
+from training.files import sha256_of
+from training.snapshot import Progress
 
 __all__ = [
     "FRONT_MATTER",
@@ -22,17 +23,16 @@ __all__ = [
     "initial_record",
     "record_of",
     "saw",
-    "sha256_of",
     "training_record",
 ]
 
-CHANCES = {
+INGREDIENTS = {
     "covered": "a gray rectangle on",
     "lateral": "a lateral view of",
     "prior": "an earlier image of",
     "indication": "an indication with",
 }
-"""Options of `prepare phantom` that are chances, and what they put into so many of the studies."""
+"""Options of `prepare phantom` that are probabilities, and what they add to the studies."""
 LIBRARIES = ("crossray", "torch", "timm", "transformers", "tokenizers", "numpy")
 
 
@@ -93,31 +93,24 @@ def initial_record(config: TrainConfig) -> dict[str, Any] | None:
     Of an encoder's weights from elsewhere: which they are. None of drawn ones.
     """
     if config.initial is not None:
-        return json.loads((Path(config.initial) / "training.json").read_text(encoding="utf-8"))
+        text = (Path(config.initial) / "training.json").read_text(encoding="utf-8")
+        record: dict[str, Any] = json.loads(text)
+        return record
     if not config.pretrained:
         return None
-    record = {"encoder": config.model.encoder, "weights": config.pretrained}
+    weights: dict[str, Any] = {"encoder": config.model.encoder, "weights": config.pretrained}
     if (file := Path(config.pretrained)).is_file():
-        record |= {"sha256": sha256_of(file)}
-    return record
-
-
-def sha256_of(path: Path) -> str:
-    """Which file a number comes from."""
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        weights |= {"sha256": sha256_of(file)}
+    return weights
 
 
 def training_record(
     config: TrainConfig,
     data: dict[str, Any],
     initial: dict[str, Any] | None,
-    *,
     command: str,
-    step: int,
-    seconds: float,
-    losses: dict[str, float],
-    scores: list[dict[str, float]],
+    progress: Progress,
+    losses: Mapping[str, float],
 ) -> dict[str, Any]:
     """training.json.
 
@@ -125,21 +118,19 @@ def training_record(
         data: data_record of the prepared folder.
         initial: see initial_record.
         command: what was typed.
-        step: steps done; fewer than config.steps while the run goes on.
-        seconds: of training, over all sessions of the run.
+        progress: fewer steps than config.steps while the run goes on.
         losses: the last step's.
-        scores: every validation's, oldest first, with "step".
     """
     return {
         "command": command,
         "settings": config.model_dump(),
         "data": data,
         "initial": initial,
-        "step": step,
-        "studies_seen": step * config.batch,
-        "seconds": round(seconds, 1),
-        "losses": losses,
-        "validation": scores,
+        "step": progress.step,
+        "studies_seen": progress.step * config.batch,
+        "seconds": round(progress.seconds, 1),
+        "losses": dict(losses),
+        "validation": progress.scores,
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
         "written": datetime.now(UTC).date().isoformat(),
     }
@@ -180,12 +171,12 @@ def data_text(data: Mapping[str, Any]) -> str:
     digest = data["manifest_sha256"]
     if data.get("source") == "phantom":
         parts = [
-            f"{what} {data[key]:.0%} of them" for key, what in CHANCES.items() if data.get(key)
+            f"{what} {data[key]:.0%} of them" for key, what in INGREDIENTS.items() if data.get(key)
         ]
-        told = "".join(f"{part}, " for part in parts)
+        additions = "".join(f"{part}, " for part in parts)
         return (
             f"{data['studies']} simulated studies (phantoms) of seed {data['seed']}, "
-            f"{data['size']} pixels a side, {told}made by this project. "
+            f"{data['size']} pixels a side, {additions}made by this project. "
             f"SHA-256 of the manifest: `{digest}`."
         )
     return f"A prepared folder whose manifest has the SHA-256 `{digest}`."
@@ -200,7 +191,7 @@ def _commands(record: dict[str, Any] | None) -> list[str]:
         prepare = [
             f"crossray prepare phantom {record['settings']['data']} --studies {data['studies']} "
             f"--seed {data['seed']} --size {data['size']}"
-            + "".join(f" --{key} {data[key]}" for key in CHANCES if data.get(key))
+            + "".join(f" --{key} {data[key]}" for key in INGREDIENTS if data.get(key))
         ]
     return [*_commands(record["initial"]), *prepare, record["command"]]
 
@@ -242,13 +233,15 @@ CARD = (
 
 {notice}
 
-Drafts a report for a chest radiograph and gives, for every word, where the decoder looked.
+Drafts a report for a chest radiograph and gives, for every word, the image regions the decoder
+attended to.
 {parameters} parameters, images of {size} x {size} pixels. Views it reads: {views}. {indication}
 
 ## Not for diagnosis
 
-For research and teaching. What it says of a real radiograph is no finding: do not use it, or let
-it be used, in the care of a patient. A map shows where the decoder looked, not why.
+For research and teaching. What it reports of a real radiograph is not a finding: do not use it, or
+let it be used, in the care of a patient. A map shows what the decoder attended to, not
+why.
 
 ## Data
 
@@ -258,7 +251,7 @@ it be used, in the care of a patient. A map shows where the decoder looked, not 
 
 {step} steps of {batch} studies in {minutes} minutes, seed {seed}.{before}
 The decoder's cross-attention was guided by where the findings are (weight {guidance}) and, for
-words that speak of none, to the sink (weight {sink}); its first layers to the finding that comes
+words that name none, to the sink (weight {sink}); its first layers to the finding that comes
 next (weight {search}). {image_dropout} of the studies were read without the image. A head that is
 no longer here taught the encoder which patch shows which finding.
 `training.json` holds every setting, the versions of the libraries and every validation. Commands:
@@ -269,9 +262,9 @@ no longer here taught the encoder which patch shows which finding.
 
 ## Scores on the validation split
 
-With the true text forced: loss a token, share of finding words whose map is largest on their
-finding, share of the other words' attention that is on the sink, and how well the encoder tells
-which findings an image has. `crossray evaluate` measures what the generated reports say.
+With teacher forcing: loss a token, share of finding words whose map is largest on their
+finding, share of the other words' attention that is on the sink, and how well the encoder
+predicts which findings an image has. `crossray evaluate` measures the generated reports.
 
 | | |
 |---|---|

@@ -1,11 +1,11 @@
-"""What a stopped run needs to go on exactly: one safetensors file, replaced whole or not at all.
+"""What a stopped run needs to resume exactly: one safetensors file, replaced whole or not at all.
 
 No pickles: a file of tensors and a JSON text in its header.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,25 @@ class Progress:
     seconds: float
     """Of training so far, over all its sessions."""
     scores: list[dict[str, float]]
-    """Of every validation, oldest first."""
-    settings: dict[str, Any]
-    """What must be the same for the run to go on."""
+    """Of every validation, oldest first, with "step"."""
+
+    def after_step(self, seconds: float) -> "Progress":
+        """One step further, which took so long."""
+        return replace(self, step=self.step + 1, seconds=self.seconds + seconds)
 
 
 def save_snapshot(
-    path: Path, modules: Mapping[str, nn.Module], optimizer: Optimizer, progress: Progress
+    path: Path,
+    modules: Mapping[str, nn.Module],
+    optimizer: Optimizer,
+    progress: Progress,
+    settings: dict[str, Any],
 ) -> None:
-    """Write everything a run needs to go on. Random numbers follow from seed and step.
+    """Write everything a run needs to resume. Random numbers follow from seed and step.
 
     Args:
         modules: "modules", what is trained, and others whose weights change with it.
+        settings: what must be the same for the run to resume.
     """
     tensors = {
         f"{kind}.{name}": value
@@ -52,7 +59,11 @@ def save_snapshot(
             tensors[f"optimizer.{key}.{name}"] = value
     temporary = path.with_suffix(".part")
     whole = {name: value.detach().contiguous().clone() for name, value in tensors.items()}
-    save_file(whole, temporary, metadata={"progress": json.dumps(vars(progress))})
+    save_file(
+        whole,
+        temporary,
+        metadata={"progress": json.dumps(vars(progress)), "settings": json.dumps(settings)},
+    )
     temporary.replace(path)
 
 
@@ -66,13 +77,17 @@ def load_snapshot(
     """
     try:
         with safe_open(path, "pt") as file:
-            progress = Progress(**json.loads((file.metadata() or {})["progress"]))
+            notes = file.metadata() or {}
+            progress, saved = (
+                Progress(**json.loads(notes["progress"])),
+                json.loads(notes["settings"]),
+            )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{path.name!r} is not a run to go on with ({error!r}): remove it to start anew"
+            f"{path.name!r} is not a snapshot of a run: remove it to start anew"
         ) from error
-    _require_same(path, progress.settings, settings)
+    _require_same(path, saved, settings)
     for kind, module in modules.items():
         module.load_state_dict(_under(tensors, f"{kind}."))
     for name, parameter in modules["modules"].named_parameters():

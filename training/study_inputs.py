@@ -1,19 +1,38 @@
-"""Prepared studies as a report generator is given them."""
+"""Prepared studies as a model is given them: which images it reads, and what each one is."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.manifest import Study
-from model.exam import Exam
+from data_prep.manifest import Image, Study
+from model.config import VIEWS
+from model.exam import Exam, kind_of
 from model.generator import ReportGenerator
 from model.imaging.read import read_image
+from training.partial_study import with_images
 
-__all__ = ["cut_indication", "exam_of"]
+__all__ = ["cut_indication", "exam_of", "kind_in", "readable"]
+
+
+def kind_in(image: Image) -> int:
+    """What an image is to its study, a place in VIEWS."""
+    return kind_of(image.view, image.prior)
+
+
+def readable(studies: Iterable[Study], views: Collection[str]) -> Iterator[Study]:
+    """Studies with those of their images that a model reads; those without any are left out.
+
+    Args:
+        views: of VIEWS, such as ReportConfig.views.
+    """
+    for study in studies:
+        kinds = [VIEWS[kind_in(image)] for image in study.images]
+        if set(kinds) & set(views) - {"prior"}:
+            yield with_images(study, [kind in views for kind in kinds])
 
 
 def exam_of(generator: ReportGenerator, study: Study, paths: Sequence[Path]) -> Exam:
-    """Read a study's images, all of views that the model reads (see targets.readable).
+    """Read a study's images, all of views that the model reads (see `readable`).
 
     Args:
         paths: of its images. Their views are the manifest's: a PNG has none.
@@ -22,12 +41,12 @@ def exam_of(generator: ReportGenerator, study: Study, paths: Sequence[Path]) -> 
         replace(read_image(path), view=image.view)
         for path, image in zip(paths, study.images, strict=True)
     ]
-    both = list(zip(radiographs, study.images, strict=True))
+    pairs = list(zip(radiographs, study.images, strict=True))
     limit = generator.model.config.images_per_study
     return Exam(
-        [radiograph for radiograph, image in both if not image.prior][:limit],
+        [radiograph for radiograph, image in pairs if not image.prior][:limit],
         cut_indication(generator, study.indication),
-        [radiograph for radiograph, image in both if image.prior],
+        [radiograph for radiograph, image in pairs if image.prior],
     )
 
 

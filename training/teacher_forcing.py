@@ -1,7 +1,7 @@
-"""Studies made to say a given text: tokens with their places, and how probable each one is.
+"""Teacher forcing: studies with a given text, its tokens, and how probable each one is.
 
 Every measurement of maps needs the same few things: images (also altered ones) as the model
-sees them, a text in tokens, and which tokens a stretch of the text is made of.
+sees them, a text in tokens, and which tokens a span of the text is made of.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from model.heatmap import WORD, teacher_forced
 from model.imaging.letterbox import Placement
 from model.interface import Network, Tokenizer
 from model.memory import Memory
-from training.dataset.targets import kind_in
+from training.study_inputs import kind_in
 
 __all__ = [
     "FRONTAL",
@@ -29,7 +29,7 @@ __all__ = [
     "force",
     "given_of",
     "log_probabilities",
-    "place",
+    "placements_of",
     "squares",
     "text_of",
 ]
@@ -39,7 +39,7 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Text:
-    """A text the model is made to say."""
+    """A text that is forced."""
 
     characters: str
     tokens: list[int]
@@ -60,7 +60,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Given:
-    """What a model is told of a study beside its pixels."""
+    """What a model is given of a study beside its pixels."""
 
     kinds: tuple[int, ...]
     """What each image is, a place in VIEWS."""
@@ -85,7 +85,7 @@ def text_of(tokenizer: Tokenizer, characters: str, max_tokens: int) -> Text:
 
 @dataclass(frozen=True, eq=False)
 class TeacherForced:
-    """A batch of studies, what each was made to say, and the stretches that are asked about."""
+    """A batch of studies, the text forced on each, and the spans of text that are measured."""
 
     model: Network
     rows: Sequence[int]
@@ -112,15 +112,17 @@ class TeacherForced:
         return torch.stack(attentions)
 
 
-def place(model: Network, pixels: Sequence[np.ndarray]) -> list[Placement]:
+def placements_of(model: Network, pixels: Sequence[np.ndarray]) -> list[Placement]:
     """How a study's images lie in the encoder's square."""
     return [model.place(*image.shape) for image in pixels]
 
 
 def squares(model: Network, pixels: Sequence[np.ndarray]) -> Tensor:
     """A study's images as the encoder reads them, (images, channels, size, size)."""
-    placements = place(model, pixels)
-    return torch.stack([where.apply(own) for own, where in zip(pixels, placements, strict=True)])
+    placements = placements_of(model, pixels)
+    return torch.stack(
+        [placement.apply(image) for image, placement in zip(pixels, placements, strict=True)]
+    )
 
 
 def force(
@@ -142,7 +144,7 @@ def force(
         memory = encode_studies(
             model, images, [each.kinds for each in given], [each.prompt for each in given]
         )
-    placements = [place(model, study) for study in studies]
+    placements = [placements_of(model, study) for study in studies]
     return TeacherForced(model, rows, images, given, placements, memory, texts, spans)
 
 

@@ -1,4 +1,4 @@
-"""How well a model under training does on studies it has not seen, with the true text forced.
+"""How well a model under training does on unseen studies, with teacher forcing.
 
 Quick numbers to steer by; training/evaluation/evaluate.py has the ones to report.
 """
@@ -114,10 +114,10 @@ def _presence(scores: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[s
     precisions, areas = {}, []
     for k, name in enumerate(FINDINGS):
         known = ~np.isnan(truth[:, k])
-        present, own = truth[known, k] > 0, scores[known, k]
+        present, of_known = truth[known, k] > 0, scores[known, k]
         if present.any() and not present.all():
-            precisions[f"precision/{name}"] = average_precision(own, present)
-            areas.append(area_under_curve(own, present))
+            precisions[f"precision/{name}"] = average_precision(of_known, present)
+            areas.append(area_under_curve(of_known, present))
     if not areas:
         return {}
     mean = float(np.mean(list(precisions.values())))

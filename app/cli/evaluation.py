@@ -76,26 +76,16 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate a model on a prepared folder, with baselines and 95 % intervals."""
-    from training.evaluation.evaluate import Outputs, run_evaluation
+    from training.evaluation.evaluate import EvaluationOptions, Outputs, run_evaluation
+    from training.report_scores.learned_scores import LearnedMetrics
 
     names = None if views is None else [name.strip() for name in views.split(",")]
-    outputs = Outputs(json_file, predictions, card)
-    table = run_evaluation(
-        model,
-        data,
-        outputs,
-        train=train_data,
-        limit=limit,
-        device=device,
-        views=names,
-        protocol_name=protocol,
-        chexbert=chexbert,
-        radgraph=radgraph,
-        split=split,
-        demographics=demographics,
-        compare_with=compare_with or (),
+    options = EvaluationOptions(
+        split, train_data, limit, names, protocol, demographics, compare_with or ()
     )
-    typer.echo(table)
+    learned_metrics = LearnedMetrics.load(chexbert, radgraph)
+    outputs = Outputs(json_file, predictions, card)
+    typer.echo(run_evaluation(model, data, outputs, options, learned_metrics, device))
 
 
 def robustness(
@@ -150,21 +140,13 @@ def grounding(
     Maps are evaluated against boxes and by occlusion, with 95 % intervals; a uniform map, the
     image center, Grad-CAM and occlusion maps are the baselines.
     """
-    from training.grounding.command import run_grounding
+    from training.grounding.command import GroundingOutputs, run_grounding
+    from training.grounding.measure import Options
     from training.grounding.methods import METHODS
 
     names = METHODS if methods is None else tuple(name.strip() for name in methods.split(","))
-    table = run_grounding(
-        model,
-        data,
-        json_file,
-        boxes=boxes,
-        limit=limit,
-        methods=names,
-        images=images,
-        device=device,
-    )
-    typer.echo(table)
+    outputs, options = GroundingOutputs(json_file, images), Options(names, limit=limit)
+    typer.echo(run_grounding(model, data, outputs, options, boxes, device))
 
 
 def lungs(

@@ -106,13 +106,13 @@ def test_a_run_that_goes_on_does_not_ask_for_the_weights_again(
         precision="float32",
     )
     first = Training(config)
-    assert first.initial is not None and len(first.initial["sha256"]) == 64
+    assert first.setup.initial is not None and len(first.setup.initial["sha256"]) == 64
     first.save()
     copy.unlink()
     again = Training(config)
     matrix = "encoder.trunk.blocks.0.attn.qkv.weight"
     again._resume()
-    assert torch.equal(again.model.state_dict()[matrix], load_file(weights)[matrix[14:]])
+    assert torch.equal(again.setup.model.state_dict()[matrix], load_file(weights)[matrix[14:]])
 
 
 def test_a_model_without_prompts_goes_on_from_one_with_them(

@@ -34,7 +34,7 @@ def config(settings: Path, output: str, *overrides: str) -> TrainConfig:
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_the_report_itself_is_worth_most(settings: Path, report: str) -> None:
-    tokenizer = Training(config(settings, "worth", "steps=1")).tokenizer
+    tokenizer = Training(config(settings, "worth", "steps=1")).setup.tokenizer
     critic = SelfCritical(tokenizer, REPORTS, RewardConfig())
     rewards = dict(zip(REPORTS, critic.rewards(report, REPORTS), strict=True))
     assert rewards[report] == pytest.approx(2)
@@ -42,7 +42,7 @@ def test_the_report_itself_is_worth_most(settings: Path, report: str) -> None:
 
 
 def test_each_weight_is_of_its_own_part(settings: Path) -> None:
-    tokenizer = Training(config(settings, "worth", "steps=1")).tokenizer
+    tokenizer = Training(config(settings, "worth", "steps=1")).setup.tokenizer
     words, findings = (
         SelfCritical(tokenizer, REPORTS, RewardConfig(cider=c, findings=f))
         for c, f in ((1.0, 0.0), (0.0, 1.0))
@@ -55,8 +55,8 @@ def test_each_weight_is_of_its_own_part(settings: Path) -> None:
 
 def test_a_run_with_it_tells_its_reward_and_repeats(settings: Path) -> None:
     asked = ("steps=3", "losses.reward=1")
-    told = [step["draft_reward"] for step in Training(config(settings, "one", *asked)).steps()]
-    again = [step["draft_reward"] for step in Training(config(settings, "two", *asked)).steps()]
+    told = [step["sample_reward"] for step in Training(config(settings, "one", *asked)).steps()]
+    again = [step["sample_reward"] for step in Training(config(settings, "two", *asked)).steps()]
     assert told == again and len(set(told)) > 1
 
 
@@ -65,9 +65,9 @@ def test_drafts_get_better_by_it_alone(settings: Path) -> None:
     plain = ("augment=false", "batch=16", "save_every=1000", "validate_every=100", "steps=100")
     training = Training(config(settings, "words", *plain))
     list(training.steps())
-    model, batch = training.model, training.train_batches[0, 0]
+    model, batch = training.setup.model, training.setup.train_batches[0, 0]
     model.eval()
-    critic = SelfCritical(training.tokenizer, REPORTS, RewardConfig(samples=8))
+    critic = SelfCritical(training.setup.tokenizer, REPORTS, RewardConfig(samples=8))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     counts, told = torch.ones(len(batch.tokens), dtype=torch.bool), []
     for step in range(60):
@@ -83,24 +83,25 @@ def test_the_loss_raises_what_earned_more_and_lowers_the_rest(
     settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = Training(config(settings, "raise", "augment=false"))
-    training.objective.eval()
-    batch = training.train_batches[0, 0]
-    critic = SelfCritical(training.tokenizer, REPORTS, RewardConfig(samples=2))
+    training.setup.objective.eval()
+    batch = training.setup.train_batches[0, 0]
+    critic = SelfCritical(training.setup.tokenizer, REPORTS, RewardConfig(samples=2))
     critic.rewards = lambda report, texts: [1.0, 0.0]  # the first draft is the better one
-    memory = batch.read_by(training.model)
+    memory = batch.read_by(training.setup.model)
     counts = torch.ones(len(batch.tokens), dtype=torch.bool)
-    same = sample_texts(training.model, memory, 2, DecodingOptions("sample"), independent=True)
-    monkeypatch.setattr("training.self_critical.drafts", lambda *_, **__: same)
-    loss = critic(training.model, memory, batch.tokens, counts)
+    model = training.setup.model
+    same = sample_texts(model, memory, 2, DecodingOptions("sample"), independent=True)
+    monkeypatch.setattr("training.self_critical.sample_texts", lambda *_, **__: same)
+    loss = critic(training.setup.model, memory, batch.tokens, counts)
     # advantages are +1 and -1: the loss is the difference of the drafts' log-probabilities.
     loss.backward()
     with torch.no_grad():
-        for parameter in training.objective.parameters():
+        for parameter in training.setup.objective.parameters():
             if parameter.grad is not None:
                 parameter -= 1e-3 * parameter.grad
-    again = critic(training.model, batch.read_by(training.model), batch.tokens, counts)
+    again = critic(training.setup.model, batch.read_by(training.setup.model), batch.tokens, counts)
     assert again < loss
-    nothing = critic(training.model, memory, batch.tokens, torch.zeros_like(counts))
+    nothing = critic(training.setup.model, memory, batch.tokens, torch.zeros_like(counts))
     assert float(nothing.detach()) == 0
 
 

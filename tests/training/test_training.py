@@ -21,12 +21,12 @@ from model.errors import CheckpointError, ConfigError
 from training.config import TrainConfig, load_config
 from training.dataset.batches import Batch
 from training.losses import (
+    attention_targets,
     dense_loss,
     dense_targets,
     guidance_loss,
     guided,
     inside,
-    looked_for,
     presence_loss,
     searching,
     sink_loss,
@@ -80,8 +80,8 @@ def test_the_right_images_explain_the_reports_better_than_others_do(settings: Pa
     training = Training(config(settings, "steps=90", "batch=16", "augment=false"))
     losses = list(training.steps())
     assert losses[-1]["tokens"] < losses[0]["tokens"] / 4
-    training.model.eval()
-    [batches] = training.validate_batches.values()
+    training.setup.model.eval()
+    [batches] = training.setup.validate_batches.values()
     batch = batches.make(range(len(batches.split)), step=0)
     sides = batch.tokens.unique(dim=0, return_inverse=True)[1]
     # Every study gets the image of one that reads differently.
@@ -90,7 +90,7 @@ def test_the_right_images_explain_the_reports_better_than_others_do(settings: Pa
         right, wrong = (
             float(
                 token_loss(
-                    training.model(batch.tokens[:, :-1], images=images).logits,
+                    training.setup.model(batch.tokens[:, :-1], images=images).logits,
                     batch.tokens[:, 1:],
                     batches.split.pad,
                     0.0,
@@ -105,10 +105,10 @@ def looked(settings: TrainConfig) -> tuple[Training, Batch, tuple[Tensor, ...]]:
     """A short training, some studies it has not seen, and where it looks on them."""
     training = Training(settings.changed(steps=45, batch=16, augment=False))
     list(training.steps())
-    training.model.eval()
-    batch = next(iter(training.validate_batches.values())).make(range(10), step=0)
+    training.setup.model.eval()
+    batch = next(iter(training.setup.validate_batches.values())).make(range(10), step=0)
     with torch.no_grad():
-        output = training.model(
+        output = training.setup.model(
             batch.tokens[:, :-1], images=batch.model_images(), output_attentions=True
         )
     return training, batch, output.cross_attentions
@@ -133,9 +133,9 @@ def test_guidance_makes_the_decoder_look_at_the_finding(settings: Path) -> None:
         asked = (f"losses.guidance={weight}", f"output={settings.parent / weight}")
         training, batch, attentions = looked(config(settings, *asked))
         attention = guided(attentions)
-        area = looked_for(batch.coverage, training.model.grid)
+        area = attention_targets(batch.coverage, training.setup.model.grid)
         scores[weight] = float(guidance_loss(attention, batch.mentions, area))
-        assert training.model.config.attention_guidance == float(weight)
+        assert training.setup.model.config.attention_guidance == float(weight)
     assert scores["0.3"] < scores["0.0"] / 2
 
 
@@ -207,9 +207,9 @@ def test_larger_images_can_start_from_the_weights_of_smaller_ones(
     overrides = [f"initial={first.checkpoint}", f"output={tmp_path / 'larger'}"]
     same = Training(config(settings, *overrides))
     for name, weight in load_checkpoint(first.checkpoint)[0].state_dict().items():
-        assert torch.equal(weight, same.model.state_dict()[name])
+        assert torch.equal(weight, same.setup.model.state_dict()[name])
     larger = Training(config(settings, *overrides, f"model.image_size={2 * SIZE}"))
-    assert larger.model.grid == (16, 16)
+    assert larger.setup.model.grid == (16, 16)
     assert torch.isfinite(torch.tensor([step["tokens"] for step in larger.steps()])).all()
     with pytest.raises(ConfigError, match="do not fit"):
         Training(config(settings, *overrides, "model.layers=4"))
@@ -240,7 +240,7 @@ def test_what_falls_on_the_sink_is_missing_from_the_finding_and_right_for_other_
 
 def test_a_map_should_cover_the_finding_and_less_strongly_its_box() -> None:
     diagonal = torch.diag(torch.tensor([0.4, 0.4, 0.0])).flatten()[None, None]
-    wanted = looked_for(diagonal, (3, 3))[0, 0].reshape(3, 3)
+    wanted = attention_targets(diagonal, (3, 3))[0, 0].reshape(3, 3)
     assert wanted.tolist() == [[1.5, 0.5, 0.0], [0.5, 1.5, 0.0], [0.0, 0.0, 0.0]]
 
 

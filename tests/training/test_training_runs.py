@@ -55,7 +55,7 @@ def test_two_processes_learn_what_one_does_that_takes_its_studies_in_two_parts(
     settings: Path,
 ) -> None:
     script = settings.parent / "train.py"
-    script.write_text("from app.cli import main\n\nmain()\n")
+    script.write_text("from app.cli.main import main\n\nmain()\n")
     asked = command(settings, "two")[2:]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -109,17 +109,19 @@ def test_a_batch_that_cannot_be_shared_is_told(settings: Path) -> None:
 def test_the_average_is_of_the_steps_weights_and_is_what_is_exported(settings: Path) -> None:
     training = Training(config(settings, "ema", "ema=0.5", "steps=4"))
     name = "decoder.norm.weight"
-    expected = dict(training.model.state_dict())[name].clone()
+    expected = dict(training.setup.model.state_dict())[name].clone()
     # timm's warm-up: less weight to what came before while there is little of it.
     for step, _ in enumerate(training.steps()):
-        decay = training.average.get_decay(step)
-        now = training.model.state_dict()[name]
+        decay = training.setup.average.get_decay(step)
+        now = training.setup.model.state_dict()[name]
         expected = decay * expected + (1 - decay) * now
-    assert torch.allclose(training.average.module.model.state_dict()[name], expected, atol=1e-6)
+    assert torch.allclose(
+        training.setup.average.module.model.state_dict()[name], expected, atol=1e-6
+    )
     training.export({})
     exported = weights(settings, "ema")
     assert torch.allclose(exported[name], expected, atol=1e-6)
-    assert not torch.allclose(exported[name], training.model.state_dict()[name], atol=1e-6)
+    assert not torch.allclose(exported[name], training.setup.model.state_dict()[name], atol=1e-6)
 
 
 def test_layers_learn_the_slower_the_earlier_and_a_part_at_its_own_rate(settings: Path) -> None:
@@ -128,21 +130,21 @@ def test_layers_learn_the_slower_the_earlier_and_a_part_at_its_own_rate(settings
     training = Training(asked)
     scale = {
         id(parameter): group["scale"]
-        for group in make_optimizer(training.objective, asked).param_groups
+        for group in make_optimizer(training.setup.objective, asked).param_groups
         for parameter in group["params"]
     }
-    of = {name: scale[id(each)] for name, each in training.objective.named_parameters()}
+    of = {name: scale[id(each)] for name, each in training.setup.objective.named_parameters()}
     trunk = "model.encoder.trunk"
     first, second = (of[f"{trunk}.blocks.{k}.mlp.fc1.weight"] for k in (0, 1))
     assert of[f"{trunk}.patch_embed.proj.weight"] < first < second <= of[f"{trunk}.norm.weight"]
     assert second / first == pytest.approx(2)
     assert of["model.encoder.place.weight"] == of["head.linear.weight"] == 1
-    before = {name: each.clone() for name, each in training.objective.named_parameters()}
+    before = {name: each.clone() for name, each in training.setup.objective.named_parameters()}
     list(training.steps())
-    for name, each in training.objective.named_parameters():
+    for name, each in training.setup.objective.named_parameters():
         if part_of(name) == "decoder":
             assert torch.equal(each, before[name]), name
-    assert not torch.equal(training.model.sink, before["model.sink"])
+    assert not torch.equal(training.setup.model.sink, before["model.sink"])
 
 
 def test_pretraining_teaches_the_encoder_alone_from_what_reports_assert(settings: Path) -> None:
@@ -154,11 +156,11 @@ def test_pretraining_teaches_the_encoder_alone_from_what_reports_assert(settings
     (folder / "prepared.json").write_text('{"source": "nih"}')
     asked = (*ENCODER_ALONE, f'data="{folder}"', "augment=false", "batch=16")
     training = Training(config(settings, "pretrained", *asked, "steps=60"))
-    before = {name: each.clone() for name, each in training.objective.named_parameters()}
+    before = {name: each.clone() for name, each in training.setup.objective.named_parameters()}
     losses = list(training.steps())
     assert [name for name in losses[0] if name in LOSSES] == ["presence"]
     assert losses[-1]["presence"] < losses[0]["presence"] / 3
-    for name, each in training.objective.named_parameters():
+    for name, each in training.setup.objective.named_parameters():
         if part_of(name) in ("decoder", "cross_attention"):
             assert torch.equal(each, before[name]), name
     training.save()
@@ -166,7 +168,7 @@ def test_pretraining_teaches_the_encoder_alone_from_what_reports_assert(settings
     initial = f"initial={settings.parent / 'pretrained' / 'checkpoint'}"
     on = Training(config(settings, "on", initial))
     name = "encoder.trunk.blocks.0.mlp.fc1.weight"
-    assert torch.equal(on.model.state_dict()[name], training.model.state_dict()[name])
+    assert torch.equal(on.setup.model.state_dict()[name], training.setup.model.state_dict()[name])
 
 
 def test_gradients_of_the_parts_are_told_and_make_up_the_whole(settings: Path) -> None:
@@ -177,7 +179,7 @@ def test_gradients_of_the_parts_are_told_and_make_up_the_whole(settings: Path) -
 
 
 def test_a_part_without_gradients_has_norm_0(settings: Path) -> None:
-    assert set(gradient_norms(Training(config(settings, "none")).objective).values()) == {0.0}
+    assert set(gradient_norms(Training(config(settings, "none")).setup.objective).values()) == {0.0}
 
 
 def test_dependence_tells_a_model_that_looks_from_one_that_does_not(settings: Path) -> None:

@@ -1,7 +1,7 @@
-"""Measure what a checkpoint's probabilities are worth, as it is and as it would be uncalibrated.
+"""Measure how well a checkpoint's probabilities are calibrated, beside the uncalibrated ones.
 
-Probabilities of three kinds: of each token of the true reports, of each finding in the reports the
-model itself writes, and of each finding that it is asked for.
+Probabilities of three kinds: of each token of the true reports, of each finding that the model
+reports, and of each finding that is asked for.
 """
 
 import json
@@ -19,7 +19,7 @@ from model.errors import DataError
 from model.generator import ReportGenerator
 from model.network import ReportModel, report_model
 from model.novelty import mahalanobis_distances
-from training.bootstrap import Bootstrap, Score
+from training.bootstrap import Bootstrap, Score, interval
 from training.calibration.fit import (
     Observed,
     Tokens,
@@ -31,14 +31,14 @@ from training.calibration.fit import (
 )
 from training.calibration.labeled import labeled_studies
 from training.calibration.reliability import (
+    Predictions,
     Reliability,
-    Told,
-    interval,
     reliability,
     reliability_table,
 )
-from training.dataset.targets import readable
+from training.files import require_writable, write_json
 from training.provenance import saw
+from training.study_inputs import readable
 
 __all__ = ["Measured", "measure", "measured_table", "run_calibration"]
 
@@ -53,13 +53,13 @@ class Measured:
     studies: int
     before: Mapping[str, Reliability]
     """By kind of probability: at temperature 1; of findings in reports that of the
-    clause, of those asked for the share of drafts that say it."""
+    clause, of those asked for the share of samples that say it."""
     after: Mapping[str, Reliability]
-    """The same as the checkpoint tells them."""
+    """The same as the checkpoint gives them."""
     grounded_f1: Score
     """Of "the word speaks of a finding that is there", by the state of the true reports' words."""
-    familiar: Score
-    """Share of images that are not told to be unfamiliar."""
+    in_distribution: Score
+    """Share of images that are within the novelty threshold."""
 
 
 def run_calibration(
@@ -83,10 +83,9 @@ def run_calibration(
     """
     if data is None and measure_on is None:
         raise DataError("nothing to do: name a prepared folder to fit on, --measure one, or both")
-    if json_file is not None and not json_file.parent.is_dir():
-        raise DataError(f"no folder {str(json_file.parent)!r} to write {json_file.name!r} in")
+    require_writable(json_file)
     generator = ReportGenerator.load(folder)
-    told, numbers = [], {}
+    tables, numbers = [], {}
     if data is not None:
         studies = unseen(_record(folder), data, generator.model.config.views)
         views = generator.model.config.views
@@ -96,7 +95,7 @@ def run_calibration(
         generator = ReportGenerator.load(folder)
         numbers["fit"] = asdict(fit)
         lines = [f"    {name:<20}{_shown(value):>12}" for name, value in asdict(fit).items()]
-        told.append("\n".join([f"{generator.identity.name} calibrated", *lines]))
+        tables.append("\n".join([f"{generator.identity.name} calibrated", *lines]))
     if measure_on is not None:
         measured = measure(
             generator,
@@ -104,11 +103,10 @@ def run_calibration(
             _untouched(_record(folder), measure_on, generator.model.config.views),
         )
         numbers["measured"] = asdict(measured)
-        told.append(measured_table(measured))
+        tables.append(measured_table(measured))
     if json_file is not None:
-        text = json.dumps(numbers, indent=2, allow_nan=False) + "\n"
-        json_file.write_text(text, encoding="utf-8")
-    return "\n\n".join(told)
+        write_json(json_file, numbers)
+    return "\n\n".join(tables)
 
 
 def _shown(value: float | list[str] | None) -> str:
@@ -118,7 +116,8 @@ def _shown(value: float | list[str] | None) -> str:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    record: dict[str, Any] = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    return record
 
 
 def _untouched(record: dict[str, Any], folder: Path, views: Collection[str]) -> list[Study]:
@@ -143,43 +142,43 @@ def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
     observed = observe(generator, data, studies)
     asked = expit(config.ask_scale * observed.asked_odds + config.ask_offset)
     before = {
-        "token of a true report": _tokens_told(tokens, 1.0),
-        "finding of own report": _own(observed, np.exp(observed.own_surety)),
+        "token of a true report": _tokens(tokens, 1.0),
+        "reported finding": _reported(observed, np.exp(observed.reported_surety)),
         "finding asked for": _asked(observed, expit(observed.asked_odds)),
     }
     after = {
-        "token of a true report": _tokens_told(tokens, config.temperature),
+        "token of a true report": _tokens(tokens, config.temperature),
         "finding asked for": _asked(observed, asked),
     }
     if config.finding_scale is not None:
-        chance = expit(config.finding_scale * observed.own_surety + config.finding_offset)
-        after["finding of own report"] = _own(observed, chance)
+        probability = expit(config.finding_scale * observed.reported_surety + config.finding_offset)
+        after["reported finding"] = _reported(observed, probability)
     return Measured(
         model=generator.identity.name,
         sha256=generator.identity.sha256,
         data_sha256=manifest_hash(data),
         studies=count,
-        before={name: reliability(told, count) for name, told in before.items()},
-        after={name: reliability(told, count) for name, told in after.items()},
+        before={name: reliability(predicted, count) for name, predicted in before.items()},
+        after={name: reliability(predicted, count) for name, predicted in after.items()},
         grounded_f1=_grounded_f1(observed, config.grounded_share, count),
-        familiar=_familiar(model, observed.features),
+        in_distribution=_in_distribution(model, observed.features),
     )
 
 
-def _tokens_told(tokens: Tokens, temperature: float) -> Told:
+def _tokens(tokens: Tokens, temperature: float) -> Predictions:
     """The likeliest token's probability, and whether it is the one that is there."""
     best = (tokens.logits / temperature).softmax(-1).max(-1)
     right = (best.indices == tokens.labels).numpy()
-    return Told(best.values.double().numpy(), right, tokens.study)
+    return Predictions(best.values.double().numpy(), right, tokens.study)
 
 
-def _asked(observed: Observed, chance: np.ndarray) -> Told:
-    rows = np.arange(len(chance)).repeat(chance.shape[1])
-    return Told(chance.ravel(), observed.truth.ravel(), rows)
+def _asked(observed: Observed, probability: np.ndarray) -> Predictions:
+    rows = np.arange(len(probability)).repeat(probability.shape[1])
+    return Predictions(probability.ravel(), observed.truth.ravel(), rows)
 
 
-def _own(observed: Observed, chance: np.ndarray) -> Told:
-    return Told(chance, observed.own_there, observed.own_study)
+def _reported(observed: Observed, probability: np.ndarray) -> Predictions:
+    return Predictions(probability, observed.reported_right, observed.reported_study)
 
 
 def _grounded_f1(observed: Observed, share: float, studies: int) -> Score:
@@ -192,7 +191,7 @@ def _grounded_f1(observed: Observed, share: float, studies: int) -> Score:
     return Bootstrap(studies).ratio(2 * right, by_study(called) + by_study(observed.spoken))
 
 
-def _familiar(model: ReportModel, features: np.ndarray) -> Score:
+def _in_distribution(model: ReportModel, features: np.ndarray) -> Score:
     limit = model.config.novelty_threshold
     away = mahalanobis_distances(
         torch.from_numpy(features).float(), model.feature_mean, model.feature_precision
@@ -202,14 +201,14 @@ def _familiar(model: ReportModel, features: np.ndarray) -> Score:
 
 
 def measured_table(measured: Measured) -> str:
-    """Every reliability table, uncalibrated and as told, and the two thresholds' scores."""
+    """Every reliability table, uncalibrated and calibrated, and the two thresholds' scores."""
     parts = [f"{measured.model} on {measured.studies} studies"]
     parts += [reliability_table(f"{n}, uncalibrated", r) for n, r in measured.before.items()]
-    parts += [reliability_table(f"{n}, as told", r) for n, r in measured.after.items()]
-    if "finding of own report" not in measured.after:
-        parts.append("no chance of a finding in its own reports is told: none was fitted")
+    parts += [reliability_table(f"{n}, calibrated", r) for n, r in measured.after.items()]
+    if "reported finding" not in measured.after:
+        parts.append("no probability of a reported finding: none was fitted")
     parts.append(
         f"grounded words F1 {interval(measured.grounded_f1)}\n"
-        f"familiar images {interval(measured.familiar)}"
+        f"images in distribution {interval(measured.in_distribution)}"
     )
     return "\n\n".join(parts)

@@ -1,4 +1,4 @@
-"""What calibration fits, each from plain arrays: temperature, threshold, chance, familiarity."""
+"""What calibration fits, each from plain arrays: temperature, threshold, probability, novelty."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 from model.errors import DataError
 
-__all__ = ["Familiar", "fit_novelty", "fit_platt", "fit_share", "fit_temperature"]
+__all__ = ["Novelty", "fit_novelty", "fit_platt", "fit_share", "fit_temperature"]
 
 CLOSE = 0.01
 FOLDS = 5
 IN_DISTRIBUTION_SHARE = 0.99
-"""Of held-out images that count as familiar."""
+"""Of held-out images that count as in distribution."""
 
 
 @dataclass(frozen=True)
-class Familiar:
+class Novelty:
     mean: np.ndarray
     """(width,)"""
     precision: np.ndarray
@@ -48,7 +48,7 @@ def fit_share(shares: np.ndarray, spoken: np.ndarray) -> tuple[float, float]:
     """(threshold, F1) where `shares >= threshold` tells which words are `spoken`.
 
     The lowest threshold whose F1 is within CLOSE of the best, halfway between two words' shares:
-    the best lies near 1, and words of images unlike those fitted on look less sharply.
+    the best lies near 1, and words of images unlike those fitted on have less sharp attention.
 
     Raises:
         DataError: no word is spoken, or every one.
@@ -92,7 +92,7 @@ def fit_platt(evidence: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return float(found.x[0] / spread), float(found.x[1])
 
 
-def fit_novelty(features: np.ndarray) -> Familiar:
+def fit_novelty(features: np.ndarray) -> Novelty:
     """Mean and precision of images' features, and how far a held-out image lies from them.
 
     Distances are cross-fitted: each fold's are measured with the mean and precision of the others.
@@ -105,7 +105,7 @@ def fit_novelty(features: np.ndarray) -> Familiar:
     for k in range(FOLDS):
         distances[fold == k] = _distances(features[fold == k], *_gaussian(features[fold != k]))
     mean, precision = _gaussian(features)
-    return Familiar(mean, precision, float(np.quantile(distances, IN_DISTRIBUTION_SHARE)))
+    return Novelty(mean, precision, float(np.quantile(distances, IN_DISTRIBUTION_SHARE)))
 
 
 def _distances(features: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""What a trained checkpoint tells, fitted so that it holds: on studies its weights never saw.
+"""Fits a trained checkpoint's probabilities and thresholds on studies its weights never saw.
 
 Five things are fitted: the temperature of its probabilities (Guo et al. 2017, On Calibration of
-Modern Neural Networks), the share of attention from which a word counts as grounded, the chance
-that a finding it reports is there and that one it is asked for is (Platt 1999), and which images
-are familiar (Lee et al. 2018). None of them changes a word of any report;
-training/calibration/command.py measures what it came to.
+Modern Neural Networks), the share of attention from which a word counts as grounded, the
+probabilities of a reported finding and of one that is asked for (Platt 1999), and which images are
+in distribution (Lee et al. 2018). None of them changes a word of any report;
+training/calibration/command.py measures the result.
 """
 
 import json
@@ -35,8 +35,8 @@ from model.report_text.parser import read_findings
 from training.calibration.estimators import fit_novelty, fit_platt, fit_share, fit_temperature
 from training.calibration.labeled import FEWEST_STUDIES, Labeled, fitted_answers, labeled_features
 from training.calibration.reading import batches, spoken_name
-from training.dataset.targets import readable
 from training.provenance import data_record, saw
+from training.study_inputs import readable
 
 __all__ = [
     "Fit",
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 ASKED_STUDIES = 208
-"""Studies that are asked for every finding: their drafts are most of the time this takes."""
+"""Studies that are asked for every finding: their samples are most of the time this takes."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,16 @@ class Observed:
     asked: tuple[str, ...]
     """The findings asked for: those of FINDINGS that occur."""
     asked_odds: np.ndarray
-    """(asked studies, asked), log-odds of the answer, or of the share of drafts that name the
+    """(asked studies, asked), log-odds of the answer, or of the share of samples that name the
     finding."""
     truth: np.ndarray
     """bool (asked studies, asked), which of them each study has."""
-    own_surety: np.ndarray
+    reported_surety: np.ndarray
     """(findings,), of each finding that the model's own reports assert, once a report: the
     log-probability of the clause that names it first."""
-    own_there: np.ndarray
+    reported_right: np.ndarray
     """bool (findings,), whether the study has it."""
-    own_study: np.ndarray
+    reported_study: np.ndarray
     """int (findings,)"""
     features: np.ndarray
     """(images, encoder width)"""
@@ -163,7 +163,7 @@ def calibrate(
     model = report_model(generator.model)
     config = model.config
     tokens = force(generator, data, studies)
-    # First: the evidence is told at this temperature.
+    # First: the evidence is given at this temperature.
     config.temperature = fit_temperature(tokens.logits, tokens.labels)
     observed = observe(generator, data, studies)
     config.grounded_share, f1 = fit_share(observed.shares, observed.spoken)
@@ -177,13 +177,13 @@ def calibrate(
         features = np.concatenate((features, more))
     config.ask_scale, config.ask_offset = fit_platt(asked_odds, truth)
     config.finding_scale, config.finding_offset = None, 0.0
-    if len(observed.own_surety):  # a model that reports no finding has no chance to tell
-        own = fit_platt(observed.own_surety, observed.own_there)
-        config.finding_scale, config.finding_offset = own
-    familiar = fit_novelty(np.random.default_rng(0).permutation(features))
-    config.novelty_threshold = familiar.limit
-    model.feature_mean.copy_(torch.from_numpy(familiar.mean))
-    model.feature_precision.copy_(torch.from_numpy(familiar.precision))
+    if len(observed.reported_surety):  # a model that reports no finding has none to fit
+        fitted = fit_platt(observed.reported_surety, observed.reported_right)
+        config.finding_scale, config.finding_offset = fitted
+    novelty = fit_novelty(np.random.default_rng(0).permutation(features))
+    config.novelty_threshold = novelty.limit
+    model.feature_mean.copy_(torch.from_numpy(novelty.mean))
+    model.feature_precision.copy_(torch.from_numpy(novelty.precision))
     return Fit(
         temperature=config.temperature,
         grounded_share=config.grounded_share,
@@ -198,7 +198,7 @@ def calibrate(
         tokens=len(tokens.labels),
         words=len(observed.shares),
         questions=asked_odds.size,
-        reported=len(observed.own_surety),
+        reported=len(observed.reported_surety),
         images=len(features),
         labeled_studies=0 if labeled is None else len(labeled.held_out),
     )
@@ -224,7 +224,7 @@ def save_fit(
 
 
 def force(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Tokens:
-    """Have the true reports written."""
+    """Teacher forcing of the true reports."""
     logits, labels, of_study = [], [], []
     for first, batch, memory in batches(generator, data, studies, "forcing reports"):
         texts = [_tokens(generator, study) for study in batch]
@@ -236,21 +236,21 @@ def force(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> T
 
 
 def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Observed:
-    """Where the words of true reports look, and what asking for each finding tells."""
+    """The attention of true reports' words, the reported findings, and those asked for."""
     model, tokenizer = generator.model, generator.tokenizer
     shares, spoken, of_word, odds, features = [], [], [], [], []
-    own: list[tuple[float, bool, int]] = []
-    there = [{finding.name for finding in study.findings} for study in studies]
-    asked = tuple(name for name in FINDINGS if any(name in names for names in there))
+    reported: list[tuple[float, bool, int]] = []
+    present = [{finding.name for finding in study.findings} for study in studies]
+    asked = tuple(name for name in FINDINGS if any(name in names for names in present))
     for first, batch, memory in batches(generator, data, studies, "asking for findings"):
         texts = [_tokens(generator, study) for study in batch]
-        told = words(model, memory, texts, tokenizer)
-        for row, (study, of_text) in enumerate(zip(batch, told, strict=True), first):
+        forced_words = words(model, memory, texts, tokenizer)
+        for row, (study, of_text) in enumerate(zip(batch, forced_words, strict=True), first):
             shares += [float(word.heatmap.sum()) for word in of_text]
             spoken += [_speaks(study, word.start, word.end) for word in of_text]
             of_word += [row] * len(of_text)
         for row, sure in enumerate(_reported(generator, memory, decode(model, memory)), first):
-            own += [(log, name in there[row], row) for name, log in sure.items()]
+            reported += [(log, name in present[row], row) for name, log in sure.items()]
         if model.config.answers:
             names = [spoken_name(name) for name in asked]
             odds += answer_log_odds(model, memory, tokenizer, names).tolist()
@@ -269,10 +269,10 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
         word_study=np.array(of_word),
         asked=asked,
         asked_odds=np.array(odds),
-        truth=np.array([[name in names for name in asked] for names in there[: len(odds)]]),
-        own_surety=np.array([log for log, _, _ in own]),
-        own_there=np.array([right for _, right, _ in own], bool),
-        own_study=np.array([row for _, _, row in own], int),
+        truth=np.array([[name in names for name in asked] for names in present[: len(odds)]]),
+        reported_surety=np.array([log for log, _, _ in reported]),
+        reported_right=np.array([right for _, right, _ in reported], bool),
+        reported_study=np.array([row for _, _, row in reported], int),
         features=np.concatenate(features).astype(np.float64),
     )
 
@@ -282,10 +282,10 @@ def _reported(
 ) -> Iterator[dict[str, float]]:
     """Per text the findings it asserts, with the log-probability of the first clause of each."""
     model, tokenizer = generator.model, generator.tokenizer
-    for text, told in zip(texts, words(model, memory, texts, tokenizer), strict=True):
+    for text, spoken in zip(texts, words(model, memory, texts, tokenizer), strict=True):
         sure: dict[str, float] = {}
         for assertion in read_findings(tokenizer.decode(text)):
-            sure.setdefault(assertion.name, surety(assertion, told))
+            sure.setdefault(assertion.name, surety(assertion, spoken))
         yield sure
 
 

@@ -16,9 +16,9 @@ from model.novelty import image_features
 from model.query import log_odds, said, sampled
 from model.questions import answer_log_odds
 from training.calibration.reading import batches, spoken_name
-from training.dataset.targets import readable
-from training.dataset.truth import truth_of
 from training.provenance import saw
+from training.study_inputs import readable
+from training.truth import truth_of
 
 __all__ = [
     "FEWEST_STUDIES",
@@ -33,7 +33,7 @@ __all__ = [
 FEWEST_STUDIES = 20
 FEWEST_CASES = 5
 """Labeled radiographs with a finding, and without it, from which its probability is fitted: of
-fewer none is told."""
+fewer none is given."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Labeled:
     held_out: Sequence[Study]
     """On which the probabilities of findings are fitted: no weight has learned from them."""
     trained: Sequence[Study]
-    """Others, which only tell what such images look like."""
+    """Others, which only show what such images look like."""
 
 
 def labeled_studies(record: dict[str, Any], folder: Path, views: Collection[str]) -> Labeled:

@@ -27,7 +27,7 @@ def batches(
         for first in range(0, len(studies), BATCH):
             batch = studies[first : first + BATCH]
             pixels = [[read_image(data / p.path).pixels for p in study.images] for study in batch]
-            images = [squares(model, own) for own in pixels]
+            images = [squares(model, of_study) for of_study in pixels]
             given = [given_of(study, tokenizer, model.config.prompt_tokens) for study in batch]
             kinds, prompts = [each.kinds for each in given], [each.prompt for each in given]
             yield first, batch, encode_studies(model, images, kinds, prompts)

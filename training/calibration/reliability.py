@@ -1,15 +1,16 @@
-"""How well told probabilities hold: reliability tables and the expected calibration error.
+"""How well probabilities are calibrated: reliability tables, expected calibration error.
 
-Of all cases told with a probability of about 0.8, about 8 in 10 should be right. Knows no model.
+Of all cases predicted with a probability of about 0.8, about 8 in 10 should be right. Knows no
+model.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from training.bootstrap import Bootstrap, Score
+from training.bootstrap import Bootstrap, Score, interval
 
-__all__ = ["BINS", "Bin", "Reliability", "Told", "interval", "reliability", "reliability_table"]
+__all__ = ["BINS", "Bin", "Predictions", "Reliability", "reliability", "reliability_table"]
 
 BINS = 15
 """Of equal width between 0 and 1, as in Guo et al. 2017."""
@@ -17,8 +18,8 @@ DRAWS = 200
 
 
 @dataclass(frozen=True)
-class Told:
-    """Probabilities that were told, and what came of each. Arrays (cases,)."""
+class Predictions:
+    """Predicted probabilities and their outcomes. Arrays (cases,)."""
 
     probability: np.ndarray
     """In [0, 1]."""
@@ -30,9 +31,9 @@ class Told:
 
 @dataclass(frozen=True)
 class Bin:
-    """The cases told with about the same probability."""
+    """The cases predicted with about the same probability."""
 
-    told: float
+    predicted: float
     """Mean of their probabilities."""
     right: Score
     """Share of them that is right."""
@@ -49,26 +50,26 @@ class Reliability:
     """From low to high; bins without a case are left out."""
 
 
-def reliability(told: Told, studies: int, seed: int = 0) -> Reliability:
+def reliability(predictions: Predictions, studies: int, seed: int = 0) -> Reliability:
     """Measure probabilities of cases from `studies` studies, numbered from 0."""
     bootstrap = Bootstrap(studies)
-    number = np.minimum((told.probability * BINS).astype(int), BINS - 1)
+    number = np.minimum((predictions.probability * BINS).astype(int), BINS - 1)
 
     def by_bin(values: np.ndarray) -> np.ndarray:
         """(cases,) -> sums (studies, BINS)."""
         sums = np.zeros((studies, BINS))
-        np.add.at(sums, (told.study, number), values)
+        np.add.at(sums, (predictions.study, number), values)
         return sums
 
-    probability, right = by_bin(told.probability), by_bin(told.right)
+    probability, right = by_bin(predictions.probability), by_bin(predictions.right)
     cases = by_bin(np.ones(len(number)))
     full = np.flatnonzero(cases.sum(axis=0))
     return Reliability(
         error=bootstrap.calibration_error(probability, right, cases),
-        by_chance=_by_chance(told.probability, number, np.random.default_rng(seed)),
+        by_chance=_by_chance(predictions.probability, number, np.random.default_rng(seed)),
         bins=tuple(
             Bin(
-                told=float(probability[:, k].sum() / cases[:, k].sum()),
+                predicted=float(probability[:, k].sum() / cases[:, k].sum()),
                 right=bootstrap.ratio(right[:, k], cases[:, k]),
             )
             for k in full
@@ -95,14 +96,7 @@ def reliability_table(name: str, measured: Reliability) -> str:
     if measured.by_chance is None:
         return lines[0]
     lines[0] += f", n {measured.error.n} ({measured.by_chance:.4f} were every probability right)"
-    lines.append(f"    {'told':>6}  {'right [95 %]':<24}{'n':>8}")
+    lines.append(f"    {'mean':>6}  {'right [95 %]':<24}{'n':>8}")
     for each in measured.bins:
-        lines.append(f"    {each.told:>6.3f}  {interval(each.right):<24}{each.right.n:>8}")
+        lines.append(f"    {each.predicted:>6.3f}  {interval(each.right):<24}{each.right.n:>8}")
     return "\n".join(lines)
-
-
-def interval(score: Score, digits: int = 4) -> str:
-    """ "0.9123 [0.9001, 0.9211]"."""
-    if score.value is None:
-        return "-"
-    return f"{score.value:.{digits}f} [{score.low:.{digits}f}, {score.high:.{digits}f}]"

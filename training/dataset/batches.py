@@ -1,13 +1,12 @@
 """Batches of a split, the same ones for every run of the same seed.
 
 Images and what lies on them are varied together; parts of a study are left out and findings
-covered at random.
+occluded at random.
 """
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -22,15 +21,16 @@ from model.memory import Memory
 from model.network import ReportModel
 from training.config import AugmentConfig, DropConfig
 from training.dataset.augmentation import Augmentation
-from training.dataset.occlusion import hide
-from training.dataset.questions import Asked, ask_of, question_arrays
-from training.dataset.split import Sample, Split, sample_of
-from training.dataset.targets import kind_in, told_of
+from training.dataset.occlusion import occlude
+from training.dataset.questions import Asked, question_arrays, questions_for
+from training.dataset.samples import Sample
+from training.dataset.split import Split
+from training.partial_study import with_images
+from training.study_inputs import kind_in
+from training.truth import Truth
 
-__all__ = ["Batch", "Batches", "Mixture", "stream"]
+__all__ = ["AS_PREPARED", "Batch", "Batches", "Mixture", "Variation", "stream"]
 
-KEEP_ALL = DropConfig(frontal=0, lateral=0, prior=0, indication=0, finding=0)
-NOTHING: Mapping[str, int] = MappingProxyType({})
 QUESTIONS = 6
 """Of a study, each time it is given."""
 WINDOW = 8
@@ -60,15 +60,15 @@ class Batch:
     """float32 (batch, findings, patches of all images), share of each patch that is covered."""
     kinds: Tensor
     """int64 (batch, findings), place in FINDINGS; -1 where a study has fewer findings, and for what
-    is hidden."""
-    hidden: Tensor
-    """float32 (batch, findings), 1 where the report speaks of what has been covered."""
+    is occluded."""
+    occluded: Tensor
+    """float32 (batch, findings), 1 where the report names what has been occluded."""
     present: Tensor
-    """float32 (batch, kinds of finding), 1 where the study has it, and it is not hidden."""
+    """float32 (batch, kinds of finding), 1 where the study has it, and it is not occluded."""
     known: Tensor
     """float32 (batch, kinds of finding), 1 where it is known whether the study has it."""
     complete: Tensor
-    """bool (batch,), whether what has no box is not there."""
+    """bool (batch,), whether what has no box is absent."""
     questions: Tensor
     """int64 (batch, questions, tokens), from bos, padded (model/questions.py)."""
     question_ends: Tensor
@@ -83,7 +83,7 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})
 
-    def alike(self) -> list[Tensor]:
+    def by_completeness(self) -> list[Tensor]:
         """Rows of the studies with all their boxes, and of the others; none that is empty.
 
         Their reports differ in length: the decoder need not read one kind padded to the other.
@@ -115,17 +115,34 @@ class Batch:
         mask = None if self.image_mask.all() else self.image_mask
         return model.encode(self.model_images(), mask, self.views, self.prompt)
 
-    def unsayable(self) -> tuple[Tensor, Tensor]:
-        """Labels that nothing to be seen supports, bool (batch, tokens) both.
+    def not_to_learn(self) -> tuple[Tensor, Tensor]:
+        """Labels that nothing visible supports, bool (batch, tokens) both.
 
         Returns:
-            Those that speak of hidden findings alone; and those that are not to be learnt: these,
-            what leads up to them, and what speaks of a hidden finding beside others.
+            Those that name occluded findings alone; and those that are not to be learned: these,
+            what leads up to them, and what names an occluded finding beside others.
         """
-        spoken = (self.mentions @ self.hidden[:, :, None])[..., 0] > 0
-        leading = (self.leads @ self.hidden[:, :, None])[..., 0] > 0
-        seen = (self.mentions @ (1 - self.hidden)[:, :, None])[..., 0] > 0
+        spoken = (self.mentions @ self.occluded[:, :, None])[..., 0] > 0
+        leading = (self.leads @ self.occluded[:, :, None])[..., 0] > 0
+        seen = (self.mentions @ (1 - self.occluded)[:, :, None])[..., 0] > 0
         return spoken & ~seen, spoken | leading
+
+
+KEEP_ALL = DropConfig(frontal=0, lateral=0, prior=0, indication=0, finding=0)
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How a study differs from one time it is read to the next."""
+
+    augment: AugmentConfig | None = None
+    """None leaves the images as they are and needs no albumentations."""
+    drop: DropConfig = KEEP_ALL
+    repeat: Mapping[str, int] = field(default_factory=dict)
+    """By finding, see TrainConfig.repeat."""
+
+
+AS_PREPARED = Variation()
 
 
 class Batches(Dataset[Batch]):
@@ -139,14 +156,12 @@ class Batches(Dataset[Batch]):
         split: Split,
         batch: int,
         seed: int,
-        augment: AugmentConfig | None,
-        drop: DropConfig = KEEP_ALL,
-        repeat: Mapping[str, int] = NOTHING,
+        variation: Variation = AS_PREPARED,
         parts: int = 1,
     ) -> None:
-        """augment None leaves the images as they are and needs no albumentations."""
         self.split, self.batch, self.seed = split, batch, seed
-        self.augment, self.drop, self.parts = augment, drop, parts
+        self.variation, self.parts = variation, parts
+        repeat = variation.repeat
         times = [max([1, *(repeat.get(f.name, 1) for f in s.findings)]) for s in split.studies]
         self._epoch = np.repeat(np.arange(len(split)), times)
         self._augmentation: Augmentation | None = None
@@ -164,9 +179,9 @@ class Batches(Dataset[Batch]):
 
     def draw(self, rows: Sequence[int], step: int, part: int) -> list["_Drawn"]:
         """These studies as they are given in this part of a step."""
-        if self.augment is not None:
+        if self.variation.augment is not None:
             if self._augmentation is None:
-                self._augmentation = Augmentation(self.augment)
+                self._augmentation = Augmentation(self.variation.augment)
             state = np.random.SeedSequence([self.seed, step, part]).generate_state(1)
             self._augmentation.seed(int(state[0]))
         # Of its own: what is left out does not depend on how images are varied.
@@ -205,31 +220,29 @@ class Batches(Dataset[Batch]):
 
     def _draw(self, row: int, rng: np.random.Generator) -> "_Drawn":
         """One study as it is given this time."""
-        whole, split = self.split.studies[row], self.split
-        kept = _kept(whole, self.drop, rng)
-        study = whole if all(kept) else told_of(whole, kept)
-        if rng.random() < self.drop.indication:
+        whole, split, drop = self.split.studies[row], self.split, self.variation.drop
+        kept = _kept(whole, drop, rng)
+        study = whole if all(kept) else with_images(whole, kept)
+        if rng.random() < drop.indication:
             study = replace(study, indication="")
         images, areas = [], []
         for number in np.flatnonzero(kept):
-            place = split.first[row] + int(number)
-            image, area = split.images[place], split.area_of[place]
-            shown = np.zeros_like(image, np.uint16)
-            if area >= 0:
-                shown = split.areas[area].repeat(2, axis=0).repeat(2, axis=1)
+            image, area = split.images.read(row, int(number))
             images.append(image)
-            areas.append(shown)
-        hidden: frozenset[int] = frozenset()
-        if rng.random() < self.drop.finding:
-            hidden = hide(study, images, areas, rng)
+            areas.append(area)
+        occluded: frozenset[int] = frozenset()
+        if rng.random() < drop.finding:
+            occluded = occlude(study, images, areas, rng)
         if self._augmentation is not None:
-            varied = [self._augmentation(*both) for both in zip(images, areas, strict=True)]
+            varied = [self._augmentation(*pair) for pair in zip(images, areas, strict=True)]
             images, areas = [one for one, _ in varied], [one for _, one in varied]
-        sample = sample_of(study, split)
-        seen = {kind for j, kind in enumerate(sample.kinds) if j not in hidden}
-        present = sample.truth.present - ({sample.kinds[j] for j in hidden} - seen)
-        asked = ask_of(study, present, sample.truth.known, hidden, split.complete, QUESTIONS, rng)
-        return _Drawn(study, sample, images, areas, hidden, present, split.complete, asked)
+        sample = split.encoder.sample(study)
+        visible = {kind for j, kind in enumerate(sample.kinds) if j not in occluded}
+        present = sample.truth.present - ({sample.kinds[j] for j in occluded} - visible)
+        truth = Truth(present, sample.truth.known)
+        complete = split.encoder.complete
+        asked = questions_for(study, truth, occluded, complete, QUESTIONS, rng)
+        return _Drawn(study, sample, images, areas, occluded, present, complete, asked)
 
 
 @dataclass(frozen=True)
@@ -239,11 +252,11 @@ class _Drawn:
     images: list[NDArray[np.uint8]]
     """(size, size) each."""
     areas: list[NDArray[np.uint16]]
-    """(size, size) each, bits as in Split.areas."""
-    hidden: frozenset[int]
-    """Findings that have been covered."""
+    """(size, size) each, bits as in ImageStore.areas."""
+    occluded: frozenset[int]
+    """Findings that have been occluded."""
     present: frozenset[int]
-    """Places in FINDINGS of what is there and to be seen."""
+    """Indices in FINDINGS of what is there and visible."""
     complete: bool
     asked: list[Asked]
 
@@ -278,15 +291,15 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
     longest = max(len(sample.tokens) for sample in samples)
     given = max(len(sample.prompt) for sample in samples)
     most = max(len(each.images) for each in drawn)
-    batch, patches = len(drawn), split.grid[0] * split.grid[1]
+    grid, size = split.encoder.grid, split.encoder.config.image_size
+    batch, patches = len(drawn), grid[0] * grid[1]
     tokens = np.full((batch, longest), split.pad, np.int64)
     prompt = np.full((batch, given), split.pad, np.int64)
     kinds = np.full((batch, findings), -1, np.int64)
-    hidden = np.zeros((batch, findings), np.float32)
+    occluded = np.zeros((batch, findings), np.float32)
     present, known = np.zeros((2, batch, len(FINDINGS)), np.float32)
     mentions, leads = np.zeros((2, batch, longest - 1, findings), np.float32)
     coverage = np.zeros((batch, findings, most * patches), np.float32)
-    size = split.config.image_size
     images = np.zeros((batch, most, 1, size, size), np.uint8)
     mask = np.zeros((batch, most), bool)
     views = np.zeros((batch, most), np.int64)
@@ -295,8 +308,8 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         tokens[row, : len(sample.tokens)] = sample.tokens
         prompt[row, given - len(sample.prompt) :] = sample.prompt
         kinds[row, : len(sample.kinds)] = sample.kinds
-        hidden[row, list(each.hidden)] = 1
-        kinds[row, list(each.hidden)] = -1
+        occluded[row, list(each.occluded)] = 1
+        kinds[row, list(each.occluded)] = -1
         present[row, list(each.present)] = 1
         known[row, list(sample.truth.known)] = 1
         mentions[row, : len(sample.mentions)] = sample.mentions[:, None] >> bits & np.uint64(1)
@@ -304,14 +317,12 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         for column, (image, areas) in enumerate(zip(each.images, each.areas, strict=True)):
             images[row, column, 0], mask[row, column] = image, True
             views[row, column] = kind_in(each.study.images[column])
-            own = [j for j, f in enumerate(each.study.findings) if f.image == column]
-            for k, j in enumerate(own):
-                if j in each.hidden:
+            here = [j for j, f in enumerate(each.study.findings) if f.image == column]
+            for k, j in enumerate(here):
+                if j in each.occluded:
                     continue
-                place = slice(column * patches, (column + 1) * patches)
-                coverage[row, j, place] = _coverage(areas, k, split.grid)
-    bos = split.config.bos_token_id
-    asked = [each.asked for each in drawn]
+                shown = slice(column * patches, (column + 1) * patches)
+                coverage[row, j, shown] = _coverage(areas, k, grid)
     arrays = {
         "images": images,
         "image_mask": mask,
@@ -322,11 +333,11 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         "leads": leads,
         "coverage": coverage,
         "kinds": kinds,
-        "hidden": hidden,
+        "occluded": occluded,
         "present": present,
         "known": known,
         "complete": np.array([each.complete for each in drawn]),
-        **question_arrays(asked, split.tokenizer, bos, split.pad, findings),
+        **question_arrays([each.asked for each in drawn], split.encoder, findings),
     }
     return Batch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
@@ -354,7 +365,7 @@ def stream(
         sampler=keys,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        # fork: the workers read the parent's images, which would not fit twice.
+        # fork: the workers share their parent's studies.
         multiprocessing_context="fork" if workers else None,
         worker_init_fn=_start_worker if workers else None,
         # Its own, or making the loader would move the generator that dropout draws from.

@@ -1,11 +1,11 @@
 """Generated reports against the findings that are there: what is found, where, and the maps.
 
-The text is read by rules (model/report_text/parser.py) and held against a study's findings; the
-words that name a true finding have their maps held against its boxes.
+The text is read by rules (model/report_text/parser.py) and compared with a study's findings; the
+maps of words that name a true finding are compared with its boxes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -13,37 +13,15 @@ import numpy as np
 from data_prep.manifest import FINDINGS, Finding, Study
 from model.report import Report
 from model.report_text.parser import Assertion, read_findings
-from training.bootstrap import Bootstrap, Score, contrast, exact, points_inside
+from training.bootstrap import Bootstrap, contrast, exact, points_inside
 from training.evaluation.named_words import named_words
+from training.evaluation.results import Scores
 
-__all__ = ["ABSENT", "AttentionMaps", "Scores", "score_findings"]
-
-ABSENT = Score(None, None, None, 0)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What one source of reports scores. Mappings have a key per finding, and "macro"."""
-
-    finding_precision: Mapping[str, Score]
-    finding_recall: Mapping[str, Score]
-    finding_f1: Mapping[str, Score]
-    side_accuracy: Score
-    """Of true positives that have a side: exactly the right sides named."""
-    zone_accuracy: Score
-    normal_recall: Score
-    """Share of studies without findings in whose report the reader finds none."""
-    distinct_reports: Score
-    """How many different texts; n is how many reports. Exact, so low and high are the value."""
-    pointing_game: Score = ABSENT
-    """Of words that name a true finding: the map's maximum lies in one of its boxes."""
-    cnr: Score = ABSENT
-    finding_pointing_game: Mapping[str, Score] = field(default_factory=dict)
-    finding_cnr: Mapping[str, Score] = field(default_factory=dict)
+__all__ = ["AttentionMaps", "score_findings"]
 
 
 class AttentionMaps:
-    """Where the words that name true findings looked, summed per study and finding."""
+    """Attention maps of the words that name true findings, summed per study and finding."""
 
     def __init__(self, studies: int) -> None:
         shape = (studies, len(FINDINGS))
@@ -57,7 +35,7 @@ class AttentionMaps:
         report: Report,
         moved: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        """Hold the report of study number `row` against its boxes.
+        """Compare the maps of study number `row` with its boxes.
 
         Args:
             moved: what has become of a mask, bool (height, width), on the images that were read,
@@ -68,8 +46,8 @@ class AttentionMaps:
             masks = _inside(named.meant, report)
             placed = masks if moved is None else [moved(mask) for mask in masks]
             inside = np.concatenate([mask.ravel() for mask in placed])
-            maps = zip(report.placements, report.words[named.word].heatmap, strict=True)
-            heatmap = np.concatenate([place.restore(part).ravel() for place, part in maps])
+            parts = zip(report.placements, report.words[named.word].heatmap, strict=True)
+            heatmap = np.concatenate([place.restore(part).ravel() for place, part in parts])
             self.words[row, column] += 1
             self.hits[row, column] += points_inside(heatmap, inside)
             ratio = contrast(heatmap, inside)
@@ -88,7 +66,7 @@ def _inside(findings: Sequence[Finding], report: Report) -> list[np.ndarray]:
 
 
 def score_findings(
-    studies: Sequence[Study], texts: Sequence[str], looks: AttentionMaps | None = None
+    studies: Sequence[Study], texts: Sequence[str], maps: AttentionMaps | None = None
 ) -> Scores:
     bootstrap = Bootstrap(len(studies))
     readings = {text: read_findings(text) for text in set(texts)}
@@ -108,7 +86,7 @@ def score_findings(
         normal_recall=bootstrap.ratio(normal & np.logical_not(called.any(axis=1)), normal),
         distinct_reports=exact(len(readings), len(texts)),
     )
-    return scores if looks is None else _with_looks(scores, looks, bootstrap)
+    return scores if maps is None else _with_maps(scores, maps, bootstrap)
 
 
 def _named(named: Iterable[Sequence[Finding | Assertion]]) -> np.ndarray:
@@ -135,17 +113,17 @@ def _places_right(
     return right, total
 
 
-def _with_looks(scores: Scores, looks: AttentionMaps, bootstrap: Bootstrap) -> Scores:
+def _with_maps(scores: Scores, maps: AttentionMaps, bootstrap: Bootstrap) -> Scores:
     columns = range(len(FINDINGS))
     return replace(
         scores,
-        pointing_game=bootstrap.ratio(looks.hits.sum(axis=1), looks.words.sum(axis=1)),
-        cnr=bootstrap.ratio(looks.contrasts.sum(axis=1), looks.contrasted.sum(axis=1)),
+        pointing_game=bootstrap.ratio(maps.hits.sum(axis=1), maps.words.sum(axis=1)),
+        cnr=bootstrap.ratio(maps.contrasts.sum(axis=1), maps.contrasted.sum(axis=1)),
         finding_pointing_game={
-            FINDINGS[k]: bootstrap.ratio(looks.hits[:, k], looks.words[:, k]) for k in columns
+            FINDINGS[k]: bootstrap.ratio(maps.hits[:, k], maps.words[:, k]) for k in columns
         },
         finding_cnr={
-            FINDINGS[k]: bootstrap.ratio(looks.contrasts[:, k], looks.contrasted[:, k])
+            FINDINGS[k]: bootstrap.ratio(maps.contrasts[:, k], maps.contrasted[:, k])
             for k in columns
         },
     )

@@ -22,9 +22,9 @@ from model.imaging.read import read_image
 from model.report_text.parser import read_findings
 from training.bootstrap import Bootstrap, Score, divide, draw, percentiles
 from training.calibration.labeled import labeled_answers, novelty_distances
-from training.calibration.reliability import Reliability, Told, reliability
-from training.dataset.truth import truth_of
+from training.calibration.reliability import Predictions, Reliability, reliability
 from training.report_scores.baselines import thumbnail
+from training.truth import truth_of
 
 __all__ = ["FindingRow", "LabelEvaluation", "area_under_curve", "evaluate_labels"]
 
@@ -161,7 +161,7 @@ def evaluate_labels(
     probability, calibrated = _probabilities(generator, odds)
     cases = known & calibrated
     where = np.argwhere(cases)
-    told = Told(probability[cases], present[cases], where[:, 0])
+    predictions = Predictions(probability[cases], present[cases], where[:, 0])
     return LabelEvaluation(
         studies=len(studies),
         patients=len({study.patient for study in studies}),
@@ -170,8 +170,8 @@ def evaluate_labels(
         precision=patients.ratio(
             (asserted & present)[:, labeled].sum(axis=1), asserted[:, labeled].sum(axis=1)
         ),
-        reliability=reliability(told, len(studies)),
-        risk=_risk(told, len(studies)),
+        reliability=reliability(predictions, len(studies)),
+        risk=_risk(predictions, len(studies)),
         in_distribution=_in_distribution(generator, data, studies),
     )
 
@@ -189,14 +189,14 @@ def _probabilities(generator: ReportGenerator, odds: np.ndarray) -> tuple[np.nda
     return expit(config.ask_scale * odds + config.ask_offset), given
 
 
-def _risk(told: Told, studies: int) -> dict[float, Score]:
-    sureness = np.abs(told.probability - 0.5)
-    wrong = (told.probability >= 0.5) != told.right
+def _risk(predictions: Predictions, studies: int) -> dict[float, Score]:
+    sureness = np.abs(predictions.probability - 0.5)
+    wrong = (predictions.probability >= 0.5) != predictions.right
     bootstrap, risk = Bootstrap(studies), {}
     for coverage in COVERAGES:
         kept = np.argsort(-sureness, kind="stable")[: round(coverage * len(sureness))]
-        counts = np.bincount(told.study[kept], minlength=studies)
-        errors = np.bincount(told.study[kept], wrong[kept], studies)
+        counts = np.bincount(predictions.study[kept], minlength=studies)
+        errors = np.bincount(predictions.study[kept], wrong[kept], studies)
         risk[coverage] = bootstrap.ratio(errors, counts)
     return risk
 

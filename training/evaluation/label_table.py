@@ -1,7 +1,8 @@
 """Scores against labels as text."""
 
 from training.bootstrap import Score
-from training.calibration.reliability import interval, reliability_table
+from training.bootstrap import interval
+from training.calibration.reliability import reliability_table
 from training.evaluation.label_scores import LabelEvaluation
 
 __all__ = ["label_table"]

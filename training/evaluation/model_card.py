@@ -2,24 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from model.errors import DataError
 from model.generator import ReportGenerator
-from training.bootstrap import Score
-from training.calibration.reliability import interval
+from training.bootstrap import Score, interval
 from training.evaluation.plots import draw_calibration, draw_findings, draw_training
+from training.evaluation.results import Evaluation
 from training.evaluation.table import finding_lines
 from training.provenance import FRONT_MATTER, data_text
-
-if TYPE_CHECKING:
-    from training.evaluation.evaluate import Evaluation
 
 __all__ = ["write_card"]
 
 
 def write_card(
-    evaluation: "Evaluation", generator: ReportGenerator, record: Mapping[str, Any], folder: Path
+    evaluation: Evaluation, generator: ReportGenerator, record: Mapping[str, Any], folder: Path
 ) -> None:
     """Write README.md and its images into `folder`, which is made where it is missing.
 
@@ -40,9 +37,7 @@ def write_card(
         raise DataError(f"cannot write the card to {str(folder)!r}: {error.strerror}") from error
 
 
-def _draw(
-    evaluation: "Evaluation", record: Mapping[str, Any], folder: Path
-) -> list[tuple[str, str]]:
+def _draw(evaluation: Evaluation, record: Mapping[str, Any], folder: Path) -> list[tuple[str, str]]:
     """(file name, what it shows) of each image that there is something to draw for."""
     drawn = []
     parts = evaluation.findings
@@ -52,7 +47,9 @@ def _draw(
         drawn.append(("findings.png", "F1 of each finding, beside the baselines"))
         if parts.reliability.bins:
             draw_calibration(parts.reliability, folder / "calibration.png")
-            drawn.append(("calibration.png", "Of findings told with a chance, how many are there"))
+            drawn.append(
+                ("calibration.png", "Of findings reported with a probability, how many are there")
+            )
     runs = [run["validation"] for run in _runs(record) if run.get("validation")]
     if runs:
         draw_training(runs, folder / "training.png")
@@ -66,7 +63,7 @@ def _runs(record: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
 
 
 def _text(
-    evaluation: "Evaluation",
+    evaluation: Evaluation,
     generator: ReportGenerator,
     record: Mapping[str, Any],
     images: Sequence[tuple[str, str]],
@@ -75,7 +72,7 @@ def _text(
         FRONT_MATTER,
         *(f"# {evaluation.model}", "", generator.model.config.notice, ""),
         "For research and teaching, not for diagnosis: what it says of a real radiograph is no "
-        "finding. A map shows where the decoder looked, not why.",
+        "finding. A map shows what the decoder attended to, not why.",
         *("", "## How it was made", ""),
         *map(_run_line, _runs(record)),
         *("", "## How it was measured", ""),
@@ -92,7 +89,10 @@ def _text(
         lines += ["", "## Findings and maps", ""]
         lines += _table(("constant", "retrieval"), finding_lines(evaluation))
         error = evaluation.findings.reliability.error
-        lines += ["", f"Expected calibration error of the chances told: {interval(error)}."]
+        lines += [
+            "",
+            f"Expected calibration error of reported findings: {interval(error)}.",
+        ]
     texts = evaluation.texts
     baselines = list(texts.baselines)
     rows = [

@@ -7,14 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from model.errors import ConfigError
 from training.bootstrap import Score
 from training.calibration.reliability import Reliability
-
-if TYPE_CHECKING:
-    from training.evaluation.robustness import Robustness
+from training.evaluation.results import Robustness
 
 __all__ = [
     "draw_calibration",
@@ -29,21 +27,21 @@ DPI = 120
 
 
 def draw_findings(
-    own: Mapping[str, Score], baselines: Mapping[str, Mapping[str, Score]], path: Path
+    model: Mapping[str, Score], baselines: Mapping[str, Mapping[str, Score]], path: Path
 ) -> None:
     """A bar for the F1 of each finding with its 95 % interval, and dots for the baselines'.
 
     Args:
-        own: by finding; those without a value are left out.
+        model: by finding; those without a value are left out.
         baselines: by name of the baseline, then by finding.
     """
-    names = [name for name, score in own.items() if score.value is not None]
+    names = [name for name, score in model.items() if score.value is not None]
     figure, axes = _figure(7, 1.2 + 0.3 * len(names))
     places = list(range(len(names)))[::-1]
-    values = [own[name].value or 0 for name in names]
+    values = [model[name].value or 0 for name in names]
     reach = [
-        [value - (own[name].low or 0) for name, value in zip(names, values, strict=True)],
-        [(own[name].high or 0) - value for name, value in zip(names, values, strict=True)],
+        [value - (model[name].low or 0) for name, value in zip(names, values, strict=True)],
+        [(model[name].high or 0) - value for name, value in zip(names, values, strict=True)],
     ]
     axes.barh(places, values, xerr=reach, color=OURS, ecolor=INK, height=0.6, label="model")
     for color, (baseline, scores) in zip(BASELINES, baselines.items(), strict=False):
@@ -55,19 +53,17 @@ def draw_findings(
 
 
 def draw_calibration(measured: Reliability, path: Path) -> None:
-    """Of findings told with a chance, how many were there; the diagonal is perfect."""
+    """Of findings reported with a probability, how many were there; the diagonal is perfect."""
     figure, axes = _figure(4.6, 4.4)
     axes.plot((0, 1), (0, 1), "--", color=BASELINES[0], label="perfect")
-    told = [each.told for each in measured.bins]
+    predicted = [each.predicted for each in measured.bins]
     right = [each.right.value or 0 for each in measured.bins]
     reach = [
         [(each.right.value or 0) - (each.right.low or 0) for each in measured.bins],
         [(each.right.high or 0) - (each.right.value or 0) for each in measured.bins],
     ]
-    axes.errorbar(told, right, yerr=reach, fmt="o-", color=OURS, ecolor=INK, label="model")
-    axes.set(
-        xlim=(0, 1), ylim=(0, 1.02), xlabel="chance that was told", ylabel="share that was there"
-    )
+    axes.errorbar(predicted, right, yerr=reach, fmt="o-", color=OURS, ecolor=INK, label="model")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability", ylabel="share present")
     _save(figure, axes, path)
 
 
@@ -97,8 +93,8 @@ def draw_training(runs: Sequence[Sequence[Mapping[str, Any]]], path: Path) -> No
     _save(figure, axes, path)
 
 
-def draw_robustness(measured: "Robustness", units: Mapping[str, str], path: Path) -> None:
-    """For each harm the scores over its amounts, with intervals, and where they break."""
+def draw_robustness(measured: Robustness, units: Mapping[str, str], path: Path) -> None:
+    """For each corruption the scores over its amounts, with intervals, and where they break."""
     figure, _ = _figure(3.1 * len(measured.levels), 3.2)
     figure.clear()
     all_axes = figure.subplots(1, len(measured.levels), sharey=True)

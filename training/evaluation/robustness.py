@@ -1,6 +1,6 @@
 """The command `crossray robustness`: reports and heatmaps while images get worse and worse.
 
-Each kind of harm grows in steps; the same studies are read at each. Where a score falls below
+Each kind of corruption grows in steps; the same studies are read at each. Where a score falls below
 BROKEN of what it is on clean images, it has broken.
 """
 
@@ -21,16 +21,15 @@ from model.errors import ConfigError, DataError
 from model.exam import Exam
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
-from training.bootstrap import Score
-from training.calibration.reliability import interval
-from training.dataset.targets import readable
+from training.bootstrap import interval
 from training.evaluation.finding_scores import AttentionMaps, score_findings
 from training.evaluation.plots import draw_robustness, require_matplotlib
+from training.evaluation.results import ROBUSTNESS_SCORES, Level, Robustness
 from training.files import require_writable, write_json
 from training.provenance import data_record, record_of, saw
-from training.study_inputs import exam_of
+from training.study_inputs import exam_of, readable
 
-__all__ = ["HARMS", "Harm", "Level", "Robustness", "breaks", "robustness", "run_robustness"]
+__all__ = ["CORRUPTIONS", "Corruption", "breaks", "robustness", "run_robustness"]
 
 BROKEN = 0.9
 """Share of the score on clean images."""
@@ -40,8 +39,8 @@ Image = np.ndarray
 
 
 @dataclass(frozen=True)
-class Harm:
-    """One way for an image to get worse."""
+class Corruption:
+    """One way to degrade an image (Hendrycks and Dietterich 2019, ImageNet-C)."""
 
     unit: str
     amounts: tuple[float, ...]
@@ -85,38 +84,18 @@ def _occlude(pixels: Image, amount: float, rng: np.random.Generator) -> Image:
     return cover(pixels, [(left, top, left + width, top + height)])
 
 
-HARMS: dict[str, Harm] = {
-    "noise": Harm("standard deviation, of the full range", (0.02, 0.05, 0.1, 0.2, 0.4), _noise),
-    "blur": Harm("standard deviation, % of the longer side", (0.2, 0.5, 1.0, 2.0, 4.0), _blur),
-    "contrast": Harm("share of the contrast lost", (0.3, 0.5, 0.7, 0.85, 0.95), _flatten),
-    "rotation": Harm("degrees", (5, 10, 15, 20, 30), _turn, _turn_mask),
-    "occlusion": Harm("share of the image covered", (0.05, 0.1, 0.2, 0.3, 0.5), _occlude),
+CORRUPTIONS: dict[str, Corruption] = {
+    "noise": Corruption(
+        "standard deviation, of the full range", (0.02, 0.05, 0.1, 0.2, 0.4), _noise
+    ),
+    "blur": Corruption(
+        "standard deviation, % of the longer side", (0.2, 0.5, 1.0, 2.0, 4.0), _blur
+    ),
+    "contrast": Corruption("share of the contrast lost", (0.3, 0.5, 0.7, 0.85, 0.95), _flatten),
+    "rotation": Corruption("degrees", (5, 10, 15, 20, 30), _turn, _turn_mask),
+    "occlusion": Corruption("share of the image covered", (0.05, 0.1, 0.2, 0.3, 0.5), _occlude),
 }
-"""A finding under a cover counts as missed: what it costs is what covers cost."""
-
-
-@dataclass(frozen=True)
-class Level:
-    amount: float
-    """In the harm's unit; 0 is clean."""
-    finding_f1: Score
-    """Macro, of the generated reports."""
-    pointing_game: Score
-    """Of words that name a true finding."""
-    normal_recall: Score
-
-
-@dataclass(frozen=True)
-class Robustness:
-    model: str
-    sha256: str
-    data_sha256: str
-    studies: int
-    levels: dict[str, list[Level]]
-    """By harm, clean images first."""
-    breaks: dict[str, dict[str, float | None]]
-    """By harm and score, the first amount where it has broken; None where it does not. A score
-    that clean images do not have, or that is 0 there, is left out."""
+"""An occluded finding counts as missed."""
 
 
 def run_robustness(
@@ -145,14 +124,16 @@ def run_robustness(
     if json_file is not None:
         write_json(json_file, asdict(measured))
     if image is not None:
-        draw_robustness(measured, {name: harm.unit for name, harm in HARMS.items()}, image)
+        draw_robustness(
+            measured, {name: corruption.unit for name, corruption in CORRUPTIONS.items()}, image
+        )
     return _table(measured)
 
 
 def robustness(
     generator: ReportGenerator, data: Path, split: str, limit: int, progress: bool = True
 ) -> Robustness:
-    """Read the first `limit` studies of a split at every level of every harm.
+    """Read the first `limit` studies of a split at every level of every corruption.
 
     Raises:
         DataError: none of them has a finding, or none can be read.
@@ -168,15 +149,18 @@ def robustness(
         exam_of(generator, study, [data / image.path for image in study.images])
         for study in studies
     ]
-    steps = 1 + sum(len(harm.amounts) for harm in HARMS.values())
+    steps = 1 + sum(len(corruption.amounts) for corruption in CORRUPTIONS.values())
     with tqdm(total=steps * len(studies), unit="report", disable=not progress) as bar:
         clean = _level(generator, studies, exams, None, 0.0, bar)
         levels = {
             name: [
                 clean,
-                *(_level(generator, studies, exams, harm, a, bar) for a in harm.amounts),
+                *(
+                    _level(generator, studies, exams, corruption, a, bar)
+                    for a in corruption.amounts
+                ),
             ]
-            for name, harm in HARMS.items()
+            for name, corruption in CORRUPTIONS.items()
         }
     return Robustness(
         model=generator.identity.name,
@@ -184,7 +168,7 @@ def robustness(
         data_sha256=manifest_hash(data),
         studies=len(studies),
         levels=levels,
-        breaks={name: breaks(of_harm) for name, of_harm in levels.items()},
+        breaks={name: breaks(of_one) for name, of_one in levels.items()},
     )
 
 
@@ -192,38 +176,39 @@ def _level(
     generator: ReportGenerator,
     studies: Sequence[Study],
     exams: Sequence[Exam],
-    harm: Harm | None,
+    corruption: Corruption | None,
     amount: float,
     bar: tqdm,
 ) -> Level:
-    looks, texts = AttentionMaps(len(studies)), []
-    moved = partial(harm.moved, amount=amount) if harm is not None and harm.moved else None
+    maps, texts = AttentionMaps(len(studies)), []
+    moved = (
+        partial(corruption.moved, amount=amount)
+        if corruption is not None and corruption.moved
+        else None
+    )
     for first in range(0, len(exams), BATCH):
         rows = range(first, min(first + BATCH, len(exams)))
-        given = [_harmed(exams[row], harm, amount, row) for row in rows]
+        given = [_corrupted(exams[row], corruption, amount, row) for row in rows]
         for row, report in zip(
             rows, generator.reports(given, GREEDY, input_check=False), strict=True
         ):
-            looks.add(row, studies[row], report, moved)
+            maps.add(row, studies[row], report, moved)
             texts.append(report.text)
         bar.update(len(rows))
-    scores = score_findings(studies, texts, looks)
+    scores = score_findings(studies, texts, maps)
     return Level(amount, scores.finding_f1["macro"], scores.pointing_game, scores.normal_recall)
 
 
-def _harmed(exam: Exam, harm: Harm | None, amount: float, row: int) -> Exam:
+def _corrupted(exam: Exam, corruption: Corruption | None, amount: float, row: int) -> Exam:
     """All images of a study changed; every level draws the same noise and the same places."""
-    if harm is None:
+    if corruption is None:
         return exam
     rng = np.random.default_rng(row)
 
     def changed(images: Sequence[Radiograph]) -> list[Radiograph]:
-        return [replace(one, pixels=harm.change(one.pixels, amount, rng)) for one in images]
+        return [replace(one, pixels=corruption.change(one.pixels, amount, rng)) for one in images]
 
     return replace(exam, images=changed(exam.images), priors=changed(exam.priors))
-
-
-SCORES = ("finding_f1", "pointing_game", "normal_recall")
 
 
 def breaks(levels: Sequence[Level]) -> dict[str, float | None]:
@@ -232,7 +217,7 @@ def breaks(levels: Sequence[Level]) -> dict[str, float | None]:
     What cannot be measured at a level, as where no word names a true finding, is not broken there.
     """
     first: dict[str, float | None] = {}
-    for name in SCORES:
+    for name in ROBUSTNESS_SCORES:
         clean = getattr(levels[0], name).value
         if not clean:
             continue
@@ -246,16 +231,18 @@ def _table(measured: Robustness) -> str:
     """A line a level, then where each score breaks."""
     lines = [
         f"{measured.model} on {measured.studies} studies, the same at every level",
-        f"{'harm':<12}{'amount':>8}  {'macro F1 [95 %]':<24}{'pointing [95 %]':<24}"
+        f"{'corruption':<12}{'amount':>8}  {'macro F1 [95 %]':<24}{'pointing [95 %]':<24}"
         f"{'normal [95 %]':<24}",
     ]
     for name, levels in measured.levels.items():
         for level in levels:
-            scores = "".join(f"{interval(getattr(level, each), 3):<24}" for each in SCORES)
+            scores = "".join(
+                f"{interval(getattr(level, each), 3):<24}" for each in ROBUSTNESS_SCORES
+            )
             lines.append(f"{name:<12}{level.amount:>8g}  {scores}")
     for name, breaks in measured.breaks.items():
-        told = ", ".join(f"{score} {_broken(amount)}" for score, amount in breaks.items())
-        lines.append(f"{name} ({HARMS[name].unit}) breaks: {told}")
+        amounts = ", ".join(f"{score} {_broken(amount)}" for score, amount in breaks.items())
+        lines.append(f"{name} ({CORRUPTIONS[name].unit}) breaks: {amounts}")
     lines.append(f"broken: less than {BROKEN:g} of the score on clean images")
     return "\n".join(lines)
 

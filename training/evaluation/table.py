@@ -3,22 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from training import files as output
 from training.bootstrap import Score
 from training.calibration.reliability import reliability_table
-from training.evaluation.finding_scores import ABSENT, Scores
 from training.evaluation.label_scores import LabelEvaluation
+from training.evaluation.results import ABSENT, Evaluation, Scores
 from training.report_scores.score_table import score_table
-
-if TYPE_CHECKING:
-    from training.evaluation.evaluate import Evaluation
 
 __all__ = ["finding_lines", "report_table", "write_json", "write_predictions"]
 
 
-def write_json(evaluation: "Evaluation", path: Path, labels: LabelEvaluation | None = None) -> None:
+def write_json(evaluation: Evaluation, path: Path, labels: LabelEvaluation | None = None) -> None:
     """Write every score as {"value", "low", "high", "n"} under stable names.
 
     Scores of findings and maps stand at the top, where the data has boxes, with their baselines
@@ -47,12 +43,12 @@ def write_json(evaluation: "Evaluation", path: Path, labels: LabelEvaluation | N
     output.write_json(path, answer)
 
 
-def write_predictions(evaluation: "Evaluation", path: Path) -> None:
+def write_predictions(evaluation: Evaluation, path: Path) -> None:
     """Write the reports beside the true ones, in ReXrank's names; `crossray score` reads them."""
     output.write_json(path, evaluation.predictions)
 
 
-def report_table(evaluation: "Evaluation") -> str:
+def report_table(evaluation: Evaluation) -> str:
     """The scores with their intervals, the baselines beside them, one line a score."""
     lines = [f"{evaluation.model} on {evaluation.studies} studies of split {evaluation.split!r}"]
     if evaluation.findings is None:
@@ -66,15 +62,15 @@ def report_table(evaluation: "Evaluation") -> str:
         lines.append(f"constant and retrieval: reports of {evaluation.baselines_from}")
         reliability = evaluation.findings.reliability
         lines.append(
-            reliability_table("chance told with a finding", reliability)
+            reliability_table("probability of a reported finding", reliability)
             if reliability.bins
-            else "no chance was told with a finding: none was named, or `crossray calibrate` has "
+            else "no finding has a probability: none was named, or `crossray calibrate` has "
             "not been run on this checkpoint"
         )
     return "\n".join([*lines, "", score_table(evaluation.texts)])
 
 
-def finding_lines(evaluation: "Evaluation") -> list[tuple[str, list[Score]]]:
+def finding_lines(evaluation: Evaluation) -> list[tuple[str, list[Score]]]:
     """Each score of findings and maps by name: the model's, the constant's, retrieval's."""
     if evaluation.findings is None:
         return []

@@ -13,8 +13,8 @@ from model.errors import DataError
 from model.imaging.letterbox import Placement
 from model.imaging.read import read_image
 from model.interface import NetworkConfig, Tokenizer
-from training.dataset.targets import readable
 from training.grounding.map_scores import Place
+from training.study_inputs import readable
 from training.teacher_forcing import FRONTAL, Given, Text, given_of, text_of
 
 __all__ = [

@@ -1,31 +1,38 @@
 """The command `crossray grounding`: measures, writes what is asked for, returns what is printed."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.manifest import manifest_hash
-from model.errors import DataError
 from model.generator import ReportGenerator
+from training.files import require_writable
 from training.grounding.cases import of_boxes, of_folder
-from training.grounding.measure import EVERYTHING, Options, ground, ground_boxes, write_json
-from training.grounding.methods import METHODS, late_layers
+from training.grounding.measure import EVERYTHING, Options, ground, ground_boxes
+from training.grounding.methods import late_layers
+from training.grounding.results import write_json
 from training.grounding.sheets import write_sheets
 from training.grounding.table import table
 from training.provenance import record_of, saw
 
-__all__ = ["run_grounding"]
+__all__ = ["GroundingOutputs", "run_grounding"]
+
+
+@dataclass(frozen=True)
+class GroundingOutputs:
+    """What `run_grounding` writes; None writes nothing."""
+
+    json_file: Path | None = None
+    sheets: Path | None = None
+    """Folder for sheets of good and bad cases."""
 
 
 def run_grounding(
     model_dir: Path,
     data: Path,
-    json_file: Path | None = None,
-    boxes: Path | None = None,
-    limit: int | None = None,
-    methods: tuple[str, ...] = METHODS,
-    images: Path | None = None,
-    device: str = "cpu",
+    outputs: GroundingOutputs = GroundingOutputs(),
     options: Options = EVERYTHING,
+    boxes: Path | None = None,
+    device: str = "cpu",
 ) -> str:
     """Measure the maps of a checkpoint folder.
 
@@ -33,9 +40,6 @@ def run_grounding(
         data: prepared folder with truth; or, with `boxes`, a folder of images. Of a folder the
             checkpoint may have been trained on only the test split is measured.
         boxes: box file of NIH ChestX-ray14, MS-CXR or VinDr-CXR.
-        limit: only the first studies, or phrases of the box file.
-        images: folder to write sheets of good and bad cases to.
-        options: how much is measured besides; `methods` count, not its own.
 
     Returns:
         What is printed.
@@ -43,20 +47,18 @@ def run_grounding(
     Raises:
         CheckpointError, DataError, ConfigError: see `ground`, `ground_boxes` and `write_sheets`.
     """
-    if json_file is not None and not json_file.parent.is_dir():
-        raise DataError(f"no folder {str(json_file.parent)!r} to write {json_file.name!r} in")
+    require_writable(outputs.json_file)
     generator = ReportGenerator.load(model_dir, device=device)
     known = (generator.tokenizer, generator.model.config)
-    chosen = replace(options, methods=methods)
     if boxes is not None:
-        subjects, missing = of_boxes(boxes, data, *known, limit)
-        measured = ground_boxes(generator, subjects, missing, chosen)
+        subjects, missing = of_boxes(boxes, data, *known, options.limit)
+        measured = ground_boxes(generator, subjects, missing, options)
     else:
-        record = record_of(model_dir)
-        studies, subjects = of_folder(data, *known, "test" if saw(record, data) else "all", limit)
-        measured = ground(generator, studies, subjects, manifest_hash(data), chosen)
-    if json_file is not None:
-        write_json(measured, json_file)
-    if images is not None:
-        write_sheets(generator.model, subjects, late_layers, images)
+        split = "test" if saw(record_of(model_dir), data) else "all"
+        studies, subjects = of_folder(data, *known, split, options.limit)
+        measured = ground(generator, studies, subjects, manifest_hash(data), options)
+    if outputs.json_file is not None:
+        write_json(measured, outputs.json_file)
+    if outputs.sheets is not None:
+        write_sheets(generator.model, subjects, late_layers, outputs.sheets)
     return table(measured)

@@ -1,4 +1,4 @@
-"""Maps by gradient: what would change the probability of a word, traced back to places.
+"""Maps by gradient: what would change the probability of a word, traced back to the image.
 
 A word's own gradient needs a row of its own: in a sum over words, an early word's attention
 would also be credited with the later words that read it. So each case is a row of a batch
@@ -82,17 +82,17 @@ def _trace_rows(
     end = 1 + max(int(span.max()) for span in spans)
     labels = torch.tensor(tokens[:end], device=features.device)
     before = torch.cat((labels.new_tensor([model.config.bos_token_id]), labels[:-1]))
-    own = features.detach().expand(cases, -1, -1).clone().requires_grad_()
-    there = torch.ones(own.shape[:2], dtype=torch.bool, device=own.device)
+    repeated = features.detach().expand(cases, -1, -1).clone().requires_grad_()
+    mask = torch.ones(repeated.shape[:2], dtype=torch.bool, device=repeated.device)
     views, prompt = study.views.expand(cases, -1), study.prompt.expand(cases, -1)
-    memory = model.remember(own, there, views, prompt)
-    with _answers(model) as answers:
+    memory = model.remember(repeated, mask, views, prompt)
+    with _gathered(model) as gathered:
         output = model(before.expand(cases, -1), encoder_outputs=memory, output_attentions=True)
-    told = output.logits.float().log_softmax(-1)[:, torch.arange(end), labels]
-    asked = sum(told[row, torch.from_numpy(span)].sum() for row, span in enumerate(spans))
+    chosen = output.logits.float().log_softmax(-1)[:, torch.arange(end), labels]
+    asked = sum(chosen[row, torch.from_numpy(span)].sum() for row, span in enumerate(spans))
     assert isinstance(asked, Tensor)
-    *slopes, channels = torch.autograd.grad(asked, (*answers, own))
-    relevance = torch.zeros(own.shape[:2], device=own.device)
+    *slopes, channels = torch.autograd.grad(asked, (*gathered, repeated))
+    relevance = torch.zeros(repeated.shape[:2], device=repeated.device)
     values = memory.cross_values_layers.detach()
     for layer, (slope, attention) in enumerate(zip(slopes, output.cross_attentions, strict=True)):
         for row, span in enumerate(spans):
@@ -103,12 +103,12 @@ def _trace_rows(
             positive = (of_attention * attention[row][:, at].detach()).clamp(min=0)
             relevance[row] += positive.mean(dim=(0, 1))
     weights = channels[:, 1:].mean(dim=1, keepdim=True)
-    active = (own.detach()[:, 1:] * weights).sum(-1).clamp(min=0)
+    active = (repeated.detach()[:, 1:] * weights).sum(-1).clamp(min=0)
     return relevance[:, 1:].cpu().numpy(), active.cpu().numpy()
 
 
 @contextmanager
-def _answers(model: ReportModel) -> Iterator[list[Tensor]]:
+def _gathered(model: ReportModel) -> Iterator[list[Tensor]]:
     """What each layer's cross-attention gathered, (rows, tokens, width), before it is projected."""
     seen: list[Tensor] = []
     hooks = [

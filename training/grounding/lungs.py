@@ -1,10 +1,9 @@
 """Images without truth -> the share of the maps' attention that lies in the lungs.
 
 Where nobody drew boxes, what can be asked is weaker: a word that names something in the lungs or
-the pleura should have looked there. The lungs are those that model/anatomy.py finds.
+the pleura should attend to them. The lungs are those that model/anatomy.py finds.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from model.generator import ReportGenerator
 from model.imaging.read import read_image
 from model.overlay import LINE_HEIGHT, blend, tiled, write
 from model.report import Report
-from training.bootstrap import Bootstrap, Score
+from training.bootstrap import Bootstrap, Score, interval
+from training.files import write_json
 
 __all__ = ["IN_LUNGS", "LungShare", "run_lungs"]
 
@@ -71,8 +71,8 @@ def run_lungs(
         if not cv2.imwrite(str(sheet), tiled(tiles, ACROSS)):
             raise DataError(f"could not write {str(sheet)!r}: give a .png in a folder that exists")
     if json_file is not None:
-        json_file.write_text(json.dumps(asdict(measured), indent=2) + "\n", encoding="utf-8")
-    return _told(generator.identity.name, measured)
+        write_json(json_file, asdict(measured))
+    return _table(generator.identity.name, measured)
 
 
 def _measure(
@@ -137,15 +137,12 @@ def _tile(
     return tile
 
 
-def _told(model: str, measured: LungShare) -> str:
+def _table(model: str, measured: LungShare) -> str:
     lines = [
         f"{model} on {measured.images} images ({measured.unread} could not be read or were "
         f"refused, lungs unclear on {measured.unclear})"
     ]
     for name, score in (("attention in the lungs", measured.attention),
                         ("area of the lungs", measured.area)):  # fmt: skip
-        value = "-"
-        if score.value is not None:
-            value = f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
-        lines.append(f"{name:<24}{value:<24}{score.n:>6} findings")
+        lines.append(f"{name:<24}{interval(score, 3):<24}{score.n:>6} findings")
     return "\n".join(lines)

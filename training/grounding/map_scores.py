@@ -1,7 +1,7 @@
 """What a map says about a box, and many such cases -> scores with intervals. Knows no model.
 
 A map and boxes meet on the image at no more than MEASURED_SIDE pixels: on the prepared phantoms
-that is every pixel, and a box of a few patches is still told from its neighbors.
+that is every pixel, and a box of a few patches still differs from its neighbors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ MEASURED_SIDE = 256
 FLAT = 1e-5
 """A map that varies by no more than this share of its maximum is flat."""
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
-"""Of a map's own maximum, where its area is cut off to be held against the boxes."""
+"""Of a map's own maximum, where its area is cut off to be compared with the boxes."""
 SIZES = {"small": 0.01, "middle": 0.05, "large": 1.0}
 """Share of the image up to which the boxes of a case count as of that size: a small nodule's box
 has a tenth of the image's side."""
@@ -62,7 +62,7 @@ class Ground:
         """(images, rows, columns) -> float32 (pixels,), of all images one after another.
 
         A map that is nowhere above 0 says nothing of any place: it is flat. A flat map is exactly
-        so, not only up to rounding, which contrast would be told from.
+        so: up to rounding, it would have a contrast.
         """
         parts = zip(self.placements, heatmap, strict=True)
         spread = np.concatenate([place.restore(part).ravel() for place, part in parts])
@@ -101,7 +101,7 @@ def measure(density: np.ndarray, inside: np.ndarray) -> dict[str, float]:
 
     Returns:
         "pointing_game": whether the map's maximum lies inside (where several pixels have it,
-        the share of them). "cnr": see scores.contrast. "miou": intersection over union of the
+        the share of them). "cnr": see bootstrap.contrast. "miou": intersection over union of the
         boxes with the map above each of THRESHOLDS of its maximum, their mean. "mass": share of
         the map's mass on the images that lies inside.
     """
@@ -151,10 +151,10 @@ class Measured:
         for name in measures:
             column = np.array([values.get(name, np.nan) for values in self.values], np.float64)
             for group, member in members.items():
-                told = member & np.isfinite(column)
+                defined = member & np.isfinite(column)
                 sums, counts = (
-                    np.bincount(rows[told], weights, minlength=bootstrap.studies)
-                    for weights in (column[told], None)
+                    np.bincount(rows[defined], weights, minlength=bootstrap.studies)
+                    for weights in (column[defined], None)
                 )
                 scored[group][name] = bootstrap.ratio(sums, counts)
         return scored

@@ -1,15 +1,13 @@
-"""How maps are made, chosen by numbers: methods held against boxes, the model against masks.
+"""How well maps lie on boxes, for every method of making them, and what occlusion does to a report.
 
-Two kinds of cases. (a) The reference report is forced, and every word of a phrase that speaks of
-findings is held against their boxes: all methods are measured on the same words, also on those that
-the model would not have written. (b) The model's own report, the words in it that name a true
+Two kinds of cases. (a) The reference report is forced, and every word of a phrase that names
+findings is compared with their boxes: all methods are measured on the same words, also on those
+that the model would not have written. (b) The model's own report, the words in it that name a true
 finding; for the maps that CrossRay shows.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tqdm import tqdm
@@ -18,7 +16,7 @@ from data_prep.manifest import Study
 from model.generator import ReportGenerator
 from model.interface import Network
 from model.report import Report
-from training.bootstrap import Bootstrap, Score
+from training.bootstrap import Bootstrap
 from training.evaluation.named_words import named_words
 from training.grounding.cases import (
     Case,
@@ -28,7 +26,6 @@ from training.grounding.cases import (
     whole_phrases,
 )
 from training.grounding.map_scores import MEASURES, Ground, Measured, measure, size_of
-from training.grounding.masking import MASKING, masked
 from training.grounding.methods import (
     METHODS,
     ChosenHeads,
@@ -37,12 +34,14 @@ from training.grounding.methods import (
     methods_for,
     shown,
 )
+from training.grounding.occluded_findings import OCCLUSION, occlude_findings
 from training.grounding.occlusion import areas_under
+from training.grounding.results import Grounding, Scored
 from training.grounding.word_states import Words
 from training.study_inputs import exam_of
 from training.teacher_forcing import TeacherForced, force
 
-__all__ = ["EVERYTHING", "Grounding", "Options", "ground", "ground_boxes", "write_json"]
+__all__ = ["EVERYTHING", "Options", "ground", "ground_boxes"]
 
 BATCH = 8
 CHOOSING = 200
@@ -52,9 +51,6 @@ SAMPLED = ("deletion", "insertion")
 SLOW = ("occlusion",)
 """Methods that are measured on the sample only."""
 
-Scored = Mapping[str, Mapping[str, Score]]
-"""Group of cases -> measure -> score; see Measured.scores."""
-
 
 @dataclass(frozen=True)
 class Options:
@@ -63,34 +59,14 @@ class Options:
     methods: tuple[str, ...] = METHODS
     sample: int = 40
     """Studies for occlusion, deletion and insertion: a case is the first phrase of each."""
-    masked: int = 300
-    """Studies of the masking test."""
+    occluded: int = 300
+    """Studies of the occlusion test."""
+    limit: int | None = None
+    """Only the first studies, or phrases of a box file; None is all."""
     progress: bool = True
 
 
 EVERYTHING = Options()
-
-
-@dataclass(frozen=True)
-class Grounding:
-    """What one run of `crossray grounding` found."""
-
-    model: str
-    sha256: str
-    """Of the weights."""
-    data_sha256: str | None
-    """Of the prepared folder's manifest; None for a box file."""
-    studies: int
-    methods: Mapping[str, Scored]
-    """Cases (a), or the phrases of a box file."""
-    heads: Mapping[str, tuple[str, ...]]
-    """Which heads were chosen on each half of the studies."""
-    own_report: Scored | None = None
-    """Cases (b), for DEFAULT."""
-    masking: Scored | None = None
-    words: Mapping[str, Score] | None = None
-    missing: tuple[str, ...] = ()
-    """Images of a box file that were not there."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +85,7 @@ def ground(
     """Measure a model's maps on studies whose truth is known.
 
     Args:
-        subjects: of the studies, in their order (grounding_cases.of_folder).
+        subjects: of the studies, in their order (cases.of_folder).
         data_sha256: of the folder's manifest.
 
     Raises:
@@ -127,7 +103,7 @@ def ground(
         methods=methods,
         heads=heads,
         own_report=_own_reports(generator, studies, subjects, options, bootstrap),
-        masking=_masking(generator, studies, subjects, options, bootstrap),
+        occlusion=_occlusion(generator, studies, subjects, options, bootstrap),
         words=None if threshold is None else words.scores(threshold, bootstrap),
     )
 
@@ -141,7 +117,7 @@ def ground_boxes(
     """Measure a model's maps on images with boxes: where they lie, and nothing of reports.
 
     Args:
-        subjects, missing: grounding_cases.of_boxes.
+        subjects, missing: cases.of_boxes.
 
     Raises:
         ConfigError: an unknown method.
@@ -158,15 +134,6 @@ def ground_boxes(
         heads=heads,
         missing=tuple(missing),
     )
-
-
-def write_json(grounding: Grounding, path: Path) -> None:
-    """Write every number as {"value", "low", "high", "n"} under stable names."""
-    answer = asdict(grounding)
-    answer["model"] = {"name": answer.pop("model"), "sha256": answer.pop("sha256")}
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(answer, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _measure(
@@ -188,14 +155,14 @@ def _measure(
             methods = _in_order({**methods, "chosen heads": heads.method})
     measured = {name: Measured() for name in methods}
     for batch, forced, cases in _forced(model, speaking, "maps", options.progress):
-        _say(words, batch, studies, forced)
+        _add_words(words, batch, studies, forced)
         for name, method in methods.items():
             if name not in SLOW:
-                _hold(measured[name], batch, forced, cases, method(forced))
+                _compare(measured[name], batch, forced, cases, method(forced))
     if words is not None:
         silent = [subject for subject in subjects if not subject.cases]
         for batch, forced, _ in _forced(model, silent, "words", options.progress):
-            _say(words, batch, studies, forced)
+            _add_words(words, batch, studies, forced)
     _sample(model, speaking[: options.sample], methods, measured, options)
     return {name: each.scores(MEASURES, bootstrap) for name, each in measured.items()}, names
 
@@ -216,8 +183,8 @@ def _forced(
             batch = subjects[first : first + BATCH]
             pixels = [subject.read() for subject in batch]
             cases = [
-                tuple(case.on(own) for case in subject.cases)
-                for subject, own in zip(batch, pixels, strict=True)
+                tuple(case.on(images) for case in subject.cases)
+                for subject, images in zip(batch, pixels, strict=True)
             ]
             rows = [subject.row for subject in batch]
             texts = [subject.text for subject in batch]
@@ -227,7 +194,7 @@ def _forced(
             bar.update(len(batch))
 
 
-def _say(
+def _add_words(
     words: Words | None, batch: Sequence[Subject], studies: Sequence[Study], forced: TeacherForced
 ) -> None:
     if words is not None:
@@ -235,14 +202,14 @@ def _say(
             words.add(subject.row, subject.text, studies[subject.row].phrases, look)
 
 
-def _hold(
+def _compare(
     measured: Measured,
     batch: Sequence[Subject],
     forced: TeacherForced,
     cases: Sequence[Sequence[Case]],
     maps: Sequence[np.ndarray],
 ) -> None:
-    """Hold one method's maps against the boxes."""
+    """Compare one method's maps with the boxes."""
     shape = (-1, *forced.model.grid)
     for number, subject in enumerate(batch):
         field = Ground.of(forced.placements[number])
@@ -292,13 +259,13 @@ def _sample(
     progress = options.progress
     for batch, forced, cases in _forced(model, subjects, "occlusion", progress):
         for name in methods.keys() & set(SLOW):
-            _hold(measured[name], batch, forced, cases, methods[name](forced))
+            _compare(measured[name], batch, forced, cases, methods[name](forced))
     for batch, forced, cases in _forced(model, whole, "deletion", progress):
         maps = {name: method(forced) for name, method in methods.items()}
         for number, subject in enumerate(batch):
             (case,) = cases[number]
-            own = {name: of_method[number][0] for name, of_method in maps.items()}
-            areas = areas_under(forced, number, case.span, own, seed=subject.row)
+            of_case = {name: of_method[number][0] for name, of_method in maps.items()}
+            areas = areas_under(forced, number, case.span, of_case, seed=subject.row)
             size = size_of(Ground.of(forced.placements[number]).inside(case.places))
             for name, (deletion, insertion) in areas.items():
                 values = {"deletion": deletion, "insertion": insertion}
@@ -322,27 +289,27 @@ def _own_reports(
             for subject, report in zip(
                 batch, generator.reports(exams, input_check=False), strict=True
             ):
-                _hold_own(measured, subject.row, studies[subject.row], report)
+                _compare_own(measured, subject.row, studies[subject.row], report)
             bar.update(len(batch))
     return measured.scores([m for m in MEASURES if m not in SAMPLED], bootstrap)
 
 
-def _hold_own(measured: Measured, row: int, study: Study, report: Report) -> None:
+def _compare_own(measured: Measured, row: int, study: Study, report: Report) -> None:
     field = Ground.of(report.placements)
     for named in named_words(study, report.text, report.words):
         inside = field.inside([(finding.image, finding.box) for finding in named.meant])
         density = field.density(report.words[named.word].heatmap)
         true = [finding for finding in study.findings if finding.name == named.name]
-        there = field.inside([(finding.image, finding.box) for finding in true])
-        # Said of the wrong side, a word has no box: its map misses, and has no contrast to tell.
+        whole = field.inside([(finding.image, finding.box) for finding in true])
+        # Asserted of the wrong side, a word has no box: its map misses, and has no contrast.
         misses = {"pointing_game": 0.0, "miou": 0.0, "mass": 0.0}
         values = measure(density, inside) if named.meant else misses
         if one_side(study, true) is not None and len(named.sides) == 1:
             values["laterality"] = float({field.side(density)} == named.sides)
-        measured.add(row, named.name, size_of(there), values)
+        measured.add(row, named.name, size_of(whole), values)
 
 
-def _masking(
+def _occlusion(
     generator: ReportGenerator,
     studies: Sequence[Study],
     subjects: Sequence[Subject],
@@ -350,11 +317,10 @@ def _masking(
     bootstrap: Bootstrap,
 ) -> Scored:
     measured = Measured()
-    chosen = [subject for subject in subjects if subject.cases][: options.masked]
-    for subject in tqdm(chosen, "masking", unit=" studies", disable=not options.progress):
-        study = studies[subject.row]
-        pixels = subject.read()
+    chosen = [subject for subject in subjects if subject.cases][: options.occluded]
+    for subject in tqdm(chosen, "occlusion test", unit=" studies", disable=not options.progress):
+        study, pixels = studies[subject.row], subject.read()
         known = (generator.model, generator.tokenizer)
-        for case in masked(*known, subject.row, study, pixels, subject.given, subject.text):
+        for case in occlude_findings(*known, study, pixels, subject):
             measured.add(subject.row, *case)
-    return measured.scores(MASKING, bootstrap)
+    return measured.scores(OCCLUSION, bootstrap)

@@ -1,6 +1,6 @@
-"""What a text's probability does when parts of its image are covered or shown.
+"""The probability of a text while parts of its image are occluded or shown.
 
-Occlusion makes maps of it, deletion and insertion judge maps by it.
+Occlusion makes maps of it, deletion and insertion measure maps by it.
 
 Knows no boxes: places are the cells of the model's grid, in the square it sees.
 """
@@ -18,13 +18,13 @@ from training.teacher_forcing import TeacherForced, log_probabilities
 __all__ = ["STEPS", "areas_under", "occlusion"]
 
 STEPS = 8
-"""Of deletion and insertion: each covers or shows an eighth of the cells."""
+"""Of deletion and insertion: each occludes or shows an eighth of the cells."""
 WINDOWS = 8
 """Of occlusion: to each side of the square."""
 
 
 def occlusion(forced: TeacherForced) -> list[np.ndarray]:
-    """Reference: by how much covering a window makes a case's log-probability fall.
+    """Reference: by how much occluding a window makes a case's log-probability fall.
 
     Zeiler and Fergus 2014. Coarse, WINDOWS windows a side in the image's mean, one pass each.
     """
@@ -38,8 +38,8 @@ def _occlude(forced: TeacherForced, number: int) -> np.ndarray:
     inner, means = _inner(forced.placements[number]), _means(whole, forced.placements[number])
     windows = torch.eye(count * WINDOWS**2, dtype=torch.bool)
     windows = windows.view(-1, count, WINDOWS, WINDOWS)
-    covered = torch.where(_enlarge(windows, whole.shape[-1]) & inner, means, whole)
-    variants = torch.cat((whole[None], covered))
+    occluded = torch.where(_enlarge(windows, whole.shape[-1]) & inner, means, whole)
+    variants = torch.cat((whole[None], occluded))
     tokens = forced.texts[number].tokens
     scores = log_probabilities(forced.model, variants, forced.given[number], tokens)
     falls = [(scores[0, span].sum() - scores[1:, span].sum(axis=1)).clip(0) for span in spans]
@@ -56,7 +56,7 @@ def areas_under(
 ) -> dict[str, tuple[float, float]]:
     """Deletion and insertion area of one case under several maps.
 
-    Petsiuk et al. 2018, RISE: the cells of the images are covered with the image's mean in the
+    Petsiuk et al. 2018, RISE: the cells of the images are occluded with the image's mean in the
     order of the map, the highest first (deletion), or uncovered in that order (insertion); the
     area lies under the curve of the case's probability over the share of cells, in STEPS steps.
     A map that found what matters has a small deletion area and a large insertion area.
@@ -74,17 +74,17 @@ def areas_under(
     variants = [ends]
     for heights in maps.values():
         order = shuffled[np.argsort(-heights[shuffled], kind="stable")]
-        covered = _first_cells(order, (len(places), *forced.model.grid))
-        there = _enlarge(covered, whole.shape[-1]) & inner
-        variants += [torch.where(there, means, whole), torch.where(inner & ~there, means, whole)]
+        first = _first_cells(order, (len(places), *forced.model.grid))
+        mask = _enlarge(first, whole.shape[-1]) & inner
+        variants += [torch.where(mask, means, whole), torch.where(inner & ~mask, means, whole)]
     tokens = forced.texts[number].tokens[: int(span.max()) + 1]
     scores = log_probabilities(forced.model, torch.cat(variants), forced.given[number], tokens)
-    told = np.exp(scores[:, span].sum(axis=1, dtype=np.float64))
+    probability = np.exp(scores[:, span].sum(axis=1, dtype=np.float64))
     areas = {}
     for k, name in enumerate(maps):
-        inside = told[2:].reshape(len(maps), 2, STEPS - 1)[k]
-        deletion = np.concatenate((told[:1], inside[0], told[1:2]))
-        insertion = np.concatenate((told[1:2], inside[1], told[:1]))
+        inside = probability[2:].reshape(len(maps), 2, STEPS - 1)[k]
+        deletion = np.concatenate((probability[:1], inside[0], probability[1:2]))
+        insertion = np.concatenate((probability[1:2], inside[1], probability[:1]))
         areas[name] = (_area(deletion), _area(insertion))
     return areas
 

@@ -1,6 +1,6 @@
 """Good and bad cases as sheets of images: the map, the box, the phrase and its scores.
 
-Numbers say how often a map is right; whether it looks right, someone has to see.
+Numbers say how often a map is right; whether it looks right has to be seen.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class _Exhibit:
     name: str
     tile: np.ndarray
     score: tuple[float, float]
-    """By which good and bad are told: whether it points inside, then CNR."""
+    """What good and bad are ranked by: whether it points inside, then CNR."""
 
 
 def write_sheets(

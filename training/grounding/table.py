@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from training.bootstrap import Score
+from training.bootstrap import Score, interval
 from training.grounding.map_scores import MEASURES
-from training.grounding.masking import MASKING
-from training.grounding.measure import Grounding
 from training.grounding.methods import DEFAULT
+from training.grounding.occluded_findings import OCCLUSION
+from training.grounding.results import Grounding
 
 __all__ = ["table"]
 
@@ -29,12 +29,12 @@ def table(grounding: Grounding) -> str:
         title = f"{DEFAULT}, words of the model's own report that name a true finding"
         parts.append(_groups(title, grounding.own_report, measures))
     parts += [_compared(grounding.methods, measure) for measure in BY_GROUP]
-    if grounding.masking is not None:
+    if grounding.occlusion is not None:
         title = (
-            "masking: share of first phrases whose probability fell to less than half, and of "
-            "findings that its own report no longer asserts"
+            "occlusion test: share of first phrases whose probability fell to less than half, and "
+            "of findings that its own report no longer asserts"
         )
-        parts.append(_groups(title, grounding.masking, MASKING))
+        parts.append(_groups(title, grounding.occlusion, OCCLUSION))
     if grounding.words is not None:
         parts.append(_words(grounding.words))
     return "\n\n".join(parts)
@@ -58,7 +58,7 @@ def _methods(grounding: Grounding) -> str:
     lines.append(f"{'method':<{NAME}}{'n':>7}  " + "".join(f"{m:<{WIDE}}" for m in MEASURES))
     for name, scored in grounding.methods.items():
         scores = scored["all"]
-        cells = "".join(f"{told(scores[measure]):<{WIDE}}" for measure in MEASURES)
+        cells = "".join(f"{_value(scores[measure]):<{WIDE}}" for measure in MEASURES)
         lines.append(f"{name:<{NAME}}{scores['pointing_game'].n:>7}  {cells}")
     one = next(iter(grounding.methods.values()), None)
     if one is not None:
@@ -70,7 +70,7 @@ def _methods(grounding: Grounding) -> str:
 def _groups(title: str, scored: Mapping[str, Mapping[str, Score]], measures: Sequence[str]) -> str:
     lines = [title, f"{'':<{NAME}}{'n':>7}  " + "".join(f"{m:<{WIDE}}" for m in measures)]
     for group, scores in scored.items():
-        cells = "".join(f"{told(scores[measure]):<{WIDE}}" for measure in measures)
+        cells = "".join(f"{_value(scores[measure]):<{WIDE}}" for measure in measures)
         lines.append(f"{group:<{NAME}}{scores[measures[0]].n:>7}  {cells}")
     return "\n".join(line.rstrip() for line in lines)
 
@@ -97,14 +97,12 @@ def _cells(
 
 def _words(words: Mapping[str, Score]) -> str:
     lines = ["state and evidence of the words of reference reports"]
-    lines += [f"{name:<34}{told(score):<{WIDE}}{score.n:>7}" for name, score in words.items()]
+    lines += [f"{name:<34}{_value(score):<{WIDE}}{score.n:>7}" for name, score in words.items()]
     return "\n".join(lines)
 
 
-def told(score: Score) -> str:
-    """A score with its interval, "-" where there was nothing to measure."""
-    if score.value is None:
-        return "-"
-    if score.low == score.value == score.high:
+def _value(score: Score) -> str:
+    """With its interval, unless it is exact; "-" where there was nothing to measure."""
+    if score.value is not None and score.low == score.value == score.high:
         return f"{score.value:.3f}"
-    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    return interval(score, 3)

@@ -1,4 +1,4 @@
-"""Whether words know that they speak of a place: states, and what the image adds to them."""
+"""Whether words are known to speak of a finding: states, and what the image adds to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -28,10 +28,10 @@ class Words:
     evidence: list[float] = field(default_factory=list)
     """Nats by which the images raised its log-probability."""
 
-    def add(self, row: int, text: Text, phrases: Sequence[Phrase], look: TokenAttention) -> None:
+    def add(self, row: int, text: Text, phrases: Sequence[Phrase], tokens: TokenAttention) -> None:
         """The words of study number `row`."""
-        raised = look.log_probabilities - look.prior_log_probabilities
-        shares = look.attention.sum(axis=1)
+        raised = tokens.log_probabilities - tokens.prior_log_probabilities
+        shares = tokens.attention.sum(axis=1)
         for start, end in text.words():
             span = text.tokens_of(start, end)
             if span.size:
@@ -55,11 +55,11 @@ class Words:
 
         def state(threshold: float) -> dict[str, Score]:
             called = shares >= threshold
-            both, calls, cases = (per_study(v) for v in (called & truth, called, truth))
-            f1 = bootstrap.ratio(2 * both, calls + cases)
+            right, calls, cases = (per_study(v) for v in (called & truth, called, truth))
+            f1 = bootstrap.ratio(2 * right, calls + cases)
             return {
-                "precision": bootstrap.ratio(both, calls),
-                "recall": bootstrap.ratio(both, cases),
+                "precision": bootstrap.ratio(right, calls),
+                "recall": bootstrap.ratio(right, cases),
                 "f1": replace(f1, n=int(truth.sum())),
             }
 

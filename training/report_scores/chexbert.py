@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from model.errors import DataError
 from training.corpus_scores import Measure
-from training.provenance import sha256_of
+from training.files import sha256_of
 from training.report_scores.bert_folder import encoder_of, fill, tensors
 from training.report_scores.observations import NO_FINDING, OBSERVATIONS, f1_measures
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from data_prep.tables import is_blank, read_rows
 from model.errors import DataError
-from training.calibration.reliability import interval
+from training.bootstrap import interval
 from training.corpus_scores import Measure, f1_of, intervals, mean_of
 from training.files import require_writable, write_text
 from training.report_scores.observations import NO_FINDING, OBSERVATIONS, Label, labels_of

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from model.errors import DataError
 from training.corpus_scores import Measure, mean
-from training.provenance import sha256_of
+from training.files import sha256_of
 from training.report_scores.bert_folder import encoder_of, fill, tensors
 
 __all__ = ["Entity", "RadGraph", "graph_f1"]

@@ -5,7 +5,7 @@ score says little. Two systems are compared study by study.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,8 @@ import numpy as np
 from data_prep.manifest import Study, read_studies
 from model.imaging.read import read_image
 from training.bootstrap import Score, exact
-from training.corpus_scores import Difference, Measure, differences, intervals, mean
-from training.files import require_writable, write_json
-from training.provenance import sha256_of
+from training.corpus_scores import Measure, differences, intervals, mean
+from training.files import require_writable, sha256_of, write_json
 from training.report_scores.baselines import nearest, thumbnail, train_studies
 from training.report_scores.learned_scores import NO_LEARNED_METRICS, LearnedMetrics
 from training.report_scores.meteor import meteor_or_why
@@ -23,39 +22,14 @@ from training.report_scores.ngram_scores import text_measures
 from training.report_scores.normalization import Protocol, protocol
 from training.report_scores.observations import clinical_measures
 from training.report_scores.report_files import References, match, read_predictions, read_references
+from training.report_scores.results import Comparison, Scored
 from training.report_scores.score_table import compare_table, score_table
 from training.report_scores.text_baselines import best_constant_text, random_texts
 
-__all__ = ["Comparison", "Scored", "compare_texts", "run_compare", "run_score", "score_texts"]
+__all__ = ["compare_texts", "run_compare", "run_score", "score_texts"]
 
 FEW = 0.05
 """Fewer different reports than this share of the studies are told as an alarm."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A system's scores and those of the baselines, all on the same studies."""
-
-    protocol: str
-    studies: int
-    scores: dict[str, Score]
-    baselines: dict[str, dict[str, Score]]
-    """By baseline: "constant", "random", "retrieval"; those that could be had."""
-    not_computed: dict[str, str]
-    """Scores and baselines that are missing, and why."""
-    constant_report: str | None
-    learned_metrics: tuple[str, ...]
-    """The networks that scored too, by their weights."""
-    alarms: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    protocol: str
-    studies: int
-    differences: dict[str, Difference]
-    not_computed: dict[str, str]
-    learned_metrics: tuple[str, ...]
 
 
 def run_score(

@@ -1,12 +1,9 @@
 """Scores of texts as lines to read."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from training.bootstrap import Score
-
-if TYPE_CHECKING:
-    from training.report_scores.score import Comparison, Scored
+from training.report_scores.results import Comparison, Scored
 
 __all__ = ["compare_table", "score_table"]
 
@@ -16,7 +13,7 @@ WIDTH = 38
 DIGITS = 4
 
 
-def score_table(scored: "Scored") -> str:
+def score_table(scored: Scored) -> str:
     """One line a score: its interval, how many cases, the baselines; then what is missing and
     why."""
     baselines = list(scored.baselines)
@@ -38,7 +35,7 @@ def score_table(scored: "Scored") -> str:
     return "\n".join(lines + [f"warning: {alarm}" for alarm in scored.alarms])
 
 
-def compare_table(comparison: "Comparison", first: str, second: str) -> str:
+def compare_table(comparison: Comparison, first: str, second: str) -> str:
     """One line a score: both values, the difference with its interval, and how likely by chance."""
     lines = [
         f"{comparison.studies} studies, protocol {comparison.protocol}: {first}, then {second}",

@@ -37,7 +37,7 @@ from training.calibration.estimators import (
     fit_temperature,
 )
 from training.calibration.fit import Observed, calibrate, observe, unseen
-from training.calibration.reliability import BINS, Told, reliability, reliability_table
+from training.calibration.reliability import BINS, Predictions, reliability, reliability_table
 
 CASES = 20_000
 
@@ -73,27 +73,27 @@ def calibrated(
     return folder
 
 
-def told(probability: np.ndarray, chance: np.ndarray) -> Told:
+def predicted(probability: np.ndarray, chance: np.ndarray) -> Predictions:
     """Outcomes that come true with `chance`, told with `probability`, each of its own study."""
     rng = np.random.default_rng(5)
-    return Told(probability, rng.random(len(chance)) < chance, np.arange(len(chance)) % 500)
+    return Predictions(probability, rng.random(len(chance)) < chance, np.arange(len(chance)) % 500)
 
 
 def test_probabilities_that_hold_have_an_error_near_0() -> None:
     chance = np.random.default_rng(0).random(CASES)
-    measured = reliability(told(chance, chance), 500)
+    measured = reliability(predicted(chance, chance), 500)
     assert measured.error.value is not None and measured.by_chance is not None
     assert measured.error.value < 0.02
     # As large as so many cases give by chance, and no larger.
     assert measured.error.value == pytest.approx(measured.by_chance, abs=0.006)
     assert len(measured.bins) == BINS
     for each in measured.bins:
-        assert each.right.value == pytest.approx(each.told, abs=0.06)
+        assert each.right.value == pytest.approx(each.predicted, abs=0.06)
 
 
 def test_the_error_of_shifted_probabilities_is_the_shift() -> None:
     chance = np.random.default_rng(0).random(CASES) * 0.8
-    measured = reliability(told(chance + 0.2, chance), 500)
+    measured = reliability(predicted(chance + 0.2, chance), 500)
     assert measured.error.value == pytest.approx(0.2, abs=0.01)
     low, high = measured.error.low, measured.error.high
     assert low is not None and high is not None and low < 0.2 < high
@@ -103,12 +103,12 @@ def test_the_error_is_the_mean_over_cases_not_over_bins() -> None:
     # 90 of 100 cases hold exactly, the other ten are told 0.5 too high.
     probability = np.array([0.9] * 90 + [0.52] * 10)
     right = np.array([True] * 81 + [False] * 19)
-    measured = reliability(Told(probability, right, np.arange(100)), 100)
+    measured = reliability(Predictions(probability, right, np.arange(100)), 100)
     assert measured.error.value == pytest.approx(0.1 * 0.52)
 
 
 def test_a_table_of_nothing_says_so() -> None:
-    empty = Told(np.empty(0), np.empty(0, bool), np.empty(0, int))
+    empty = Predictions(np.empty(0), np.empty(0, bool), np.empty(0, int))
     measured = reliability(empty, 3)
     assert measured.error.value is None and measured.bins == ()
     assert reliability_table("nothing", measured).endswith("-")
@@ -304,7 +304,7 @@ def test_a_calibrated_checkpoint_is_measured_and_left_as_it_is(
     numbers = json.loads(file.read_text())
     assert "fit" not in numbers
     measured = numbers["measured"]
-    kinds = ("token of a true report", "finding of own report", "finding asked for")
+    kinds = ("token of a true report", "reported finding", "finding asked for")
     assert all(name in measured["before"] and name in printed for name in kinds)
     assert set(measured["after"]) == {"token of a true report", "finding asked for"}
     # An untrained model is sure and wrong; told at its temperature it no longer is.
@@ -342,12 +342,12 @@ def test_the_chance_of_a_finding_is_told_where_it_was_fitted_and_nowhere_else(
     folder = tmp_path / "checkpoint"
     shutil.copytree(uncalibrated, folder)
     silent = run_calibration(folder, prepared, other)
-    assert "no chance of a finding in its own reports is told: none was fitted" in silent
+    assert "no probability of a reported finding: none was fitted" in silent
     with monkeypatch.context() as patched:
         for room in ("calibrate", "calibration_measure"):
             patched.setattr(f"training.{room}.observe", _with_findings)
         told = run_calibration(folder, prepared, other)
-    assert "finding of own report, as told" in told
+    assert "reported finding, calibrated" in told
     assert load_checkpoint(folder)[0].config.finding_scale > 0
     # What an earlier fit left behind is not kept as if it had been fitted now.
     run_calibration(folder, prepared, None)
@@ -357,7 +357,7 @@ def test_the_chance_of_a_finding_is_told_where_it_was_fitted_and_nowhere_else(
 def _with_findings(*arguments: Any) -> Observed:
     return replace(
         observe(*arguments),
-        own_surety=np.array([-0.1, -0.3, -2.0, -3.0]),
-        own_there=np.array([True, True, False, False]),
-        own_study=np.arange(4),
+        reported_surety=np.array([-0.1, -0.3, -2.0, -3.0]),
+        reported_right=np.array([True, True, False, False]),
+        reported_study=np.arange(4),
     )

@@ -16,9 +16,10 @@ from data_prep.manifest import FINDINGS, Finding, Phrase, Study, read_studies, w
 from model.errors import DataError
 from training.config import AugmentConfig, DropConfig
 from training.dataset.augmentation import Augmentation
-from training.dataset.batches import Batches, stream
+from training.dataset.batches import Batches, Variation, stream
+from training.dataset.samples import StudyEncoder
 from training.dataset.split import Split, load_split
-from training.dataset.targets import told_of
+from training.partial_study import with_images
 
 GRID = (8, 8)
 
@@ -37,7 +38,7 @@ def load(folder: Path, **changes: Any) -> Split:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     limit = changes.pop("limit", 0)
     config = tiny_config(**{"image_size": SIZE, "max_tokens": 40, **changes})
-    return load_split(folder, "train", tokenizer, config, GRID, limit)
+    return load_split(folder, "train", StudyEncoder(tokenizer, config, GRID), limit)
 
 
 def equal(one, other) -> bool:
@@ -50,7 +51,7 @@ def test_tokens_of_a_phrase_speak_of_its_finding_and_no_others_do(
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     studies = list(read_studies(folder, "train"))
     row = next(i for i, study in enumerate(studies) if study.phrases)
-    batch = Batches(split, 1, 0, None).make([row], 0)
+    batch = Batches(split, 1, 0).make([row], 0)
     labels, spoken = batch.tokens[0, 1:], batch.mentions[0, :, 0] > 0
     phrase = studies[row].phrases[0]
     said = tokenizer.decode(labels[spoken].tolist())
@@ -67,7 +68,7 @@ def test_words_lead_up_to_the_next_finding_of_their_sentence(tmp_path: Path) -> 
     phrases = tuple(Phrase(*span, (j,)) for j, span in enumerate(spans))
     write_studies(folder, [replace(study, report=text, findings=both, phrases=phrases)])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    batch = Batches(load(folder), 1, 0, None).make([0], 0)
+    batch = Batches(load(folder), 1, 0).make([0], 0)
     labels = batch.tokens[0, 1:]
     led = [tokenizer.decode(labels[batch.leads[0, :, j] > 0].tolist()).strip() for j in (0, 1)]
     assert led == ["There is a", "and a"]
@@ -77,7 +78,7 @@ def test_words_lead_up_to_the_next_finding_of_their_sentence(tmp_path: Path) -> 
 def test_coverage_is_the_share_of_each_patch_inside_the_finding(folder: Path, split: Split) -> None:
     studies = list(read_studies(folder, "train"))
     row = next(i for i, s in enumerate(studies) if s.findings and s.findings[0].side == "left")
-    batch = Batches(split, 1, 0, None).make([row], 0)
+    batch = Batches(split, 1, 0).make([row], 0)
     x0, y0, x1, y1 = PLACES["left"]
     plane = np.zeros((SIZE, SIZE), np.float32)
     plane[y0:y1, x0:x1] = 1
@@ -90,7 +91,7 @@ def test_coverage_is_the_share_of_each_patch_inside_the_finding(folder: Path, sp
 def test_a_normal_study_covers_and_mentions_nothing(folder: Path, split: Split) -> None:
     studies = list(read_studies(folder, "train"))
     row = next(i for i, study in enumerate(studies) if not study.findings)
-    batch = Batches(split, 1, 0, None).make([row], 0)
+    batch = Batches(split, 1, 0).make([row], 0)
     assert batch.coverage.sum() == batch.mentions.sum() == batch.present.sum() == 0
     assert batch.kinds.tolist() == [[-1]]
 
@@ -107,7 +108,7 @@ def test_findings_that_share_a_mask_bit_are_told_apart_by_their_boxes(tmp_path: 
     both = tuple(Finding("opacity", "mild", side, None, PLACES[side]) for side in PLACES)
     phrases = (Phrase(0, 8, (0,)), Phrase(10, 15, (0, 1)))
     write_studies(folder, [replace(study, findings=both, phrases=phrases)])
-    batch = Batches(load(folder), 1, 0, None)[0, 0]
+    batch = Batches(load(folder), 1, 0)[0, 0]
     right, left = batch.coverage[0].reshape(2, *GRID)
     assert right[:, :4].sum() == right.sum() > 0
     assert left[:, 4:].sum() == left.sum() > 0
@@ -121,7 +122,7 @@ def test_without_a_mask_the_box_counts(tmp_path: Path) -> None:
         replace(s, images=(replace(s.images[0], mask=None),)) for s in read_studies(folder, "train")
     ]
     write_studies(folder, boxes)
-    np.testing.assert_array_equal(load(folder).areas, with_mask.areas)
+    np.testing.assert_array_equal(load(folder).images.areas, with_mask.images.areas)
 
 
 def test_a_image_of_another_aspect_keeps_its_finding_in_place(tmp_path: Path) -> None:
@@ -134,8 +135,8 @@ def test_a_image_of_another_aspect_keeps_its_finding_in_place(tmp_path: Path) ->
     finding = replace(study.findings[0], box=(60, 10, 70, 20))
     write_studies(folder, [replace(study, images=(image,), findings=(finding,))])
     split = load(folder)
-    bright = split.images[0] > 127
-    covered = split.areas[0].repeat(2, axis=0).repeat(2, axis=1) > 0
+    image, area = split.images.read(0, 0)
+    bright, covered = image > 127, area > 0
     assert (bright & covered).sum() / (bright | covered).sum() > 0.7
 
 
@@ -170,18 +171,20 @@ def test_nothing_is_ever_mirrored() -> None:
 
 
 def test_a_step_has_the_same_batch_however_it_is_reached(split: Split) -> None:
-    batches = Batches(split, 6, 5, AugmentConfig())
+    batches = Batches(split, 6, 5, Variation(AugmentConfig()))
     whole = list(stream(batches, [(step, 0) for step in range(5)], workers=0))
-    late = list(stream(Batches(split, 6, 5, AugmentConfig()), [(3, 0), (4, 0)], workers=1))
+    late = list(
+        stream(Batches(split, 6, 5, Variation(AugmentConfig())), [(3, 0), (4, 0)], workers=1)
+    )
     assert all(equal(one, other) for one, other in zip(whole[3:], late, strict=True))
-    assert not equal(whole[0], Batches(split, 6, 6, AugmentConfig())[0, 0])
+    assert not equal(whole[0], Batches(split, 6, 6, Variation(AugmentConfig()))[0, 0])
 
 
 def test_every_study_is_seen_once_an_epoch(split: Split) -> None:
-    batches = Batches(split, 8, 1, None)
+    batches = Batches(split, 8, 1)
     epochs = len(split) // 8
     seen = torch.cat([batches[step, 0].images for step in range(epochs)]).flatten(1).numpy()
-    there = split.images.reshape(len(split), -1)
+    there = split.images.images.reshape(len(split), -1)
     assert sorted(map(bytes, seen)) == sorted(map(bytes, there))
 
 
@@ -192,7 +195,7 @@ def test_studies_with_as_many_images_come_together(tmp_path: Path) -> None:
         for row, s in enumerate(read_studies(folder))
     ]
     write_studies(folder, studies)
-    batches = Batches(load(folder), 4, 3, None)
+    batches = Batches(load(folder), 4, 3)
     drawn = [batches._rows(step) for step in range(16)]
     assert sorted(row for rows in drawn for row in rows) == list(range(64))
     mixed = [len({len(batches.split.studies[row].images) for row in rows}) > 1 for rows in drawn]
@@ -201,7 +204,7 @@ def test_studies_with_as_many_images_come_together(tmp_path: Path) -> None:
 
 
 def test_model_images_are_what_the_letterbox_makes(split: Split) -> None:
-    images = Batches(split, 2, 0, None)[0, 0].model_images()
+    images = Batches(split, 2, 0)[0, 0].model_images()
     assert images.shape == (2, 1, 1, SIZE, SIZE)
     assert images.min() >= -1
     assert images.max() == pytest.approx(220 / 127.5 - 1, abs=1e-6)
@@ -254,7 +257,7 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(folder: Path, kept: tuple[bool, ...]) -> Study:
-    study = told_of(next(read_studies(folder, "train")), kept)
+    study = with_images(next(read_studies(folder, "train")), kept)
     for phrase in study.phrases:
         assert "opacity" in study.report[phrase.start : phrase.end]
         assert phrase.findings
@@ -280,7 +283,7 @@ def test_what_only_a_missing_image_shows_is_not_told(views: Path) -> None:
 def test_a_comparison_that_alone_asserts_a_finding_stays(views: Path) -> None:
     study = next(read_studies(views, "train"))
     alone = replace(study, report="Findings: Left opacity has increased since the prior study.")
-    cut = told_of(replace(alone, phrases=(), findings=()), (True, False, False))
+    cut = with_images(replace(alone, phrases=(), findings=()), (True, False, False))
     assert cut.report == alone.report
     for text, left in (
         (
@@ -292,7 +295,9 @@ def test_a_comparison_that_alone_asserts_a_finding_stays(views: Path) -> None:
             "Findings: No change since the prior study.",
         ),
     ):
-        cut = told_of(replace(alone, report=text, phrases=(), findings=()), (True, False, False))
+        cut = with_images(
+            replace(alone, report=text, phrases=(), findings=()), (True, False, False)
+        )
         assert cut.report == left
 
 
@@ -319,7 +324,7 @@ def test_a_comparison_that_alone_asserts_a_finding_stays(views: Path) -> None:
 )
 def test_no_finding_is_lost_with_a_comparison(views: Path, text: str, left: str) -> None:
     study = replace(next(read_studies(views, "train")), report=text, findings=(), phrases=())
-    assert told_of(study, (True, False, False)).report == left
+    assert with_images(study, (True, False, False)).report == left
 
 
 def test_a_phrase_moves_with_an_empty_heading(views: Path) -> None:
@@ -327,45 +332,44 @@ def test_a_phrase_moves_with_an_empty_heading(views: Path) -> None:
     start = text.index("Left")
     phrase = Phrase(start, start + 12, (0,))
     study = replace(next(read_studies(views, "train")), report=text, phrases=(phrase,))
-    cut = told_of(study, (True, False, False))
+    cut = with_images(study, (True, False, False))
     [moved] = cut.phrases
     assert cut.report[moved.start : moved.end] == "Left opacity"
 
 
 def test_views_of_a_study_lie_behind_one_another(views: Path) -> None:
     split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
-    batch = Batches(split, 1, 0, None)[0, 0]
+    batch = Batches(split, 1, 0)[0, 0]
     assert batch.views.tolist() == [[0, 1, 2]] and batch.image_mask.all()
-    assert split.tokenizer.decode(batch.prompt[0].tolist()) == "Chills."
+    assert split.encoder.tokenizer.decode(batch.prompt[0].tolist()) == "Chills."
     covered = batch.coverage[0].unflatten(-1, (3, 64)).sum(-1) > 0
     assert covered.tolist() == [[True, False, False], [False, True, False], [False, True, False]]
     one = load(views, max_tokens=120)
-    assert len(one.images) == 1
-    assert Batches(one, 1, 0, None)[0, 0].prompt.shape == (1, 0)
+    assert len(one.images.images) == 1
+    assert Batches(one, 1, 0)[0, 0].prompt.shape == (1, 0)
 
 
 def test_parts_are_left_out_by_their_chance_and_a_image_stays(views: Path) -> None:
     split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
     drop = DropConfig(frontal=0.5, lateral=0.5, prior=0.5, indication=0.5)
-    batches = Batches(split, 1, 3, None, drop)
+    batches = Batches(split, 1, 3, Variation(drop=drop))
     drawn = [batches[step, 0] for step in range(200)]
     seen = {tuple(batch.views[0].tolist()) for batch in drawn}
     assert seen == {(0,), (1,), (0, 1), (0, 2), (1, 2), (0, 1, 2)}
     assert 60 < sum(batch.prompt.shape[1] > 0 for batch in drawn) < 140
     for batch in drawn:
-        text = split.tokenizer.decode(batch.tokens[0].tolist())
+        text = split.encoder.tokenizer.decode(batch.tokens[0].tolist())
         assert ("since the prior" in text) == (2 in batch.views)
         assert ("A low" in text) == (1 in batch.views)
-    alone = Batches(split, 1, 3, None, DropConfig(frontal=1, lateral=1, prior=1, indication=1))[
-        0, 0
-    ]
+    everything = DropConfig(frontal=1, lateral=1, prior=1, indication=1)
+    alone = Batches(split, 1, 3, Variation(drop=everything))[0, 0]
     assert alone.views.tolist() == [[0]]
 
 
 def test_a_batch_of_different_studies_pads_images_and_indications(views: Path) -> None:
     split = load(views, views=VIEWS, max_tokens=120, prompt_tokens=20)
     drop = DropConfig(frontal=0, lateral=0.5, prior=0.5, indication=0.5)
-    batches = Batches(split, 8, 3, None, drop)
+    batches = Batches(split, 8, 3, Variation(drop=drop))
     batch = batches[0, 0]
     assert not batch.image_mask.all() and batch.image_mask[:, 0].all()
     covered = batch.coverage.unflatten(-1, (-1, 64)).sum(-1)

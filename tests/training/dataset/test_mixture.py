@@ -12,9 +12,11 @@ from tokenizers import Tokenizer
 
 from data_prep.manifest import FINDINGS
 from training.config import DropConfig
-from training.dataset.batches import Batch, Batches, Mixture
-from training.dataset.questions import ask_of
+from training.dataset.batches import Batch, Batches, Mixture, Variation
+from training.dataset.questions import questions_for
+from training.dataset.samples import StudyEncoder
 from training.dataset.split import load_split
+from training.truth import Truth
 
 OPACITY, EFFUSION = FINDINGS.index("opacity"), FINDINGS.index("pleural_effusion")
 
@@ -26,10 +28,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Batches, Batches]
     tokenizer = Tokenizer.from_file(str(boxed / "tokenizer.json"))
     config = tiny_config(image_size=SIZE, vocab_size=tokenizer.get_vocab_size(), max_tokens=60)
     loaded = [
-        load_split(path, "train", tokenizer, config, (8, 8), complete=path == boxed)
+        load_split(path, "train", StudyEncoder(tokenizer, config, (8, 8), path == boxed))
         for path in (boxed, labeled)
     ]
-    return Batches(loaded[0], 5, 0, None), Batches(loaded[1], 3, 0, None)
+    return Batches(loaded[0], 5, 0), Batches(loaded[1], 3, 0)
 
 
 def test_each_source_gives_its_share_and_what_it_knows(sources: tuple[Batches, Batches]) -> None:
@@ -46,13 +48,13 @@ def test_each_source_gives_its_share_and_what_it_knows(sources: tuple[Batches, B
 
 def test_studies_of_a_batch_are_the_same_and_shorter(sources: tuple[Batches, Batches]) -> None:
     batch = Mixture(sources)[0, 0]
-    boxed, labeled = batch.alike()
+    boxed, labeled = batch.by_completeness()
     for rows, source in ((boxed, sources[0]), (labeled, sources[1])):
         part, alone = batch.studies(rows, pad=0), source[0, 0]
         assert torch.equal(part.tokens, alone.tokens)
         assert torch.equal(part.mentions, alone.mentions[:, :, : part.mentions.shape[2]])
         assert torch.equal(part.questions, alone.questions)
-    assert len(sources[0][0, 0].alike()) == 1
+    assert len(sources[0][0, 0].by_completeness()) == 1
 
 
 def questions(batch: Batch, tokenizer: Tokenizer) -> list[tuple[int, str, float]]:
@@ -65,7 +67,7 @@ def questions(batch: Batch, tokenizer: Tokenizer) -> list[tuple[int, str, float]
 
 def test_the_answers_are_true(sources: tuple[Batches, Batches]) -> None:
     batch = Mixture(sources)[1, 0]
-    asked = questions(batch, sources[0].split.tokenizer)
+    asked = questions(batch, sources[0].split.encoder.tokenizer)
     assert Counter(row for row, _, _ in asked)[0] > 1
     for row, question, answer in asked:
         whole = {name.replace("_", " ") + ":": k for k, name in enumerate(FINDINGS)}
@@ -80,7 +82,8 @@ def test_sides_are_asked_for_where_they_are_known(sources: tuple[Batches, Batche
     rng, seen = np.random.default_rng(0), Counter()
     for study in split.studies * 20:
         own = {FINDINGS.index(finding.name) for finding in study.findings}
-        for each in ask_of(study, frozenset(own), frozenset({OPACITY}), frozenset(), True, 1, rng):
+        truth = Truth(frozenset(own), frozenset({OPACITY}))
+        for each in questions_for(study, truth, frozenset(), True, 1, rng):
             side = each.phrase.split()[0]
             if side in ("right", "left"):
                 match = [f for f in study.findings if f.side == side]
@@ -92,10 +95,10 @@ def test_sides_are_asked_for_where_they_are_known(sources: tuple[Batches, Batche
 
 def test_what_is_occluded_is_answered_with_none(sources: tuple[Batches, Batches]) -> None:
     split = sources[0].split
-    batches = Batches(split, len(split), 0, None, DropConfig(finding=1.0))
+    batches = Batches(split, len(split), 0, Variation(drop=DropConfig(finding=1.0)))
     batch = batches[0, 0]
-    with_one = (batch.hidden.sum(1) > 0).nonzero()[:, 0].tolist()
+    with_one = (batch.occluded.sum(1) > 0).nonzero()[:, 0].tolist()
     assert with_one
-    for row, question, answer in questions(batch, split.tokenizer):
+    for row, question, answer in questions(batch, split.encoder.tokenizer):
         if row in with_one and "opacity" in question:
             assert answer == 0

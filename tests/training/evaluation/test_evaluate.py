@@ -27,9 +27,10 @@ from model.errors import CheckpointError, ConfigError, DataError
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
 from model.imaging.read import read_image
-from training.evaluation.evaluate import Evaluation, Outputs, evaluate, run_evaluation
+from training.evaluation.evaluate import EvaluationOptions, Outputs, evaluate, run_evaluation
 from training.evaluation.finding_scores import score_findings
 from training.evaluation.model_card import write_card
+from training.evaluation.results import Evaluation
 from training.evaluation.table import report_table, write_json, write_predictions
 from training.provenance import saw
 from training.report_scores.baselines import best_constant, nearest, thumbnail
@@ -66,20 +67,20 @@ def _prepared(out: Path, index: int) -> Study:
 def evaluation(folder: Path, tiny_generator: ReportGenerator) -> Evaluation:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", "")  # no Java: METEOR has tests of its own
-        return evaluate(tiny_generator, folder, progress=False)
+        return evaluate(tiny_generator, folder, EvaluationOptions(progress=False))
 
 
 def test_the_split_is_chosen_and_what_was_trained_on_is_refused(
     folder: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "s.json"
-    run_evaluation(tiny_checkpoint, folder, Outputs(out), limit=2, split="test")
+    run_evaluation(tiny_checkpoint, folder, Outputs(out), EvaluationOptions("test", limit=2))
     assert json.loads(out.read_text())["split"] == "test"
-    run_evaluation(tiny_checkpoint, folder, Outputs(out), limit=2)
+    run_evaluation(tiny_checkpoint, folder, Outputs(out), EvaluationOptions(limit=2))
     assert json.loads(out.read_text())["split"] == "all"
     monkeypatch.setattr("training.evaluation.evaluate.saw", lambda *_: True)
     with pytest.raises(DataError, match=r"'train' of .* may be what the checkpoint"):
-        run_evaluation(tiny_checkpoint, folder, Outputs(out), limit=2, split="train")
+        run_evaluation(tiny_checkpoint, folder, Outputs(out), EvaluationOptions("train", limit=2))
 
 
 def test_the_true_reports_score_1_everywhere(folder: Path) -> None:
@@ -163,14 +164,14 @@ def test_views_that_leave_no_study_or_that_no_model_reads_are_told(
     folder: Path, tiny_generator: ReportGenerator, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="this model reads"):
-        evaluate(tiny_generator, folder, views=["lateral"], progress=False)
+        evaluate(tiny_generator, folder, EvaluationOptions(views=["lateral"], progress=False))
     laterals = [
         replace(study, images=tuple(replace(p, view="LATERAL") for p in study.images))
         for study in read_studies(folder)
     ]
     write_studies(tmp_path, laterals)
     with pytest.raises(DataError, match="choose other views"):
-        evaluate(tiny_generator, tmp_path, progress=False)
+        evaluate(tiny_generator, tmp_path, EvaluationOptions(progress=False))
 
 
 def test_without_a_train_split_the_nearest_is_another_study(
@@ -181,12 +182,12 @@ def test_without_a_train_split_the_nearest_is_another_study(
     found = nearest(folder, studies, [thumbnail(image) for image in images], itself=True)
     same = [report == study.report for report, study in zip(found, studies, strict=True)]
     assert not any(same[k] for k, s in enumerate(studies) if s.findings)
-    every = evaluate(tiny_generator, folder, "all", progress=False)
+    every = evaluate(tiny_generator, folder, EvaluationOptions("all", progress=False))
     assert every.studies == 30 and every.findings.retrieval.finding_f1["macro"].value < 1
 
 
 def test_limit_takes_the_first(folder: Path, tiny_generator: ReportGenerator) -> None:
-    few = evaluate(tiny_generator, folder, limit=3, batch_size=2, progress=False)
+    few = evaluate(tiny_generator, folder, EvaluationOptions(limit=3, batch_size=2, progress=False))
     assert few.studies == few.findings.scores.distinct_reports.n == 3
 
 
@@ -217,7 +218,9 @@ def test_the_table_shows_what_the_json_holds(evaluation: Evaluation) -> None:
 def test_the_command_loads_evaluates_and_writes(
     folder: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    table = run_evaluation(tiny_checkpoint, folder, Outputs(tmp_path / "s.json"), limit=2)
+    table = run_evaluation(
+        tiny_checkpoint, folder, Outputs(tmp_path / "s.json"), EvaluationOptions(limit=2)
+    )
     assert "crossray-tiny on 2 studies" in table
     assert json.loads((tmp_path / "s.json").read_text())["model"]["name"] == "crossray-tiny"
 
@@ -227,7 +230,7 @@ def test_a_folder_without_train_studies_is_told_before_the_work(
 ) -> None:
     write_studies(tmp_path, read_studies(folder, "test"))
     with pytest.raises(DataError, match="--train"):
-        evaluate(tiny_generator, tmp_path, progress=False)
+        evaluate(tiny_generator, tmp_path, EvaluationOptions(progress=False))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_nothing_to_evaluate_is_an_error(
     folder: Path, tiny_generator: ReportGenerator, arguments: dict, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        evaluate(tiny_generator, folder, progress=False, **arguments)
+        evaluate(tiny_generator, folder, EvaluationOptions(progress=False, **arguments))
 
 
 def test_a_folder_without_boxes_has_scores_of_its_words_alone(
@@ -246,7 +249,7 @@ def test_a_folder_without_boxes_has_scores_of_its_words_alone(
     bare = (replace(s, findings=(), phrases=()) for s in read_studies(folder))
     write_studies(tmp_path, bare)
     (tmp_path / "images").symlink_to(folder / "images")
-    evaluation = evaluate(tiny_generator, tmp_path, progress=False)
+    evaluation = evaluate(tiny_generator, tmp_path, EvaluationOptions(progress=False))
     assert evaluation.findings is None
     assert evaluation.texts.scores["bleu_1"].n == evaluation.studies
     assert set(evaluation.texts.baselines) == {"constant", "random", "retrieval"}
@@ -284,7 +287,10 @@ def test_on_imported_data_nothing_is_called_wrong_for_want_of_a_box(
     write_studies(tmp_path, read_studies(folder))
     (tmp_path / "images").symlink_to(folder / "images")
     (tmp_path / "prepared.json").write_text('{"source": "mimic-cxr"}')
-    assert evaluate(tiny_generator, tmp_path, limit=3, progress=False).findings is None
+    assert (
+        evaluate(tiny_generator, tmp_path, EvaluationOptions(limit=3, progress=False)).findings
+        is None
+    )
 
 
 def test_the_card_has_every_number_and_its_images(

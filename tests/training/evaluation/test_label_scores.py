@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from data_prep.manifest import read_studies
 from model.checkpoint import save_checkpoint
 from training.calibration.command import run_calibration
-from training.evaluation.evaluate import Outputs, run_evaluation
+from training.evaluation.evaluate import EvaluationOptions, Outputs, run_evaluation
 from training.evaluation.label_scores import area_under_curve
 
 pytestmark = pytest.mark.usefixtures("without_java")
@@ -66,9 +66,8 @@ def test_calibrated_on_validate_measured_on_test(folders: tuple[Path, Path, Path
     csv = checkpoint.parent / "labels.csv"
     rows = [f"{study.id}.png,{40 + k},F" for k, study in enumerate(read_studies(labeled))]
     csv.write_text("\n".join(["image,age,sex", *rows]) + "\n")
-    table = run_evaluation(
-        checkpoint, labeled, Outputs(out), demographics=csv, compare_with=[checkpoint]
-    )
+    options = EvaluationOptions(demographics=csv, compare_with=[checkpoint])
+    table = run_evaluation(checkpoint, labeled, Outputs(out), options)
     scores = json.loads(out.read_text())["labels"]
     assert (scores["studies"], scores["patients"]) == (24, 12)
     rows = {row["finding"]: row for row in scores["rows"]}

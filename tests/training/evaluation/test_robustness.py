@@ -12,7 +12,7 @@ from data_prep.manifest import read_studies, write_studies
 from model.errors import ConfigError, DataError
 from model.generator import ReportGenerator
 from training.bootstrap import Score
-from training.evaluation.robustness import HARMS, Level, breaks, robustness, run_robustness
+from training.evaluation.robustness import CORRUPTIONS, Level, breaks, robustness, run_robustness
 
 
 @pytest.fixture
@@ -20,24 +20,24 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(0).random((300, 400)).astype(np.float32) * 0.8 + 0.1
 
 
-@pytest.mark.parametrize("name", HARMS)
-def test_a_harm_keeps_shape_and_range_and_is_the_same_each_time(
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_corruption_keeps_shape_and_range_and_is_the_same_each_time(
     name: str, pixels: np.ndarray
 ) -> None:
-    harm = HARMS[name]
-    for amount in harm.amounts:
-        one, again = (harm.change(pixels, amount, np.random.default_rng(3)) for _ in range(2))
+    corruption = CORRUPTIONS[name]
+    for amount in corruption.amounts:
+        one, again = (corruption.change(pixels, amount, np.random.default_rng(3)) for _ in range(2))
         assert one.shape == pixels.shape and one.dtype == np.float32
         assert one.min() >= 0 and one.max() <= 1
         assert np.array_equal(one, again) and not np.array_equal(one, pixels)
 
 
-@pytest.mark.parametrize("name", HARMS)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 def test_more_of_it_changes_more(name: str, pixels: np.ndarray) -> None:
-    harm = HARMS[name]
+    corruption = CORRUPTIONS[name]
     away = [
-        float(np.abs(harm.change(pixels, amount, np.random.default_rng(3)) - pixels).mean())
-        for amount in harm.amounts
+        float(np.abs(corruption.change(pixels, amount, np.random.default_rng(3)) - pixels).mean())
+        for amount in corruption.amounts
     ]
     if name != "rotation":  # noise turned further is no further from itself
         assert away == sorted(away)
@@ -45,24 +45,24 @@ def test_more_of_it_changes_more(name: str, pixels: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", ["noise", "contrast", "rotation", "occlusion"])
 def test_none_of_it_changes_nothing(name: str, pixels: np.ndarray) -> None:
-    changed = HARMS[name].change(pixels, 0.0, np.random.default_rng(3))
+    changed = CORRUPTIONS[name].change(pixels, 0.0, np.random.default_rng(3))
     assert np.allclose(changed, pixels, atol=1e-6)
 
 
 def test_a_box_turns_with_the_image() -> None:
-    harm = HARMS["rotation"]
+    corruption = CORRUPTIONS["rotation"]
     image = np.zeros((60, 80), np.float32)
     image[12:20, 50:62] = 1
-    for degrees in harm.amounts:
-        turned = harm.change(image, degrees, np.random.default_rng(0))
-        mask = harm.moved(image > 0.5, degrees)
+    for degrees in corruption.amounts:
+        turned = corruption.change(image, degrees, np.random.default_rng(0))
+        mask = corruption.moved(image > 0.5, degrees)
         union = (mask | (turned > 0.5)).sum()
         assert (mask & (turned > 0.5)).sum() > 0.9 * union
 
 
 def test_a_cover_is_as_large_as_it_says(pixels: np.ndarray) -> None:
-    for amount in HARMS["occlusion"].amounts:
-        changed = HARMS["occlusion"].change(pixels, amount, np.random.default_rng(1))
+    for amount in CORRUPTIONS["occlusion"].amounts:
+        changed = CORRUPTIONS["occlusion"].change(pixels, amount, np.random.default_rng(1))
         assert (changed != pixels).mean() == pytest.approx(amount, abs=0.03)
 
 
@@ -83,8 +83,8 @@ def test_the_command_measures_writes_and_draws(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_prepared(tmp_path / "prepared", 8)
-    few = {name: HARMS[name] for name in ("noise", "rotation")}
-    monkeypatch.setattr("training.evaluation.robustness.HARMS", few)
+    few = {name: CORRUPTIONS[name] for name in ("noise", "rotation")}
+    monkeypatch.setattr("training.evaluation.robustness.CORRUPTIONS", few)
     out, drawn = tmp_path / "robustness.json", tmp_path / "robustness.png"
     table = run_robustness(tiny_checkpoint, folder, 4, out, drawn)
     told = json.loads(out.read_text())

@@ -26,16 +26,17 @@ from model.imaging.letterbox import Letterbox
 from training.bootstrap import Bootstrap
 from training.evaluation.named_words import named_words
 from training.grounding.cases import of_boxes, of_folder, one_side, patches_inside, whole_phrases
-from training.grounding.command import run_grounding
+from training.grounding.command import GroundingOutputs, run_grounding
 from training.grounding.map_scores import MEASURES
-from training.grounding.masking import MASKING
-from training.grounding.measure import Grounding, Options, ground
+from training.grounding.measure import Options, ground
 from training.grounding.methods import DEFAULT, METHODS
+from training.grounding.occluded_findings import OCCLUSION
+from training.grounding.results import Grounding
 from training.grounding.table import table
 from training.grounding.word_states import Words
 from training.teacher_forcing import text_of
 
-FEW = Options(sample=1, masked=3, progress=False)
+FEW = Options(sample=1, occluded=3, progress=False)
 QUICK = (DEFAULT, "uniform")
 
 
@@ -90,13 +91,13 @@ def test_every_number_has_an_interval_and_a_count(
     folder: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "maps.json"
-    run_grounding(checkpoint, folder, file, limit=6, methods=QUICK, options=FEW)
+    run_grounding(checkpoint, folder, GroundingOutputs(file), replace(FEW, methods=QUICK, limit=6))
     answer = json.loads(file.read_text())
     assert list(answer["methods"]) == list(QUICK)
     for scored in (*answer["methods"].values(), answer["own_report"]):
         assert {"all", "small", "middle", "large", "small nodule"} <= set(scored)
     assert set(answer["methods"]["uniform"]["all"]) == set(MEASURES)
-    assert set(answer["masking"]["all"]) == set(MASKING)
+    assert set(answer["occlusion"]["all"]) == set(OCCLUSION)
     assert {"precision", "recall", "f1", "best_grounded_share"} <= set(answer["words"])
     numbers = list(_leaves([answer[k] for k in ("methods", "own_report", "masking", "words")]))
     assert numbers and all(set(number) == {"value", "low", "high", "n"} for number in numbers)
@@ -130,7 +131,8 @@ def test_sheets_of_good_and_bad_cases_are_written(
     folder: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     sheets = tmp_path / "sheets"
-    run_grounding(checkpoint, folder, limit=6, methods=QUICK, images=sheets, options=FEW)
+    outputs = GroundingOutputs(sheets=sheets)
+    run_grounding(checkpoint, folder, outputs, replace(FEW, methods=QUICK, limit=6))
     assert sorted(path.name for path in sheets.iterdir()) == ["bad.png", "good.png"]
     good, bad = (cv2.imread(str(sheets / name)) for name in ("good.png", "bad.png"))
     assert good.shape == bad.shape and not np.array_equal(good, bad)
@@ -143,9 +145,9 @@ def test_a_folder_without_phrases_or_an_unknown_method_is_told(
     with pytest.raises(DataError, match="phrases with boxes"):
         run_grounding(checkpoint, tmp_path)
     with pytest.raises(ConfigError, match="guess"):
-        run_grounding(checkpoint, folder, methods=("guess",), options=FEW)
+        run_grounding(checkpoint, folder, options=replace(FEW, methods=("guess",)))
     with pytest.raises(DataError, match="no folder"):
-        run_grounding(checkpoint, folder, tmp_path / "absent" / "maps.json")
+        run_grounding(checkpoint, folder, GroundingOutputs(tmp_path / "absent" / "maps.json"))
 
 
 # Box files
@@ -206,12 +208,11 @@ def test_of_real_images_only_the_place_is_measured(
 ) -> None:
     file = tmp_path / "boxes.csv"
     file.write_text(BOX_FILES["nih.csv"] + "two.png,Effusion,0,512,512,512,,,\n")
-    printed = run_grounding(
-        checkpoint, images, tmp_path / "s.json", file, methods=QUICK, options=FEW
-    )
+    outputs, options = GroundingOutputs(tmp_path / "s.json"), replace(FEW, methods=QUICK)
+    printed = run_grounding(checkpoint, images, outputs, options, file)
     answer = json.loads((tmp_path / "s.json").read_text())
     assert "1 images of it are not there: lost" in printed and answer["missing"] == ["lost"]
-    assert answer["masking"] is answer["own_report"] is answer["words"] is None
+    assert answer["occlusion"] is answer["own_report"] is answer["words"] is None
     mass = answer["methods"]["uniform"]["Effusion"]["mass"]
     assert mass["value"] == pytest.approx(0.25, abs=0.01) and mass["n"] == 2
 
@@ -222,7 +223,7 @@ def test_boxes_of_a_larger_image_and_folders_without_any_are_told(
     file = tmp_path / "boxes.csv"
     file.write_text(BOX_FILES["vindr.csv"].replace("0,32,24,64", "0,32,2400,640"))
     with pytest.raises(DataError, match="size the boxes were drawn on"):
-        run_grounding(checkpoint, images, boxes=file, methods=QUICK, options=FEW)
+        run_grounding(checkpoint, images, options=replace(FEW, methods=QUICK), boxes=file)
     (images / "empty").mkdir()
     with pytest.raises(DataError, match="none of the 2 images"):
         run_grounding(checkpoint, images / "empty", boxes=file)

@@ -1,4 +1,4 @@
-"""Laws of the masking test: what is covered, what the control may touch, what falls."""
+"""Laws of the occlusion test: what is occluded, what the control may touch, what falls."""
 
 from dataclasses import replace
 
@@ -10,16 +10,17 @@ from data_prep.manifest import Finding, Image, Phrase, Study
 from data_prep.phantom.study import make_phantom
 from model.generator import ReportGenerator
 from model.report_text.parser import read_findings
-from training.grounding.masking import (
-    _asked,
+from training.grounding.cases import Subject
+from training.grounding.occluded_findings import (
     _controls,
-    _covered,
     _fell,
-    _Told,
+    _occluded,
+    _Reading,
+    _unique,
     first_phrases,
-    masked,
+    occlude_findings,
 )
-from training.teacher_forcing import FRONTAL, text_of
+from training.teacher_forcing import FRONTAL, Text, text_of
 
 SIZE = 64
 REPORT = "Findings: Left effusion. A nodule. Impression: Bilateral effusions."
@@ -43,6 +44,10 @@ def _study(nodule: tuple[int, int, int, int] = (40, 8, 48, 16)) -> Study:
     return Study("1", "test", (Image("", SIZE, SIZE, "PA"),), REPORT, findings, phrases)
 
 
+def subject(text: Text) -> Subject:
+    return Subject(0, (), FRONTAL, text, ())
+
+
 def test_a_case_is_the_first_phrase_of_each_finding() -> None:
     study = _study()
     _, tokenizer = saying([study])
@@ -61,7 +66,7 @@ def test_on_a_flat_image_nothing_falls() -> None:
     model, tokenizer = saying([study])
     pixels = [np.full((SIZE, SIZE), 0.3, np.float32)]
     cases = list(
-        masked(model, tokenizer, 0, study, pixels, FRONTAL, text_of(tokenizer, REPORT, 99))
+        occlude_findings(model, tokenizer, study, pixels, subject(text_of(tokenizer, REPORT, 99)))
     )
     assert [name for name, _, _ in cases] == ["pleural_effusion", "nodule", "pleural_effusion"]
     assert all(values["fallen"] == 0 for _, _, values in cases)
@@ -83,15 +88,15 @@ def test_without_room_there_is_no_control() -> None:
     model, tokenizer = saying([study])
     pixels = [np.random.default_rng(0).random((SIZE, SIZE), np.float32)]
     cases = list(
-        masked(model, tokenizer, 0, study, pixels, FRONTAL, text_of(tokenizer, REPORT, 99))
+        occlude_findings(model, tokenizer, study, pixels, subject(text_of(tokenizer, REPORT, 99)))
     )
     of_nodule = next(values for name, _, values in cases if name == "nodule")
     assert of_nodule["without_control"] == 1 and "control_fallen" not in of_nodule
 
 
-def test_what_is_covered_is_the_box_and_nothing_else() -> None:
+def test_what_is_occluded_is_the_box_and_nothing_else() -> None:
     pixels = np.random.default_rng(0).random((8, 8), np.float32)
-    first, second = _covered([pixels, pixels], [(1, (2, 3, 5, 6))])
+    first, second = _occluded([pixels, pixels], [(1, (2, 3, 5, 6))])
     assert np.array_equal(first, pixels)
     changed = np.argwhere(second != pixels)
     assert changed.min(axis=0).tolist() == [3, 2] and changed.max(axis=0).tolist() == [5, 4]
@@ -112,19 +117,19 @@ def test_a_finding_is_asserted_on_its_side_only() -> None:
         ("There is a right nodule.", False),
         ("No nodule. Left effusion.", False),
     ):
-        assert _Told(np.zeros(0), read_findings(text)).asserts([nodule]) == asserted
+        assert _Reading(np.zeros(0), read_findings(text)).asserts([nodule]) == asserted
 
 
-def test_a_finding_that_is_there_twice_is_not_asked_after_one_is_covered() -> None:
+def test_a_finding_that_is_there_twice_is_not_asked_after_one_is_occluded() -> None:
     study = _study()
     left, nodule, right = study.findings
-    assert _asked(study, [left]) == [left]
+    assert _unique(study, [left]) == [left]
     twice = replace(study, findings=(*study.findings, replace(nodule, box=(50, 8, 58, 16))))
-    assert _asked(twice, [nodule]) == []
-    assert _asked(twice, [left, right]) == [left, right]
+    assert _unique(twice, [nodule]) == []
+    assert _unique(twice, [left, right]) == [left, right]
 
 
-def test_the_embedded_model_no_longer_says_what_is_covered() -> None:
+def test_the_embedded_model_no_longer_reports_what_is_occluded() -> None:
     """A pacemaker is plain to see, and under a rectangle it is not."""
     generator = ReportGenerator.load()
     drawn = (make_phantom(424242, index) for index in range(100))
@@ -133,7 +138,7 @@ def test_the_embedded_model_no_longer_says_what_is_covered() -> None:
     study = Study("1", "test", (image,), phantom.report, phantom.findings, phantom.phrases)
     text = text_of(generator.tokenizer, phantom.report, generator.model.config.max_tokens)
     known = (generator.model, generator.tokenizer)
-    cases = masked(*known, 0, study, [phantom.images[0].pixels], FRONTAL, text)
+    cases = occlude_findings(*known, study, [phantom.images[0].pixels], subject(text))
     [values] = [values for name, _, values in cases if name == "pacemaker"]
     assert values["unsaid"] == values["fallen"] == 1
     assert values["control_unsaid"] == values["control_fallen"] == 0

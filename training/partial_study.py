@@ -1,42 +1,23 @@
-"""What a report may say when not all of a study is given to the model.
+"""A study with some of its images only, and what its report may still say.
 
-A report is written with all images at hand. Where training leaves one out, what only that one
-shows is no longer to be seen: its sentences go, or the model would learn to invent them.
+A report is written with all images at hand. Where one is left out, what only that one shows cannot
+be seen: its sentences are removed, or the model would learn to invent them.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from data_prep.manifest import Image, Phrase, Study
-from model.config import VIEWS
-from model.exam import kind_of
+from data_prep.manifest import Phrase, Study
 from model.report_text import vocabulary as terms
 from model.report_text.parser import read_findings, sentences
 
-__all__ = ["kind_in", "readable", "told_of"]
+__all__ = ["with_images"]
 
 HEADING = "Impression:"
 EMPTY = f"Findings: {HEADING}"
 
 
-def kind_in(image: Image) -> int:
-    """What an image is to its study, a place in VIEWS."""
-    return kind_of(image.view, image.prior)
-
-
-def readable(studies: Iterable[Study], views: Collection[str]) -> Iterator[Study]:
-    """Studies with those of their images that a model reads; those without any are left out.
-
-    Args:
-        views: of VIEWS, such as ReportConfig.views.
-    """
-    for study in studies:
-        kinds = [VIEWS[kind_in(image)] for image in study.images]
-        if set(kinds) & set(views) - {"prior"}:
-            yield told_of(study, [kind in views for kind in kinds])
-
-
-def told_of(study: Study, kept: Sequence[bool]) -> Study:
+def with_images(study: Study, kept: Sequence[bool]) -> Study:
     """The study with some of its images only.
 
     Left out are the findings on the other images; sentences with a phrase that speaks of none

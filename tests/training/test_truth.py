@@ -3,7 +3,7 @@
 import pytest
 
 from data_prep.manifest import FINDINGS, Finding, Image, Study
-from training.dataset.truth import EVERY, label_truth, truth_of
+from training.truth import EVERY, label_truth, truth_of
 
 IMAGE = (Image("images/a.png", 64, 64, "PA"),)
 
