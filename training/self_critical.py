@@ -25,6 +25,8 @@ from training.report_scores.normalization import split_punctuation
 __all__ = ["SelfCritical"]
 
 SEEDS = 2**31
+Named = tuple[str, frozenset[str]]
+"""A finding and the sides it is on."""
 
 
 class SelfCritical:
@@ -93,11 +95,11 @@ def _grams(text: str) -> list[Grams]:
     return n_grams(split_punctuation(text).split())
 
 
-def _named(text: str) -> set[tuple[str, frozenset[str]]]:
+def _named(text: str) -> set[Named]:
     return {(finding.name, finding.sides) for finding in read_findings(text)}
 
 
-def _f1(called: set[Any], truth: set[Any]) -> float:
+def _f1(called: set[Named], truth: set[Named]) -> float:
     """1 where both are empty: a normal study called normal."""
     if not called and not truth:
         return 1.0

@@ -1,7 +1,6 @@
 """Scores against labels as text."""
 
-from training.bootstrap import Score
-from training.bootstrap import interval
+from training.bootstrap import Score, interval
 from training.calibration.reliability import reliability_table
 from training.evaluation.label_scores import LabelEvaluation
 
