@@ -344,8 +344,8 @@ def test_the_chance_of_a_finding_is_told_where_it_was_fitted_and_nowhere_else(
     silent = run_calibration(folder, prepared, other)
     assert "no probability of a reported finding: none was fitted" in silent
     with monkeypatch.context() as patched:
-        for room in ("calibrate", "calibration_measure"):
-            patched.setattr(f"training.{room}.observe", _with_findings)
+        for module in ("fit", "command"):
+            patched.setattr(f"training.calibration.{module}.observe", _with_findings)
         told = run_calibration(folder, prepared, other)
     assert "reported finding, calibrated" in told
     assert load_checkpoint(folder)[0].config.finding_scale > 0
