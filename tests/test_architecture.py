@@ -82,6 +82,11 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "model.errors": ({"model.errors"}, set()),
     "model.report_text": ({"model.report_text"}, set()),
     "model.imaging": ({"model.imaging"}, {"model.errors"}),
+    "model.imported": ({"model.imported"}, {"model", "model.errors", "model.imaging"}),
+    "model.loading": (
+        {"model.loading", "model.generator"},
+        {"model", "model.errors", "model.imaging", "model.imported", "model.report_text"},
+    ),
     "data_prep.datasets": (
         {"data_prep.datasets"},
         {"data_prep", "data_prep.importing"},
@@ -107,6 +112,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "training.grounding": ({"training.grounding"}, {"training", "training.evaluation"}),
     "training.input_check": ({"training.input_check"}, {"training"}),
+    "training.anatomy": ({"training.anatomy"}, {"training"}),
     "app.api": ({"app.api"}, {"app"}),
     "app.overlays": ({"app.overlays"}, {"app", "app.api"}),
     "app.batch": ({"app.batch"}, {"app", "app.api", "app.overlays"}),
