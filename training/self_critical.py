@@ -6,7 +6,6 @@ scored is what a reader gets, not the next token of somebody else's text.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
