@@ -99,7 +99,7 @@ def test_every_number_has_an_interval_and_a_count(
     assert set(answer["methods"]["uniform"]["all"]) == set(MEASURES)
     assert set(answer["occlusion"]["all"]) == set(OCCLUSION)
     assert {"precision", "recall", "f1", "best_grounded_share"} <= set(answer["words"])
-    numbers = list(_leaves([answer[k] for k in ("methods", "own_report", "masking", "words")]))
+    numbers = list(_leaves([answer[k] for k in ("methods", "own_report", "occlusion", "words")]))
     assert numbers and all(set(number) == {"value", "low", "high", "n"} for number in numbers)
     assert [path.name for path in tmp_path.iterdir()] == ["maps.json"]
 
