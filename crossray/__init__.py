@@ -27,6 +27,7 @@ from model.errors import (
     NotARadiograph,
     RefusedError,
     UndecodableImage,
+    UnknownFinding,
     UnsupportedImage,
 )
 
@@ -70,6 +71,7 @@ __all__ = [
     "Section",
     "Span",
     "UndecodableImage",
+    "UnknownFinding",
     "UnsupportedImage",
     "Word",
     "__version__",
