@@ -58,7 +58,9 @@ STAGES = (
     Stage(96, 400, 3e-3),
     Stage(96, 350, 2e-3),
     Stage(96, 250, 1.5e-3, dropped=0.3),
-    Stage(128, 250, 1.5e-3, dropped=0.15),
+    Stage(128, 400, 1.2e-3, dropped=0.3),
+    Stage(128, 400, 1.2e-3, dropped=0.2),
+    Stage(128, 400, 8e-4, dropped=0.1),
 )
 
 
