@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from model.anatomy import right_of_spine
 from model.checkpoint import ModelIdentity
-from model.config import VIEWS
+from model.config import VIEWS, ReportConfig
 from model.decoding import GREEDY, DecodingOptions, decode
 from model.errors import ConfigError, DataError, NotARadiograph, RefusedError
 from model.exam import Exam, encode_studies, kind_of
@@ -37,13 +37,7 @@ from model.report_text.parser import sentences
 from model.review import review
 from model.verification import verified
 
-__all__ = ["EMBEDDED", "NOTICE", "ReportGenerator"]
-
-NOTICE = (
-    "Research software, not for diagnosis. The embedded model was trained on simulated "
-    "radiographs (phantoms) and on 612 chest radiographs whose labels a program mined from reports."
-)
-"""Of the embedded model. Another checkpoint brings its own: ReportGenerator.notice."""
+__all__ = ["EMBEDDED", "ReportGenerator"]
 
 EMBEDDED = Path(__file__).parent / "default"
 """The checkpoint that comes with the package."""
@@ -84,7 +78,7 @@ class ReportGenerator:
     @property
     def notice(self) -> str:
         """What every reader of this checkpoint's reports must know."""
-        return self.model.config.notice or NOTICE
+        return self.model.config.notice or ReportConfig.notice
 
     def why_unread(self, view: str | None, prior: bool = False) -> str | None:
         """Why the model cannot read an image of this view; None where it was trained to.

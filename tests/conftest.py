@@ -74,7 +74,7 @@ def seeing_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _checkpoint(folder: Path, **changes: Any) -> Path:
     torch.manual_seed(0)
-    tokenizer = train_tokenizer([REPORT], vocab_size=320)
+    tokenizer = train_tokenizer([REPORT], vocab_size=500)
     tokens = tokenizer.encode(REPORT).ids
     config = ReportConfig(
         name="crossray-tiny",

@@ -10,10 +10,11 @@ from numpy.testing import assert_allclose
 from tiny import tiny_model, tiny_tokenizer
 
 from model.checkpoint import ModelIdentity, load_checkpoint, save_checkpoint
+from model.config import ReportConfig
 from model.decoding import DecodingOptions
 from model.errors import ConfigError, DataError, RefusedError
 from model.findings import named_findings
-from model.generator import NOTICE, ReportGenerator
+from model.generator import ReportGenerator
 from model.heatmap import words
 from model.imaging.letterbox import Letterbox
 from model.imaging.radiograph import Radiograph
@@ -113,7 +114,7 @@ def test_a_model_in_training_is_put_to_evaluation() -> None:
 
 def test_the_checkpoints_own_notice_goes_first() -> None:
     assert generator(notice="Trained on hands.").notice == "Trained on hands."
-    assert generator().notice == NOTICE
+    assert generator(notice="").notice == ReportConfig.notice
 
 
 def test_nothing_in_nothing_out_but_an_empty_study_is_an_error() -> None:

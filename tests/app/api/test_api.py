@@ -25,8 +25,7 @@ from app.main import create_app
 from app.settings import Settings, load_settings
 from model import errors
 from model.errors import ConfigError
-from model.generator import NOTICE as EMBEDDED_NOTICE
-from model.generator import ReportGenerator
+from model.generator import EMBEDDED, ReportGenerator
 
 DOCS = ROOT / "docs" / "reference" / "rest-api.md"
 
@@ -366,4 +365,4 @@ def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch
 
 def test_the_page_says_what_the_model_is_before_the_model_does(client: TestClient) -> None:
     [told] = re.findall(r'id="notice"[^>]*>([^<]+)<', client.get("/").text)
-    assert told == EMBEDDED_NOTICE
+    assert told == json.loads((EMBEDDED / "config.json").read_text("utf-8"))["notice"]
