@@ -6,6 +6,8 @@ from pathlib import Path
 
 from model.errors import DataError
 
+__all__ = ["IMAGE_ENDINGS", "files_below"]
+
 IMAGE_ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 
 

@@ -15,6 +15,8 @@ from data_prep.tables import is_blank
 from model.errors import ConfigError
 from model.report_text.parser import read_findings, sentences
 
+__all__ = ["TARGETS", "Sections", "fold", "sections", "target", "without_marks"]
+
 TARGETS = ("both", "findings", "impression")
 
 

@@ -19,6 +19,8 @@ from typing import Any, TextIO
 
 from model.errors import DataError
 
+__all__ = ["Row", "is_blank", "parse_json", "read_json", "read_rows"]
+
 log = logging.getLogger(__name__)
 
 Row = dict[str, str]

@@ -35,6 +35,9 @@ CARRIER = "Findings: There is {phrase}."
 """What is read back where no draft says it."""
 _SMALL = frozenset(("a", "an", "the", "is", "are", "there", "of", "in", "at", "on", "with", "and",
                     "or", "any", "to", "this"))  # fmt: skip
+_PLACES = frozenset(("left", "right", "bilateral", "both", "upper", "lower", "mid", "middle",
+                     "side", "sided", "lung", "lungs", "zone", "lobe", "base", "bases"))  # fmt: skip
+"""Words of side and zone, which every model's findings have."""
 _NEGATION = re.compile(r"\b(?:no|not|without|never|nor|free of|negative for)\b", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]+")
 
@@ -101,17 +104,22 @@ def _require_known(tokenizer: Tokenizer, phrase: str) -> None:
 
     A tokenizer is trained on the training reports, so a word of theirs is one token of it.
     """
+    findings = read_findings(f"{phrase}.")
     in_terms = {
         place
-        for _, pattern in TERMS
-        for m in pattern.finditer(phrase)
-        for place in range(*m.span())
+        for spans in (
+            (m.span() for _, pattern in TERMS for m in pattern.finditer(phrase)),
+            (words for finding in findings for words in finding.words),
+        )
+        for span in spans
+        for place in range(*span)
     }
     for word in _WORDS.finditer(phrase):
         spellings = (word[0], word[0].lower(), word[0].capitalize())
         if (
             word.start() not in in_terms
             and word[0].lower() not in _SMALL
+            and not (findings and word[0].lower() in _PLACES)
             and all(len(tokenizer.encode(f" {each}").ids) > 1 for each in spellings)
         ):
             names = [name.replace("_", " ") for name, _ in TERMS]

@@ -179,6 +179,7 @@ def test_training_takes_only_what_describes_data_from_data_prep() -> None:
         "data_prep.source",
         "data_prep.datasets.boxes",
         "data_prep.report_text",
+        "data_prep.tables",
     }
     assert {name for name in modules if name.startswith("data_prep")} <= allowed
 

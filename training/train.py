@@ -159,7 +159,7 @@ class Training:
         setup.optimizer.step()
         setup.optimizer.zero_grad(set_to_none=True)
         if setup.average is not None:
-            setup.average.update(setup.objective, step=self.step + 1)
+            setup.average.update(setup.objective, step=self.step)
         mean = self.processes.mean(losses)
         return {**mean, **norms, "gradient": norm.item(), "learning_rate": rate}
 

@@ -20,6 +20,8 @@ from typing import Any
 from data_prep.tables import Row, read_json, read_rows
 from model.errors import DataError
 
+__all__ = ["Region", "read_boxes"]
+
 NIH_SIDE = 1024
 """Boxes are in pixels of the released images, which are of this size."""
 NIH = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")

@@ -22,6 +22,8 @@ from data_prep.source import SourceImage, SourceStudy
 from model.errors import DataError
 from model.imaging.header import HEAD_BYTES, header_values
 
+__all__ = ["FolderReader"]
+
 HEADER = ("StudyInstanceUID", "AccessionNumber", "PatientID", "StudyDate", "StudyTime")
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 MAX_TEXT_BYTES = 2**20

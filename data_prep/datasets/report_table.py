@@ -15,6 +15,8 @@ from data_prep.source import SourceStudy
 from data_prep.tables import Row, read_rows
 from model.errors import ConfigError, DataError
 
+__all__ = ["ReportColumns", "ReportTable", "form", "short_hash"]
+
 ALSO = {"val": "validate", "valid": "validate", "validation": "validate", "dev": "validate"}
 
 

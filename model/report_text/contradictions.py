@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from model.report_text.parser import Assertion, Denial, read_denials, read_findings
 
+__all__ = ["Contradiction", "contradictions"]
+
 _IMPRESSION = re.compile(r"\b(?:impression|conclusion)s?\s*:", re.IGNORECASE)
 _SIZES = (
     re.compile(r"\b(?:tiny|trace|minimal(?:ly)?|slight(?:ly)?|small|mild(?:ly)?)\b", re.IGNORECASE),

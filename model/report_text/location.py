@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from model.report_text import vocabulary as terms
 from model.report_text.term import Term, mask
 
+__all__ = ["SIDED", "ZONED", "Location", "term_locations", "term_regions"]
+
 SIDED = frozenset(
     {
         "opacity",

@@ -14,6 +14,8 @@ from model.report_text.location import Location, term_locations, term_regions
 from model.report_text.status import Status, term_statuses
 from model.report_text.term import Term, Vocabulary, find_terms
 
+__all__ = ["Assertion", "Denial", "read_denials", "read_findings", "sentences"]
+
 NOWHERE: list[Location] = [(frozenset(), None)]
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+__all__ = ["asked_phrase", "without_negation"]
+
 _FORMS = re.compile(
     r"(?:please|so|and|then)\b[\s,]*"
     r"|(?:is|are|was|were) there\b|(?:is|are)n['\u2019]t there\b"

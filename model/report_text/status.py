@@ -8,6 +8,8 @@ from enum import Enum
 from model.report_text import vocabulary as terms
 from model.report_text.term import Term, mask
 
+__all__ = ["Status", "term_statuses"]
+
 
 class Status(Enum):
     """What a sentence says of a term."""

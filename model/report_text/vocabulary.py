@@ -5,6 +5,8 @@ Every pattern is matched without regard to case.
 
 import re
 
+__all__ = ["PRIOR", "TERMS"]
+
 
 def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE)

@@ -181,7 +181,7 @@ def test_one_client_has_its_share_of_the_uploads(tiny_generator: ReportGenerator
         slow.sendall(UPLOAD[:-2] + MULTIPART + b"Expect: 100-continue\r\n\r\n")
         assert slow.recv(4096).startswith(b"HTTP/1.1 100 ")
         other.sendall(UPLOAD)
-        assert b"uploads of this client" in other.recv(4096)
+        assert b"uploads of this client" in received(other)
 
 
 def test_a_connection_too_many_is_answered(tiny_generator: ReportGenerator) -> None:

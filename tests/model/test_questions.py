@@ -108,10 +108,13 @@ def test_a_model_that_answers_is_asked_and_not_sampled() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("phrase", ["clavicle", "no pneumothorax", "clear lungs"])
+@pytest.mark.parametrize("phrase", ["clavicle", "clear lungs"])
 def test_what_it_was_not_taught_to_answer_is_refused(phrase: str) -> None:
     net = model(answers=True)
-    with pytest.raises(DataError, match=r"names no finding .* ask for one of hiatal hernia"):
+    with pytest.raises(
+        DataError,
+        match=r"names no finding .* ask for one of hiatal hernia|no such finding as .* The nearest",
+    ):
         ask(net, net.encode(tiny_images(3, 1)), TOKENIZER, phrase)
 
 

@@ -41,7 +41,7 @@ def test_the_record_of_a_mixed_run_knows_every_folder(settings: Path) -> None:
 def test_every_step_learns_from_both_and_to_answer(settings: Path) -> None:
     overrides = ["steps=60", "augment=false", f"output={(settings.parent / 'long').as_posix()}"]
     training = Training(load_config(settings, overrides))
-    assert training.train_batches[0, 0].complete.tolist() == [True] * 5 + [False] * 3
+    assert training.setup.train_batches[0, 0].complete.tolist() == [True] * 5 + [False] * 3
     losses = list(training.steps())
     first, last = (sum(step["answers"] for step in part) for part in (losses[:10], losses[-10:]))
     assert last < first / 2

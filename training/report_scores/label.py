@@ -22,6 +22,8 @@ from training.files import require_writable, write_text
 from training.report_scores.observations import NO_FINDING, OBSERVATIONS, Label, labels_of
 from training.report_scores.report_files import IDS, read_reports
 
+__all__ = ["mesh_labels", "run_label"]
+
 MESH = {
     "Atelectasis": r"Pulmonary Atelectasis",
     "Cardiomegaly": r"Cardiomegaly|Cardiac Shadow/enlarged",

@@ -7,6 +7,8 @@ letters it has matched, so that a "nodular opacity" is a lesion and no opacity.
 
 import re
 
+__all__ = ["NORMAL", "VOCABULARY"]
+
 
 def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE)

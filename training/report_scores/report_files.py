@@ -12,6 +12,8 @@ from data_prep.manifest import read_studies
 from data_prep.tables import is_blank, parse_json, read_json, read_rows
 from model.errors import DataError
 
+__all__ = ["IDS", "References", "match", "read_predictions", "read_references", "read_reports"]
+
 IDS = ("study_id", "study", "id", "uid", "dicom_id", "case_id", "image_id")
 """What the column of studies is called, the likeliest first."""
 GENERATED = ("model_prediction", "prediction", "generated", "hypothesis", "report", "text")
