@@ -36,7 +36,7 @@ CARRIER = "Findings: There is {phrase}."
 _SMALL = frozenset(("a", "an", "the", "is", "are", "there", "of", "in", "at", "on", "with", "and",
                     "or", "any", "to", "this"))  # fmt: skip
 _PLACES = frozenset(("left", "right", "bilateral", "both", "upper", "lower", "mid", "middle",
-                     "side", "sided", "lung", "lungs", "zone", "lobe", "base", "bases"))  # fmt: skip
+                     "side", "sided", "lung", "lungs", "zone", "lobe", "base"))  # fmt: skip
 """Words of side and zone, which every model's findings have."""
 _NEGATION = re.compile(r"\b(?:no|not|without|never|nor|free of|negative for)\b", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]+")
