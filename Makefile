@@ -6,7 +6,7 @@
 # make docs   the documentation as a site, in docs/_build/html
 
 PYTHON ?= python3
-COVERAGE := 80
+COVERAGE := 94
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
 

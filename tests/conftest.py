@@ -62,6 +62,12 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def worded_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, of a model whose every word is one token."""
+    return _checkpoint(tmp_path_factory.mktemp("worded") / "checkpoint", vocabulary=340)
+
+
+@pytest.fixture(scope="session")
 def seeing_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, of a model that reads every view, earlier images, and indications.
 
@@ -72,9 +78,9 @@ def seeing_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _checkpoint(folder, **changes)
 
 
-def _checkpoint(folder: Path, **changes: Any) -> Path:
+def _checkpoint(folder: Path, vocabulary: int = 320, **changes: Any) -> Path:
     torch.manual_seed(0)
-    tokenizer = train_tokenizer([REPORT], vocab_size=500)
+    tokenizer = train_tokenizer([REPORT], vocab_size=vocabulary)
     tokens = tokenizer.encode(REPORT).ids
     config = ReportConfig(
         name="crossray-tiny",

@@ -35,6 +35,16 @@ BLANK = cv2.imencode(".png", np.full((80, 64), 90, np.uint8))[1].tobytes()
 
 
 @pytest.fixture(scope="module")
+def tiny_checkpoint(worded_checkpoint: Path) -> Path:
+    return worded_checkpoint
+
+
+@pytest.fixture(scope="module")
+def tiny_generator(tiny_checkpoint: Path) -> ReportGenerator:
+    return ReportGenerator.load(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
 def client(tiny_generator: ReportGenerator) -> Iterator[TestClient]:
     with TestClient(create_app(Settings(max_files=3), tiny_generator)) as client:
         yield client
