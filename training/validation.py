@@ -17,7 +17,7 @@ from model.network import ReportModel
 from training.dataset.batches import Batch, Batches
 from training.losses import DenseHead, guided, pooled, searching, token_loss
 
-__all__ = ["area_under_curve", "average_precision", "pointing", "validate"]
+__all__ = ["pointing", "validate"]
 
 
 @torch.no_grad()
@@ -111,27 +111,16 @@ def pointing(attention: Tensor, mentions: Tensor, coverage: Tensor) -> tuple[int
 
 
 def _presence(scores: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     precisions, areas = {}, []
     for k, name in enumerate(FINDINGS):
         known = ~np.isnan(truth[:, k])
         present, of_known = truth[known, k] > 0, scores[known, k]
         if present.any() and not present.all():
-            precisions[f"precision/{name}"] = average_precision(of_known, present)
-            areas.append(area_under_curve(of_known, present))
+            precisions[f"precision/{name}"] = average_precision_score(present, of_known)
+            areas.append(roc_auc_score(present, of_known))
     if not areas:
         return {}
     mean = float(np.mean(list(precisions.values())))
     return {"precision": mean, "auc": float(np.mean(areas)), **precisions}
-
-
-def average_precision(scores: NDArray[np.float32], present: NDArray[np.bool_]) -> float:
-    """Mean, over the present, of the precision at their rank; at least one must be present."""
-    ranked = present[np.argsort(-scores, kind="stable")]
-    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
-    return float(precision[ranked].mean())
-
-
-def area_under_curve(scores: NDArray[np.float32], present: NDArray[np.bool_]) -> float:
-    """Chance that a present one scores above an absent one, ties counted half (Mann-Whitney)."""
-    positive, negative = scores[present][:, None], scores[~present][None, :]
-    return float((positive > negative).mean() + 0.5 * (positive == negative).mean())
