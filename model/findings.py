@@ -1,4 +1,4 @@
-"""The findings a report asserts, each with where its words looked."""
+"""The findings a report asserts, each with the attention of its words."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,13 @@ from model.interface import NetworkConfig
 from model.questions import finding_probability
 from model.report_text.parser import Assertion, read_findings
 
-__all__ = ["NamedFinding", "confidence_withheld", "inside", "named_findings", "surety"]
+__all__ = [
+    "NamedFinding",
+    "clause_log_probability",
+    "confidence_withheld",
+    "inside",
+    "named_findings",
+]
 
 
 NOTHING_ASKED: Mapping[str, float] = MappingProxyType({})
@@ -19,25 +25,25 @@ NOTHING_ASKED: Mapping[str, float] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class NamedFinding(Span):
-    """One finding that the report says is there, at one place.
+    """One finding that the report asserts, at one location.
 
     Its words are those that name it, "heart" and "enlarged" of "heart is mildly enlarged". A
-    finding at two places is two of these with the same words.
+    finding at two locations is two of these with the same words.
     """
 
     name: str
     """Such as "pleural_effusion": the names in reader_terms.TERMS."""
     sides: frozenset[str]
-    """The patient's "right", "left" or both; empty where none is said or none applies."""
+    """The patient's "right", "left" or both; empty where none is stated or none applies."""
     zone: str | None
-    """"upper", "mid" or "lower" third; None where none is said or none applies."""
+    """"upper", "mid" or "lower" third; None where none is stated or none applies."""
     certainty: str
     """"definite" or "possible"."""
     clause: tuple[int, int]
     """[start, end) of the part of its sentence that speaks of it."""
     clause_evidence: float
-    """In nats: sum over the words of the clause. What an image shows is mostly told by the words
-    before the name: after "a small right pleural", the text alone suggests "effusion"."""
+    """In nats: sum over the words of the clause. The words before the name mostly carry what
+    the image shows: after "a small right pleural", the text alone suggests "effusion"."""
     presence_probability: float | None
     """In [0, 1]: the calibrated probability that it is there, from the model's answer when asked
     about it, the same that `ask` gives, or of a model that does not answer questions from how sure
@@ -47,7 +53,7 @@ class NamedFinding(Span):
 
 def named_findings(
     text: str,
-    told: Sequence[Word],
+    text_words: Sequence[Word],
     shape: tuple[int, ...],
     config: NetworkConfig,
     log_odds: Mapping[str, float] = NOTHING_ASKED,
@@ -55,7 +61,7 @@ def named_findings(
     """What a report asserts, in the order of the text.
 
     Args:
-        told: the text's words.
+        text_words: the text's.
         shape: of a word's heatmap.
         config: the model's.
         log_odds: by name, of the answers where the model was asked about what it asserts
@@ -63,25 +69,29 @@ def named_findings(
     """
     assertions = read_findings(text)
     first: dict[str, float] = {}
-    for said in assertions:
+    for assertion in assertions:
         # What is repeated in the impression is sure whatever the image shows.
-        first.setdefault(said.name, surety(said, told))
+        first.setdefault(assertion.name, clause_log_probability(assertion, text_words))
     found = []
-    for said in assertions:
-        which = [place for start, end in said.words for place in inside(told, start, end)]
-        span = span_of(text, said.start, said.end, told, sorted(set(which)), shape)
+    for assertion in assertions:
+        which = {k for start, end in assertion.words for k in inside(text_words, start, end)}
+        span = span_of(text, assertion.start, assertion.end, text_words, sorted(which), shape)
         found.append(
             NamedFinding(
                 **vars(span),
-                name=said.name,
-                sides=said.sides,
-                zone=said.zone,
-                certainty=said.certainty,
-                clause=said.clause,
-                clause_evidence=math.fsum(told[k].evidence for k in inside(told, *said.clause)),
-                presence_probability=finding_probability(config, said.name, log_odds[said.name])
-                if said.name in log_odds
-                else _chance(first[said.name], config),
+                name=assertion.name,
+                sides=assertion.sides,
+                zone=assertion.zone,
+                certainty=assertion.certainty,
+                clause=assertion.clause,
+                clause_evidence=math.fsum(
+                    text_words[k].evidence for k in inside(text_words, *assertion.clause)
+                ),
+                presence_probability=finding_probability(
+                    config, assertion.name, log_odds[assertion.name]
+                )
+                if assertion.name in log_odds
+                else _presence_probability(first[assertion.name], config),
             )
         )
     return tuple(found)
@@ -111,18 +121,20 @@ def confidence_withheld(warnings: Sequence[Sequence[ImageWarning]]) -> str | Non
     )
 
 
-def surety(said: Assertion, told: Sequence[Word]) -> float:
+def clause_log_probability(assertion: Assertion, text_words: Sequence[Word]) -> float:
     """Log-probability of the clause that asserts a finding, given the text before it, at most 0."""
-    return math.fsum(math.log(told[k].probability) for k in inside(told, *said.clause))
+    return math.fsum(
+        math.log(text_words[k].probability) for k in inside(text_words, *assertion.clause)
+    )
 
 
-def _chance(sure: float, config: NetworkConfig) -> float | None:
+def _presence_probability(log_probability: float, config: NetworkConfig) -> float | None:
     if config.finding_scale is None:
         return None
-    score = config.finding_scale * sure + config.finding_offset
+    score = config.finding_scale * log_probability + config.finding_offset
     return 0.5 * (1 + math.tanh(score / 2))  # exp would overflow
 
 
-def inside(told: Sequence[Word], start: int, end: int) -> list[int]:
+def inside(text_words: Sequence[Word], start: int, end: int) -> list[int]:
     """Which words share a character with [start, end) of their text."""
-    return [place for place, word in enumerate(told) if word.start < end and word.end > start]
+    return [k for k, word in enumerate(text_words) if word.start < end and word.end > start]

@@ -1,8 +1,8 @@
 """What a phrase that a report need not hold is worth on the images of a study.
 
-Of many drafts that the model would write of them, how many say it? The drafts are sampled, so the
-share is the model's own chance of saying it, whatever the words around it and wherever it comes in
-the report. The same is asked without the images: the evidence is by how much they raise it.
+Of many reports sampled from the model, how many assert it? That share estimates the model's
+probability of asserting it, whatever the words around it and wherever it comes in the report. The
+same is estimated without the images: the evidence is by how much they raise it.
 Any phrase can be asked that the vocabulary of findings or the training reports hold. Of any other
 word the model cannot know anything, and a small probability would look as if it did.
 """
@@ -19,20 +19,20 @@ from model.decoding import DecodingOptions, sample_texts
 from model.errors import DataError, UnknownFinding
 from model.findings import inside
 from model.heatmap import State, Word, span_of, words
-from model.interface import Network, Tokenizer
+from model.interface import Network, NetworkConfig, Tokenizer
 from model.memory import Memory
 from model.questions import ANSWERS, answer_log_odds, finding_probability, phrase_of
 from model.report_text.parser import read_denials, read_findings, sentences
 from model.report_text.question_forms import asked_phrase, without_negation
 from model.report_text.vocabulary import TERMS
 
-__all__ = ["DRAFTS", "Asked", "ask", "log_odds", "said", "sampled", "stripped"]
+__all__ = ["SAMPLES", "Asked", "ask", "asserting_sentence", "log_odds", "sampled", "stripped"]
 
-DRAFTS = 48
+SAMPLES = 48
 READ_BACK = 4
-"""Of the drafts that say it, the first so many are read back for the map."""
+"""Of the sampled reports that assert it, so many are read back for the map."""
 CARRIER = "Findings: There is {phrase}."
-"""What is read back where no draft says it."""
+"""What is read back where no sampled report asserts it."""
 _SMALL = frozenset(("a", "an", "the", "is", "are", "there", "of", "in", "at", "on", "with", "and",
                     "or", "any", "to", "this"))  # fmt: skip
 _PLACES = frozenset(("left", "right", "bilateral", "both", "upper", "lower", "mid", "middle",
@@ -49,20 +49,22 @@ class Asked:
     phrase: str
     """Without the form of the question: "fracture" of "is there a fracture?"."""
     text: str
-    """A sentence that says it: of a draft, or where none does, one made for it."""
-    said: int | None
-    """How many of the drafts say it; None where the model answers questions."""
-    drafts: int | None
+    """A sentence that asserts it: of a sampled report, or where none does, one made for it."""
+    matches: int | None
+    """How many of the sampled reports assert it; None where the model answers questions."""
+    samples: int | None
+    """How many were sampled; None as above."""
     probability: float | None
     """In (0, 1): that it is there, sigmoid(ask_scale * log-odds + ask_offset) of the answer, or of
-    the share of drafts that say it. None where that is not calibrated."""
+    the share of matches. None where that is not calibrated."""
     evidence: float
     """In nats: by how much the images raised the answer's log-odds, or the log of that share."""
     state: State
-    """"grounded" where a draft says it and one of its words there is; "unknown" where theirs is."""
+    """"grounded" where a sample asserts it and one of its words there is; "unknown" where theirs
+    is."""
     heatmap: np.ndarray
     """float32 (images, rows, columns), share of attention per patch, as a Span's: the mean over
-    the drafts that were read back."""
+    the samples that were read back."""
     words: tuple[Word, ...]
     """The phrase's, with their places in `text`."""
 
@@ -106,13 +108,13 @@ def _require_known(tokenizer: Tokenizer, phrase: str) -> None:
     """
     findings = read_findings(f"{phrase}.")
     in_terms = {
-        place
+        index
         for spans in (
             (m.span() for _, pattern in TERMS for m in pattern.finditer(phrase)),
             (words for finding in findings for words in finding.words),
         )
         for span in spans
-        for place in range(*span)
+        for index in range(*span)
     }
     for word in _WORDS.finditer(phrase):
         spellings = (word[0], word[0].lower(), word[0].capitalize())
@@ -135,24 +137,28 @@ def _of_absence(found: Asked) -> Asked:
     return replace(
         found,
         phrase=f"no {found.phrase}",
-        said=None if found.said is None or found.drafts is None else found.drafts - found.said,
+        matches=None
+        if found.matches is None or found.samples is None
+        else found.samples - found.matches,
         probability=None if found.probability is None else 1 - found.probability,
         evidence=-found.evidence if found.evidence else 0.0,
     )
 
 
 def _counted(model: Network, memory: Memory, tokenizer: Tokenizer, asked: str) -> list[Asked]:
-    """By sampled drafts: how many of them say it, with the images and without."""
+    """By sampled reports: how many of them assert it, with the images and without."""
     carrier = _carrier(model, tokenizer, asked)
     image_dropout = sampled(model, model.without_images(memory), tokenizer)
     answers = []
     for study, texts in enumerate(sampled(model, memory, tokenizer)):
-        prior = sum(bool(said(text, asked)) for _, text in image_dropout[study])
-        saying = [(tokens, text) for tokens, text in texts if said(text, asked)]
+        prior = sum(bool(asserting_sentence(text, asked)) for _, text in image_dropout[study])
+        saying = [tokens for tokens, text in texts if asserting_sentence(text, asked)]
         part = memory.studies(slice(study, study + 1))
-        read = [tokens for tokens, _ in saying[:READ_BACK]] or [carrier]
-        told = [words(model, part, [tokens], tokenizer)[0] for tokens in read]
-        answers.append(_answer(model, tokenizer, asked, read, told, len(saying), prior))
+        texts_read = [
+            (tokenizer.decode(tokens), words(model, part, [tokens], tokenizer)[0])
+            for tokens in saying[:READ_BACK] or [carrier]
+        ]
+        answers.append(_answer(model.config, asked, texts_read, len(saying), prior))
     return answers
 
 
@@ -177,31 +183,31 @@ def _answered(model: Network, memory: Memory, tokenizer: Tokenizer, phrase: str)
         Asked(
             phrase=phrase,
             text=text,
-            said=None,
-            drafts=None,
+            matches=None,
+            samples=None,
             probability=finding_probability(model.config, named[0].name, of_study, placed),
             evidence=of_study - without,
             # The map is that of the answer: the words before it were given, not chosen.
-            state=spoken[-1].state if of_study > 0 else "not grounded",
-            heatmap=spoken[-1].heatmap,
-            words=tuple(spoken[-1:]),
+            state=answer[-1].state if of_study > 0 else "not grounded",
+            heatmap=answer[-1].heatmap,
+            words=tuple(answer[-1:]),
         )
-        for of_study, without, spoken in zip(odds, prior, read, strict=True)
+        for of_study, without, answer in zip(odds, prior, read, strict=True)
     ]
 
 
 def sampled(
     model: Network, memory: Memory, tokenizer: Tokenizer
 ) -> list[list[tuple[list[int], str]]]:
-    """DRAFTS reports of each study of a memory, tokens and text, the same ones every time."""
+    """SAMPLES reports of each study of a memory, tokens and text, the same ones every time."""
     options = DecodingOptions("sample", temperature=model.config.temperature)
     return [
         [(tokens, tokenizer.decode(tokens)) for tokens in texts]
-        for texts in sample_texts(model, memory, DRAFTS, options)
+        for texts in sample_texts(model, memory, SAMPLES, options)
     ]
 
 
-def said(text: str, phrase: str) -> tuple[int, int] | None:
+def asserting_sentence(text: str, phrase: str) -> tuple[int, int] | None:
     """[start, end) of the sentence in which a report asserts a phrase, None where it does not.
 
     A phrase that names findings the reader knows is matched by what it means: name, and side and
@@ -225,18 +231,18 @@ def said(text: str, phrase: str) -> tuple[int, int] | None:
         if not all(matches) or matches[0] is None:
             return None
         return next((a, b) for a, b in sentences(text) if a <= matches[0].start < b)
-    own = set(_WORDS.findall(phrase.lower())) - _SMALL
+    content = set(_WORDS.findall(phrase.lower())) - _SMALL
     for start, end in sentences(text):
         sentence = text[start:end]
         denied = bool(_NEGATION.search(sentence)) and not _NEGATION.search(phrase)
-        if own and not denied and own <= set(_WORDS.findall(sentence.lower())):
+        if content and not denied and content <= set(_WORDS.findall(sentence.lower())):
             return start, end
     return None
 
 
-def log_odds(count: int, drafts: int = DRAFTS) -> float:
-    """Of a share of drafts, kept finite by half a draft (Haldane 1956, Anscombe 1956)."""
-    return float(np.log((count + 0.5) / (drafts - count + 0.5)))
+def log_odds(count: int, samples: int = SAMPLES) -> float:
+    """Of a share of samples, kept finite by half a sample (Haldane 1956, Anscombe 1956)."""
+    return float(np.log((count + 0.5) / (samples - count + 0.5)))
 
 
 def _carrier(model: Network, tokenizer: Tokenizer, phrase: str) -> list[int]:
@@ -258,37 +264,39 @@ def _carrier(model: Network, tokenizer: Tokenizer, phrase: str) -> list[int]:
 
 
 def _answer(
-    model: Network,
-    tokenizer: Tokenizer,
+    config: NetworkConfig,
     phrase: str,
-    read: Sequence[list[int]],
-    told: Sequence[list[Word]],
+    texts: Sequence[tuple[str, list[Word]]],
     count: int,
     prior: int,
 ) -> Asked:
+    """
+    Args:
+        texts: read back, each with its words.
+        count, prior: sampled reports that assert the phrase, with the images and without.
+    """
     maps, states = [], []
-    for tokens, spoken in zip(read, told, strict=True):
-        text = tokenizer.decode(tokens)
-        start, end, which = _named(text, phrase, spoken)
-        span = span_of(text, start, end, spoken, which, spoken[0].heatmap.shape)
+    for text, text_words in texts:
+        start, end, which = _named(text, phrase, text_words)
+        span = span_of(text, start, end, text_words, which, text_words[0].heatmap.shape)
         maps.append(span.heatmap)
         states.append(span.state)
-    text = tokenizer.decode(read[0])
-    start, end, which = _named(text, phrase, told[0])
-    odds = model.config.ask_scale * log_odds(count) + model.config.ask_offset
+    text, text_words = texts[0]
+    start, end, which = _named(text, phrase, text_words)
+    odds = config.ask_scale * log_odds(count) + config.ask_offset
     return Asked(
         phrase=phrase,
         text=text[start:end],
-        said=count,
-        drafts=DRAFTS,
+        matches=count,
+        samples=SAMPLES,
         # An empty list: no finding was calibrated, and so no phrase.
         probability=None
-        if model.config.calibrated == []
+        if config.calibrated == []
         else float(torch.sigmoid(torch.tensor(odds, dtype=torch.float64))),
         evidence=float(np.log((count + 0.5) / (prior + 0.5))),
         state=_state(states) if count else "not grounded",
         heatmap=np.mean(maps, axis=0),
-        words=tuple(_moved(told[0][place], start) for place in which),
+        words=tuple(_moved(text_words[index], start) for index in which),
     )
 
 
@@ -297,16 +305,16 @@ def _state(states: Sequence[State]) -> State:
     return "grounded" if "grounded" in states else states[0]
 
 
-def _named(text: str, phrase: str, told: Sequence[Word]) -> tuple[int, int, list[int]]:
+def _named(text: str, phrase: str, text_words: Sequence[Word]) -> tuple[int, int, list[int]]:
     """[start, end) of the sentence that says a phrase, and which words name it there."""
-    start, end = said(text, phrase) or max(sentences(text), key=lambda part: part[0])
+    start, end = asserting_sentence(text, phrase) or max(sentences(text), key=lambda part: part[0])
     names = {w.name for w in read_findings(f"{phrase}.")}
     terms = [t for t in read_findings(text) if t.name in names and start <= t.start < end]
-    which = {place for t in terms for a, b in t.words for place in inside(told, a, b)}
+    which = {index for t in terms for a, b in t.words for index in inside(text_words, a, b)}
     if not which:
-        own = set(_WORDS.findall(phrase.lower())) - _SMALL
-        spoken = inside(told, start, end)
-        which = {k for k in spoken if set(_WORDS.findall(told[k].text.lower())) & own}
+        content = set(_WORDS.findall(phrase.lower())) - _SMALL
+        sentence = inside(text_words, start, end)
+        which = {k for k in sentence if set(_WORDS.findall(text_words[k].text.lower())) & content}
     return start, end, sorted(which)
 
 

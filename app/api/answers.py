@@ -26,7 +26,7 @@ from model.imaging.letterbox import Placement
 from model.imaging.radiograph import Radiograph
 from model.report import Answer, Report
 
-__all__ = ["answer", "asked", "encode_heatmap", "encode_image", "gray", "png", "section_text"]
+__all__ = ["answer", "ask_answer", "encode_heatmap", "encode_image", "gray", "png", "section_text"]
 
 IMAGE_SIDE = 1024
 """Longest side of an image in an answer, in pixels."""
@@ -73,14 +73,16 @@ def answer(
     )
 
 
-def asked(found: Answer, notice: str, radiographs: Sequence[Radiograph] | None = None) -> AskAnswer:
+def ask_answer(
+    found: Answer, notice: str, radiographs: Sequence[Radiograph] | None = None
+) -> AskAnswer:
     """The answer to a question as the API's JSON; Args as for `answer`."""
     withheld = found.withheld is not None
     return AskAnswer(
         phrase=found.phrase,
         text=found.text,
-        said=None if withheld else found.said,
-        drafts=found.drafts,
+        matches=None if withheld else found.matches,
+        samples=found.samples,
         **_carried(found, withheld),
         **_study(found, notice, radiographs),
     )

@@ -82,8 +82,8 @@ REPORT: dict[str, Any] = {
 QUESTION: dict[str, Any] = {
     "phrase": "pleural effusion",
     "text": "There is a left pleural effusion.",
-    "said": 41,
-    "drafts": 48,
+    "matches": 41,
+    "samples": 48,
     **_GROUNDED,
     **_STUDY,
 }

@@ -88,9 +88,11 @@ class SpanAnswer(Grounded):
 class FindingAnswer(SpanAnswer):
     name: str = Field(description='such as "pleural_effusion"')
     sides: list[str] = Field(
-        description='the patient\'s "left", "right" or both; empty where none is said'
+        description='the patient\'s "left", "right" or both; empty where none is stated'
     )
-    zone: str | None = Field(description='"upper", "mid" or "lower" third; null where none is said')
+    zone: str | None = Field(
+        description='"upper", "mid" or "lower" third; null where none is stated'
+    )
     certainty: str = Field(description='"definite" or "possible"')
     presence_probability: float | None = Field(
         ge=0,
@@ -188,13 +190,13 @@ class AskAnswer(Grounded, StudyAnswer):
     )
     text: str = Field(
         description="the question with its answer; of a model that does not answer questions a "
-        "sentence that says it: of a draft, or made where none does"
+        "sentence that asserts it: of a sampled report, or made where none does"
     )
-    said: int | None = Field(
-        description="how many of the drafts the model wrote of these images say it; null where it "
+    matches: int | None = Field(
+        description="how many of the sampled reports assert it; null where the model "
         "answers questions, and where probability_withheld says why"
     )
-    drafts: int | None
+    samples: int | None = Field(description="how many reports were sampled; null as above")
 
 
 class ModelDescription(Answer):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from app.api.answers import answer, asked
+from app.api.answers import answer, ask_answer
 from app.api.metrics import Metrics
 from app.api.problems import Busy, NotReady, kind_of
 from app.api.schemas import AskAnswer, ModelDescription, ReportAnswer
@@ -188,7 +188,7 @@ class Service:
             exam = self._read(sent)
             with self.metrics.ask_seconds.time():
                 found = generator.ask(exam, phrase, options.input_check, options.identity_check)
-            return asked(found, generator.notice, exam.shown if options.pixels else None)
+            return ask_answer(found, generator.notice, exam.shown if options.pixels else None)
 
     def _read(self, sent: Sent) -> Exam:
         views = sent.views or [""] * len(sent.files)

@@ -19,7 +19,7 @@ UNSURE = 0.5
 HARDLY = 1.5
 MARKS = ((5.0, "**"), (HARDLY, "*"))
 """From how many times as likely on a word bears which mark."""
-MOST_TOLD = 1000
+LARGEST_RATIO = 1000
 LEGEND = (
     "* the image made the word 1.5 times as likely or more, ** 5 times or more; the others the "
     "text alone suggests."
@@ -68,21 +68,25 @@ def _worth(found: "Answer") -> str:
         return "Probability withheld."
     share = float(found.heatmap.sum())
     if found.state == "unknown":
-        place = f"{share:.0%} of its attention fell on the image; where that is a place is unknown."
+        location = (
+            f"{share:.0%} of its attention fell on the image; where that is a place is unknown."
+        )
     elif found.state == "grounded":
-        place = f"It has a place on the image: {share:.0%} of its attention fell there."
-    elif found.said or found.drafts is None:
-        place = f"It has no place on the image: {share:.0%} of its attention fell there."
+        location = f"It has a place on the image: {share:.0%} of its attention fell there."
+    elif found.matches or found.samples is None:
+        location = f"It has no place on the image: {share:.0%} of its attention fell there."
     else:
-        place = "So it has no place on the image."
-    return f"{_probability(found)} {times_as_likely(found.evidence)} {place}"
+        location = "So it has no place on the image."
+    return f"{_probability(found)} {times_as_likely(found.evidence)} {location}"
 
 
 def _probability(found: "Answer") -> str:
     if found.probability is None:
         return "No probability: it is not calibrated for this finding."
-    drafts = "" if found.drafts is None else f": {found.said} of {found.drafts} drafts say it"
-    return f"Probability {found.probability:.2f}{drafts}."
+    if found.samples is None:
+        return f"Probability {found.probability:.2f}."
+    share = f"in {found.matches} of {found.samples} sampled reports"
+    return f"Probability {found.probability:.2f}: {share}."
 
 
 def batch_text(outcome: "Outcome", out: Path) -> str:
@@ -114,11 +118,11 @@ def batch_text(outcome: "Outcome", out: Path) -> str:
 
 def times_as_likely(evidence: float) -> str:
     """Nats as a sentence."""
-    times = math.exp(min(abs(evidence), math.log(MOST_TOLD)))
-    told = f"more than {MOST_TOLD:,}" if times >= MOST_TOLD * 0.999 else f"{times:.2g}"
+    times = math.exp(min(abs(evidence), math.log(LARGEST_RATIO)))
+    factor = f"more than {LARGEST_RATIO:,}" if times >= LARGEST_RATIO * 0.999 else f"{times:.2g}"
     if times < HARDLY:
         return "The image hardly changed how likely it is."
-    return f"The image made it {told} times {'as' if evidence > 0 else 'less'} likely."
+    return f"The image made it {factor} times {'as' if evidence > 0 else 'less'} likely."
 
 
 def _marked(report: "Report", start: int, end: int) -> str:

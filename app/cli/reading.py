@@ -151,7 +151,7 @@ def ask(
     from app.threads import use_threads
 
     use_threads(threads)
-    from app.api.answers import asked
+    from app.api.answers import ask_answer
     from app.cli.output import asked_text
     from model.generator import ReportGenerator
 
@@ -159,7 +159,7 @@ def ask(
     generator = ReportGenerator.load(model)
     found = generator.ask(exam, phrase, not no_input_check, not no_identity_check)
     if as_json:
-        typer.echo(asked(found, generator.notice).model_dump_json())
+        typer.echo(ask_answer(found, generator.notice).model_dump_json())
     else:
         typer.echo(asked_text(found, generator.notice))
 

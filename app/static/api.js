@@ -22,8 +22,8 @@
  *   review: Flag[], indication: string, images: Image[], warnings: ImageWarning[],
  *   probability_withheld: string | null, model: {name: string, sha256: string}, notice: string}} Answer
  * @typedef {Omit<Carried, "probability"> & {phrase: string, text: string, probability: number | null,
- *   said: number | null, drafts: number | null, images: Image[], probability_withheld: string | null}} Asked
- *   no probability where it is not calibrated; no drafts where the model answers questions
+ *   matches: number | null, samples: number | null, images: Image[], probability_withheld: string | null}} Asked
+ *   no probability where it is not calibrated; no samples where the model answers questions
  * @typedef {{views: string[], prompt_tokens: number, notice: string}} Model
  *   views: "frontal", and "lateral" and "prior" where it reads those; prompt_tokens: 0 reads no indication
  * @typedef {{files: File[], views: string[], priors: File[], indication: string}} Sent

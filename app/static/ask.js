@@ -67,19 +67,19 @@ export class AskBox {
    * @returns {HTMLElement} a button that shows the answer again
    */
   answered(asked) {
-    const [item, button, phrase, told] = ["li", "button", "span", "span"].map((tag) => document.createElement(tag));
+    const [item, button, phrase, summary] = ["li", "button", "span", "span"].map((tag) => document.createElement(tag));
     button.setAttribute("type", "button");
     button.setAttribute("aria-pressed", "false");
     button.className = "asked";
     phrase.textContent = asked.phrase;
     phrase.className = "asked-phrase";
-    const places = { grounded: "its place is shown", unknown: "its attention is shown" };
-    const place = asked.state === "not grounded" ? "no place on the image" : places[asked.state];
+    const states = { grounded: "its place is shown", unknown: "its attention is shown" };
+    const state = asked.state === "not grounded" ? "no place on the image" : states[asked.state];
     const probable = asked.probability === null ? "no probability: not calibrated for this finding" : `${percent(asked.probability)} probable`;
-    const drafts = asked.drafts === null ? "" : `: ${asked.said} of ${asked.drafts} drafts say it`;
-    told.textContent = asked.probability_withheld ?? `${probable}${drafts}; ${evidenceInWords(asked.evidence)}; ${place}`;
-    told.className = "small";
-    button.append(phrase, " ", told);
+    const share = asked.samples === null ? "" : `: in ${asked.matches} of ${asked.samples} sampled reports`;
+    summary.textContent = asked.probability_withheld ?? `${probable}${share}; ${evidenceInWords(asked.evidence)}; ${state}`;
+    summary.className = "small";
+    button.append(phrase, " ", summary);
     button.addEventListener("click", () => this.choose(asked, item));
     item.append(button);
     return item;

@@ -1,5 +1,5 @@
 // @ts-check
-/** What a word is worth, in words: its probability, what the image did for it, why it has no place. */
+/** A word's values in words: its probability, its evidence, why it is not grounded. */
 
 import { peak, placeInWords } from "./heatmap.js";
 import { percent, times } from "./legend.js";
@@ -12,7 +12,7 @@ import { viewName } from "./images.js";
 
 /** Nats below which the image hardly changed a word: the text alone suggests it. */
 const SUGGESTED = Math.log(1.5);
-const MOST_TOLD = 1000;
+const LARGEST_RATIO = 1000;
 /** @type {[string, string]} of an imported model's words */
 const UNKNOWN_STATE = ["Grounded", "Unknown: never measured for this model"];
 const WITHHELD = "withheld";
@@ -26,7 +26,7 @@ const FUNCTION_WORDS = new Set(
 
 /**
  * @param {Carried} word
- * @returns {boolean} whether it has a place, but the text alone would have suggested it
+ * @returns {boolean} whether it is grounded, but the text alone would have suggested it
  */
 export function isSuggested(word) {
   return word.state === "grounded" && word.evidence < SUGGESTED;
@@ -41,14 +41,14 @@ export function evidenceInWords(evidence, what = "it") {
   if (Math.abs(evidence) < SUGGESTED) return `the image hardly changed ${what === "it" ? "its" : "their"} probability`;
   const ratio = Math.exp(Math.abs(evidence));
   const rounded = ratio < 9.5 ? Number(ratio.toFixed(1)) : Math.round(ratio);
-  const told = ratio > MOST_TOLD ? `over ${MOST_TOLD}` : String(rounded);
-  return `the image made ${what} ${told} times ${evidence > 0 ? "as" : "less"} likely`;
+  const factor = ratio > LARGEST_RATIO ? `over ${LARGEST_RATIO}` : String(rounded);
+  return `the image made ${what} ${factor} times ${evidence > 0 ? "as" : "less"} likely`;
 }
 
 /**
  * @param {Word} word
  * @param {Answer} answer
- * @returns {string} why it has no place on the image
+ * @returns {string} why it is not grounded
  */
 export function whyNowhere(word, answer) {
   const text = word.text.toLowerCase();
@@ -76,10 +76,10 @@ export function attentionInWords(attention) {
  */
 export function described(word) {
   if (word.state === "withheld") return WITHHELD;
-  const told = [`probability ${Math.round(word.probability * 100)} percent`, evidenceInWords(word.evidence)];
-  if (word.state === "not grounded") told.push("no place on the image");
-  if (word.state === "unknown") told.push("whether it has a place on the image is unknown");
-  return told.join(", ");
+  const parts = [`probability ${Math.round(word.probability * 100)} percent`, evidenceInWords(word.evidence)];
+  if (word.state === "not grounded") parts.push("no place on the image");
+  if (word.state === "unknown") parts.push("whether it has a place on the image is unknown");
+  return parts.join(", ");
 }
 
 /**
@@ -91,10 +91,10 @@ export function worth(parts) {
   const known = parts.every((part) => part.probability !== null);
   const probability = parts.reduce((product, part) => product * Number(part.probability), 1);
   const evidence = parts.reduce((sum, part) => sum + part.evidence, 0);
-  const told = evidenceInWords(evidence, parts.length === 1 ? "it" : "them");
+  const effect = evidenceInWords(evidence, parts.length === 1 ? "it" : "them");
   return [
     [parts.length === 1 ? "Probability" : "Probability of all", known ? percent(probability) : "not calibrated for this finding"],
-    ["Evidence", `${told.charAt(0).toUpperCase()}${told.slice(1)}`],
+    ["Evidence", `${effect.charAt(0).toUpperCase()}${effect.slice(1)}`],
     ...(parts.some(({ state }) => state === "unknown") ? [UNKNOWN_STATE] : []),
   ];
 }

@@ -200,13 +200,13 @@ export function listLookers(list, lookers, words) {
 /**
  * @param {Looker[]} lookers
  * @param {import("./api.js").Word[]} words
- * @returns {string} the first of them, to be said
+ * @returns {string} the first three, for the screen reader
  */
 export function lookersInWords(lookers, words) {
   if (lookers.length === 0) return "No word attended to this region.";
-  const said = lookers.slice(0, 3).map(({ word, share }) => `${words[word].text} ${percent(share)}`);
+  const shares = lookers.slice(0, 3).map(({ word, share }) => `${words[word].text} ${percent(share)}`);
   const count = lookers.length === 1 ? "1 word" : `${lookers.length} words`;
-  return `${count} attended to it: ${said.join(", ")}${lookers.length > 3 ? ", and others" : ""}.`;
+  return `${count} attended to it: ${shares.join(", ")}${lookers.length > 3 ? ", and others" : ""}.`;
 }
 
 /**

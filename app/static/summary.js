@@ -25,7 +25,7 @@ export function studyWarnings({ probability_withheld: withheld, warnings }) {
 }
 
 /**
- * @param {{section: HTMLElement, list: HTMLElement}} place
+ * @param {{section: HTMLElement, list: HTMLElement}} parts
  * @param {Answer} answer
  * @param {Choose} choose called with a flag's words
  */
@@ -38,7 +38,7 @@ export function showReview({ section, list }, answer, choose) {
 }
 
 /**
- * @param {{section: HTMLElement, list: HTMLElement}} place
+ * @param {{section: HTMLElement, list: HTMLElement}} parts
  * @param {Answer} answer
  * @param {Choose} choose called with a finding's words
  */
@@ -63,7 +63,7 @@ export function showFindings({ section, list }, answer, choose) {
  * @param {Answer} answer
  * @param {number} start
  * @param {number} end
- * @returns {number[]} places of the words inside
+ * @returns {number[]} indices of the words inside
  */
 function wordsWithin(answer, start, end) {
   return answer.words.flatMap((word, index) => (word.start < end && word.end > start ? [index] : []));
@@ -88,10 +88,10 @@ function byTitle(findings) {
  */
 function titled({ name, sides, zone, certainty }) {
   const words = name.replaceAll("_", " ");
-  const said = certainty === "possible" ? `possible ${words}` : words;
-  const place = [sides.length === 2 ? "both sides" : sides[0], zone].filter(Boolean).join(" ");
-  const told = said.charAt(0).toUpperCase() + said.slice(1);
-  return place ? `${told}, ${place}` : told;
+  const phrase = certainty === "possible" ? `possible ${words}` : words;
+  const location = [sides.length === 2 ? "both sides" : sides[0], zone].filter(Boolean).join(" ");
+  const title = phrase.charAt(0).toUpperCase() + phrase.slice(1);
+  return location ? `${title}, ${location}` : title;
 }
 
 /**

@@ -14,7 +14,7 @@ from batch_output import rows
 from fastapi.testclient import TestClient
 from material import put
 
-from app.api.answers import answer, asked
+from app.api.answers import answer, ask_answer
 from app.batch.run import run_batch
 from app.cli.output import asked_text, report_text
 from app.main import create_app
@@ -33,7 +33,7 @@ CONFIDENT = (
     "heatmap",
     "presence_probability",
     "clause_evidence",
-    "said",
+    "matches",
 )
 """Names of the API's fields that assert something of the image."""
 
@@ -111,7 +111,7 @@ def test_no_output_draws_or_prints_what_is_withheld(
     assert "*" not in text and "robability 0" not in text and "Least certain" not in text
     found = lost.ask(chest_image, "effusion")
     assert "Probability withheld" in asked_text(found, "notice")
-    assert asked(found, "").probability is None
+    assert ask_answer(found, "").probability is None
     out = tmp_path / "out"
     run_batch(lost, put(tmp_path / "in", {"a.png": make_png()}), out)
     [row] = rows(out)

@@ -1,4 +1,4 @@
-"""Asking: of the drafts a model would write of the images, how many say it, and where."""
+"""Asking: of reports sampled from a model, how many assert it, and where."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from model.errors import DataError, UnknownFinding
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
 from model.network import ReportModel
-from model.query import ask, log_odds, said, sampled, stripped
+from model.query import ask, asserting_sentence, log_odds, sampled, stripped
 from model.report_text.question_forms import without_negation
 
 TOKENIZER = train_tokenizer(TEXTS, 1024)
@@ -51,7 +51,7 @@ REPORT = (
     ],
 )
 def test_what_a_report_asserts(phrase, sentence) -> None:
-    found = said(REPORT, phrase)
+    found = asserting_sentence(REPORT, phrase)
     assert (found and REPORT[slice(*found)]) == sentence
 
 
@@ -70,7 +70,7 @@ def test_drafts_of_a_study_differ_and_do_not_depend_on_the_batch() -> None:
 
 @torch.no_grad()
 def test_drafts_are_drawn_as_the_model_would_choose() -> None:
-    """The first token's share among many drafts is its probability."""
+    """The first token's share among many samples is its probability."""
     net = model()
     memory = net.encode(tiny_images(3, 1))
     [texts] = sample_texts(net, memory, 4000, DecodingOptions("sample", max_tokens=1))
@@ -80,30 +80,32 @@ def test_drafts_are_drawn_as_the_model_would_choose() -> None:
 
 
 @torch.no_grad()
-def test_the_chance_counts_the_drafts_and_the_evidence_compares_with_those_without_images() -> None:
+def test_the_probability_counts_samples_and_the_evidence_those_without_images() -> None:
     net = model(temperature=1.3, ask_scale=0.7, ask_offset=-1.2)
     memory = net.encode(tiny_images(3, 1))
-    # What an untrained model says is noise: ask for a word that some drafts hold.
+    # What an untrained model says is noise: ask for a word that some samples hold.
     texts = [text for _, text in sampled(net, memory, TOKENIZER)[0]]
-    counted = {word: sum(bool(said(text, word)) for text in texts) for word in ("acute", "heart",
-               "left", "clear", "size")}  # fmt: skip
+    counted = {
+        word: sum(bool(asserting_sentence(text, word)) for text in texts)
+        for word in ("acute", "heart", "left", "clear", "size")
+    }
     word = max(counted, key=lambda each: counted[each])
     [found] = ask(net, memory, TOKENIZER, word)
     [image_dropout] = sampled(net, net.without_images(memory), TOKENIZER)
-    prior = sum(bool(said(text, word)) for _, text in image_dropout)
-    assert (found.said, found.drafts) == (counted[word], asking.DRAFTS)
-    assert_allclose(found.evidence, np.log((found.said + 0.5) / (prior + 0.5)))
-    chance = 0.7 * log_odds(found.said) - 1.2
-    assert found.probability == pytest.approx(1 / (1 + np.exp(-chance)))
+    prior = sum(bool(asserting_sentence(text, word)) for _, text in image_dropout)
+    assert (found.matches, found.samples) == (counted[word], asking.SAMPLES)
+    assert_allclose(found.evidence, np.log((found.matches + 0.5) / (prior + 0.5)))
+    odds = 0.7 * log_odds(found.matches) - 1.2
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-odds)))
     assert all(found.text[w.start : w.end] == w.text for w in found.words)
 
 
 @torch.no_grad()
-def test_what_no_draft_says_is_read_in_a_sentence_made_for_it() -> None:
-    spelling = tiny_tokenizer()  # of which drafts by chance hold no word so long
+def test_what_no_sample_asserts_is_read_in_a_sentence_made_for_it() -> None:
+    spelling = tiny_tokenizer()  # of which samples by chance hold no word so long
     net = model(vocab_size=spelling.get_vocab_size())
     [found] = ask(net, net.encode(tiny_images(3, 1, 2)), spelling, "Is there pneumonia?")
-    assert (found.said, found.phrase, found.state) == (0, "pneumonia", "not grounded")
+    assert (found.matches, found.phrase, found.state) == (0, "pneumonia", "not grounded")
     assert found.text == "There is a pneumonia."
     assert [word.text for word in found.words] == ["pneumonia"]
     assert found.heatmap.shape == (2, 4, 4) and 0 < found.heatmap.sum() <= 1
@@ -118,7 +120,7 @@ def test_each_study_of_a_batch_is_asked_as_alone() -> None:
     for row, found in enumerate(together):
         count = int(mask[row].sum())
         [alone] = ask(net, net.encode(images[row : row + 1, :count]), TOKENIZER, "left base")
-        assert (alone.text, alone.state, alone.said) == (found.text, found.state, found.said)
+        assert (alone.text, alone.state, alone.matches) == (found.text, found.state, found.matches)
         assert alone.heatmap.shape == found.heatmap.shape == (count, 4, 4)
         assert_allclose(alone.heatmap, found.heatmap, atol=1e-5)
 
@@ -195,7 +197,7 @@ def test_a_negated_question_is_answered_by_the_absence(question: str) -> None:
     memory = net.encode(tiny_images(3, 1))
     [present], [absent] = (ask(net, memory, TOKENIZER, each) for each in ("heart", question))
     assert absent.phrase == "no heart"
-    assert present.said is not None and absent.said == asking.DRAFTS - present.said
+    assert present.matches is not None and absent.matches == asking.SAMPLES - present.matches
     assert absent.probability == pytest.approx(1 - present.probability)
     assert absent.evidence == pytest.approx(-present.evidence)
     assert_allclose(absent.heatmap, present.heatmap)

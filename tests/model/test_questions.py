@@ -99,7 +99,7 @@ def test_a_model_that_answers_is_asked_and_not_sampled() -> None:
     without = answer_log_odds(net, net.without_images(memory), TOKENIZER, ["left pleural effusion"])
     for row, answer in enumerate(found):
         assert answer.text == "left pleural effusion: present"
-        assert (answer.said, answer.drafts) == (None, None)
+        assert (answer.matches, answer.samples) == (None, None)
         chance = 1 / (1 + np.exp(1.2 - 0.7 * float(odds[row])))
         assert answer.probability == pytest.approx(chance, abs=1e-5)
         assert answer.evidence == pytest.approx(float(odds[row] - without[row, 0]), abs=1e-4)

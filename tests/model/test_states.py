@@ -266,7 +266,7 @@ def test_a_question_is_answered(
     assert response.status_code == 201
     told = AskAnswer.model_validate(response.json())
     assert told.phrase == "the lungs are clear"
-    assert 0 < told.said <= told.drafts
+    assert 0 < told.matches <= told.samples
     assert 0 <= told.probability <= 1 and math.isfinite(told.evidence)
     assert (told.heatmap is None) == (share > 0)
     assert [image.view for image in told.images] == ["PA", None]

@@ -143,7 +143,7 @@ def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
     asked = expit(config.ask_scale * observed.asked_odds + config.ask_offset)
     before = {
         "token of a true report": _tokens(tokens, 1.0),
-        "reported finding": _reported(observed, np.exp(observed.reported_surety)),
+        "reported finding": _reported(observed, np.exp(observed.reported_log_probability)),
         "finding asked for": _asked(observed, expit(observed.asked_odds)),
     }
     after = {
@@ -151,7 +151,9 @@ def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
         "finding asked for": _asked(observed, asked),
     }
     if config.finding_scale is not None:
-        probability = expit(config.finding_scale * observed.reported_surety + config.finding_offset)
+        probability = expit(
+            config.finding_scale * observed.reported_log_probability + config.finding_offset
+        )
         after["reported finding"] = _reported(observed, probability)
     return Measured(
         model=generator.identity.name,

@@ -22,14 +22,14 @@ from data_prep.manifest import FINDINGS, Study, read_studies
 from model.checkpoint import save_checkpoint
 from model.decoding import decode
 from model.errors import DataError
-from model.findings import surety
+from model.findings import clause_log_probability
 from model.generator import ReportGenerator
 from model.heatmap import words
 from model.interface import Network
 from model.memory import Memory
 from model.network import report_model
 from model.novelty import image_features
-from model.query import log_odds, said, sampled
+from model.query import asserting_sentence, log_odds, sampled
 from model.questions import answer_log_odds
 from model.report_text.parser import read_findings
 from training.calibration.estimators import fit_novelty, fit_platt, fit_share, fit_temperature
@@ -82,7 +82,7 @@ class Observed:
     finding."""
     truth: np.ndarray
     """bool (asked studies, asked), which of them each study has."""
-    reported_surety: np.ndarray
+    reported_log_probability: np.ndarray
     """(findings,), of each finding that the model's own reports assert, once a report: the
     log-probability of the clause that names it first."""
     reported_right: np.ndarray
@@ -177,8 +177,8 @@ def calibrate(
         features = np.concatenate((features, more))
     config.ask_scale, config.ask_offset = fit_platt(asked_odds, truth)
     config.finding_scale, config.finding_offset = None, 0.0
-    if len(observed.reported_surety):  # a model that reports no finding has none to fit
-        fitted = fit_platt(observed.reported_surety, observed.reported_right)
+    if len(observed.reported_log_probability):  # a model that reports no finding has none to fit
+        fitted = fit_platt(observed.reported_log_probability, observed.reported_right)
         config.finding_scale, config.finding_offset = fitted
     novelty = fit_novelty(np.random.default_rng(0).permutation(features))
     config.novelty_threshold = novelty.limit
@@ -198,7 +198,7 @@ def calibrate(
         tokens=len(tokens.labels),
         words=len(observed.shares),
         questions=asked_odds.size,
-        reported=len(observed.reported_surety),
+        reported=len(observed.reported_log_probability),
         images=len(features),
         labeled_studies=0 if labeled is None else len(labeled.held_out),
     )
@@ -257,7 +257,7 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
         elif first < ASKED_STUDIES:
             for of_study in sampled(model, memory, tokenizer):
                 counts = [
-                    sum(bool(said(text, spoken_name(name))) for _, text in of_study)
+                    sum(bool(asserting_sentence(text, spoken_name(name))) for _, text in of_study)
                     for name in asked
                 ]
                 odds.append([log_odds(count) for count in counts])
@@ -270,7 +270,7 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
         asked=asked,
         asked_odds=np.array(odds),
         truth=np.array([[name in names for name in asked] for names in present[: len(odds)]]),
-        reported_surety=np.array([log for log, _, _ in reported]),
+        reported_log_probability=np.array([log for log, _, _ in reported]),
         reported_right=np.array([right for _, right, _ in reported], bool),
         reported_study=np.array([row for _, _, row in reported], int),
         features=np.concatenate(features).astype(np.float64),
@@ -285,7 +285,7 @@ def _reported(
     for text, spoken in zip(texts, words(model, memory, texts, tokenizer), strict=True):
         sure: dict[str, float] = {}
         for assertion in read_findings(tokenizer.decode(text)):
-            sure.setdefault(assertion.name, surety(assertion, spoken))
+            sure.setdefault(assertion.name, clause_log_probability(assertion, spoken))
         yield sure
 
 

@@ -13,7 +13,7 @@ from data_prep.manifest import FINDINGS, Study, read_studies
 from model.errors import DataError
 from model.generator import ReportGenerator
 from model.novelty import image_features
-from model.query import log_odds, said, sampled
+from model.query import asserting_sentence, log_odds, sampled
 from model.questions import answer_log_odds
 from training.calibration.reading import batches, spoken_name
 from training.provenance import saw
@@ -105,7 +105,10 @@ def labeled_answers(generator: ReportGenerator, data: Path, studies: Sequence[St
             odds += answer_log_odds(model, memory, tokenizer, names).tolist()
             continue
         odds += [
-            [log_odds(sum(bool(said(text, name)) for _, text in of_study)) for name in names]
+            [
+                log_odds(sum(bool(asserting_sentence(text, name)) for _, text in of_study))
+                for name in names
+            ]
             for of_study in sampled(model, memory, tokenizer)
         ]
     return np.array(odds)

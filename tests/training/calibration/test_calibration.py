@@ -357,7 +357,7 @@ def test_the_chance_of_a_finding_is_told_where_it_was_fitted_and_nowhere_else(
 def _with_findings(*arguments: Any) -> Observed:
     return replace(
         observe(*arguments),
-        reported_surety=np.array([-0.1, -0.3, -2.0, -3.0]),
+        reported_log_probability=np.array([-0.1, -0.3, -2.0, -3.0]),
         reported_right=np.array([True, True, False, False]),
         reported_study=np.arange(4),
     )
