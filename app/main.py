@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from app.api.description import QUESTION, RAW_BODY, REPORT, answered, openapi
 from app.api.middleware import BodyLimit, Border, BrowserGate, UploadLimits
+from app.api.pixel_route import pixels
 from app.api.problems import TooManyFiles, add_problem_handlers, documented
 from app.api.schemas import AskAnswer, ModelDescription, ReportAnswer, Status
 from app.api.service import Options, Sent, Service
@@ -217,6 +218,7 @@ def create_app(settings: Settings, generator: ReportGenerator | None = None) -> 
     )
     app.state.service = service
     app.include_router(reports)
+    app.include_router(pixels)
     app.include_router(health)
     app.add_api_route("/docs", _docs, include_in_schema=False)
     # Not a mount: a mount at / would take a GET of a POST route for a missing file.

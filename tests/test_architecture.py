@@ -191,6 +191,7 @@ READS_DICOM = {
     "model.imaging.codecs",
     "model.imaging.dicom",
     "model.imaging.dicom_display",
+    "model.imaging.dicom_spacing",
     "model.imaging.elements",
     "model.imaging.pixel_layout",
     "model.imaging.grayscale",

@@ -24,11 +24,14 @@ from model.errors import DataError, ImageError, NotARadiograph
 from model.exam import Exam
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
-from model.imaging.sandbox import read_image_isolated
+from model.imaging.sandbox import read_image_isolated, read_stored_isolated
+from model.imaging.stored import StoredImage
 
 __all__ = ["Options", "Sent", "Service"]
 
 log = logging.getLogger("crossray.service")
+PIXEL_PLACES = 4
+"""Images whose stored values are decoded or on their way out at the same time."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Service:
         """Why the model could not be loaded."""
         self._generator = generator
         self._places = threading.BoundedSemaphore(settings.queue + 1)
+        self._pixel_places = threading.BoundedSemaphore(PIXEL_PLACES)
         self._changed = threading.Condition()
         self._reading = False
         self._stopping = False
@@ -189,6 +193,29 @@ class Service:
             with self.metrics.ask_seconds.time():
                 found = generator.ask(exam, phrase, options.input_check, options.identity_check)
             return ask_answer(found, generator.notice, exam.shown if options.pixels else None)
+
+    @contextmanager
+    def pixels(self, file: BinaryIO) -> Iterator[StoredImage]:
+        """The stored values of one image, which count as in memory until this is left.
+
+        They do not wait for a study's turn: a reader looks at the image while its report is
+        written.
+
+        Raises:
+            Busy: as many are in memory as may be.
+            ImageError: as `read_image`.
+        """
+        if not self._pixel_places.acquire(blocking=False):
+            raise Busy(f"{PIXEL_PLACES} images are on their way out: try again in a few seconds")
+        try:
+            with self.metrics.decode_seconds.time():
+                image = read_stored_isolated(file.read(), self.settings.isolation)
+            yield image
+        except ImageError as error:
+            self.metrics.decode_failures.labels(kind_of(error).name).inc()
+            raise
+        finally:
+            self._pixel_places.release()
 
     def _read(self, sent: Sent) -> Exam:
         views = sent.views or [""] * len(sent.files)

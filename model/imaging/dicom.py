@@ -25,16 +25,18 @@ from pydicom.tag import BaseTag, Tag
 from model.errors import ImageError, ImageTooLarge, NotAnImage, NotARadiograph, UndecodableImage
 from model.imaging.codecs import stored_values
 from model.imaging.color import gray_of_color
-from model.imaging.dicom_display import grayscale_of, palette_shown, pixel_aspect
+from model.imaging.dicom_display import all_voi, grayscale_of, palette_shown, pixel_aspect
+from model.imaging.dicom_spacing import spacing_of
 from model.imaging.elements import DAMAGE, Elements
-from model.imaging.geometry import square_pixels, turned
-from model.imaging.grayscale import Grayscale, display
+from model.imaging.geometry import Turn, square_pixels, square_size, turn_upright
+from model.imaging.grayscale import Grayscale, Range, display
 from model.imaging.header import read_identity
 from model.imaging.pixel_layout import pixel_layout
 from model.imaging.radiograph import ImageWarning, Radiograph, ReadLimits
+from model.imaging.stored import StoredImage
 from model.imaging.views import view_of_code, view_of_words
 
-__all__ = ["read_dicom"]
+__all__ = ["read_dicom", "read_stored_dicom"]
 
 _ELEMENTS = (
     "SOPClassUID",
@@ -53,6 +55,8 @@ _ELEMENTS = (
     "ImagerPixelSpacing",
     "NominalScannedPixelSpacing",
     "PixelAspectRatio",
+    "PixelSpacingCalibrationType",
+    "EstimatedRadiographicMagnificationFactor",
     "BitsAllocated",
     "BitsStored",
     "HighBit",
@@ -61,11 +65,13 @@ _ELEMENTS = (
     "PixelPaddingRangeLimit",
     "RescaleSlope",
     "RescaleIntercept",
+    "RescaleType",
     "ModalityLUTSequence",
     "VOILUTSequence",
     "VOILUTFunction",
     "WindowCenter",
     "WindowWidth",
+    "WindowCenterWidthExplanation",
     "PresentationLUTShape",
     "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor",
@@ -115,11 +121,7 @@ def read_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
         UndecodableImage: cut short, damaged, contradicting itself, or of an unknown syntax.
         ImageTooLarge: more pixels, or more inflated bytes, than the limits allow.
     """
-    _silence_pydicom()
-    with _damage_named():
-        ds, syntax = _dataset(data, limits)
-        header = Elements(ds, little_endian=syntax != uid.ExplicitVRBigEndian)
-        _check_kind(header)
+    with _opened(data, limits) as (header, syntax):
         shown, spoilt = _shown(header, syntax, limits)
         aspect = pixel_aspect(header)
         pixels = square_pixels(shown, aspect, limits.max_pixels)
@@ -129,9 +131,60 @@ def read_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
                 f"{pixels.shape[1]} x {pixels.shape[0]} square ones.",
                 "pixel_aspect",
             )
-        pixels = _upright(header, pixels)
+        pixels = _turn(header)(pixels)
         view = _view(header)
         return Radiograph(pixels, view, (*header.notes, *spoilt), read_identity(data))
+
+
+def read_stored_dicom(data: bytes, limits: ReadLimits) -> StoredImage:
+    """The values of the same image as they are stored; Raises as `read_dicom`."""
+    with _opened(data, limits) as (header, syntax):
+        codes, grayscale = _stored(header, syntax, limits)
+        turn = _turn(header)
+        height, width = square_size(codes.shape, pixel_aspect(header), limits.max_pixels)
+        spacing = spacing_of(header)
+        exchanged = turn.exchanged
+        return StoredImage.of(
+            turn(codes),
+            grayscale,
+            all_voi(header, grayscale),
+            size=(width, height) if exchanged else (height, width),
+            spacing=spacing.exchanged() if spacing and exchanged else spacing,
+            directions=turn.directions if all(turn.directions) else None,
+            unit=_unit(header),
+        )
+
+
+@contextmanager
+def _opened(data: bytes, limits: ReadLimits) -> Iterator[tuple[Elements, uid.UID]]:
+    """The elements of a radiograph, and its transfer syntax; damage inside is named."""
+    _silence_pydicom()
+    with _damage_named():
+        ds, syntax = _dataset(data, limits)
+        header = Elements(ds, little_endian=syntax != uid.ExplicitVRBigEndian)
+        _check_kind(header)
+        yield header, syntax
+
+
+def _stored(header: Elements, syntax: uid.UID, limits: ReadLimits) -> tuple[np.ndarray, Grayscale]:
+    """Unsigned integers (rows, columns) as for `display`, and what the header says of them.
+
+    Of an image in color, of its gray; of a palette, of what it shows in 16 bits.
+    """
+    stored = stored_values(header, pixel_layout(header), syntax, limits)
+    if stored.photometric == "RGB":
+        gray, _ = gray_of_color(stored.values)
+        return gray, Grayscale(bits=8 * gray.itemsize)
+    if stored.photometric == "PALETTE COLOR":
+        shown, _ = palette_shown(header, stored.values)
+        return np.rint(shown * 0xFFFF).astype(np.uint16), Grayscale(voi=Range(0, 0xFFFF))
+    return stored.values, grayscale_of(header, stored)
+
+
+def _unit(header: Elements) -> str:
+    """Of modality values, as RescaleType names it: "HU", "OD" and such; empty for none."""
+    unit = header.code("RescaleType")
+    return "" if unit in ("?", "US", "UNSPECIFIED") else unit
 
 
 def _shown(
@@ -148,17 +201,18 @@ def _shown(
     return display(stored.values, grayscale_of(header, stored))
 
 
-def _upright(header: Elements, pixels: np.ndarray) -> np.ndarray:
+def _turn(header: Elements) -> Turn:
     values = [value.strip()[:1] for value in header.text("PatientOrientation").split("\\")]
     if len(values) != 2 or not all(value and value in "LRAPHF" for value in values):
         if any(values):
             header.note("PatientOrientation names no two directions and was passed over.")
-        return pixels
-    across, down = values
-    pixels, done = turned(pixels, across, down)
-    if done:
-        header.note(f"PatientOrientation is {across}, {down}: {done}.", "orientation")
-    return pixels
+        return Turn()
+    turn = turn_upright(*values)
+    if turn.in_words:
+        header.note(
+            f"PatientOrientation is {values[0]}, {values[1]}: {turn.in_words}.", "orientation"
+        )
+    return turn
 
 
 def _view(header: Elements) -> str | None:

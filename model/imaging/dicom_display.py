@@ -1,5 +1,8 @@
 """What a DICOM header says of how its values are shown, with what cannot be used passed over."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 
 from model.errors import UndecodableImage
@@ -9,7 +12,7 @@ from model.imaging.elements import Elements
 from model.imaging.grayscale import Grayscale, LookupTable, Window
 from model.imaging.radiograph import ImageWarning
 
-__all__ = ["grayscale_of", "palette_shown", "pixel_aspect"]
+__all__ = ["all_voi", "grayscale_of", "palette_shown", "pixel_aspect"]
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _SPACINGS = (
@@ -30,59 +33,85 @@ def grayscale_of(header: Elements, stored: Stored) -> Grayscale:
     if slope == 0:
         header.note("RescaleSlope is 0, which would make every pixel the same: taken as 1.")
         slope = 1
-    modality = _lookup_table(header, "ModalityLUTSequence", stored.signed)
-    # The input of a VOI LUT is the output of the modality LUT.
-    negative = modality is None and (stored.signed or intercept < 0 or slope < 0)
-    voi = _lookup_table(header, "VOILUTSequence", negative)
-    if voi is not None and voi.top < (1 << voi.bits) - 1:
-        header.note(
-            f"VOILUTSequence states {voi.bits} bits, its entries fill fewer: {voi.top:g} was taken "
-            "as white."
-        )
+    modality = next(iter(_lookup_tables(header, "ModalityLUTSequence", stored.signed)), None)
     shape = header.code("PresentationLUTShape")
-    return Grayscale(
+    grayscale = Grayscale(
         bits=stored.bits,
         signed=stored.signed,
         slope=slope,
         intercept=intercept,
         modality_lut=modality,
-        voi=voi or _window(header),
         inverted=stored.photometric == "MONOCHROME1" or shape == "INVERSE",
         padding=_padding(header, stored.signed),
     )
+    voi = next(iter(_voi_tables(header, grayscale)), None)
+    if voi is not None and voi.top < (1 << voi.bits) - 1:
+        header.note(
+            f"VOILUTSequence states {voi.bits} bits, its entries fill fewer: {voi.top:g} was taken "
+            "as white."
+        )
+    return replace(grayscale, voi=voi or next(iter(_windows(header)), None))
 
 
-def _window(header: Elements) -> Window | None:
+def all_voi(header: Elements, grayscale: Grayscale) -> tuple[LookupTable | Window, ...]:
+    """Every usable VOI LUT and window of the file, in the order in which they are preferred."""
+    return (*_voi_tables(header, grayscale), *_windows(header))
+
+
+def _voi_tables(header: Elements, grayscale: Grayscale) -> list[LookupTable]:
+    # The input of a VOI LUT is the output of the modality LUT.
+    negative = grayscale.modality_lut is None and (
+        grayscale.signed or grayscale.intercept < 0 or grayscale.slope < 0
+    )
+    return _lookup_tables(header, "VOILUTSequence", negative)
+
+
+def _windows(header: Elements) -> list[Window]:
     centers, widths = header.numbers("WindowCenter"), header.numbers("WindowWidth")
     function = header.code("VOILUTFunction") or "LINEAR"
     if function not in _FUNCTIONS:
         header.note("VOILUTFunction is none of DICOM's and was taken as LINEAR.")
         function = "LINEAR"
     least = 1 if function == "LINEAR" else 0
-    for center, width in zip(centers, widths, strict=False):
-        if center is not None and width is not None and width >= least and width > 0:
-            return Window(center, width, function)
-    if any(value is not None for value in (*centers, *widths)):
+    names = header.text("WindowCenterWidthExplanation").split("\\")
+    names += [""] * (len(centers) - len(names))
+    windows = [
+        Window(center, width, function, _name(name))
+        for center, width, name in zip(centers, widths, names, strict=False)
+        if center is not None and width is not None and width >= least and width > 0
+    ]
+    if not windows and any(value is not None for value in (*centers, *widths)):
         header.note(
             f"WindowCenter and WindowWidth hold no window that {function} allows and were passed "
             "over."
         )
-    return None
+    return windows
 
 
-def _lookup_table(header: Elements, keyword: str, signed: bool) -> LookupTable | None:
-    """The first usable table of a modality or VOI LUT sequence."""
+def _name(text: str) -> str:
+    """What a window or table is called; nothing where it is not a few plain words."""
+    text = text.strip()
+    return text if re.fullmatch(r"[A-Z0-9][A-Z0-9 _+-]{0,23}", text) else ""
+
+
+def _lookup_tables(header: Elements, keyword: str, signed: bool) -> list[LookupTable]:
+    """The usable tables of a modality or VOI LUT sequence.
+
+    Args:
+        signed: whether the input may be negative.
+    """
     items = header.items(keyword)
-    for item in items:
-        table = _table(item.words("LUTDescriptor"), item.words("LUTData"), signed)
-        if table is not None:
-            return table
-    if items:
+    tables = [
+        replace(table, name=_name(item.text("LUTExplanation")))
+        for item in items
+        if (table := _table(item.words("LUTDescriptor"), item.words("LUTData"), signed))
+    ]
+    if items and not tables:
         header.note(
             f"{keyword} holds no usable table (too few entries, or no descriptor) and was passed "
             "over."
         )
-    return None
+    return tables
 
 
 def _table(descriptor: np.ndarray, data: np.ndarray, signed: bool) -> LookupTable | None:

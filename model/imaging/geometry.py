@@ -1,9 +1,11 @@
 """Stored rows and columns -> the image as it is looked at: square pixels, upright, not mirrored."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-__all__ = ["square_pixels", "turned"]
+__all__ = ["Turn", "square_pixels", "square_size", "turn_upright"]
 
 _SQUARE = 0.01
 """Sides of a pixel that differ by less are equal."""
@@ -20,46 +22,81 @@ def square_pixels(pixels: np.ndarray, aspect: float, max_pixels: int) -> np.ndar
         aspect: width of a pixel over its height.
         max_pixels: how many there may be.
     """
-    if abs(aspect - 1) < _SQUARE:
+    rows, columns = square_size(pixels.shape, aspect, max_pixels)
+    if (rows, columns) == pixels.shape:
         return pixels
-    height, width = pixels.shape
-    larger = (height, round(width * aspect)) if aspect > 1 else (round(height / aspect), width)
-    if larger[0] * larger[1] > max_pixels:
-        larger = (round(height / aspect), width) if aspect > 1 else (height, round(width * aspect))
-    rows, columns = (max(1, side) for side in larger)
     finer = rows * columns > pixels.size
     return cv2.resize(
         pixels, (columns, rows), interpolation=cv2.INTER_LINEAR if finer else cv2.INTER_AREA
     )
 
 
-def turned(pixels: np.ndarray, along_rows: str, along_columns: str) -> tuple[np.ndarray, str]:
-    """An image turned so that it is seen from before the patient, who stands upright.
+def square_size(shape: tuple[int, ...], aspect: float, max_pixels: int) -> tuple[int, int]:
+    """(height, width) of what `square_pixels` makes of an image of this shape."""
+    height, width = shape
+    if abs(aspect - 1) < _SQUARE:
+        return height, width
+    larger = (height, round(width * aspect)) if aspect > 1 else (round(height / aspect), width)
+    if larger[0] * larger[1] > max_pixels:
+        larger = (round(height / aspect), width) if aspect > 1 else (height, round(width * aspect))
+    return max(1, larger[0]), max(1, larger[1])
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What brings stored rows and columns upright, in this order."""
+
+    exchanged: bool = False
+    """Rows with columns."""
+    upside_down: bool = False
+    mirrored: bool = False
+    """Left to right."""
+    directions: tuple[str, str] = ("", "")
+    """Where rows and columns then run to, as in `turn_upright`."""
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """(height, width), turned and C-contiguous."""
+        if self.exchanged:
+            pixels = pixels.T
+        if self.upside_down:
+            pixels = pixels[::-1]
+        if self.mirrored:
+            pixels = pixels[:, ::-1]
+        return np.ascontiguousarray(pixels)
+
+    @property
+    def in_words(self) -> str:
+        """Empty where nothing is to be done."""
+        done = {
+            "rows and columns were exchanged": self.exchanged,
+            "the image was turned upside down": self.upside_down,
+            "it was mirrored left to right": self.mirrored,
+        }
+        return " and ".join(words for words, was in done.items() if was)
+
+
+def turn_upright(along_rows: str, along_columns: str) -> Turn:
+    """How an image is seen from before the patient, who stands upright.
 
     Args:
-        pixels: (height, width).
         along_rows: where rows run to, one of L, R, A, P, H (head) and F (foot): the first letter of
             the first value of PatientOrientation (0020,0020), PS3.3 C.7.6.1.1.1.
         along_columns: where columns run to, down the image.
 
     Returns:
-        The image, C-contiguous, with rows to the patient's left and columns to the feet; rows
-        that run to front or back stay as they are, for lateral views are shown either way. And
-        what was done to it, in words; empty for nothing, and for letters that make no such view.
+        What makes rows run to the patient's left and columns to the feet; rows that run to front
+        or back stay as they are, for lateral views are shown either way. Nothing to be done for
+        letters that make no such view.
     """
-    done = []
     across, down = along_rows, along_columns
-    if across in "HF" and down in "LRAP":
-        pixels, across, down = pixels.T, down, across
-        done.append("rows and columns were exchanged")
+    exchanged = across in "HF" and down in "LRAP"
+    if exchanged:
+        across, down = down, across
     if across not in "LRAP" or down not in "HF":
-        return pixels, ""
-    if down == "H":
-        pixels = pixels[::-1]
-        done.append("the image was turned upside down")
+        return Turn(directions=(along_rows, along_columns))
+    upside_down = down == "H"
     # Each step so far has mirrored the image; a lateral one is turned back instead.
-    mirrors = len(done) % 2 == 1 if across in "AP" else across == "R"
-    if mirrors:
-        pixels = pixels[:, ::-1]
-        done.append("it was mirrored left to right")
-    return np.ascontiguousarray(pixels), " and ".join(done)
+    mirrored = (exchanged + upside_down) % 2 == 1 if across in "AP" else across == "R"
+    if mirrored:
+        across = {"L": "R", "R": "L", "A": "P", "P": "A"}[across]
+    return Turn(exchanged, upside_down, mirrored, (across, "F"))

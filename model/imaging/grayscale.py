@@ -5,13 +5,13 @@ interest, presentation) is worked out once a value, in float64, and looked up on
 DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT and windows) and C.7.6.3.1.2 (photometric).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from model.imaging.radiograph import ImageWarning
 
-__all__ = ["Grayscale", "LookupTable", "Window", "display"]
+__all__ = ["Grayscale", "LookupTable", "Range", "Voi", "Window", "display", "with_voi"]
 
 _BLOCK = 1 << 15
 """Pixels looked up at a time: numpy makes indices 8 bytes each, and these stay in the cache."""
@@ -33,6 +33,8 @@ class LookupTable:
     entries: np.ndarray
     bits: int
     """Depth of the entries as the descriptor states it."""
+    name: str = ""
+    """What the file calls it, such as "HARDER"."""
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         index = np.floor(values) - self.first
@@ -60,6 +62,8 @@ class Window:
     width: float
     function: str = "LINEAR"
     """LINEAR (width >= 1), LINEAR_EXACT or SIGMOID (width > 0)."""
+    name: str = ""
+    """What the file calls it, such as "LUNG"."""
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Modality values -> [0, 1]."""
@@ -76,6 +80,23 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Modality values from `low`, black, to `high`, white; all black where the two coincide."""
+
+    low: float
+    high: float
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        if self.high <= self.low:
+            return np.zeros_like(values)
+        return ((values - self.low) / (self.high - self.low)).clip(0, 1)
+
+
+Voi = LookupTable | Window | Range
+"""How modality values become gray: a table, a window, or a range where the file says nothing."""
+
+
+@dataclass(frozen=True)
 class Grayscale:
     """How one image's stored values are meant to be shown."""
 
@@ -86,7 +107,7 @@ class Grayscale:
     intercept: float = 0.0
     modality_lut: LookupTable | None = None
     """Used instead of slope and intercept."""
-    voi: LookupTable | Window | None = None
+    voi: Voi | None = None
     inverted: bool = False
     padding: tuple[int, int] | None = None
     """Smallest and largest stored value that mark pixels outside the image."""
@@ -107,6 +128,36 @@ def display(codes: np.ndarray, grayscale: Grayscale) -> tuple[np.ndarray, tuple[
             image is signed, in two's complement.
         grayscale: what the header says of them.
     """
+    grayscale, warnings = with_voi(codes, grayscale)
+    assert grayscale.voi is not None
+    modality, padding = _levels(grayscale)
+    shown = _shown(grayscale.voi, modality)
+    if grayscale.inverted:
+        shown = 1 - shown
+    shown[padding] = 0
+    return _looked_up(shown.astype(np.float32), codes), warnings
+
+
+def with_voi(codes: np.ndarray, grayscale: Grayscale) -> tuple[Grayscale, tuple[ImageWarning, ...]]:
+    """The same, with the VOI that `display` shows these codes by; Args as there."""
+    modality, padding = _levels(grayscale)
+    voi = grayscale.voi
+    if voi is None and grayscale.bits <= 8:
+        voi = Range(float(modality.min()), float(modality.max()))
+    sampled = _counts(_sampled(codes), len(modality)) * ~padding
+    spoilt = _unseen(_shown(voi, modality), sampled) if voi is not None else None
+    if voi is not None and spoilt is None:
+        return replace(grayscale, voi=voi), ()
+    renewed = Range(*_percentiles(modality, _counts(codes, len(modality)) * ~padding))
+    several = np.count_nonzero(sampled) >= _LEVELS and _unseen(renewed(modality), sampled) is None
+    if voi is not None and not several:
+        return replace(grayscale, voi=voi), ()
+    warnings = (_renewed(grayscale, spoilt),) if spoilt is not None else ()
+    return replace(grayscale, voi=renewed), warnings
+
+
+def _levels(grayscale: Grayscale) -> tuple[np.ndarray, np.ndarray]:
+    """By code: its modality value, and whether it is padding."""
     levels = 1 << grayscale.bits
     values = np.arange(levels)
     if grayscale.signed:
@@ -114,28 +165,14 @@ def display(codes: np.ndarray, grayscale: Grayscale) -> tuple[np.ndarray, tuple[
     padding = np.zeros(levels, bool)
     if grayscale.padding is not None:
         padding = (values >= grayscale.padding[0]) & (values <= grayscale.padding[1])
-    modality = _modality(values.astype(np.float64), grayscale)
-    shown: np.ndarray | None = None
-    warnings: tuple[ImageWarning, ...] = ()
-    match grayscale.voi:
-        case Window() as window:
-            shown = window(modality)
-        case LookupTable() as table:
-            shown = (table(modality) / table.top).clip(0, 1)
-        case None if grayscale.bits <= 8:
-            shown = _between(modality, modality.min(), modality.max())
-    sampled = _counts(_sampled(codes), levels) * ~padding
-    spoilt = _unseen(shown, sampled) if shown is not None else None
-    if shown is None or spoilt is not None:
-        renewed = _between(modality, *_percentiles(modality, _counts(codes, levels) * ~padding))
-        several = np.count_nonzero(sampled) >= _LEVELS and _unseen(renewed, sampled) is None
-        if shown is None or several:
-            shown = renewed
-            warnings = (_renewed(grayscale, spoilt),) if spoilt is not None else ()
-    if grayscale.inverted:
-        shown = 1 - shown
-    shown[padding] = 0
-    return _looked_up(shown.astype(np.float32), codes), warnings
+    return _modality(values.astype(np.float64), grayscale), padding
+
+
+def _shown(voi: Voi, modality: np.ndarray) -> np.ndarray:
+    """Modality values -> [0, 1], before inversion."""
+    if isinstance(voi, LookupTable):
+        return (voi(modality) / voi.top).clip(0, 1)
+    return voi(modality)
 
 
 def _sampled(codes: np.ndarray) -> np.ndarray:
@@ -173,12 +210,6 @@ def _modality(values: np.ndarray, grayscale: Grayscale) -> np.ndarray:
     if grayscale.modality_lut is not None:
         return grayscale.modality_lut(values)
     return values * grayscale.slope + grayscale.intercept
-
-
-def _between(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    if high <= low:
-        return np.zeros_like(values)
-    return ((values - low) / (high - low)).clip(0, 1)
 
 
 def _percentiles(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:

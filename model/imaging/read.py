@@ -18,8 +18,9 @@ from model.imaging.color import gray_of_color
 from model.imaging.grayscale import Grayscale, display
 from model.imaging.jpeg import decode_jpeg
 from model.imaging.radiograph import Radiograph, ReadLimits
+from model.imaging.stored import StoredImage
 
-__all__ = ["load_file", "read_image"]
+__all__ = ["load_file", "read_image", "read_stored"]
 
 
 def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radiograph:
@@ -45,6 +46,28 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
         ImageTooLarge: more bytes or pixels than the limits allow.
     """
     data = source if isinstance(source, bytes) else load_file(source, limits)
+    samples = _samples(data, limits)
+    if samples is not None:
+        return _radiograph(samples)
+    from model.imaging.dicom import read_dicom
+
+    return read_dicom(data, limits)
+
+
+def read_stored(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> StoredImage:
+    """The same image with its values as they are stored; Args and Raises as for `read_image`."""
+    data = source if isinstance(source, bytes) else load_file(source, limits)
+    samples = _samples(data, limits)
+    if samples is not None:
+        gray, _ = gray_of_color(samples) if samples.ndim == 3 else (samples, ())
+        return StoredImage.of(gray, Grayscale(bits=8 * gray.itemsize))
+    from model.imaging.dicom import read_stored_dicom
+
+    return read_stored_dicom(data, limits)
+
+
+def _samples(data: bytes, limits: ReadLimits) -> np.ndarray | None:
+    """Of a PNG or JPEG file, uint8 or uint16, upright; None of what may be DICOM."""
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(len(data), limits)
     if not data:
@@ -57,9 +80,7 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
             return _jpeg(data, limits)
         if not _bare_dataset(data):
             raise UnsupportedImage(f"{_kind(data)}, not DICOM, PNG or JPEG")
-    from model.imaging.dicom import read_dicom
-
-    return read_dicom(data, limits)
+    return None
 
 
 def load_file(source: Path | int, limits: ReadLimits) -> bytes:
@@ -133,10 +154,10 @@ def _kind(data: bytes) -> str:
     return "a file of an unknown kind"
 
 
-def _jpeg(data: bytes, limits: ReadLimits) -> Radiograph:
+def _jpeg(data: bytes, limits: ReadLimits) -> np.ndarray:
     header = jpeg_header(data)
     limits.check(header.width, header.height)
-    return _radiograph(_upright(decode_jpeg(data, header), _orientation(data)))
+    return _upright(decode_jpeg(data, header), _orientation(data))
 
 
 def _orientation(data: bytes) -> int:
@@ -166,7 +187,7 @@ def _upright(samples: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(samples)
 
 
-def _png(data: bytes, limits: ReadLimits) -> Radiograph:
+def _png(data: bytes, limits: ReadLimits) -> np.ndarray:
     header = png_header(data)
     limits.check(header.width, header.height)
     transparent = header.components in (2, 4) or b"tRNS" in data[: data.find(b"IDAT")]
@@ -185,9 +206,9 @@ def _png(data: bytes, limits: ReadLimits) -> Radiograph:
     if stored.dtype not in (np.uint8, np.uint16):
         raise UndecodableImage(f"{stored.dtype} samples: expected 8 or 16 bit integers")
     if stored.ndim == 2:
-        return _radiograph(stored)
+        return stored
     samples = stored[:, :, 2::-1]
-    return _radiograph(_on_black(samples, stored[:, :, 3]) if stored.shape[2] == 4 else samples)
+    return _on_black(samples, stored[:, :, 3]) if stored.shape[2] == 4 else samples
 
 
 def _on_black(samples: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -27,12 +27,19 @@ import numpy as np
 from model import errors
 from model.errors import ConfigError, ImageTooLarge, UndecodableImage
 from model.imaging.radiograph import Identity, ImageWarning, Radiograph
+from model.imaging.stored import PixelDescription, StoredImage
 
-__all__ = ["IsolationLimits", "anonymous_file", "read_image_isolated"]
+__all__ = [
+    "IsolationLimits",
+    "anonymous_file",
+    "read_image_isolated",
+    "read_stored_isolated",
+]
 
 _GRACE_SECONDS = 5
 """How much longer than its wall clock a child may take to be gone before it is given up."""
 _START_SECONDS = 60
+_NOT_WHOLE = "the process that read the file gave no whole answer"
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
@@ -66,40 +73,83 @@ def read_image_isolated(
         ImageTooLarge: as `read_image`, and when a limit of the child is hit.
         ConfigError: the helper process does not start.
     """
+    request = {"limits": asdict(limits), "sha256": sha256, "stored": False}
+    with _answered(source, request, limits) as (answer, descriptors):
+        match answer:
+            case {
+                "shape": [height, width],
+                "view": view,
+                "warnings": warnings,
+                "identity": identity,
+            } if descriptors:
+                pixels = np.empty((height, width), np.float32)
+                if os.preadv(descriptors[0], [pixels.data], 0) == pixels.nbytes:
+                    repairs = tuple(ImageWarning(**one) for one in warnings)
+                    return Radiograph(pixels, view, repairs, Identity(**identity))
+    raise UndecodableImage(_NOT_WHOLE)
+
+
+def read_stored_isolated(
+    source: Path | bytes, limits: IsolationLimits = IsolationLimits()
+) -> StoredImage:
+    """Read the stored values of one radiograph; as `read_image_isolated`."""
+    from pydantic import TypeAdapter
+
+    request = {"limits": asdict(limits), "sha256": None, "stored": True}
+    with _answered(source, request, limits) as (answer, descriptors):
+        match answer:
+            case {"kind": kind} if len(descriptors) == 2:
+                with open(descriptors[1], "rb", closefd=False) as file:
+                    file.seek(0)
+                    described = TypeAdapter(PixelDescription).validate_json(file.read())
+                samples = np.empty((described.rows, described.columns), np.dtype(kind))
+                if os.preadv(descriptors[0], [samples.data], 0) == samples.nbytes:
+                    return StoredImage(samples, described)
+    raise UndecodableImage(_NOT_WHOLE)
+
+
+@contextmanager
+def _answered(
+    source: Path | bytes, request: dict[str, Any], limits: IsolationLimits
+) -> Iterator[tuple[dict[str, Any], list[int]]]:
+    """The child's answer about one file and the descriptors it sent, open as long as this is."""
     with _opened(source) as file:
         # No answer at all: the helper itself was killed, perhaps for another file's sake.
-        answer = _exchange(file, limits, sha256) or _exchange(file, limits, sha256)
+        answer = _exchange(file, request, limits) or _exchange(file, request, limits)
     if answer is None:
         raise UndecodableImage("the process that read the file died without an answer")
-    return answer
+    message, descriptors = answer
+    try:
+        _raise_refusal(message, limits)
+        yield message, descriptors
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
-def _exchange(file: int, limits: IsolationLimits, sha256: str | None) -> Radiograph | None:
+def _exchange(
+    file: int, request: dict[str, Any], limits: IsolationLimits
+) -> tuple[dict[str, Any], list[int]] | None:
     """The answer about one file, or None where nobody is left to give one."""
     with suppress(OSError):  # a pipe has no start; the child says what is wrong with it
         os.lseek(file, 0, os.SEEK_SET)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            request = json.dumps({"limits": asdict(limits), "sha256": sha256}).encode()
-            helper = _helper.send(request, [theirs.fileno(), file])
+            helper = _helper.send(json.dumps(request).encode(), [theirs.fileno(), file])
         ours.settimeout(limits.wall_seconds + _GRACE_SECONDS)
         try:
-            message, descriptors, _, _ = socket.recv_fds(ours, 1 << 16, 1, _CLOSE_ON_EXEC)
+            message, descriptors, _, _ = socket.recv_fds(ours, 1 << 16, 2, _CLOSE_ON_EXEC)
         except TimeoutError as error:
             raise _limit_hit(f"{limits.wall_seconds:g} seconds") from error
     if not message:
         # Its sockets close a moment before it counts as gone.
         helper.wait(_GRACE_SECONDS)
         return None
-    try:
-        return _answer(json.loads(message.splitlines()[0]), descriptors, limits)
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+    return json.loads(message.splitlines()[0]), descriptors
 
 
-def _answer(answer: dict[str, Any], descriptors: list[int], limits: IsolationLimits) -> Radiograph:
+def _raise_refusal(answer: dict[str, Any], limits: IsolationLimits) -> None:
     match answer:
         case {"error": name, "message": message}:
             raise getattr(errors, name)(message)
@@ -109,17 +159,6 @@ def _answer(answer: dict[str, Any], descriptors: list[int], limits: IsolationLim
             raise _limit_hit(f"{limits.cpu_seconds} seconds of processor time")
         case {"signal": number}:
             raise UndecodableImage(f"the file crashed its decoder ({Signals(number).name})")
-        case {
-            "shape": [height, width],
-            "view": view,
-            "warnings": warnings,
-            "identity": identity,
-        } if descriptors:
-            pixels = np.empty((height, width), np.float32)
-            if os.preadv(descriptors[0], [pixels.data], 0) == pixels.nbytes:
-                repairs = tuple(ImageWarning(**one) for one in warnings)
-                return Radiograph(pixels, view, repairs, Identity(**identity))
-    raise UndecodableImage("the process that read the file gave no whole answer")
 
 
 def _limit_hit(limit: str) -> ImageTooLarge:

@@ -1,10 +1,11 @@
 """The helper process behind model/imaging/sandbox.py: forks one limited child a file.
 
 Runs alone, without threads and without torch. Over the control socket come requests: {"limits",
-"sha256"} as JSON, with two descriptors, the socket to answer on and the file. An answer is one line
-of JSON: from the child {"shape", "view", "warnings", "identity"} with the pixels' descriptor, or
-{"error", "message"}; from this process, once the child is gone, {"signal"} or {"exit"}. Only the
-first line of them counts.
+"sha256", "stored"} as JSON, with two descriptors, the socket to answer on and the file. An answer
+is one line of JSON. From the child: {"shape", "view", "warnings", "identity"} with the pixels'
+descriptor; or, of stored values, {"kind"} with descriptors of the samples and of their description
+as JSON, which may be long; or {"error", "message"}. From this process, once the child is gone:
+{"signal"} or {"exit"}. Only the first line of them counts.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ import cv2
 from model.errors import ImageError, ImageTooLarge, UndecodableImage
 from model.imaging.codecs import load_decoders
 from model.imaging.radiograph import ReadLimits
-from model.imaging.read import load_file, read_image
+from model.imaging.read import load_file, read_image, read_stored
 from model.imaging.sandbox import anonymous_file
 
 __all__ = ["serve"]
@@ -98,7 +99,7 @@ def _child(
         for other in others:
             other.close()
         _limit(**request["limits"])
-        answer, descriptors = _read(file, request["sha256"])
+        answer, descriptors = _read(file, request["sha256"], request["stored"])
         _send(reply, answer, descriptors)
         status = 0
     finally:
@@ -119,24 +120,34 @@ def _limit(memory_bytes: int, cpu_seconds: int, wall_seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _read(file: int, sha256: str | None) -> tuple[dict[str, Any], list[int]]:
+def _read(file: int, sha256: str | None, stored: bool) -> tuple[dict[str, Any], list[int]]:
     try:
         data = load_file(file, ReadLimits())
         if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
             raise UndecodableImage("the file has changed since it was listed: run again")
-        radiograph = read_image(data)
-        descriptor = anonymous_file(radiograph.pixels.data)
+        return _stored(data) if stored else _shown(data)
     except ImageError as error:
         return _error(error), []
     except MemoryError:
         return _error(ImageTooLarge("decoding needs more memory than the limit allows")), []
+
+
+def _shown(data: bytes) -> tuple[dict[str, Any], list[int]]:
+    radiograph = read_image(data)
     answer = {
         "shape": radiograph.pixels.shape,
         "view": radiograph.view,
         "warnings": [asdict(warning) for warning in radiograph.warnings],
         "identity": asdict(radiograph.identity),
     }
-    return answer, [descriptor]
+    return answer, [anonymous_file(radiograph.pixels.data)]
+
+
+def _stored(data: bytes) -> tuple[dict[str, Any], list[int]]:
+    image = read_stored(data)
+    description = json.dumps(asdict(image.description)).encode()
+    samples = anonymous_file(image.samples.data)
+    return {"kind": image.samples.dtype.name}, [samples, anonymous_file(description)]
 
 
 def _error(error: ImageError) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dicom_files import dataset, encoded, image
 
-from model.imaging.geometry import square_pixels, turned
+from model.imaging.geometry import square_pixels, turn_upright
 from model.imaging.radiograph import Radiograph, ReadLimits
 from model.imaging.read import read_image
 
@@ -106,5 +106,5 @@ def test_an_orientation_that_is_none_changes_nothing(orientation):
 
 
 def test_a_turned_image_is_contiguous():
-    pixels, _ = turned(np.zeros((3, 5), np.float32), "F", "R")
+    pixels = turn_upright("F", "R")(np.zeros((3, 5), np.float32))
     assert pixels.flags.c_contiguous
