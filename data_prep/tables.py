@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from model.errors import DataError
 
-__all__ = ["Row", "is_blank", "parse_json", "read_json", "read_rows"]
+__all__ = ["Row", "is_blank", "numbered_rows", "parse_json", "read_json", "read_rows"]
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +38,25 @@ def is_blank(text: str) -> bool:
 def read_rows(
     path: Path, columns: Sequence[str] = (), known: Sequence[str] = ()
 ) -> Iterator[tuple[str, Row]]:
-    """(origin, row) of each row of a table, streamed; the origin is for messages.
+    """(origin, row) of each row of a table; the origin is for messages. See `numbered_rows`."""
+    for number, row in numbered_rows(path, columns, known):
+        yield _origin(path, number), row
+
+
+def numbered_rows(
+    path: Path, columns: Sequence[str] = (), known: Sequence[str] = (), private: bool = False
+) -> Iterator[tuple[int, Row]]:
+    """(number, row) of each row of a table, streamed.
 
     Values and names of columns are stripped; what a short row lacks is empty; rows without any
-    value are left out.
+    value are left out. Rows are counted as a spreadsheet does: the names of the columns are row 1.
 
     Args:
         columns: those that must be there.
         known: further ones. The names of both are found in any case, and the row has them as they
             are written here.
+        private: no name of a column is quoted in a message: without names, a patient's row stands
+            in their place.
 
     Raises:
         DataError: no such file; a column is missing or there twice; a row has more fields than
@@ -62,19 +72,22 @@ def read_rows(
             delimiter = _delimiter(lines.readline())
             lines.seek(0)
             rows = csv.reader(lines, delimiter=delimiter, strict=True)
-            header = _header(path, next(rows, []), columns, known)
+            header = _header(path, next(rows, []), columns, known, private)
             number, first_line = 2, rows.line_num + 1
             for number, values in enumerate(rows, 2):
-                origin = f"{path.name} row {number}"
                 if any(value.strip() for value in values):
-                    yield origin, _row(origin, header, values)
+                    yield number, _row(_origin(path, number), header, values)
                 first_line = rows.line_num + 1
                 number += 1
         except csv.Error as error:
             raise DataError(
-                f"{path.name} row {number}, which begins on line {first_line}, is no row of CSV "
+                f"{_origin(path, number)}, which begins on line {first_line}, is no row of CSV "
                 f"({error}): close its quotes, and write a quote inside a text twice"
             ) from error
+
+
+def _origin(path: Path, number: int) -> str:
+    return f"{path.name} row {number}"
 
 
 def read_json(path: Path) -> Any:
@@ -122,7 +135,11 @@ def _delimiter(head: str) -> str:
 
 
 def _header(
-    path: Path, names: Sequence[str], columns: Sequence[str], known: Sequence[str]
+    path: Path,
+    names: Sequence[str],
+    columns: Sequence[str],
+    known: Sequence[str],
+    private: bool,
 ) -> list[str]:
     """The names of the columns, those that are known as they are known.
 
@@ -139,9 +156,8 @@ def _header(
     missing = [name for name in columns if name not in header]
     if missing:
         listed = ", ".join(name for name in found if name)
-        raise DataError(
-            f"{path.name} has no column {', '.join(map(repr, missing))}; it has {listed!r}"
-        )
+        instead = "name it in the first line" if private else f"it has {listed!r}"
+        raise DataError(f"{path.name} has no column {', '.join(map(repr, missing))}; {instead}")
     return header
 
 

@@ -1,17 +1,16 @@
-"""A CSV file of indications, and which studies of a folder they belong to.
+"""A table of indications, and which studies of a folder they belong to.
 
 Rows are told by their number, never by what they hold: a study may be called by its UID, and an
 indication speaks of a patient.
 """
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from app.batch.grouping import study_of
+from data_prep.tables import numbered_rows
 from model.errors import DataError
 
 __all__ = ["Row", "match_indications", "read_indications"]
@@ -30,51 +29,15 @@ class Row:
 
 
 def read_indications(path: Path) -> list[Row]:
-    """The rows of a CSV file with the columns `study` and `indication`, in UTF-8.
+    """The rows of a table with the columns `study` and `indication`.
 
     Raises:
-        DataError: the file cannot be read, is no such CSV file or lacks a column.
+        DataError: as `numbered_rows`.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(
-            f"the indications {str(path)!r} cannot be read ({error.strerror}): name another file"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"the indications {str(path)!r} are not UTF-8 at byte {error.start}: save them as CSV "
-            "in UTF-8"
-        ) from error
-    table = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        study, indication = _places(path, next(table, []))
-        return [
-            Row(number, _cell(row, study).strip(), " ".join(_cell(row, indication).split()))
-            for number, row in enumerate(table, 2)
-            if any(row)
-        ]
-    except csv.Error as error:
-        raise DataError(
-            f"the indications {str(path)!r} are no CSV at line {table.line_num}: {error}"
-        ) from error
-
-
-def _cell(row: Sequence[str], place: int) -> str:
-    return row[place] if place < len(row) else ""
-
-
-def _places(path: Path, head: Sequence[str]) -> list[int]:
-    names = [name.strip().lower() for name in head]
-    for column in COLUMNS:
-        # What stands there instead is not quoted: without a head it is a patient's row.
-        if names.count(column) != 1:
-            raise DataError(
-                f"the indications {str(path)!r} have {names.count(column)} columns called "
-                f"{column!r}: the first line must name study and indication once each, separated "
-                "by commas"
-            )
-    return [names.index(column) for column in COLUMNS]
+    return [
+        Row(number, row["study"], " ".join(row["indication"].split()))
+        for number, row in numbered_rows(path, COLUMNS, private=True)
+    ]
 
 
 def match_indications(

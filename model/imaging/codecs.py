@@ -122,7 +122,8 @@ def load_decoders() -> None:
 
 
 def _name(syntax: uid.UID) -> str:
-    return f"{syntax.name} ({syntax})" if syntax.is_valid else "damaged"
+    """A UID that is none of the standard's may be anything, so it is not quoted."""
+    return f"{syntax.name} ({syntax})" if syntax.name != syntax else "of an unknown UID"
 
 
 def _frame(data: bytes) -> bytes | None:

@@ -24,6 +24,7 @@ from pydicom.tag import BaseTag, Tag
 
 from model.errors import ImageError, ImageTooLarge, NotAnImage, NotARadiograph, UndecodableImage
 from model.imaging.codecs import stored_values
+from model.imaging.codes import MODALITIES, quoted
 from model.imaging.color import gray_of_color
 from model.imaging.dicom_display import all_voi, grayscale_of, palette_shown, pixel_aspect
 from model.imaging.dicom_spacing import spacing_of
@@ -296,19 +297,23 @@ def _inflated(deflated: bytes, limit: int) -> bytes:
 def _check_kind(header: Elements) -> None:
     """Refuse what is not one radiograph."""
     modality, sop_class = header.code("Modality"), header.uid("SOPClassUID")
-    name = uid.UID(sop_class).name if sop_class else ""
+    name = uid.UID(sop_class).name
+    if name == sop_class:  # not of the standard
+        name = ""
     pixels = "PixelData" in header
     if not pixels and (
         modality in _NO_IMAGES
         or "EncapsulatedDocument" in header
-        or (name != sop_class and "Image" not in name)
+        or (name and "Image" not in name)
     ):
-        raise NotAnImage(f"{name or f'modality {modality!r}'}: an object without an image")
+        kind = name or f"modality {quoted(modality, MODALITIES)}"
+        raise NotAnImage(f"{kind}: an object without an image")
     if modality not in _RADIOGRAPHY and (
         modality not in _UNSAID or sop_class not in _RADIOGRAPHY_CLASSES
     ):
         raise NotARadiograph(
-            f"modality {modality!r}: radiographs are CR, DX or RG, or secondary captures"
+            f"modality {quoted(modality, MODALITIES)}: radiographs are CR, DX or RG, or secondary "
+            "captures"
         )
     if (frames := header.integer("NumberOfFrames") or 1) > 1:
         raise NotARadiograph(f"{frames} frames: a single one is needed")

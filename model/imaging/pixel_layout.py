@@ -7,6 +7,7 @@ note.
 from dataclasses import dataclass
 
 from model.errors import NotARadiograph, UndecodableImage
+from model.imaging.codes import PHOTOMETRIC_INTERPRETATIONS, quoted
 from model.imaging.elements import Elements
 
 __all__ = ["COLORS", "PixelLayout", "pixel_layout"]
@@ -92,8 +93,9 @@ def _photometric(header: Elements) -> tuple[int, str]:
         header.code("PhotometricInterpretation"),
     )
     if photometric not in (*_GRAY, *COLORS, "", "?"):
+        code = quoted(photometric, PHOTOMETRIC_INTERPRETATIONS)
         raise NotARadiograph(
-            f"photometric interpretation {photometric!r}: a radiograph is MONOCHROME1 or 2"
+            f"photometric interpretation {code}: a radiograph is MONOCHROME1 or 2"
         )
     if samples not in (1, 3):
         samples = 3 if photometric in COLORS else 1

@@ -165,6 +165,7 @@ def test_a_folder_speaks_for_all_studies_below_it() -> None:
         b"study,indication\none,The lungs.\n",
         b"\xef\xbb\xbfIndication , Study,more\r\n The\tlungs. ,one,x\r\n",
         b'study,indication\n"one","The\nlungs."\n',
+        b"study;indication\none;The lungs.\n",
     ],
 )
 def test_tables_as_spreadsheets_write_them_are_read(tmp_path: Path, content: bytes) -> None:
@@ -181,13 +182,13 @@ def test_rows_are_counted_as_spreadsheets_count_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "0 columns called 'study'"),
-        (b"Quillfeather,cough\n", "0 columns called 'study'"),
-        (b"study;indication\none;x\n", "0 columns called 'study'"),
-        (b"study,reason\none,Quillfeather\n", "0 columns called 'indication'"),
-        (b"study,study,indication\n", "2 columns called 'study'"),
-        (b"study,indication\none,Quillfeather\xff\n", "not UTF-8 at byte 33"),
-        (b'study,indication\none,"Quillfeather\n', "no CSV at line 2"),
+        (b"", "no column 'study', 'indication'"),
+        (b"Quillfeather,cough\n", "no column 'study', 'indication'"),
+        (b"study,reason\none,Quillfeather\n", "no column 'indication'"),
+        (b"study,study,indication\n", "column 'study' twice"),
+        (b"study,indication\none,x\ntwo,Quillfeather,x\n", "row 3 has 3 fields"),
+        (b"study,indication\none,Quillfeather\x81\n", "not UTF-8"),
+        (b'study,indication\none,"Quillfeather\n', "row 2, which begins on line 2"),
     ],
 )
 def test_what_is_no_table_of_indications_is_refused_without_a_quote(
@@ -200,5 +201,5 @@ def test_what_is_no_table_of_indications_is_refused_without_a_quote(
 
 
 def test_a_table_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="No such file"):
         read_indications(tmp_path / "absent.csv")
