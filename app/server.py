@@ -6,6 +6,8 @@ A plain uvicorn keeps a connection open for as long as one byte trickles in now 
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 import uuid
 from collections.abc import Callable
@@ -28,6 +30,9 @@ from model.errors import ConfigError, CrossRayError
 __all__ = ["ConnectionLimits", "Server", "open_socket", "protocol", "serve"]
 
 log = logging.getLogger("crossray.server")
+
+ANSWER_SECONDS = 1.0
+"""In which a request that is canceled at the end must have sent its answer."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,11 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.stop()
         await super().shutdown(sockets)
+        # Requests that were canceled still have to send their answer.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                while self.server_state.tasks:
+                    await asyncio.sleep(0.01)
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -210,7 +220,13 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     )
     with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it, after it has ended well
         Server(config, app, lambda: announce(address)).run(sockets=[listening])
-    failure = app.state.service.failure
+    service: Service = app.state.service
+    if service.is_reading:
+        # Python would wait for its thread. Nothing of a study is kept, so nothing is lost.
+        log.warning("a study was still being read when the service stopped: it was given up")
+        logging.shutdown()
+        os._exit(128 + signal.SIGTERM)
+    failure = service.failure
     if failure is not None:
         if isinstance(failure, CrossRayError):
             raise failure

@@ -104,6 +104,11 @@ class Service:
     def is_ready(self) -> bool:
         return self._generator is not None
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether a study's turn has come and is not over."""
+        return self._reading
+
     def stop(self) -> None:
         """Take no more studies, and answer those that wait: one that is being read goes on."""
         with self._changed:

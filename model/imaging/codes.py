@@ -4,13 +4,18 @@ from collections.abc import Collection
 
 __all__ = ["MODALITIES", "PHOTOMETRIC_INTERPRETATIONS", "quoted"]
 
-MODALITIES = frozenset(
-    "ANN AR ASMT AU BDUS BI BMD CD CF CFM CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DR DS DX EC ECG "
-    "EEG EM EMG EOG EPS ES FA FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS M3D MA MG MR MS "
-    "NM OAM OCT OP OPM OPR OPT OPTBSV OPTENF OPV OSS OT PA PLAN POS PR PT PX REG RESP RF RG "
-    "RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF ST "
-    "STAIN TEXTUREMAP TG US VA VF VIDD XA XAPROTOCOL XC XR".split()
-)
+# fmt: off
+MODALITIES = frozenset((
+    "ANN", "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CD", "CF", "CFM", "CP", "CR", "CS", "CT",
+    "CTPROTOCOL", "DD", "DF", "DG", "DM", "DMS", "DOC", "DR", "DS", "DX", "EC", "ECG", "EEG",
+    "EM", "EMG", "EOG", "EPS", "ES", "FA", "FID", "FS", "GM", "HC", "HD", "IO", "IOL", "IVOCT",
+    "IVUS", "KER", "KO", "LEN", "LP", "LS", "M3D", "MA", "MG", "MR", "MS", "NM", "OAM", "OCT",
+    "OP", "OPM", "OPR", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "OT", "PA", "PLAN", "POS",
+    "PR", "PT", "PX", "REG", "RESP", "RF", "RG", "RTDOSE", "RTIMAGE", "RTINTENT", "RTPLAN",
+    "RTRAD", "RTRECORD", "RTSEGANN", "RTSTRUCT", "RWV", "SEG", "SM", "SMR", "SR", "SRF", "ST",
+    "STAIN", "TEXTUREMAP", "TG", "US", "VA", "VF", "VIDD", "XA", "XAPROTOCOL", "XC", "XR",
+))
+# fmt: on
 """Of PS3.3 C.7.3.1.1.1 with the retired ones, and DR and XR, which some devices write for DX."""
 PHOTOMETRIC_INTERPRETATIONS = frozenset(
     (

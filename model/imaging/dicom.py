@@ -302,9 +302,7 @@ def _check_kind(header: Elements) -> None:
         name = ""
     pixels = "PixelData" in header
     if not pixels and (
-        modality in _NO_IMAGES
-        or "EncapsulatedDocument" in header
-        or (name and "Image" not in name)
+        modality in _NO_IMAGES or "EncapsulatedDocument" in header or (name and "Image" not in name)
     ):
         kind = name or f"modality {quoted(modality, MODALITIES)}"
         raise NotAnImage(f"{kind}: an object without an image")

@@ -94,9 +94,7 @@ def _photometric(header: Elements) -> tuple[int, str]:
     )
     if photometric not in (*_GRAY, *COLORS, "", "?"):
         code = quoted(photometric, PHOTOMETRIC_INTERPRETATIONS)
-        raise NotARadiograph(
-            f"photometric interpretation {code}: a radiograph is MONOCHROME1 or 2"
-        )
+        raise NotARadiograph(f"photometric interpretation {code}: a radiograph is MONOCHROME1 or 2")
     if samples not in (1, 3):
         samples = 3 if photometric in COLORS else 1
         header.note(f"SamplesPerPixel is missing or wrong and was taken as {samples}.")

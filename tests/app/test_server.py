@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -225,6 +226,58 @@ def test_what_waits_when_the_service_stops_is_answered_with_a_problem(
         release.set()
     for answer in answers:
         assert answer.startswith(b"HTTP/1.1 503 ") and b"/problems/not-ready" in answer
+
+
+ENDLESS = """
+import time
+from model.generator import ReportGenerator
+from app.cli.main import main
+
+
+def endless(*arguments, **options):
+    print("reading", flush=True)
+    time.sleep(3600)
+
+
+ReportGenerator.reports = endless
+main()
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_study_that_outlasts_the_grace_does_not_keep_the_process_alive(
+    tiny_checkpoint: Path, make_png: Callable, ending: signal.Signals
+) -> None:
+    """SIGINT stands for the first process of a container too, which no signal of its own ends."""
+    command = [sys.executable, "-c", ENDLESS, "serve", "--port", "0", "--model", tiny_checkpoint]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "CROSSRAY_STOP_SECONDS": "1"}
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        said = iter(process.stdout.readline, "")
+        port = next(int(found[1]) for line in said if (found := re.search(r":(\d+)/", line)))
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="files"\r\n\r\n'
+            + make_png()
+            + b"\r\n--b--"
+        )
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+            head = b"POST /v1/reports?input_check=false HTTP/1.1\r\nHost: localhost\r\n" + MULTIPART
+            client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert any(line == "reading\n" for line in said)
+            process.send_signal(ending)
+            answer = received(client)
+        try:
+            status = process.wait(timeout=60)
+        finally:
+            process.kill()
+    assert answer.startswith(b"HTTP/1.1 503 ") and b"/problems/not-ready" in answer
+    assert status in (-signal.SIGTERM, 128 + signal.SIGTERM)
 
 
 @pytest.mark.parametrize(
