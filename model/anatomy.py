@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from model.errors import CheckpointError
 from model.imaging.letterbox import Placement
+from model.lung_base import LungBase, lung_base
 
 __all__ = [
     "MIRRORED",
@@ -185,6 +187,10 @@ class ChestAnatomy:
         if not all(SMALLEST_LUNG <= area * share <= LARGEST_LUNG for area in areas):
             return None
         return self.mask("right_lung") | self.mask("left_lung")
+
+    def base(self, side: Literal["right", "left"]) -> LungBase | None:
+        """Hemidiaphragm and costophrenic angle of one of the patient's lungs; None without it."""
+        return lung_base(self.mask(f"{side}_lung"), side)
 
     @cached_property
     def midline(self) -> tuple[float, float] | None:

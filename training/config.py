@@ -29,6 +29,7 @@ from data_prep.manifest import FINDINGS
 from model.config import ReportConfig
 from model.errors import ConfigError
 from model.heatmap import SKIPPED_SHARE
+from training.folds import Fold
 
 __all__ = [
     "ENCODER_ALONE",
@@ -107,6 +108,10 @@ def _known_finding(name: str) -> str:
     if name not in FINDINGS:
         raise ConfigError(f"repeat.{name}: no such finding, they are {', '.join(FINDINGS)}")
     return name
+
+
+def _fold(text: str) -> str:
+    return str(Fold.parse(text)) if text else ""
 
 
 class AugmentConfig(_Settings):
@@ -245,6 +250,10 @@ class TrainConfig(_Settings):
     """Other prepared folders, and how many of a step's studies come from each; the rest come from
     `data`. Each study is learned from as its own folder allows: phantoms have boxes for all that is
     there, radiographs have labels or a report."""
+    fold: Annotated[str, AfterValidator(_fold)] = ""
+    """For cross-fitting: "0/3" learns from two thirds of the patients of what was imported (not of
+    phantoms, and never of a test split), and validates on the others. Empty: the folder's own
+    splits."""
     store: str = ""
     """Folder of the memory-mapped images, written once; empty is `store` in the prepared folder."""
     initial: str | None = None

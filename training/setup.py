@@ -20,6 +20,7 @@ from training.dataset.batches import Batches, Mixture, Variation
 from training.dataset.samples import StudyEncoder
 from training.dataset.split import Split, load_split
 from training.device import chosen_device, chosen_precision, keep_memory, plain_attention
+from training.folds import Fold
 from training.initialization import first_model
 from training.objective import Objective
 from training.optimizer import make_optimizer
@@ -137,7 +138,9 @@ def _is_complete(record: Mapping[str, Any]) -> bool:
 def _split(config: TrainConfig, folder: str, split: str, encoder: StudyEncoder) -> Split:
     limit = config.train_studies if split == "train" else config.validate_studies
     store = Path(config.store) if config.store else None
-    return load_split(Path(folder), split, encoder, limit, store)
+    # Phantoms are no patients: what a fold is for, they have none of.
+    fold = Fold.parse(config.fold) if config.fold and not encoder.complete else None
+    return load_split(Path(folder), split, encoder, limit, store, fold)
 
 
 def _train_batches(

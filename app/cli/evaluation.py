@@ -179,16 +179,28 @@ def anatomy(
         Path | None,
         typer.Option(
             metavar="PHANTOMS",
-            help="First train the network anew, on these phantoms and on the folders in IMAGES "
+            help="First train the network, on these phantoms and on the folders in IMAGES "
             "that have a labels.csv, except the patients with outlines.",
         ),
     ] = None,
+    learn: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --fit: outlines of radiographs to learn from."),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --fit: outlines that the best stage is chosen on."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="With --fit: go on from the weights that are there.")
+    ] = False,
     sheet: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw what was found to this file.")
     ] = None,
     json_file: JsonFileOption = None,
 ) -> None:
     """Measure how well lungs and other parts of the chest are found on radiographs."""
-    from training.anatomy.measure import Outputs, run_anatomy
+    from training.anatomy.measure import FitOptions, Outputs, run_anatomy
 
-    typer.echo(run_anatomy(images, outlines, phantoms, fit, Outputs(sheet, json_file)))
+    options = None if fit is None else FitOptions(fit, learn, validation, resume)
+    typer.echo(run_anatomy(images, outlines, phantoms, options, Outputs(sheet, json_file)))

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from model.anatomy import PARTS
 from model.errors import DataError
+from training.anatomy.outlines import Outlines, inside
 
-__all__ = ["Example", "radiographs", "read_phantoms"]
+__all__ = ["Example", "outlined", "radiographs", "read_phantoms"]
 
 LONGEST = 176
 """Longest side at which radiographs are kept."""
+UNKNOWN = 128
+"""A part's probability where nobody has outlined it: learnt as neither there nor not."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Example:
     pixels: NDArray[np.uint8]
     """(height, width)."""
     parts: NDArray[np.uint8]
-    """(PARTS, height, width): the probability of each part, 255 for 1."""
+    """(PARTS, height, width): the probability of each part, 255 for 1, UNKNOWN for no label."""
     phantom: bool
     """True: the masks are exact."""
 
@@ -73,6 +76,22 @@ def radiographs(
     ]
     chosen = rng.permutation(len(usable))[:count]
     return [_shrunk(_gray(folder / usable[number])) for number in chosen]
+
+
+def outlined(folder: Path, outlines: Outlines) -> list[Example]:
+    """Radiographs with the lungs that a person outlined; other parts are UNKNOWN.
+
+    Raises:
+        DataError: an image that is missing.
+    """
+    examples = []
+    for name, polygons in outlines.items():
+        pixels = _shrunk(_gray(folder / name))
+        parts = np.full((len(PARTS), *pixels.shape), UNKNOWN, np.uint8)
+        for plane, polygon in zip(parts, polygons, strict=False):
+            plane[:] = np.where(inside([polygon], *pixels.shape), 255, 0)
+        examples.append(Example(pixels, parts, phantom=False))
+    return examples
 
 
 def _gray(path: Path) -> NDArray[np.uint8]:

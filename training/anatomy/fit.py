@@ -1,8 +1,8 @@
 """The network of model/anatomy.py trained: on phantoms, then also on radiographs by self-training.
 
 Labels of radiographs are the network's own, found on the untouched image and learnt on an altered
-one. The network that labels, and that is kept, is an average over steps (Tarvainen and Valpola
-2017).
+one; of a few, lungs that a person outlined. The network that labels, and that is kept, is an
+average over steps (Tarvainen and Valpola 2017).
 """
 
 import copy
@@ -23,7 +23,7 @@ from training.anatomy.examples import Example
 from training.anatomy.pseudo_labels import pseudo_label
 from training.device import keep_memory
 
-__all__ = ["STAGES", "Stage", "fit_anatomy", "train_stage"]
+__all__ = ["STAGES", "Material", "Stage", "fit_anatomy", "train_stage"]
 
 BATCH = 16
 KEPT = 0.995
@@ -31,8 +31,8 @@ KEPT = 0.995
 DECAY = 0.02
 UNSURE = (0.2, 0.8)
 """Probabilities between which a pseudo-label says nothing."""
-PHANTOMS = 0.4
-"""Share of a batch, once radiographs are learnt from."""
+PHANTOMS, OUTLINED = 0.3, 0.3
+"""Shares of a batch, once radiographs are learnt from; of outlined ones where there are any."""
 LEAST_AGREEMENT = 0.85
 
 log = logging.getLogger(__name__)
@@ -62,19 +62,33 @@ STAGES = (
     Stage(128, 400, 1.2e-3, dropped=0.2),
     Stage(128, 400, 8e-4, dropped=0.1),
 )
+"""From random weights."""
+RESUMED = (Stage(128, 200, 1e-3, dropped=0.2), Stage(128, 200, 8e-4, dropped=0.1))
+"""From those that are there."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learnt from; nobody that is measured on is in it."""
+
+    phantoms: Sequence[Example]
+    radiographs: Sequence[np.ndarray]
+    """uint8 (height, width) each, without masks."""
+    outlined: Sequence[Example] = ()
+    """Radiographs whose lungs a person outlined."""
 
 
 def fit_anatomy(
-    phantoms: Sequence[Example],
-    radiographs: Sequence[np.ndarray],
+    material: Material,
     stages: Sequence[Stage] = STAGES,
+    start: AnatomyNetwork | None = None,
     seed: int = 0,
     measured: Callable[[str, AnatomyNetwork], None] | None = None,
 ) -> AnatomyNetwork:
     """The network after all stages.
 
     Args:
-        radiographs: uint8 (height, width) each, of nobody who is measured on.
+        start: the weights to go on from; None draws random ones.
         measured: called with the name of each stage and its network.
 
     Raises:
@@ -83,13 +97,16 @@ def fit_anatomy(
     keep_memory()
     torch.manual_seed(seed)
     network = AnatomyNetwork()
+    if start is not None:
+        network.load_state_dict(start.state_dict())
     rng = np.random.default_rng(seed)
     for number, stage in enumerate(stages, 1):
-        source = _of(phantoms)
+        source = _of(material.phantoms)
         if stage.dropped is not None:
-            labelled = _labelled(network.eval(), radiographs, stage.dropped)
-            source = _mixed(phantoms, labelled)
-        styles = [_style(pixels, stage.size) for pixels in radiographs[::4]]
+            labelled = _labelled(network.eval(), material.radiographs, stage.dropped)
+            outlined = [_completed(network, example) for example in material.outlined]
+            source = _mixed(material.phantoms, labelled, outlined)
+        styles = [_style(pixels, stage.size) for pixels in material.radiographs[::4]]
         network = train_stage(network, source, stage, styles, rng)
         if measured is not None:
             measured(f"stage {number}", network)
@@ -100,8 +117,25 @@ def _of(examples: Sequence[Example]) -> Source:
     return lambda rng: examples[int(rng.integers(len(examples)))]
 
 
-def _mixed(phantoms: Sequence[Example], labelled: Sequence[Example]) -> Source:
-    return lambda rng: _of(phantoms if rng.random() < PHANTOMS else labelled)(rng)
+def _mixed(
+    phantoms: Sequence[Example], labelled: Sequence[Example], outlined: Sequence[Example]
+) -> Source:
+    def source(rng: Rng) -> Example:
+        place = rng.random()
+        if place < PHANTOMS:
+            return _of(phantoms)(rng)
+        return _of(outlined if outlined and place < PHANTOMS + OUTLINED else labelled)(rng)
+
+    return source
+
+
+def _completed(network: AnatomyNetwork, example: Example) -> Example:
+    """An outlined radiograph whose other parts are the network's own, where it finds the lungs."""
+    label = pseudo_label(network, example.pixels)
+    if label is None:
+        return example
+    parts = np.concatenate([example.parts[:2], label.example.parts[2:]])
+    return Example(example.pixels, parts, phantom=False)
 
 
 def _style(pixels: np.ndarray, size: int) -> Image:

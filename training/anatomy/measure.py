@@ -4,47 +4,50 @@ Lungs are compared with outlines that a person drew, and beside them stands a th
 Overlap is Dice (1945): twice the common area over the sum of both.
 """
 
-import json
+import copy
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.anatomy import PARTS, AnatomyNetwork, save_anatomy, segment
+from model.anatomy import PARTS, AnatomyNetwork, load_anatomy, save_anatomy, segment
 from model.errors import DataError
 from model.imaging.read import read_image
+from model.lung_base import lung_base
 from model.overlay import tiled
-from training.anatomy.examples import radiographs, read_phantoms
-from training.anatomy.fit import fit_anatomy
+from training.anatomy.examples import outlined, radiographs, read_phantoms
+from training.anatomy.fit import RESUMED, STAGES, Material, fit_anatomy
+from training.anatomy.outlines import Mask, Outlines, inside, read_outlines
 from training.anatomy.sheet import tile
 from training.anatomy.threshold import threshold_lungs
 from training.files import require_writable, write_json
 
 __all__ = [
     "ENOUGH",
+    "FitOptions",
     "Outputs",
     "Overlap",
     "dice",
     "lung_overlaps",
     "phantom_overlaps",
-    "read_outlines",
     "run_anatomy",
 ]
 
 ENOUGH = 0.93
 """Dice from which a lung field counts as found, here: about what two people reach who draw one."""
 ACROSS = 6
+SIDES: tuple[Literal["right"], Literal["left"]] = ("right", "left")
+"""In the order of the polygons."""
 PER_FOLDER = 600
 """Radiographs learnt from."""
 
 log = logging.getLogger(__name__)
-
-Mask = NDArray[np.bool_]
-Outlines = Mapping[str, Sequence[NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
@@ -64,35 +67,6 @@ def dice(found: Mask, truth: Mask) -> float:
     """1 where both are empty."""
     total = int(found.sum()) + int(truth.sum())
     return 2 * int((found & truth).sum()) / total if total else 1.0
-
-
-def read_outlines(file: Path) -> Outlines:
-    """By image, as a path below the images' folder, two polygons (n, 2) in percent of width and
-    height.
-
-    Raises:
-        DataError: it cannot be read, or holds something else.
-    """
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        return {
-            name: [np.array(sides[side], float).reshape(-1, 2) for side in ("right", "left")]
-            for name, sides in stored.items()
-        }
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise DataError(
-            f'{file.name!r} does not hold {{image: {{"right": [[x, y], ...], "left": ...}}}} in '
-            "percent of width and height"
-        ) from error
-
-
-def inside(outlines: Sequence[NDArray[np.float64]], height: int, width: int) -> Mask:
-    """bool (height, width): within one of the polygons, in percent of width and height."""
-    drawn = np.zeros((height, width), np.uint8)
-    for outline in outlines:
-        corners = outline / 100 * (width, height) - 0.5
-        cv2.fillPoly(drawn, [np.round(corners).astype(np.int32)], 1)
-    return drawn > 0
 
 
 def lung_overlaps(
@@ -117,6 +91,20 @@ def lung_overlaps(
 
 
 @dataclass(frozen=True)
+class FitOptions:
+    """What `crossray anatomy --fit` learns from and chooses on."""
+
+    phantoms: Path
+    """What `crossray prepare anatomy` wrote."""
+    outlines: Path | None = None
+    """Of radiographs that are learnt from."""
+    validation: Path | None = None
+    """Of others: the stage that finds their lungs best is kept. None keeps the last."""
+    resume: bool = False
+    """Go on from the weights that are there, instead of from random ones."""
+
+
+@dataclass(frozen=True)
 class Outputs:
     """Files to write; None writes none."""
 
@@ -129,17 +117,16 @@ def run_anatomy(
     images: Path,
     outlines_file: Path,
     phantoms: Path | None = None,
-    fit: Path | None = None,
+    fit: FitOptions | None = None,
     outputs: Outputs | None = None,
 ) -> str:
     """`crossray anatomy`: fit where asked, measure, return the table to print.
 
     Args:
         images: folder of the folders that hold the images which `outlines_file` names. With `fit`,
-            each with a labels.csv is learnt from, but for the patients with outlines.
+            each with a labels.csv is learnt from, but for the patients that are measured on.
         phantoms: what `crossray prepare anatomy` wrote, to measure on.
-        fit: the same of another seed, to train on; the weights beside model/anatomy.py are
-            rewritten.
+        fit: rewrites the weights beside model/anatomy.py first.
 
     Raises:
         DataError: a file or folder that is missing or does not hold what it must.
@@ -156,24 +143,44 @@ def run_anatomy(
         *_by_source(lung_overlaps(threshold_lungs, images, outlines), "threshold"),
         *([] if phantoms is None else phantom_overlaps(phantoms)),
     ]
+    bases = base_errors(images, outlines)
     if outputs.sheet is not None:
         _write_sheet(outputs.sheet, images, outlines, found)
     if outputs.json_file is not None:
-        write_json(outputs.json_file, {"dice": [asdict(row) for row in rows], "images": found})
-    return _table(rows)
+        tables = {"dice": rows, "bases": bases}
+        numbers = {name: [asdict(row) for row in table] for name, table in tables.items()}
+        write_json(outputs.json_file, {**numbers, "images": found})
+    return f"{_table(rows)}\n\n{_base_table(bases)}"
 
 
-def _fitted(phantoms: Path, images: Path, outlines: Outlines) -> AnatomyNetwork:
+def _fitted(fit: FitOptions, images: Path, measured: Outlines) -> AnatomyNetwork:
+    """The network of the best stage."""
+    validation, learned = (
+        {} if file is None else read_outlines(file) for file in (fit.validation, fit.outlines)
+    )
+    if shared := learned.keys() & (validation.keys() | measured.keys()):
+        raise DataError(f"{min(shared)!r} is learnt from and measured on: leave it out of one file")
     rng = np.random.default_rng(0)
+    apart = [*measured, *validation]
     folders = sorted(file.parent for file in images.glob("*/labels.csv"))
-    pools = [radiographs(folder, PER_FOLDER, outlines, rng) for folder in folders]
+    pixels = [image for folder in folders for image in radiographs(folder, PER_FOLDER, apart, rng)]
+    material = Material(list(read_phantoms(fit.phantoms)), pixels, outlined(images, learned))
+    best: tuple[float, AnatomyNetwork | None] = (-1.0, None)
 
-    def report(stage: str, network: AnatomyNetwork) -> None:
-        overlaps = lung_overlaps(lambda pixels: segment(pixels, network).lungs, images, outlines)
-        log.info("%s: lungs found with a mean Dice of %.3f", stage, np.mean([*overlaps.values()]))
+    def keep_best(stage: str, network: AnatomyNetwork) -> None:
+        nonlocal best
+        found = lung_overlaps(lambda own: segment(own, network).lungs, images, validation)
+        overlap = float(np.mean([*found.values()]))
+        log.info("%s: lungs of the validation images found with a Dice of %.4f", stage, overlap)
+        if overlap > best[0]:
+            best = overlap, copy.deepcopy(network)
 
-    pixels = [image for pool in pools for image in pool]
-    return fit_anatomy(list(read_phantoms(phantoms)), pixels, measured=report)
+    start = load_anatomy() if fit.resume else None
+    if start is not None and validation:
+        keep_best("before", start)
+    stages = RESUMED if fit.resume else STAGES
+    last = fit_anatomy(material, stages, start, measured=keep_best if validation else None)
+    return best[1] or last
 
 
 def _write_sheet(file: Path, images: Path, outlines: Outlines, found: Mapping[str, float]) -> None:
@@ -197,6 +204,55 @@ def phantom_overlaps(folder: Path, network: AnatomyNetwork | None = None) -> lis
         for part, truth in zip(PARTS, example.parts, strict=True):
             overlaps[part].append(dice(found.mask(part), truth > 0))
     return [_overlap(f"phantoms: {part.replace('_', ' ')}", overlaps[part]) for part in PARTS]
+
+
+@dataclass(frozen=True)
+class BaseError:
+    """How far the lower ends of the lungs lie from those of the outlines, in percent of the
+    image's width, over the lungs that were found."""
+
+    what: str
+    lungs: int
+    mean: float
+    median: float
+    largest: float
+
+
+def base_errors(folder: Path, outlines: Outlines) -> list[BaseError]:
+    """Of costophrenic angles the distance, of hemidiaphragms the mean vertical one over the
+    columns that both have."""
+    angles, lines = [], []
+    for name, polygons in outlines.items():
+        pixels = read_image(folder / name).pixels
+        found, width = segment(pixels), pixels.shape[1]
+        for side, polygon in zip(SIDES, polygons, strict=True):
+            own, true = found.base(side), lung_base(inside([polygon], *pixels.shape), side)
+            if own is None or true is None:
+                continue
+            angles.append(math.dist(own.costophrenic_angle, true.costophrenic_angle) / width)
+            rows, there = (dict(base.hemidiaphragm.tolist()) for base in (own, true))
+            if common := rows.keys() & there.keys():
+                lines.append(np.mean([abs(rows[x] - there[x]) for x in common]) / width)
+    return [
+        _base_error(what, values)
+        for what, values in (("costophrenic angles", angles), ("hemidiaphragms", lines))
+    ]
+
+
+def _base_error(what: str, values: Sequence[float]) -> BaseError:
+    percent = 100 * np.array(values or [np.nan])
+    return BaseError(
+        what, len(values), float(percent.mean()), float(np.median(percent)), float(percent.max())
+    )
+
+
+def _base_table(rows: Iterable[BaseError]) -> str:
+    lines = [f"{'Distance, % of the width':<34}{'lungs':>7}{'mean':>7}{'median':>8}{'most':>7}"]
+    lines += [
+        f"{row.what:<34}{row.lungs:>7}{row.mean:>7.2f}{row.median:>8.2f}{row.largest:>7.2f}"
+        for row in rows
+    ]
+    return "\n".join(lines)
 
 
 def _by_source(overlaps: Mapping[str, float], finder: str) -> list[Overlap]:

@@ -9,6 +9,7 @@ from data_prep.manifest import Study, read_studies
 from model.errors import DataError
 from training.dataset.image_store import ImageStore, open_store
 from training.dataset.samples import StudyEncoder
+from training.folds import Fold
 from training.study_inputs import readable
 
 __all__ = ["Split", "load_split"]
@@ -33,7 +34,12 @@ class Split:
 
 
 def load_split(
-    folder: Path, split: str, encoder: StudyEncoder, limit: int = 0, store: Path | None = None
+    folder: Path,
+    split: str,
+    encoder: StudyEncoder,
+    limit: int = 0,
+    store: Path | None = None,
+    fold: Fold | None = None,
 ) -> Split:
     """Read a split of a prepared folder; its images are stored first where they are not yet.
 
@@ -42,6 +48,7 @@ def load_split(
             any of its own is left out.
         limit: only the first so many studies; 0 for all.
         store: folder of the image stores; None is `store` in the prepared folder.
+        fold: "validate" is this fold, and "train" the others, instead of the folder's own splits.
 
     Raises:
         DataError: no studies, a missing image, a report too long, no room for the store.
@@ -50,7 +57,8 @@ def load_split(
     size = config.image_size
     if size % 2 or size % grid[0] or size % grid[1]:
         raise DataError(f"size {size} must be even and a multiple of the grid {grid}")
-    studies = tuple(islice(readable(read_studies(folder, split), config.views), limit or None))
+    found = read_studies(folder, split) if fold is None else fold.read(folder, split)
+    studies = tuple(islice(readable(found, config.views), limit or None))
     if not studies:
         raise DataError(
             f"no {split!r} studies with {' or '.join(config.views)} images in "

@@ -6,15 +6,18 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from paths import ROOT
 
 from data_prep.phantom.parts import prepare_parts
 from model.anatomy import PARTS, load_anatomy, segment
 from model.errors import DataError
 from training.anatomy.alterations import moved, recolored
-from training.anatomy.examples import LONGEST, radiographs, read_phantoms
-from training.anatomy.fit import Stage, fit_anatomy
-from training.anatomy.measure import dice
+from training.anatomy.examples import LONGEST, UNKNOWN, outlined, radiographs, read_phantoms
+from training.anatomy.fit import Material, Stage, fit_anatomy
+from training.anatomy.measure import FitOptions, dice, run_anatomy
 from training.anatomy.pseudo_labels import plausible, pseudo_label
+
+OUTLINES = ROOT / "tests" / "data" / "lung_outlines.json"
 
 
 def test_masks_move_with_the_image_and_keep_their_sides() -> None:
@@ -54,11 +57,11 @@ def test_a_fit_follows_from_its_seed_and_reports_each_stage(phantoms) -> None:
     stages = (Stage(32, 4, 3e-3), Stage(64, 2, 1e-3))
     names = []
     network = fit_anatomy(
-        phantoms, [], stages, seed=3, measured=lambda stage, _: names.append(stage)
+        Material(phantoms, []), stages, seed=3, measured=lambda stage, _: names.append(stage)
     )
     assert names == ["stage 1", "stage 2"]
     assert not network.training
-    again = fit_anatomy(phantoms, [], stages, seed=3)
+    again = fit_anatomy(Material(phantoms, []), stages, seed=3)
     for value, other in zip(network.parameters(), again.parameters(), strict=True):
         assert (value == other).all()
 
@@ -66,7 +69,7 @@ def test_a_fit_follows_from_its_seed_and_reports_each_stage(phantoms) -> None:
 def test_radiographs_without_lungs_cannot_be_learnt_from(phantoms) -> None:
     stages = (Stage(32, 2, 1e-3), Stage(32, 2, 1e-3, dropped=0.1))
     with pytest.raises(DataError, match="none of 1 radiographs"):
-        fit_anatomy(phantoms, [np.full((64, 64), 90, np.uint8)], stages)
+        fit_anatomy(Material(phantoms, [np.full((64, 64), 90, np.uint8)]), stages)
 
 
 def test_a_pseudo_label_is_what_the_network_finds(phantoms) -> None:
@@ -112,3 +115,28 @@ def test_images_of_patients_with_outlines_are_left_out(tmp_path) -> None:
     assert len(radiographs(folder, 2, (), rng)) == 2
     with pytest.raises(DataError, match=r"labels\.csv"):
         radiographs(tmp_path, 2, (), rng)
+
+
+def test_outlined_lungs_are_learned_and_nothing_is_said_of_other_parts(tmp_path) -> None:
+    cv2.imwrite(str(tmp_path / "chest.png"), np.full((100, 200), 80, np.uint8))
+    corners = np.array([[10, 20], [40, 20], [40, 80], [10, 80]], float)
+    [example] = outlined(tmp_path, {"chest.png": [corners, corners + np.array([50, 0])]})
+    assert example.pixels.shape == (LONGEST // 2, LONGEST) and not example.phantom
+    right, left = example.parts[:2] == 255
+    assert abs(float(right.mean()) - 0.18) < 0.02
+    assert np.array_equal(np.roll(right, LONGEST // 2, axis=1), left)
+    assert (example.parts[2:] == UNKNOWN).all()
+
+
+def test_a_resumed_fit_learns_from_outlines(phantoms, tmp_path) -> None:
+    pixels = cv2.resize(phantoms[0].pixels, (LONGEST, LONGEST))
+    cv2.imwrite(str(tmp_path / "chest.png"), pixels)
+    corners = np.array([[20, 20], [40, 20], [40, 60], [20, 60]], float)
+    example = outlined(tmp_path, {"chest.png": [corners, corners + np.array([40, 0])]})
+    stage = (Stage(64, 2, 1e-3, dropped=0.0),)
+    plain = fit_anatomy(Material(phantoms, [pixels]), stage, load_anatomy(), seed=5)
+    taught = fit_anatomy(Material(phantoms, [pixels], example), stage, load_anatomy(), seed=5)
+    assert any((a != b).any() for a, b in zip(plain.parameters(), taught.parameters(), strict=True))
+    with pytest.raises(DataError, match="learnt from and measured on"):
+        options = FitOptions(tmp_path, OUTLINES, OUTLINES)
+        run_anatomy(tmp_path, OUTLINES, fit=options)

@@ -13,11 +13,10 @@ from model.errors import DataError
 from training.anatomy.measure import (
     Outputs,
     dice,
-    inside,
     lung_overlaps,
-    read_outlines,
     run_anatomy,
 )
+from training.anatomy.outlines import inside, read_outlines
 from training.anatomy.threshold import threshold_lungs
 
 OUTLINES = ROOT / "tests" / "data" / "lung_outlines.json"
