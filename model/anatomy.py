@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -23,7 +22,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from model.errors import CheckpointError
 from model.imaging.letterbox import Placement
-from model.lung_base import LungBase, lung_base
+from model.lung_base import LungBase, Side, lung_base
 
 __all__ = [
     "MIRRORED",
@@ -188,7 +187,7 @@ class ChestAnatomy:
             return None
         return self.mask("right_lung") | self.mask("left_lung")
 
-    def base(self, side: Literal["right", "left"]) -> LungBase | None:
+    def base(self, side: Side) -> LungBase | None:
         """Hemidiaphragm and costophrenic angle of one of the patient's lungs; None without it."""
         return lung_base(self.mask(f"{side}_lung"), side)
 

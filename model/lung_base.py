@@ -12,7 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LungBase", "lung_base"]
+__all__ = ["LungBase", "Side", "lung_base"]
+
+Side = Literal["right", "left"]
+"""Of the patient."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class LungBase:
     """(points, 2): x, y, from left to right on the image, one a column, both angles included."""
 
 
-def lung_base(lung: NDArray[np.bool_], side: Literal["right", "left"]) -> LungBase | None:
+def lung_base(lung: NDArray[np.bool_], side: Side) -> LungBase | None:
     """The base of one lung of a frontal radiograph; None of an empty mask.
 
     Args:

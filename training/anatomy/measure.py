@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from model.anatomy import PARTS, AnatomyNetwork, load_anatomy, save_anatomy, segment
 from model.errors import DataError
 from model.imaging.read import read_image
-from model.lung_base import lung_base
+from model.lung_base import Side, lung_base
 from model.overlay import tiled
 from training.anatomy.examples import outlined, radiographs, read_phantoms
 from training.anatomy.fit import RESUMED, STAGES, Material, fit_anatomy
@@ -42,7 +41,7 @@ __all__ = [
 ENOUGH = 0.93
 """Dice from which a lung field counts as found, here: about what two people reach who draw one."""
 ACROSS = 6
-SIDES: tuple[Literal["right"], Literal["left"]] = ("right", "left")
+SIDES: tuple[Side, ...] = ("right", "left")
 """In the order of the polygons."""
 PER_FOLDER = 600
 """Radiographs learnt from."""
@@ -147,8 +146,7 @@ def run_anatomy(
     if outputs.sheet is not None:
         _write_sheet(outputs.sheet, images, outlines, found)
     if outputs.json_file is not None:
-        tables = {"dice": rows, "bases": bases}
-        numbers = {name: [asdict(row) for row in table] for name, table in tables.items()}
+        numbers = {"dice": [asdict(row) for row in rows], "bases": [asdict(row) for row in bases]}
         write_json(outputs.json_file, {**numbers, "images": found})
     return f"{_table(rows)}\n\n{_base_table(bases)}"
 
