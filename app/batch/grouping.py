@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from app.batch.sharding import Shard
 from model.errors import DataError
 from model.imaging.header import HEAD_BYTES, header_values
 
@@ -22,6 +23,7 @@ __all__ = [
     "Unread",
     "find_files",
     "grouped",
+    "in_shard",
     "read_source",
     "relative_name",
     "study_of",
@@ -114,28 +116,44 @@ def read_source(path: Path, folder: Path) -> Source:
         digest = hashlib.sha256(head)
         while chunk := file.read(2**20):
             digest.update(chunk)
-    uid = header_values(head, (STUDY_UID,)).get(STUDY_UID)
-    identity = f"file {digest.hexdigest()}" if uid is None else f"study {uid}"
-    return Source(
-        path=path,
-        name=relative_name(path, folder),
-        sha256=digest.hexdigest(),
-        study=_key(identity),
-    )
+    uid = _study_uid(head)
+    study = _key(f"file {digest.hexdigest()}") if uid is None else study_of(uid)
+    name = relative_name(path, folder)
+    return Source(path=path, name=name, sha256=digest.hexdigest(), study=study)
 
 
-def grouped(paths: Sequence[Path], folder: Path) -> tuple[list[Study], list[Unread]]:
-    """Studies in the order of their first file, and the files that cannot be opened."""
+def _study_uid(head: bytes) -> str | None:
+    return header_values(head, (STUDY_UID,)).get(STUDY_UID)
+
+
+def in_shard(name: str, shard: Shard | None) -> bool:
+    """Whether a file that cannot be read falls to this part, by its name."""
+    return shard is None or shard.holds(_key(f"name {name}"))
+
+
+def grouped(
+    paths: Sequence[Path], folder: Path, shard: Shard | None = None
+) -> tuple[list[Study], list[Unread]]:
+    """Studies in the order of their first file, and the files that cannot be opened.
+
+    Args:
+        shard: the part of the batch that is wanted; None for all of it.
+    """
     members: dict[str, list[Source]] = defaultdict(list)
     unread = []
     for path in tqdm(paths, desc="Looking", unit="file"):
         try:
+            if shard is not None and _is_of_another(path, shard):
+                continue
             source = read_source(path, folder)
         except OSError as error:
             reason = f"cannot be opened: {error.strerror}"
-            unread.append(Unread(relative_name(path, folder), "failed", reason))
+            name = relative_name(path, folder)
+            if in_shard(name, shard):
+                unread.append(Unread(name, "failed", reason))
         else:
-            members[source.study].append(source)
+            if shard is None or shard.holds(source.study):
+                members[source.study].append(source)
     studies = []
     for key, sources in members.items():
         # The first by path stands for its copies.
@@ -145,13 +163,21 @@ def grouped(paths: Sequence[Path], folder: Path) -> tuple[list[Study], list[Unre
     return studies, unread
 
 
+def _is_of_another(path: Path, shard: Shard) -> bool:
+    """Whether a file's header says that it falls to another part: its rest need not be read."""
+    with path.open("rb") as file:
+        uid = _study_uid(file.read(HEAD_BYTES))
+    return uid is not None and not shard.holds(study_of(uid))
+
+
 def study_of(uid: str) -> str:
     """`Source.study` of the files with this StudyInstanceUID."""
     return _key(f"study {uid}")
 
 
 def _key(identity: str) -> str:
-    return hashlib.sha256(identity.encode()).hexdigest()[:KEY_LETTERS]
+    # Names of files need not be UTF-8.
+    return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:KEY_LETTERS]
 
 
 def relative_name(path: Path, folder: Path) -> str:

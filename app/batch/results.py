@@ -2,6 +2,7 @@
 
     OUT/
       batch.json         which model wrote it
+      shards/            of a batch in parts, see app/batch/merging.py
       summary.csv        one row a study, one for each file that was not read
       studies/KEY/       report.json (the API's answer) and heatmaps.png
       records/KEY.json   what became of a study, written last
@@ -15,15 +16,16 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from app.batch.sharding import Shard
 from model.checkpoint import ModelIdentity
 from model.errors import ConfigError, CrossRayError
 
-__all__ = ["BatchImage", "Output", "Record", "Results", "Unused"]
+__all__ = ["BatchImage", "Output", "Record", "Results", "Unused", "summary_path"]
 
 COLUMNS = (
     "study",
@@ -109,9 +111,13 @@ PARTS = {"images": BatchImage, "unused": Unused, "outputs": Output}
 class Results:
     """The output folder of one batch and one model."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shard: Shard | None = None) -> None:
+        """
+        Args:
+            shard: the part of the batch that this process writes; None for all of it.
+        """
         self.folder = folder
-        self.summary = folder / "summary.csv"
+        self.shard = shard
         self._studies = folder / "studies"
         self._records = folder / "records"
 
@@ -128,17 +134,44 @@ class Results:
         self._check_kind()
         with _writing("the output folder"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / ".lock").open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ConfigError(
-                    f"another batch is writing to {str(self.folder)!r}: wait for it to end"
-                ) from error
+        with self._locked():
             with _writing("the output folder"):
                 self._settle(model, redo)
             yield
+
+    @contextmanager
+    def reopened(self) -> Iterator[None]:
+        """Hold the folder of a batch that has begun, whatever its model.
+
+        Raises:
+            ConfigError: the folder is not a batch's, or in use.
+        """
+        if not (known := self.folder / "batch.json").is_file():
+            raise ConfigError(f"{str(self.folder)!r} is no output folder of `crossray batch`")
+        _earlier_model(known)
+        with self._locked():
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Parts share the folder, each alone in its part; all else is alone in it."""
+        with ExitStack() as locks:
+            if self.shard is None:
+                self._lock(locks, ".lock", fcntl.LOCK_EX)
+            else:
+                self._lock(locks, ".lock", fcntl.LOCK_SH)
+                self._lock(locks, f".lock-{self.shard.name}", fcntl.LOCK_EX)
+            yield
+
+    def _lock(self, locks: ExitStack, name: str, kind: int) -> None:
+        with _writing("the output folder"):
+            lock = locks.enter_context((self.folder / name).open("w"))
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(
+                f"another batch is writing to {str(self.folder)!r}: wait for it to end"
+            ) from error
 
     def finished(self, study: str, sha256: tuple[str, ...], indication: str) -> Record | None:
         """A study's record where nothing is left to do for exactly these files.
@@ -201,15 +234,22 @@ class Results:
             self._replace(self._records / f"{record.study}.json", _json(asdict(record)))
         return record
 
-    def write_summary(self, rows: Iterable[Mapping[str, object]]) -> None:
-        """Replace summary.csv."""
-        text = io.StringIO(newline="")
-        table = csv.DictWriter(text, COLUMNS, restval="")
-        table.writeheader()
-        table.writerows(rows)
-        with _writing(self.summary.name):
-            # File names need not be UTF-8: bytes that are not come out as \udc80 and so on.
-            self._replace(self.summary, text.getvalue().encode("utf-8", "backslashreplace"))
+    def write_summary(self, rows: Sequence[Mapping[str, object]], unmatched: Sequence[int]) -> None:
+        """Replace summary.csv, or what is this part's of it.
+
+        Args:
+            rows: by COLUMNS; a column that a row lacks is empty.
+            unmatched: rows of the indications that belong to no study, for other parts.
+        """
+        path = summary_path(self.folder, self.shard)
+        with _writing(path.name):
+            path.parent.mkdir(exist_ok=True)
+            if self.shard is None:
+                self._replace(path, _csv(rows))
+            else:
+                # File names need not be UTF-8: what they hold then survives as ASCII only.
+                content = json.dumps({"rows": rows, "unmatched": unmatched}, indent=1)
+                self._replace(path, content.encode())
 
     def _check_kind(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
@@ -217,7 +257,7 @@ class Results:
         known = self.folder / "batch.json"
         if self.folder.is_dir() and not known.is_file():
             names = [path.name for path in self.folder.iterdir()]
-            if any(name != ".lock" and not name.startswith(PARTIAL) for name in names):
+            if any(not name.startswith((".lock", PARTIAL)) for name in names):
                 raise ConfigError(
                     f"the output folder {str(self.folder)!r} holds other things: name a new or "
                     "empty folder, or one that a batch has begun"
@@ -240,13 +280,29 @@ class Results:
         for folder in (self._studies, self._records):
             folder.mkdir(exist_ok=True)
         for left in self._studies.glob(f"{PARTIAL}*"):
-            shutil.rmtree(left)
+            if self.shard is None or self.shard.holds(left.name.rpartition("-")[2]):
+                shutil.rmtree(left)
 
     def _replace(self, path: Path, content: bytes) -> None:
-        partial = path.with_name(f"{PARTIAL}{path.name}")
+        part = f"{self.shard.name}-" if self.shard else ""
+        partial = path.with_name(f"{PARTIAL}{part}{path.name}")
         _write_file(partial, content)
         partial.replace(path)
         _sync(path.parent)
+
+
+def summary_path(out: Path, shard: Shard | None) -> Path:
+    """The file that tells what became of every file of a batch, or of a part."""
+    return out / "summary.csv" if shard is None else out / "shards" / f"{shard.name}.json"
+
+
+def _csv(rows: Iterable[Mapping[str, object]]) -> bytes:
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, COLUMNS, restval="")
+    table.writeheader()
+    table.writerows(rows)
+    # File names need not be UTF-8: bytes that are not come out as \udc80 and so on.
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _earlier_model(path: Path) -> str:

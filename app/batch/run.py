@@ -6,9 +6,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from app.batch.grouping import Study, Unread, find_files, grouped, relative_name
+from app.batch.grouping import Study, Unread, find_files, grouped, in_shard, relative_name
 from app.batch.indications import Row, match_indications, read_indications
+from app.batch.merging import sorted_rows
 from app.batch.results import Record, Results
+from app.batch.sharding import Shard
 from app.batch.stages import ALL_CHECKS, Checks, decoded, finished, reported
 from app.views import image_name
 from model.errors import ConfigError, DataError
@@ -26,6 +28,8 @@ class BatchOptions:
     checks: Checks = ALL_CHECKS
     indications: Path | None = None
     """A CSV file, see app/batch/indications.py."""
+    shard: Shard | None = None
+    """The part of the studies that is done; None for all."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +62,26 @@ def run_batch(
     """Write a report for every study below a folder that has none yet.
 
     Returns:
-        What was done; OUT/summary.csv says the same, study by study and file by file.
+        What was done; OUT/summary.csv says the same, study by study and file by file. Of a part,
+        OUT/shards/ does, until `merge_shards` makes one summary of all.
 
     Raises:
         DataError: the input folder is not there or holds no file; the indications are wrong.
-        ConfigError: the output folder cannot be used; the model reads no indications.
+        ConfigError: the output folder cannot be used; the model reads no indications; a part of
+            a batch is to be redone.
         CrossRayError: the output could not be written; everything finished before is kept.
     """
     if out.resolve() == source.resolve():
         raise ConfigError("the output folder is the input folder: name another with -o")
+    if options.shard is not None and options.redo:
+        raise ConfigError("--redo would undo what other parts have done: name a new output folder")
     rows = _indications(generator, options.indications)
     paths, unlisted = find_files(source, without=out)
     if not paths and not unlisted:
         raise DataError(f"no file is below the input folder {str(source)!r}")
-    results = Results(out)
+    results = Results(out, options.shard)
     with results.opened(generator.identity, options.redo):
-        found, unread = grouped(paths, source)
+        found, unread = grouped(paths, source, options.shard)
         indications, unmatched = match_indications(rows, ((s.key, s.names) for s in found))
         studies = [replace(s, indication=indications.get(s.key, "")) for s in found]
         earlier = _finished_before(results, studies, options.checks)
@@ -81,7 +89,8 @@ def run_batch(
         new = list(_new_records(generator, results, missing, options))
         records = [*earlier.values(), *new]
         names = {s.sha256: s.name for study in studies for s in study.sources}
-        unread += [_unlisted(error, source) for error in unlisted]
+        unlisted_files = (_unlisted(error, source) for error in unlisted)
+        unread += [file for file in unlisted_files if in_shard(file.name, options.shard)]
         unread += [Unread(names[u.sha256], u.status, u.reason) for r in records for u in r.unused]
         outcome = Outcome(
             done=sum(record.reported for record in new),
@@ -90,11 +99,13 @@ def run_batch(
             warned=sum(bool(record.warnings) for record in records),
             flagged=sum(bool(record.review) for record in records),
             unread=tuple(sorted(unread, key=lambda file: file.name)),
-            unmatched=tuple(unmatched),
+            # A part cannot tell: the studies of other parts may have them.
+            unmatched=() if options.shard else tuple(unmatched),
         )
         keys = {s.name: study.key for study in studies for s in study.sources}
         model = generator.identity.sha256
-        results.write_summary([*_study_rows(records, names, model), *_file_rows(outcome, keys)])
+        summary = sorted_rows([*_study_rows(records, names, model), *_file_rows(outcome, keys)])
+        results.write_summary(summary, unmatched)
     return outcome
 
 

@@ -10,7 +10,7 @@ from app.cli.checkpoints import import_checkpoint
 from app.cli.evaluation import anatomy, evaluate, grounding, lungs, robustness
 from app.cli.importing import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli.phantom import prepare
-from app.cli.reading import ask, batch, report, serve
+from app.cli.reading import ask, batch, batch_merge, report, serve
 from app.cli.scoring import compare, label, rexrank, score
 from app.cli.training import calibrate, input_check, pretrain, train
 from crossray import __version__
@@ -38,6 +38,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for command in COMMANDS:
     app.command()(command)
+app.command("batch-merge")(batch_merge)
 app.command("input-check")(input_check)
 app.command()(lungs)
 app.command()(anatomy)

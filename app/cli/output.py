@@ -1,6 +1,7 @@
 """What `crossray report`, `ask` and `batch` print for people."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -8,10 +9,11 @@ from typing import TYPE_CHECKING
 from app.views import image_name
 
 if TYPE_CHECKING:
+    from app.batch.merging import Merged
     from app.batch.run import Outcome
     from model.report import Answer, Report
 
-__all__ = ["asked_text", "batch_text", "report_text", "times_as_likely"]
+__all__ = ["asked_text", "batch_text", "merged_text", "report_text", "times_as_likely"]
 
 SKIPPED_SHOWN = 20
 ROWS_SHOWN = 20
@@ -89,31 +91,46 @@ def _probability(found: "Answer") -> str:
     return f"Probability {found.probability:.2f}: {share}."
 
 
-def batch_text(outcome: "Outcome", out: Path) -> str:
-    """What a batch came to."""
+def batch_text(outcome: "Outcome", summary: Path) -> str:
+    """What a batch came to.
+
+    Args:
+        summary: the file that tells it study by study.
+    """
     skipped = [file for file in outcome.unread if file.status == "skipped"]
     failed = [file for file in outcome.unread if file.status == "failed"]
     lines = [f"skipped  {file.name}: {file.reason}" for file in skipped[:SKIPPED_SHOWN]]
     if len(skipped) > SKIPPED_SHOWN:
-        lines.append(f"skipped  {len(skipped) - SKIPPED_SHOWN} more files, see summary.csv")
+        lines.append(f"skipped  {len(skipped) - SKIPPED_SHOWN} more files, see {summary.name}")
     lines += [f"FAILED   {file.name}: {file.reason}" for file in failed]
-    if outcome.unmatched:
-        rows = ", ".join(map(str, outcome.unmatched[:ROWS_SHOWN]))
-        more = len(outcome.unmatched) - ROWS_SHOWN
-        lines.append(
-            f"rows of the indications that belong to no study: {rows}"
-            + (f" and {more} more" if more > 0 else "")
-        )
+    lines += _unmatched(outcome.unmatched)
     if outcome.warned or outcome.flagged:
         lines.append(
             f"{outcome.warned} studies with a warning, {outcome.flagged} with something to check "
-            "first: see summary.csv"
+            f"first: see {summary.name}"
         )
     lines.append(
         f"{outcome.done} studies reported, {outcome.kept} were there already, {outcome.refused} "
-        f"refused, {len(skipped)} files skipped, {len(failed)} failed: {out / 'summary.csv'}"
+        f"refused, {len(skipped)} files skipped, {len(failed)} failed: {summary}"
     )
     return "\n".join(lines)
+
+
+def merged_text(merged: "Merged", summary: Path) -> str:
+    """What the parts of a batch came to."""
+    total = (
+        f"{merged.done} studies reported, {merged.refused} refused, {merged.skipped} files "
+        f"skipped, {merged.failed} failed: {summary}"
+    )
+    return "\n".join([*_unmatched(merged.unmatched), total])
+
+
+def _unmatched(rows: Sequence[int]) -> list[str]:
+    if not rows:
+        return []
+    shown = ", ".join(map(str, rows[:ROWS_SHOWN]))
+    more = f" and {len(rows) - ROWS_SHOWN} more" if len(rows) > ROWS_SHOWN else ""
+    return [f"rows of the indications that belong to no study: {shown}{more}"]
 
 
 def times_as_likely(evidence: float) -> str:

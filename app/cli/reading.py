@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from model.exam import Exam
     from model.imaging.radiograph import Radiograph
 
-__all__ = ["ask", "batch", "report", "serve"]
+__all__ = ["ask", "batch", "batch_merge", "report", "serve"]
 
 FilesArgument = Annotated[
     list[Path],
@@ -187,6 +187,14 @@ def batch(
             "folder below IN) and indication. For models that read indications.",
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Do only part I of N. Parts may run at the same time, into one OUT; "
+            "`crossray batch-merge OUT` then writes summary.csv.",
+        ),
+    ] = None,
 ) -> None:
     """Write a report for every study below a folder.
 
@@ -199,16 +207,33 @@ def batch(
     from app.threads import use_threads
 
     use_threads(threads)
+    from app.batch.results import summary_path
     from app.batch.run import BatchOptions, run_batch
+    from app.batch.sharding import Shard
     from app.batch.stages import Checks
     from app.cli.output import batch_text
     from model.generator import ReportGenerator
 
     checks = Checks(input_check=not no_input_check, identity_check=not no_identity_check)
-    options = BatchOptions(batch_size, redo, checks, indications)
+    part = None if shard is None else Shard.parse(shard)
+    options = BatchOptions(batch_size, redo, checks, indications, part)
     outcome = run_batch(ReportGenerator.load(model), source, out, options)
-    typer.echo(batch_text(outcome, out), err=True)
+    typer.echo(batch_text(outcome, summary_path(out, part)), err=True)
     if outcome.failed:
+        raise typer.Exit(EXIT_BAD_FILES)
+
+
+def batch_merge(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that the parts wrote into.")],
+) -> None:
+    """Write one summary.csv of a batch whose parts ran with --shard."""
+    from app.batch.merging import merge_shards
+    from app.batch.results import summary_path
+    from app.cli.output import merged_text
+
+    merged = merge_shards(out)
+    typer.echo(merged_text(merged, summary_path(out, None)), err=True)
+    if merged.failed:
         raise typer.Exit(EXIT_BAD_FILES)
 
 
