@@ -14,7 +14,7 @@ from app.cli.main import app
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 WIDTH = 96
 GROUPS = {
-    "Write reports": ("report", "ask", "batch", "serve"),
+    "Write reports": ("report", "ask", "batch", "batch-merge", "serve"),
     "Prepare data": ("prepare",),
     "Train": ("train", "pretrain", "calibrate"),
     "Evaluate a checkpoint": ("evaluate", "grounding", "lungs", "robustness", "input-check"),
