@@ -46,98 +46,101 @@ class ConnectionLimits:
     """Open at once; the next is answered 503."""
 
 
-def protocol(limits: ConnectionLimits) -> type[H11Protocol]:
+class LimitedProtocol(H11Protocol):
     """An HTTP/1.1 protocol that closes connections which are late, slow or too many.
 
     The clock of a request starts with the connection, and with the first byte of every later
     request on it. It is not restarted by bytes that arrive, so trickling does not help.
     """
 
-    class LimitedProtocol(H11Protocol):
-        _deadline: asyncio.TimerHandle | None = None
-        _next_check: asyncio.TimerHandle | None = None
-        _received = 0
+    limits = ConnectionLimits()
+    _deadline: asyncio.TimerHandle | None = None
+    _next_check: asyncio.TimerHandle | None = None
+    _received = 0
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > limits.connections:
-                self._answer(
-                    kind_of(Busy()), f"{limits.connections} connections are open: try again"
-                )
-                return
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            self._answer(
+                kind_of(Busy()), f"{self.limits.connections} connections are open: try again"
+            )
+            return
+        self._start_clock()
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._deadline is None:
             self._start_clock()
-
-        def data_received(self, data: bytes) -> None:
-            if self.transport.is_closing():
-                return
-            if self._deadline is None:
-                self._start_clock()
-            self._received += len(data)
-            super().data_received(data)
-            if self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}:
-                self._stop_clock()
-
-        def connection_lost(self, exc: Exception | None) -> None:
+        self._received += len(data)
+        super().data_received(data)
+        if self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}:
             self._stop_clock()
-            super().connection_lost(exc)
 
-        def shutdown(self) -> None:
-            super().shutdown()
-            if self.conn.their_state is h11.SEND_BODY:
-                self._stop_clock()
-                self._deadline = self.loop.call_later(limits.rate_seconds, self._too_late)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(exc)
 
-        def send_400_response(self, msg: str) -> None:
-            self._answer(STATUSES[400], msg)
-
-        def _answer(self, kind: Kind, detail: str) -> None:
-            """Answer what reaches no application, so that app.api.middleware cannot, and close."""
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.conn.their_state is h11.SEND_BODY:
             self._stop_clock()
-            scope: Scope = {
-                "type": "http",
-                "headers": [],
-                "crossray.request": str(uuid.uuid4()),
-            }
-            answer = problem_response(scope, kind, detail)
-            add_headers(scope, answer.headers)
-            fields = {"request": scope["crossray.request"], "problem": scope["crossray.problem"]}
-            log.info("request", extra={**fields, "status": kind.status})
-            headers = [*answer.raw_headers, (b"connection", b"close")]
-            phrase = HTTPStatus(kind.status).phrase.encode()
-            events: list[h11.Event] = [
-                h11.Response(status_code=kind.status, headers=headers, reason=phrase),
-                h11.Data(data=bytes(answer.body)),
-                h11.EndOfMessage(),
-            ]
-            for event in events:
-                self.transport.write(self.conn.send(event) or b"")
-            self.transport.close()
+            self._deadline = self.loop.call_later(self.limits.rate_seconds, self._too_late)
 
-        def _start_clock(self) -> None:
-            self._deadline = self.loop.call_later(limits.receive_seconds, self._too_late)
-            self._received = 0
-            self._next_check = self.loop.call_later(limits.rate_seconds, self._check_rate)
+    def send_400_response(self, msg: str) -> None:
+        self._answer(STATUSES[400], msg)
 
-        def _stop_clock(self) -> None:
-            for timer in (self._deadline, self._next_check):
-                if timer is not None:
-                    timer.cancel()
-            self._deadline = self._next_check = None
+    def _answer(self, kind: Kind, detail: str) -> None:
+        """Answer what reaches no application, so that app.api.middleware cannot, and close."""
+        self._stop_clock()
+        scope: Scope = {
+            "type": "http",
+            "headers": [],
+            "crossray.request": str(uuid.uuid4()),
+        }
+        answer = problem_response(scope, kind, detail)
+        add_headers(scope, answer.headers)
+        fields = {"request": scope["crossray.request"], "problem": scope["crossray.problem"]}
+        log.info("request", extra={**fields, "status": kind.status})
+        headers = [*answer.raw_headers, (b"connection", b"close")]
+        phrase = HTTPStatus(kind.status).phrase.encode()
+        events: list[h11.Event] = [
+            h11.Response(status_code=kind.status, headers=headers, reason=phrase),
+            h11.Data(data=bytes(answer.body)),
+            h11.EndOfMessage(),
+        ]
+        for event in events:
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
-        def _check_rate(self) -> None:
-            # A body that the application is slow to take is not late.
-            arriving = self.conn.their_state is h11.SEND_BODY and not self.flow.read_paused
-            if arriving and self._received < limits.rate * limits.rate_seconds:
-                self._too_late()
-                return
-            self._received = 0
-            self._next_check = self.loop.call_later(limits.rate_seconds, self._check_rate)
+    def _start_clock(self) -> None:
+        self._deadline = self.loop.call_later(self.limits.receive_seconds, self._too_late)
+        self._received = 0
+        self._next_check = self.loop.call_later(self.limits.rate_seconds, self._check_rate)
 
-        def _too_late(self) -> None:
-            log.warning("a request did not arrive in time")
-            self.transport.abort()
+    def _stop_clock(self) -> None:
+        for timer in (self._deadline, self._next_check):
+            if timer is not None:
+                timer.cancel()
+        self._deadline = self._next_check = None
 
-    return LimitedProtocol
+    def _check_rate(self) -> None:
+        # A body that the application is slow to take is not late.
+        arriving = self.conn.their_state is h11.SEND_BODY and not self.flow.read_paused
+        if arriving and self._received < self.limits.rate * self.limits.rate_seconds:
+            self._too_late()
+            return
+        self._received = 0
+        self._next_check = self.loop.call_later(self.limits.rate_seconds, self._check_rate)
+
+    def _too_late(self) -> None:
+        log.warning("a request did not arrive in time")
+        self.transport.abort()
+
+
+def protocol(limits: ConnectionLimits) -> type[H11Protocol]:
+    """`LimitedProtocol` with other limits: uvicorn asks for a class."""
+    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})
 
 
 class Server(uvicorn.Server):

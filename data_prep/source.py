@@ -5,11 +5,12 @@ data_prep/importing/run.py makes a prepared folder of them. A reader opens repor
 never an image, unless its header alone says what belongs together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["IMPORTED", "SourceImage", "SourceStudy"]
+__all__ = ["IMPORTED", "DataSet", "SourceImage", "SourceStudy"]
 
 IMPORTED = ("iu-xray", "mimic-cxr", "nih", "folder")
 """The "source" of prepared folders whose truth is not complete: what has no box may be there."""
@@ -48,3 +49,14 @@ class SourceStudy:
     unknown."""
     labels: Mapping[str, int] | None = None
     """As Study.labels."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as its reader opens it."""
+
+    settings: Mapping[str, Any]
+    """"source", which one it is, and the reader's settings; they go into prepared.json."""
+    folder: Path
+    studies: Iterable[SourceStudy]
+    """Read once, never held in memory."""

@@ -214,80 +214,64 @@ def examine(pixels: np.ndarray, view: str | None = None) -> tuple[ImageWarning, 
     return _warnings(seen, dict(zip(THRESHOLDS, input_check.thresholds.tolist(), strict=True)))
 
 
+_MESSAGES: dict[str, tuple[WarningCode, str]] = {
+    "refused": (
+        "not_chest",
+        "This does not look like a chest radiograph ({measured}): choose a frontal chest "
+        "radiograph.",
+    ),
+    "lateral": (
+        "lateral",
+        "This looks like a lateral view ({measured}) and was read as a frontal one: choose the "
+        "frontal one, or say that it is a lateral to a model that reads those.",
+    ),
+    "cropped": (
+        "cropped",
+        "Much of the chest seems to be cut away ({measured}): choose the whole image, or trust "
+        "nothing about what it does not show.",
+    ),
+    "not_chest": (
+        "not_chest",
+        "This may be no chest radiograph ({measured}): look at the image before you trust the "
+        "report.",
+    ),
+    "inverted": (
+        "inverted",
+        "Bone looks black ({measured}): invert the image, or export it with bone white.",
+    ),
+    "rotated": (
+        "rotated",
+        "The chest seems to be turned by {degrees} degrees clockwise ({measured}): turn it "
+        "upright.",
+    ),
+    "mirrored": (
+        "mirrored",
+        "The heart seems to lie on the patient's right ({measured}): left and right may be "
+        "exchanged; compare the side marker, and think of dextrocardia.",
+    ),
+}
+"""By score, the gravest first: its warning."""
+_ALONE = ("refused", "lateral", "cropped", "not_chest")
+"""Where one of these holds, the others mean nothing."""
+
+
 def _warnings(seen: Probabilities, limits: dict[str, float]) -> tuple[ImageWarning, ...]:
-    score = seen.scores
-
-    def measured(name: str) -> str:
-        return f"{name.replace('_', ' ')} {score[name]:.3f}, limit {limits[name]:.3f}"
-
-    if score["refused"] > limits["refused"]:
-        return (
-            _refusal(
-                "not_chest",
-                f"This does not look like a chest radiograph (not chest {score['refused']:.3f}, "
-                f"limit {limits['refused']:.3f}): choose a frontal chest radiograph.",
-            ),
-        )
-    if score["lateral"] > limits["lateral"]:
-        return (
-            _warning(
-                "lateral",
-                f"This looks like a lateral view ({measured('lateral')}) and was read as a frontal "
-                "one: choose the frontal one, or say that it is a lateral to a model that reads "
-                "those.",
-            ),
-        )
-    if score["cropped"] > limits["cropped"]:
-        return (
-            _warning(
-                "cropped",
-                f"Much of the chest seems to be cut away ({measured('cropped')}): choose the whole "
-                "image, or trust nothing about what it does not show.",
-            ),
-        )
-    if score["not_chest"] > limits["not_chest"]:
-        return (
-            _warning(
-                "not_chest",
-                f"This may be no chest radiograph ({measured('not_chest')}): look at the image "
-                "before you trust the report.",
-            ),
-        )
-    found = []
-    if score["inverted"] > limits["inverted"]:
-        found.append(
-            _warning(
-                "inverted",
-                f"Bone looks black ({measured('inverted')}): invert the image, or export it with "
-                "bone white.",
-            )
-        )
-    if score["rotated"] > limits["rotated"]:
-        degrees = max(zip(seen.turn[1:], TURNS[1:], strict=True))[1]
-        found.append(
-            _warning(
-                "rotated",
-                f"The chest seems to be turned by {degrees} degrees clockwise "
-                f"({measured('rotated')}): turn it upright.",
-            )
-        )
-    elif score["mirrored"] > limits["mirrored"]:
-        found.append(
-            _warning(
-                "mirrored",
-                f"The heart seems to lie on the patient's right ({measured('mirrored')}): left and "
-                "right may be exchanged; compare the side marker, and think of dextrocardia.",
-            )
-        )
-    return tuple(found)
+    found = [name for name in _MESSAGES if seen.scores[name] > limits[name]]
+    found = [name for name in found if name in _ALONE][:1] or found
+    if "rotated" in found and "mirrored" in found:
+        found.remove("mirrored")
+    degrees = max(zip(seen.turn[1:], TURNS[1:], strict=True))[1]
+    warnings = []
+    for name in found:
+        code, message = _MESSAGES[name]
+        score = f"{code.replace('_', ' ')} {seen.scores[name]:.3f}, limit {limits[name]:.3f}"
+        message = message.format(measured=score, degrees=degrees)
+        warnings.append(ImageWarning(code, message, refuses=name == "refused"))
+    return tuple(warnings)
 
 
 def _refusal(code: WarningCode, message: str) -> ImageWarning:
     return ImageWarning(code, message, refuses=True)
-
-
-def _warning(code: WarningCode, message: str) -> ImageWarning:
-    return ImageWarning(code, message)
 
 
 def thumbnail(pixels: np.ndarray) -> np.ndarray | None:

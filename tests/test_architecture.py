@@ -48,6 +48,12 @@ def imports(tree: ast.AST, later: bool) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
 def at_import(tree: ast.AST) -> Iterator[ast.AST]:
     """What runs when the module is imported: no function bodies, no TYPE_CHECKING blocks."""
     for node in ast.iter_child_nodes(tree):
@@ -237,3 +243,39 @@ def test_library_code_is_short_and_documented(module) -> None:
     source = MODULES[module].read_text("utf-8")
     assert ast.get_docstring(ast.parse(source)), "a module says what it does"
     assert source.count("\n") < 400, "a file of 400 lines has two subjects"
+
+
+MANY_PARAMETERS = {
+    "model.network.forward": "transformers calls it by these names",
+    "data_prep.phantom.pathology.nodule": "five that every pathology takes, and what a prior fixes",
+}
+"""Functions of more than six parameters, and why. A command's parameters are its options."""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_functions_take_at_most_six_parameters(module: str) -> None:
+    if module.startswith("app.cli."):
+        return
+    for function in functions(module):
+        every = function.args
+        names = [one.arg for one in (*every.posonlyargs, *every.args, *every.kwonlyargs)]
+        taken = [name for name in names if name not in ("self", "cls")]
+        if f"{module}.{function.name}" in MANY_PARAMETERS:
+            assert len(taken) > 6, "an exception that is none"
+        else:
+            assert len(taken) <= 6, f"{function.name}: give it one frozen object of options"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_functions_are_short(module: str) -> None:
+    """At most 50 lines, the docstring and the signature not counted."""
+    for function in functions(module):
+        body = function.body[1:] if ast.get_docstring(function) else function.body
+        lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+        assert lines <= 50, f"{function.name} has {lines} lines"
+
+
+def test_only_the_public_face_imports_for_type_checkers() -> None:
+    """Its names are loaded when they are first used (PEP 562), which a type checker cannot see."""
+    found = {name for name, path in MODULES.items() if "TYPE_CHECKING" in path.read_text("utf-8")}
+    assert found == {"crossray.__init__"}

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 INGREDIENTS = {
-    "covered": "a gray rectangle on",
+    "occluded": "a gray rectangle on",
     "lateral": "a lateral view of",
     "prior": "an earlier image of",
     "indication": "an indication with",

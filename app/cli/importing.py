@@ -1,15 +1,9 @@
 """The commands `crossray prepare ...` for data that people have. Each imports what it needs."""
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from data_prep.importing.planning import ImportOptions
-    from data_prep.importing.run import ImportSummary
-    from data_prep.source import SourceStudy
 
 __all__ = [
     "ExportOption",
@@ -26,7 +20,6 @@ __all__ = [
     "iu_xray",
     "mimic_cxr",
     "nih",
-    "run_import",
 ]
 
 SourceArgument = Annotated[
@@ -87,9 +80,12 @@ def iu_xray(
     """
     from data_prep.datasets.iu_xray import studies
     from data_prep.importing.planning import ImportOptions
+    from data_prep.importing.run import import_studies, summary_text
+    from data_prep.source import DataSet
 
     options = ImportOptions(size, images, target, split=split, seed=seed)
-    run_import(out, {"source": "iu-xray"}, source, studies(source), options, workers)
+    data_set = DataSet({"source": "iu-xray"}, source, studies(source))
+    typer.echo(summary_text(import_studies(out, data_set, options, workers), out))
     _export(out, export_r2gen)
 
 
@@ -115,10 +111,12 @@ def mimic_cxr(
     """
     from data_prep.datasets.mimic_cxr import studies
     from data_prep.importing.planning import ImportOptions
+    from data_prep.importing.run import import_studies, summary_text
+    from data_prep.source import DataSet
 
     options = ImportOptions(size, images, target, prior)
-    found = studies(source, reports)
-    run_import(out, {"source": "mimic-cxr"}, source, found, options, workers)
+    data_set = DataSet({"source": "mimic-cxr"}, source, studies(source, reports))
+    typer.echo(summary_text(import_studies(out, data_set, options, workers), out))
     _export(out, export_r2gen)
 
 
@@ -137,9 +135,12 @@ def nih(
     """
     from data_prep.datasets.nih import studies
     from data_prep.importing.planning import ImportOptions
+    from data_prep.importing.run import import_studies, summary_text
+    from data_prep.source import DataSet
 
     options = ImportOptions(size, images, "findings", prior, seed=seed)
-    run_import(out, {"source": "nih"}, source, studies(source), options, workers)
+    data_set = DataSet({"source": "nih"}, source, studies(source))
+    typer.echo(summary_text(import_studies(out, data_set, options, workers), out))
 
 
 def folder(
@@ -178,6 +179,8 @@ def folder(
     from data_prep.datasets.folder import FolderReader
     from data_prep.datasets.report_table import ReportColumns
     from data_prep.importing.planning import ImportOptions
+    from data_prep.importing.run import import_studies, named_counts, summary_text
+    from data_prep.source import DataSet
 
     options = ImportOptions(size, images, target, prior, seed=seed)
     columns = None
@@ -192,10 +195,10 @@ def folder(
             split=split_column,
         )
     reader = FolderReader(source, reports, columns)
-    asked = {"source": "folder", "columns": None if columns is None else vars(columns)}
-    run_import(out, asked, source, reader.studies(), options, workers)
-    found = ", ".join(f"{kind} {number}" for kind, number in sorted(reader.matched.items()))
-    typer.echo(f"reports by    {found}")
+    settings = {"source": "folder", "columns": None if columns is None else vars(columns)}
+    data_set = DataSet(settings, source, reader.studies())
+    typer.echo(summary_text(import_studies(out, data_set, options, workers), out))
+    typer.echo(f"reports by    {named_counts(dict(sorted(reader.matched.items())))}")
 
 
 def boxes(
@@ -219,6 +222,7 @@ def boxes(
     Phrases of the box file that occur in a study's report are linked to them.
     """
     from data_prep.datasets.attach_boxes import attach
+    from data_prep.importing.run import named_counts
 
     done = attach(out, file, originals)
     typer.echo(
@@ -226,7 +230,7 @@ def boxes(
     )
     typer.echo(f"phrases       {done.phrases} in reports linked to them")
     typer.echo(f"elsewhere     {done.elsewhere} regions on images that are not in OUT")
-    unmapped = f": {_counts(dict(done.unmapped.most_common()))}" if done.unmapped else ""
+    unmapped = f": {named_counts(dict(done.unmapped.most_common()))}" if done.unmapped else ""
     typer.echo(
         f"unmapped      {done.unmapped.total()} regions whose label is not a finding{unmapped}"
     )
@@ -234,48 +238,12 @@ def boxes(
     typer.echo(f"manifest      SHA-256 {done.manifest_sha256}")
 
 
-def run_import(
-    out: Path,
-    asked: dict[str, Any],
-    source: Path,
-    studies: "Iterable[SourceStudy]",
-    options: "ImportOptions",
-    workers: int | None,
-) -> None:
-    """Import, and print what came of it."""
-    from data_prep.importing.run import import_studies
-
-    summary = import_studies(out, asked, source, studies, options, workers)
-    for line in _summary_lines(out, summary):
-        typer.echo(line)
-
-
 def _export(out: Path, path: Path | None) -> None:
     if path is None:
         return
     from data_prep.importing.r2gen import export
+    from data_prep.importing.run import named_counts
 
-    typer.echo(f"{path} has {_counts(export(out, path))} studies; its images are in {out}/images")
-
-
-def _summary_lines(out: Path, summary: "ImportSummary") -> Iterable[str]:
-    yield f"studies       {_counts(summary.studies)}; {summary.earlier} from an earlier run"
-    yield f"images        {summary.images}: {_counts(summary.views)}"
-    total = sum(summary.left_out.values())
-    yield f"left out      {total}" + (f": {_counts(summary.left_out)}" if total else "")
-    yield f"bad images    {summary.bad_images}"
-    yield (
-        f"duplicates    {summary.duplicates} groups of equal images in different studies, "
-        f"{summary.across_splits} of them across splits"
+    typer.echo(
+        f"{path} has {named_counts(export(out, path))} studies; its images are in {out}/images"
     )
-    if summary.boxes_again:
-        yield (
-            f"boxes         none: attach {', '.join(summary.boxes_again)} again with "
-            "`crossray prepare boxes`"
-        )
-    yield f"manifest      SHA-256 {summary.manifest_sha256}"
-    yield f"{out} holds left_out.csv, bad_images.csv and duplicates.csv, which name each"
-
-
-def _counts(numbers: dict[str, int]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in numbers.items())

@@ -1,22 +1,13 @@
-"""What `crossray report`, `ask` and `batch` print for people."""
+"""What `crossray report` and `ask` print for people."""
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING
 
 from app.views import image_name
+from model.report import Answer, Report
 
-if TYPE_CHECKING:
-    from app.batch.merging import Merged
-    from app.batch.run import Outcome
-    from model.report import Answer, Report
+__all__ = ["asked_text", "report_text", "times_as_likely"]
 
-__all__ = ["asked_text", "batch_text", "merged_text", "report_text", "times_as_likely"]
-
-SKIPPED_SHOWN = 20
-ROWS_SHOWN = 20
 UNSURE = 0.5
 HARDLY = 1.5
 MARKS = ((5.0, "**"), (HARDLY, "*"))
@@ -28,7 +19,7 @@ LEGEND = (
 )
 
 
-def report_text(report: "Report", notice: str) -> str:
+def report_text(report: Report, notice: str) -> str:
     """A report with its marks, what to check first, and what it was made by."""
     lines = [*_given(report), *_warnings(report)]
     if report.review:
@@ -46,7 +37,7 @@ def report_text(report: "Report", notice: str) -> str:
     return "\n".join([*lines, *_source(report, notice)])
 
 
-def _confidence(report: "Report") -> list[str]:
+def _confidence(report: Report) -> list[str]:
     """What the marks mean, and the least certain words."""
     lines = [*_wrapped(LEGEND), ""] if report.words else []
     unsure = sorted(
@@ -58,14 +49,14 @@ def _confidence(report: "Report") -> list[str]:
     return lines
 
 
-def asked_text(found: "Answer", notice: str) -> str:
+def asked_text(found: Answer, notice: str) -> str:
     """How probable a finding is, in one paragraph, and what it was asked of."""
     lines = [*_given(found), *_warnings(found), found.phrase]
     lines += [*_wrapped(_worth(found)), ""]
     return "\n".join([*lines, *_source(found, notice)])
 
 
-def _worth(found: "Answer") -> str:
+def _worth(found: Answer) -> str:
     if found.withheld is not None:
         return "Probability withheld."
     share = float(found.heatmap.sum())
@@ -82,55 +73,13 @@ def _worth(found: "Answer") -> str:
     return f"{_probability(found)} {times_as_likely(found.evidence)} {location}"
 
 
-def _probability(found: "Answer") -> str:
+def _probability(found: Answer) -> str:
     if found.probability is None:
         return "No probability: it is not calibrated for this finding."
     if found.samples is None:
         return f"Probability {found.probability:.2f}."
     share = f"in {found.matches} of {found.samples} sampled reports"
     return f"Probability {found.probability:.2f}: {share}."
-
-
-def batch_text(outcome: "Outcome", summary: Path) -> str:
-    """What a batch came to.
-
-    Args:
-        summary: the file that tells it study by study.
-    """
-    skipped = [file for file in outcome.unread if file.status == "skipped"]
-    failed = [file for file in outcome.unread if file.status == "failed"]
-    lines = [f"skipped  {file.name}: {file.reason}" for file in skipped[:SKIPPED_SHOWN]]
-    if len(skipped) > SKIPPED_SHOWN:
-        lines.append(f"skipped  {len(skipped) - SKIPPED_SHOWN} more files, see {summary.name}")
-    lines += [f"FAILED   {file.name}: {file.reason}" for file in failed]
-    lines += _unmatched(outcome.unmatched)
-    if outcome.warned or outcome.flagged:
-        lines.append(
-            f"{outcome.warned} studies with a warning, {outcome.flagged} with something to check "
-            f"first: see {summary.name}"
-        )
-    lines.append(
-        f"{outcome.done} studies reported, {outcome.kept} were there already, {outcome.refused} "
-        f"refused, {len(skipped)} files skipped, {len(failed)} failed: {summary}"
-    )
-    return "\n".join(lines)
-
-
-def merged_text(merged: "Merged", summary: Path) -> str:
-    """What the parts of a batch came to."""
-    total = (
-        f"{merged.done} studies reported, {merged.refused} refused, {merged.skipped} files "
-        f"skipped, {merged.failed} failed: {summary}"
-    )
-    return "\n".join([*_unmatched(merged.unmatched), total])
-
-
-def _unmatched(rows: Sequence[int]) -> list[str]:
-    if not rows:
-        return []
-    shown = ", ".join(map(str, rows[:ROWS_SHOWN]))
-    more = f" and {len(rows) - ROWS_SHOWN} more" if len(rows) > ROWS_SHOWN else ""
-    return [f"rows of the indications that belong to no study: {shown}{more}"]
 
 
 def times_as_likely(evidence: float) -> str:
@@ -142,7 +91,7 @@ def times_as_likely(evidence: float) -> str:
     return f"The image made it {factor} times {'as' if evidence > 0 else 'less'} likely."
 
 
-def _marked(report: "Report", start: int, end: int) -> str:
+def _marked(report: Report, start: int, end: int) -> str:
     """[start, end) of the text with the words' marks put behind them, if they may have any."""
     if report.withheld is not None:
         return report.text[start:end]
@@ -155,7 +104,7 @@ def _marked(report: "Report", start: int, end: int) -> str:
     return "".join([*parts, report.text[at:end]])
 
 
-def _given(made: "Report | Answer") -> list[str]:
+def _given(made: Report | Answer) -> list[str]:
     """The images by their numbers, where there are several, and the indication."""
     lines = []
     if len(made.views) > 1:
@@ -167,7 +116,7 @@ def _given(made: "Report | Answer") -> list[str]:
     return lines
 
 
-def _warnings(made: "Report | Answer") -> list[str]:
+def _warnings(made: Report | Answer) -> list[str]:
     lines = _wrapped(made.withheld) if made.withheld is not None else []
     for study_warning in made.study_warnings:
         lines += _wrapped(f"{study_warning.code}: {study_warning.message}")
@@ -178,7 +127,7 @@ def _warnings(made: "Report | Answer") -> list[str]:
     return ["Warnings", *lines, ""] if lines else []
 
 
-def _source(made: "Report | Answer", notice: str) -> list[str]:
+def _source(made: Report | Answer, notice: str) -> list[str]:
     return [*_wrapped(notice, ""), f"Model {made.model.name} {made.model.sha256[:12]}"]
 
 

@@ -25,7 +25,7 @@ def prepare_phantom(
     dicom: Annotated[
         bool, typer.Option("--dicom", help="Also write the images as DX DICOM files.")
     ] = False,
-    covered: Annotated[
+    occluded: Annotated[
         float,
         typer.Option(
             min=0,
@@ -53,20 +53,12 @@ def prepare_phantom(
     ] = None,
 ) -> None:
     """Simulated chest radiographs with reports, masks and boxes."""
+    from data_prep.phantom.prepare import PhantomOptions
     from data_prep.phantom.prepare import prepare_phantom as make
+    from data_prep.phantom.study import Additions
 
-    digest = make(
-        out,
-        studies=studies,
-        seed=seed,
-        size=size,
-        dicom=dicom,
-        covered=covered,
-        lateral=lateral,
-        prior=prior,
-        indication=indication,
-        workers=workers,
-    )
+    additions = Additions(occluded, lateral, prior, indication)
+    digest = make(out, PhantomOptions(studies, seed, size, dicom, additions), workers)
     typer.echo(f"{studies} studies in {out}, SHA-256 of the manifest {digest}")
 
 

@@ -1,16 +1,12 @@
 """The commands that read images: report, ask, batch and serve. Each imports what it needs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from app.cli.options import EXIT_BAD_FILES, ModelOption
 from model.errors import CrossRayError
-
-if TYPE_CHECKING:
-    from model.exam import Exam
-    from model.imaging.radiograph import Radiograph
 
 __all__ = ["ask", "batch", "batch_merge", "report", "serve"]
 
@@ -108,6 +104,7 @@ def report(
 
     use_threads(threads)
     from app.api.answers import answer
+    from app.cli.exams import read_exam
     from app.cli.output import report_text
     from app.overlays import sheet, word_overlays
     from model.decoding import GREEDY, DecodingOptions
@@ -115,7 +112,7 @@ def report(
 
     if heatmaps is not None:
         _refuse_earlier_overlays(heatmaps)
-    exam = _exam(files, laterals, priors, indication)
+    exam = read_exam(files, laterals, priors, indication)
     generator = ReportGenerator.load(model)
     options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
     written = generator(exam, options, not no_input_check, not no_identity_check)
@@ -152,10 +149,11 @@ def ask(
 
     use_threads(threads)
     from app.api.answers import ask_answer
+    from app.cli.exams import read_exam
     from app.cli.output import asked_text
     from model.generator import ReportGenerator
 
-    exam = _exam(files, laterals, priors, indication)
+    exam = read_exam(files, laterals, priors, indication)
     generator = ReportGenerator.load(model)
     found = generator.ask(exam, phrase, not no_input_check, not no_identity_check)
     if as_json:
@@ -211,7 +209,7 @@ def batch(
     from app.batch.run import BatchOptions, run_batch
     from app.batch.sharding import Shard
     from app.batch.stages import Checks
-    from app.cli.output import batch_text
+    from app.cli.batch_output import batch_text
     from model.generator import ReportGenerator
 
     checks = Checks(input_check=not no_input_check, identity_check=not no_identity_check)
@@ -229,7 +227,7 @@ def batch_merge(
     """Write one summary.csv of a batch whose parts ran with --shard."""
     from app.batch.merging import merge_shards
     from app.batch.results import summary_path
-    from app.cli.output import merged_text
+    from app.cli.batch_output import merged_text
 
     merged = merge_shards(out)
     typer.echo(merged_text(merged, summary_path(out, None)), err=True)
@@ -274,31 +272,6 @@ def _refuse_earlier_overlays(folder: Path) -> None:
         raise CrossRayError(
             f"the folder {str(folder)!r} holds overlays of an earlier report: name another"
         )
-
-
-def _existing(path: Path) -> Path:
-    if path.is_dir():
-        raise CrossRayError(f"{str(path)!r} is a folder: `crossray batch` reads folders")
-    if not path.is_file():
-        raise CrossRayError(f"there is no file {str(path)!r}: name a DICOM, PNG or JPEG file")
-    return path
-
-
-def _exam(
-    files: list[Path], laterals: list[Path] | None, priors: list[Path] | None, indication: str
-) -> "Exam":
-    from model.exam import Exam
-
-    own = [_read(path) for path in files]
-    own += [_read(path, "LATERAL") for path in laterals or []]
-    return Exam(own, indication, [_read(path) for path in priors or []])
-
-
-def _read(path: Path, stated: str = "") -> "Radiograph":
-    from app.views import with_view
-    from model.imaging.sandbox import read_image_isolated
-
-    return with_view(read_image_isolated(_existing(path)), stated)
 
 
 def _write_files(folder: Path, files: list[tuple[str, bytes]]) -> None:

@@ -48,10 +48,10 @@ def score(
 
     The reports may be of any system. A score that cannot be computed is named, never zero.
     """
-    from training.report_scores.score import run_score
+    from training.report_scores.score import ScoreOptions, run_score
 
-    table = run_score(predictions, references, protocol, split, json_file, chexbert, radgraph)
-    typer.echo(table)
+    options = ScoreOptions(protocol, split, chexbert, radgraph)
+    typer.echo(run_score(predictions, references, options, json_file))
 
 
 def compare(
@@ -67,10 +67,10 @@ def compare(
     json_file: JsonFileOption = None,
 ) -> None:
     """Compare two systems' reports: paired differences of every score, with intervals and p."""
-    from training.report_scores.score import run_compare
+    from training.report_scores.score import ScoreOptions, run_compare
 
-    table = run_compare(first, second, references, protocol, split, json_file, chexbert, radgraph)
-    typer.echo(table)
+    options = ScoreOptions(protocol, split, chexbert, radgraph)
+    typer.echo(run_compare(first, second, references, options, json_file))
 
 
 def label(

@@ -13,7 +13,7 @@ written from the ledger. It is the same on every machine and with every number o
 import os
 import signal
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import cv2
 from tqdm import tqdm
@@ -31,11 +30,11 @@ from data_prep.importing.ledger import Ledger
 from data_prep.importing.planning import DEFAULTS, ImportOptions, no_train, planned
 from data_prep.manifest import SPLITS, read_studies, write_studies
 from data_prep.output import claim, write_csv, write_json
-from data_prep.source import SourceStudy
+from data_prep.source import DataSet, SourceStudy
 from data_prep.tokenizer import train_tokenizer
 from model.errors import ConfigError, DataError
 
-__all__ = ["ImportOptions", "ImportSummary", "import_studies"]
+__all__ = ["ImportOptions", "ImportSummary", "import_studies", "named_counts", "summary_text"]
 
 CHUNK = 16
 """Studies a process is given at once, and that are written to the ledger together."""
@@ -69,9 +68,7 @@ class ImportSummary:
 
 def import_studies(
     out: Path,
-    asked: dict[str, Any],
-    source: Path,
-    studies: Iterable[SourceStudy],
+    data_set: DataSet,
     options: ImportOptions = DEFAULTS,
     workers: int | None = None,
     progress: bool = True,
@@ -80,31 +77,28 @@ def import_studies(
 
     Args:
         out: the folder to write, outside of the data set's.
-        asked: which data set, and its own settings; goes into prepared.json beside the options.
-        source: the data set's folder.
-        studies: what its reader tells; read once, never held in memory.
         workers: processes; one a processor if not given.
 
     Raises:
-        ConfigError: `out` lies in `source`.
+        ConfigError: `out` lies in the data set's folder.
         DataError: `out` holds something else; a reader's error; two studies with one id; a patient
             in two splits; most images are not there; nothing, or nothing to train on, is left.
             What was prepared before is kept.
     """
-    if out.resolve().is_relative_to(source.resolve()):
+    if out.resolve().is_relative_to(data_set.folder.resolve()):
         raise ConfigError(f"{str(out)!r} lies in the data set's folder: name one outside of it")
-    asked = {**asked, **asdict(options)}
-    known = claim(out, asked, ("images",))
+    settings = {**data_set.settings, **asdict(options)}
+    known = claim(out, settings, ("images",))
     attached = [each["file"] for each in known.get("boxes", [])]
     again = sorted({*known.get("boxes_again", []), *attached})
-    noted = {**asked, "boxes_again": again} if again else asked
+    noted = {**settings, "boxes_again": again} if again else settings
     with Ledger.opened(out / "ledger.sqlite") as ledger:
-        ledger.plan(planned(_watched(studies, progress), source, options))
+        studies = _watched(data_set.studies, progress)
+        ledger.plan(planned(studies, data_set.folder, options))
         write_json(out / "prepared.json", noted)
         ledger.forget_lost(out)
-        earlier = _make_images(
-            ledger, Job(out, source, options.size, options.images), workers, progress
-        )
+        job = Job(out, data_set.folder, options.size, options.images)
+        earlier = _make_images(ledger, job, workers, progress)
         with _written(out):
             digest = write_studies(out, ledger.studies(options.prior))
             summary = _summarize(out, ledger)
@@ -215,3 +209,33 @@ def _duplicates(ledger: Ledger, summary: ImportSummary) -> Iterator[tuple[object
             yield number, study, split, path
         summary.duplicates = number
         summary.across_splits += len(splits) > 1
+
+
+def summary_text(summary: ImportSummary, out: Path) -> str:
+    """What a run came to, for people."""
+    total = sum(summary.left_out.values())
+    lines = [
+        f"studies       {named_counts(summary.studies)}; {summary.earlier} from an earlier run",
+        f"images        {summary.images}: {named_counts(summary.views)}",
+        f"left out      {total}" + (f": {named_counts(summary.left_out)}" if total else ""),
+        f"bad images    {summary.bad_images}",
+        f"duplicates    {summary.duplicates} groups of equal images in different studies, "
+        f"{summary.across_splits} of them across splits",
+    ]
+    if summary.boxes_again:
+        lines.append(
+            f"boxes         none: attach {', '.join(summary.boxes_again)} again with "
+            "`crossray prepare boxes`"
+        )
+    return "\n".join(
+        [
+            *lines,
+            f"manifest      SHA-256 {summary.manifest_sha256}",
+            f"{out} holds left_out.csv, bad_images.csv and duplicates.csv, which name each",
+        ]
+    )
+
+
+def named_counts(numbers: Mapping[str, int]) -> str:
+    """{"train": 3, "test": 1} -> "train 3, test 1"."""
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())

@@ -30,8 +30,8 @@ def compare(
     """The sentences, what changed first. What one of the two studies cannot show is not compared.
 
     Args:
-        findings: today's, what is covered left out.
-        hidden: names of today's findings that are covered.
+        findings: today's, what is occluded left out.
+        hidden: names of today's findings that are occluded.
         earlier: what there was before.
         old: the image taken then.
     """

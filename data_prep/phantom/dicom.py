@@ -21,7 +21,7 @@ from pydicom.encaps import encapsulate
 
 from model.errors import ConfigError
 
-__all__ = ["TOLERANCE", "write_dx"]
+__all__ = ["TOLERANCE", "Instance", "write_dx"]
 
 TOLERANCE = 0.003
 """The largest difference between a pixel written and read back: half a step of 12 bits, and what
@@ -47,14 +47,25 @@ to the back; columns to the feet. So right, or the front, is on the left of the 
 _DATE, _PRIOR_DATE = "20200101", "20190601"
 
 
+@dataclass(frozen=True)
+class Instance:
+    """Where an image stands in the studies of its patient."""
+
+    study_uid: str | None = None
+    """The Study Instance UID, from which the others follow; drawn where it is None."""
+    number: int = 1
+    """In its study, from 1. Images of one patient and machine are written with generators of equal
+    state."""
+    prior: bool = False
+    """Of a study some months before."""
+
+
 def write_dx(
     path: Path,
     pixels: np.ndarray,
     view: str,
     rng: np.random.Generator,
-    study_uid: str | None = None,
-    instance: int = 1,
-    prior: bool = False,
+    instance: Instance = Instance(),
 ) -> None:
     """Write one "Digital X-Ray Image Storage - For Presentation" object.
 
@@ -66,19 +77,16 @@ def write_dx(
             JPEG 2000.
         view: "PA", "AP" or "LATERAL", a left one.
         rng: draws what varies.
-        study_uid: the Study Instance UID, from which the others follow; drawn where it is None.
-        instance: number of the image in its study, from 1. Images of one patient and machine
-            are written with generators of equal state.
-        prior: of a study some months before.
 
     Raises:
         ConfigError: another view.
     """
     if view not in _VIEWS:
         raise ConfigError(f"view {view!r}: a phantom is one of {', '.join(_VIEWS)}")
-    study = study_uid or f"2.25.{int.from_bytes(rng.bytes(15), 'big')}"
+    study = instance.study_uid or f"2.25.{int.from_bytes(rng.bytes(15), 'big')}"
     ds = Dataset()
-    _add_patient_and_study(ds, study, rng, instance, _PRIOR_DATE if prior else _DATE)
+    date = _PRIOR_DATE if instance.prior else _DATE
+    _add_patient_and_study(ds, study, rng, instance.number, date)
     _add_equipment(ds, pixels.shape[0], rng)
     _add_positioning(ds, view)
     stored = _add_image(ds, pixels, rng)

@@ -1,13 +1,13 @@
 """`crossray prepare phantom`: phantoms drawn in several processes and written as a prepared folder.
 
 The work is cut into parts of PART studies. Each part's lines are written whole or not at all, so
-an interrupted run, started again with the same arguments, makes only what is missing. What a folder
-holds depends on its arguments alone, not on the number of processes.
+an interrupted run, started again with the same options, makes only what is missing. What a folder
+holds depends on its options alone, not on the number of processes.
 """
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -20,79 +20,82 @@ from tqdm import tqdm
 
 from data_prep.manifest import Image, Study, parse_study, study_line, write_studies
 from data_prep.output import claim, write_json, write_png
-from data_prep.phantom.study import Phantom, PhantomImage, make_phantom
+from data_prep.phantom.study import (
+    NOTHING_ADDED,
+    Additions,
+    Phantom,
+    PhantomImage,
+    make_phantom,
+)
 from data_prep.tokenizer import train_tokenizer
 from model.errors import ConfigError
 
-__all__ = ["prepare_phantom"]
+__all__ = ["PhantomOptions", "prepare_phantom"]
 
 PART = 50
 SMALLEST, LARGEST = 64, 2048
 LATER = ("lateral", "prior", "indication")
-"""Arguments that prepared.json tells only where they are not 0: folders made before there were any
-can be gone on with."""
+"""Additions that prepared.json states only where they are not 0: a folder begun before they
+existed can be finished."""
+
+
+@dataclass(frozen=True)
+class PhantomOptions:
+    """What a folder of phantoms holds. Of every 20 studies 18 are for training, one to validate
+    and one to test.
+
+    Raises:
+        ConfigError: a number out of range.
+    """
+
+    studies: int
+    seed: int
+    size: int = 256
+    """Side of an image in pixels."""
+    dicom: bool = False
+    """Each image is also written as a DX DICOM file under dicom/."""
+    additions: Additions = NOTHING_ADDED
+
+    def __post_init__(self) -> None:
+        if self.studies < 1:
+            raise ConfigError(f"studies must be at least 1, got {self.studies}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}")
+        if not SMALLEST <= self.size <= LARGEST:
+            raise ConfigError(f"size must be {SMALLEST} to {LARGEST} pixels, got {self.size}")
 
 
 @dataclass(frozen=True)
 class _Job:
     out: Path
-    seed: int
-    size: int
-    dicom: bool
-    chances: Mapping[str, float]
-    """Those of make_phantom."""
+    options: PhantomOptions
 
 
 def prepare_phantom(
-    out: Path,
-    studies: int,
-    seed: int,
-    size: int = 256,
-    dicom: bool = False,
-    covered: float = 0.0,
-    lateral: float = 0.0,
-    prior: float = 0.0,
-    indication: float = 0.0,
-    workers: int | None = None,
-    progress: bool = True,
+    out: Path, options: PhantomOptions, workers: int | None = None, progress: bool = True
 ) -> str:
-    """Make `studies` phantom studies in `out`; returns the SHA-256 of the manifest.
+    """Make phantom studies in `out`; returns the SHA-256 of the manifest.
 
-    Of every 20 studies 18 are for training, one to validate and one to test. With `dicom` each
-    image is also written as a DX DICOM file under dicom/. `covered`, `lateral`, `prior` and
-    `indication` are the chances of make_phantom.
+    Args:
+        workers: processes; one per core if not given.
 
     Raises:
-        ConfigError: a number out of range.
-        DataError: `out` holds something that was prepared with other arguments.
+        DataError: `out` holds something that was prepared with other options.
     """
-    if studies < 1:
-        raise ConfigError(f"studies must be at least 1, got {studies}")
-    if seed < 0:
-        raise ConfigError(f"seed must not be negative, got {seed}")
-    if not SMALLEST <= size <= LARGEST:
-        raise ConfigError(f"size must be {SMALLEST} to {LARGEST} pixels, got {size}")
-    chances = {"covered": covered, "lateral": lateral, "prior": prior, "indication": indication}
-    for name, chance in chances.items():
-        if not 0 <= chance <= 1:
-            raise ConfigError(f"{name} is a chance in [0, 1], got {chance}")
-    asked = {
-        "source": "phantom",
-        "studies": studies,
-        "seed": seed,
-        "size": size,
-        "dicom": dicom,
-        **chances,
-    }
-    claim(out, asked, ("images", "masks", "parts", *(["dicom"] if dicom else [])), LATER)
-    asked = {key: value for key, value in asked.items() if value or key not in LATER}
-    write_json(out / "prepared.json", asked)
-    ranges = [range(first, min(first + PART, studies)) for first in range(0, studies, PART)]
+    settings = {"source": "phantom", **vars(options), **vars(options.additions)}
+    del settings["additions"]
+    claim(out, settings, ("images", "masks", "parts", *(["dicom"] if options.dicom else [])), LATER)
+    settings = {key: value for key, value in settings.items() if value or key not in LATER}
+    write_json(out / "prepared.json", settings)
+    ranges = [
+        range(first, min(first + PART, options.studies))
+        for first in range(0, options.studies, PART)
+    ]
     missing = [part for part in ranges if not _part_path(out, part).is_file()]
-    _make_parts(_Job(out, seed, size, dicom, chances), missing, studies, workers, progress)
+    _make_parts(_Job(out, options), missing, workers, progress)
     digest = write_studies(out, _parts(out, ranges))
     train_tokenizer(_train_texts(_parts(out, ranges))).save(str(out / "tokenizer.json"))
-    write_json(out / "prepared.json", {**asked, "manifest_sha256": digest})
+    write_json(out / "prepared.json", {**settings, "manifest_sha256": digest})
     return digest
 
 
@@ -114,9 +117,8 @@ def _train_texts(studies: Iterable[Study]) -> Iterator[str]:
                 yield study.indication
 
 
-def _make_parts(
-    job: _Job, missing: list[range], studies: int, workers: int | None, progress: bool
-) -> None:
+def _make_parts(job: _Job, missing: list[range], workers: int | None, progress: bool) -> None:
+    studies = job.options.studies
     made = studies - sum(len(part) for part in missing)
     workers = min(workers or os.cpu_count() or 1, max(len(missing), 1))
     # spawn, not fork: a fork of a process in which OpenCV or torch has started threads can hang
@@ -141,7 +143,8 @@ def _make_part(job: _Job, part: range) -> None:
 
 
 def _write_study(job: _Job, index: int) -> Study:
-    phantom = make_phantom(job.seed, index, job.size, **job.chances)
+    options = job.options
+    phantom = make_phantom(options.seed, index, options.size, options.additions)
     return Study(
         id=f"{index:07d}",
         split={18: "validate", 19: "test"}.get(index % 20, "train"),
@@ -163,24 +166,22 @@ def _write_images(job: _Job, index: int, phantom: Phantom) -> Iterator[Image]:
         if marked and image.mask is not None:
             mask = f"masks/{name}.png"
             write_png(job.out / mask, image.mask)
-        if job.dicom:
+        if job.options.dicom:
             _write_dicom(job, index, number, name, image)
-        yield Image(path, job.size, job.size, image.view, mask, image.prior)
+        size = job.options.size
+        yield Image(path, size, size, image.view, mask, image.prior)
 
 
 def _write_dicom(job: _Job, index: int, number: int, name: str, image: PhantomImage) -> None:
-    from data_prep.phantom.dicom import write_dx  # pydicom is not on every training machine
+    from data_prep.phantom.dicom import (  # pydicom is not on every training machine
+        Instance,
+        write_dx,
+    )
 
     # the same for every image: one patient, one machine
-    rng = np.random.default_rng([job.seed, index, 1])
-    of_what = f"{job.seed}/{index}/prior" if image.prior else f"{job.seed}/{index}"
+    seed = job.options.seed
+    rng = np.random.default_rng([seed, index, 1])
+    of_what = f"{seed}/{index}/prior" if image.prior else f"{seed}/{index}"
     study = int.from_bytes(hashlib.sha256(of_what.encode()).digest()[:15], "big")
-    write_dx(
-        job.out / "dicom" / f"{name}.dcm",
-        image.pixels,
-        image.view,
-        rng,
-        study_uid=f"2.25.{study}",
-        instance=1 if image.prior else number + 1,
-        prior=image.prior,
-    )
+    instance = Instance(f"2.25.{study}", 1 if image.prior else number + 1, image.prior)
+    write_dx(job.out / "dicom" / f"{name}.dcm", image.pixels, image.view, rng, instance)

@@ -58,7 +58,7 @@ def draw_earlier(
     Hyperinflation was always there: lungs do not come to it between two images.
 
     Args:
-        today: what the frontal image shows, nothing covered.
+        today: what the frontal image shows, nothing occluded.
         names: of the findings on any of today's images.
     """
     position = _reposition(patient, rng)

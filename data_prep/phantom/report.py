@@ -6,7 +6,7 @@ compares with a prior image is written by data_prep/phantom/comparison.py.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from data_prep.phantom.wording import (
 )
 from model.errors import DataError
 
-__all__ = ["write_report"]
+__all__ = ["ReportContext", "write_report"]
 
 MAX_WORDS = 110
 BRIEF = 4  # groups in a brief impression
@@ -80,24 +80,31 @@ class _Text:
                 self.text += piece
 
 
+@dataclass(frozen=True)
+class ReportContext:
+    """What a report may mention beside the findings."""
+
+    view: str = "PA"
+    """"PA" or "AP"; the projection may be named."""
+    low_inspiration: bool = False
+    """Low lung volumes may be mentioned."""
+    degenerative_spine: bool = False
+    """Degenerative changes may be mentioned."""
+    hidden: frozenset[str] = frozenset()
+    """Findings that cannot be judged: they are neither asserted nor denied."""
+    comparison: Sequence[Marked] = ()
+    """Sentences that end the Findings; the last are left out where there is no room."""
+
+
 def write_report(
     findings: Sequence[Finding],
     rng: np.random.Generator,
-    view: str = "PA",
-    low_inspiration: bool = False,
-    degenerative_spine: bool = False,
-    hidden: frozenset[str] = frozenset(),
-    comparison: Sequence[Marked] = (),
+    context: ReportContext = ReportContext(),
 ) -> tuple[str, tuple[Phrase, ...]]:
     """Write "Findings: ... Impression: ..." for one phantom; the same rng state, the same text.
 
     Args:
         findings: the truth; names of FINDINGS.
-        view: "PA" or "AP"; the projection may be named.
-        low_inspiration: low lung volumes may be mentioned.
-        degenerative_spine: degenerative changes may be mentioned.
-        hidden: findings that cannot be judged: they are neither asserted nor denied.
-        comparison: sentences that end the Findings; the last are left out where there is no room.
 
     Returns:
         The text (at most about 110 words) and its phrases in order: [start, end) characters that
@@ -109,48 +116,40 @@ def write_report(
     for finding in findings:
         if finding.name not in FINDINGS:
             raise DataError(f"unknown finding {finding.name!r}: expected one of {FINDINGS}")
-    if view not in ("PA", "AP"):
-        raise DataError(f"unknown view {view!r}: expected 'PA' or 'AP'")
+    if context.view not in ("PA", "AP"):
+        raise DataError(f"unknown view {context.view!r}: expected 'PA' or 'AP'")
     groups = sorted(groups_of(enumerate(findings)), key=lambda group: URGENCY.index(group.name))
-    tries = [("full", comparison), ("plain", comparison), ("brief", comparison)]
-    tries += [("brief", comparison[:most]) for most in range(len(comparison) - 1, -1, -1)]
-    for detail, compared in tries:
-        text = _compose(
-            groups, rng, view, low_inspiration, degenerative_spine, detail, hidden, compared
-        )
+    full = len(context.comparison)
+    tries = [("full", full), ("plain", full), *(("brief", most) for most in range(full, -1, -1))]
+    for detail, most in tries:
+        part = replace(context, comparison=context.comparison[:most])
+        text = _compose(groups, rng, part, detail)
         if len(text.text.split()) <= MAX_WORDS:
             break
     return text.text, tuple(text.spans)
 
 
 def _compose(
-    groups: list[Group],
-    rng: np.random.Generator,
-    view: str,
-    low_inspiration: bool,
-    degenerative_spine: bool,
-    detail: str,
-    hidden: frozenset[str],
-    comparison: Sequence[Marked],
+    groups: list[Group], rng: np.random.Generator, context: ReportContext, detail: str
 ) -> _Text:
     """Write once; detail "plain" leaves out what need not be said, "brief" also shortens the
     impression."""
-    names = {group.name for group in groups} | hidden
+    names = {group.name for group in groups} | context.hidden
     extras = detail == "full"
     text = _Text("Findings:")
     if extras and rng.random() < 0.12:
-        text.add(f"{view} view of the chest.", ())
+        text.add(f"{context.view} view of the chest.", ())
     topics = {
         topic: [_sentence(g, rng, extras) for g in groups if g.name in of_topic]
         for topic, of_topic in TOPICS.items()
     }
-    if low_inspiration and "hyperinflation" not in names and rng.random() < 0.8:
+    if context.low_inspiration and "hyperinflation" not in names and rng.random() < 0.8:
         topics["lungs"].insert(0, (choose(rng, phrases.LOW_VOLUMES), ()))
-    _add_normal(topics, groups, names, rng, degenerative_spine and extras, extras)
+    _add_normal(topics, groups, names, rng, context.degenerative_spine and extras, extras)
     for topic in choose(rng, ORDERS):
         for marked, indices in topics[topic]:
             text.add(marked, indices)
-    for marked, indices in comparison:
+    for marked, indices in context.comparison:
         text.add(marked, indices)
     text.add("Impression:", ())
     for marked, indices in _impression(

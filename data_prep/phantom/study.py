@@ -18,14 +18,15 @@ from data_prep.phantom.indication import draw_indication
 from data_prep.phantom.patient import Patient, sample_patient
 from data_prep.phantom.plan import HEART, Plan, draw_plans
 from data_prep.phantom.prior import draw_earlier, place_of
-from data_prep.phantom.report import write_report
-from data_prep.phantom.views import View, covered_view, draw_frontal, draw_lateral
+from data_prep.phantom.report import ReportContext, write_report
+from data_prep.phantom.views import View, draw_frontal, draw_lateral, occluded_view
 from data_prep.phantom.wording import Marked
+from model.errors import ConfigError
 
-__all__ = ["Phantom", "PhantomImage", "make_phantom", "patient_with"]
+__all__ = ["NOTHING_ADDED", "Additions", "Phantom", "PhantomImage", "make_phantom", "patient_with"]
 
-COVER, LATERAL, PRIOR, INDICATION, LATERAL_COVER = 2, 3, 4, 5, 6
-"""Generators of their own: what is asked for beside the frontal image leaves that as it is."""
+OCCLUSION, LATERAL, PRIOR, INDICATION, LATERAL_OCCLUSION = 2, 3, 4, 5, 6
+"""Random streams of their own: an addition leaves the frontal image as it is."""
 
 
 @dataclass(frozen=True)
@@ -55,70 +56,78 @@ class Phantom:
     indication: str = ""
 
 
-def make_phantom(
-    seed: int,
-    index: int,
-    size: int = 256,
-    covered: float = 0.0,
-    lateral: float = 0.0,
-    prior: float = 0.0,
-    indication: float = 0.0,
-) -> Phantom:
-    """The phantom study `index` of `seed`, its images `size` pixels on each side.
+@dataclass(frozen=True)
+class Additions:
+    """What a study has beside a plain frontal image: the probability of each, in [0, 1].
 
-    Args:
-        covered: chance that a gray rectangle lies over part of an image, the frontal or the
-            lateral. In half of those with findings it hides one; where no other image shows it,
-            the report says nothing of it. Else it hides none.
-        lateral: chance of a lateral image beside the frontal one.
-        prior: chance of an earlier frontal image of the patient, which the report compares with.
-        indication: chance that the study says why it was asked for.
+    Raises:
+        ConfigError: a probability out of range.
     """
+
+    occluded: float = 0.0
+    """A gray rectangle over part of an image, the frontal or the lateral. In half of those with
+    findings it hides one; where no other image shows it, the report does not mention it. Else it
+    hides none."""
+    lateral: float = 0.0
+    """A lateral image."""
+    prior: float = 0.0
+    """An earlier frontal image of the patient, which the report compares with."""
+    indication: float = 0.0
+    """An indication."""
+
+    def __post_init__(self) -> None:
+        for name, probability in vars(self).items():
+            if not 0 <= probability <= 1:
+                raise ConfigError(f"{name} is a probability in [0, 1], got {probability}")
+
+
+NOTHING_ADDED = Additions()
+
+
+def make_phantom(
+    seed: int, index: int, size: int = 256, additions: Additions = NOTHING_ADDED
+) -> Phantom:
+    """The phantom study `index` of `seed`, its images `size` pixels on each side."""
     rng = np.random.default_rng([seed, index])
     plans = draw_plans(rng) if rng.random() < 0.5 else []
     patient = patient_with(plans, rng)
     frontal = draw_frontal(patient, plans, size, rng)
     views = [frontal]
-    if (beside := _chosen(seed, index, LATERAL, lateral)) is not None:
+    if (beside := _chosen(seed, index, LATERAL, additions.lateral)) is not None:
         views.append(draw_lateral(patient, frontal.shown, size, beside))
     present = _findings(views)
     names = {finding.name for finding in present}
-    for number, stream in enumerate((COVER, LATERAL_COVER)[: len(views)]):
-        if (chance := _chosen(seed, index, stream, covered)) is not None:
-            views[number] = covered_view(views[number], chance)
+    for number, stream in enumerate((OCCLUSION, LATERAL_OCCLUSION)[: len(views)]):
+        if (occlusion := _chosen(seed, index, stream, additions.occluded)) is not None:
+            views[number] = occluded_view(views[number], occlusion)
     findings = _findings(views)
     places = set(map(place_of, findings))
     hidden = frozenset(f.name for f in present if place_of(f) not in places)
     images = [PhantomImage(view.pixels, view.mask, view.view) for view in views]
     comparison: tuple[Marked, ...] = ()
-    if (before := _chosen(seed, index, PRIOR, prior)) is not None:
+    if (before := _chosen(seed, index, PRIOR, additions.prior)) is not None:
         earlier = draw_earlier(patient, frontal.shown, names, before)
         old = draw_frontal(earlier.patient, earlier.plans, size, before)
         images.append(PhantomImage(old.pixels, None, old.view, prior=True))
         comparison = compare(findings, hidden, earlier, old, before)
-    report, phrases = write_report(
-        findings,
-        rng,
-        patient.view,
-        low_inspiration=patient.lung_height < 18.0,
-        degenerative_spine=patient.degenerative,
-        hidden=hidden,
-        comparison=comparison,
+    context = ReportContext(
+        patient.view, patient.lung_height < 18.0, patient.degenerative, hidden, comparison
     )
-    asked = _chosen(seed, index, INDICATION, indication)
+    report, phrases = write_report(findings, rng, context)
+    reason = _chosen(seed, index, INDICATION, additions.indication)
     return Phantom(
         images=tuple(images),
         findings=tuple(findings),
         report=report,
         phrases=phrases,
-        indication=draw_indication(names, asked) if asked is not None else "",
+        indication=draw_indication(names, reason) if reason is not None else "",
     )
 
 
-def _chosen(seed: int, index: int, stream: int, chance: float) -> np.random.Generator | None:
-    """The generator of what is chosen with `chance`, None where it is not."""
+def _chosen(seed: int, index: int, stream: int, probability: float) -> np.random.Generator | None:
+    """The generator of what is chosen with `probability`, None where it is not."""
     rng = np.random.default_rng([seed, index, stream])
-    return rng if rng.random() < chance else None
+    return rng if rng.random() < probability else None
 
 
 def patient_with(plans: list[Plan], rng: np.random.Generator) -> Patient:

@@ -17,7 +17,7 @@ from data_prep.phantom.pathology import PATHOLOGIES, Mask, add_ribs
 from data_prep.phantom.patient import Patient
 from data_prep.phantom.plan import Plan
 
-__all__ = ["Shown", "View", "covered_view", "draw_anatomy", "draw_frontal", "draw_lateral"]
+__all__ = ["Shown", "View", "draw_anatomy", "draw_frontal", "draw_lateral", "occluded_view"]
 
 BOX_MARGIN = {"nodule": 0.5}
 """Centimetres added around a mask: a reader's box does not cut through the lesion's rim."""
@@ -139,7 +139,7 @@ def _field(p: Patient, size: int, rng: np.random.Generator) -> Canvas:
     return Canvas(size, side, -side / 2 + rng.normal(0, 0.7), -rng.uniform(0, 1) * slack)
 
 
-def covered_view(view: View, rng: np.random.Generator) -> View:
+def occluded_view(view: View, rng: np.random.Generator) -> View:
     """The image with a gray rectangle on it, and without what that hides.
 
     In half of those with findings it lies over one, else over none where there is room.

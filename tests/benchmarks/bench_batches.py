@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from data_prep.phantom.prepare import prepare_phantom
+from data_prep.phantom.prepare import PhantomOptions, prepare_phantom
 from model.config import ReportConfig
 from training.dataset.batches import Batches
 from training.dataset.samples import StudyEncoder
@@ -29,7 +29,7 @@ def _rate(split: Split) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "phantoms"
-        prepare_phantom(folder, STUDIES, 1, progress=False)
+        prepare_phantom(folder, PhantomOptions(STUDIES, 1), progress=False)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         encoder = StudyEncoder(tokenizer, ReportConfig(image_size=SIZE, max_tokens=400), (14, 14))
         mapped = load_split(folder, "train", encoder)

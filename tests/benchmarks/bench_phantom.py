@@ -6,7 +6,7 @@ import time
 import cv2
 import numpy as np
 
-from data_prep.phantom.study import make_phantom
+from data_prep.phantom.study import Additions, make_phantom
 
 STUDIES = 200
 
@@ -19,7 +19,7 @@ def main() -> None:
     made = time.perf_counter() - start
     start = time.perf_counter()
     for index in range(STUDIES):
-        make_phantom(0, index, lateral=1.0)
+        make_phantom(0, index, additions=Additions(lateral=1.0))
     both = time.perf_counter() - start
     files = [cv2.imencode(".png", np.uint8(study.images[0].pixels * 255))[1] for study in studies]
     start = time.perf_counter()

@@ -5,16 +5,16 @@ import pytest
 
 from data_prep.manifest import FINDINGS
 from data_prep.occlusion import cover, elsewhere, overlap
-from data_prep.phantom.study import make_phantom
+from data_prep.phantom.study import Additions, make_phantom
 
 SEED = 31
 
 
 def test_a_cover_is_the_images_mean_and_leaves_the_rest() -> None:
     pixels = np.random.default_rng(0).random((20, 30), np.float32)
-    covered = cover(pixels, [(3, 4, 8, 10)])
-    assert np.allclose(covered[4:10, 3:8], pixels.mean())
-    changed = covered != pixels
+    occluded = cover(pixels, [(3, 4, 8, 10)])
+    assert np.allclose(occluded[4:10, 3:8], pixels.mean())
+    changed = occluded != pixels
     changed[4:10, 3:8] = False
     assert not changed.any()
 
@@ -40,9 +40,12 @@ def test_elsewhere_is_as_large_and_touches_nothing_or_is_none() -> None:
 def test_studies_without_a_cover_are_the_same_whatever_the_chance() -> None:
     same = 0
     for index in range(12):
-        plain, covered = make_phantom(SEED, index, 64), make_phantom(SEED, index, 64, covered=0.3)
-        if np.array_equal(plain.images[0].pixels, covered.images[0].pixels):
-            assert plain.report == covered.report
+        plain, occluded = (
+            make_phantom(SEED, index, 64),
+            make_phantom(SEED, index, 64, Additions(occluded=0.3)),
+        )
+        if np.array_equal(plain.images[0].pixels, occluded.images[0].pixels):
+            assert plain.report == occluded.report
             same += 1
     assert 4 <= same < 12
 
@@ -50,20 +53,23 @@ def test_studies_without_a_cover_are_the_same_whatever_the_chance() -> None:
 def test_a_hidden_finding_is_neither_drawn_nor_told() -> None:
     hidden = kept = 0
     for index in range(60):
-        plain, covered = make_phantom(SEED, index, 64), make_phantom(SEED, index, 64, covered=1.0)
-        names = {finding.name for finding in covered.findings}
-        mask = covered.images[0].mask
+        plain, occluded = (
+            make_phantom(SEED, index, 64),
+            make_phantom(SEED, index, 64, Additions(occluded=1.0)),
+        )
+        names = {finding.name for finding in occluded.findings}
+        mask = occluded.images[0].mask
         for finding in plain.findings:
             bit = 1 << FINDINGS.index(finding.name)
-            if finding in covered.findings:
+            if finding in occluded.findings:
                 kept += 1
                 continue
             hidden += 1
             x0, y0, x1, y1 = finding.box
             assert not (mask[y0:y1, x0:x1] & bit).any()
             if finding.name == "cardiomegaly":
-                assert "heart" not in covered.report.lower()
+                assert "heart" not in occluded.report.lower()
             if finding.name == "pneumothorax" and "pneumothorax" not in names:
-                assert "pneumothorax" not in covered.report
-        assert all(max(phrase.findings) < len(covered.findings) for phrase in covered.phrases)
+                assert "pneumothorax" not in occluded.report
+        assert all(max(phrase.findings) < len(occluded.findings) for phrase in occluded.phrases)
     assert hidden >= 10 and kept >= 10

@@ -3,7 +3,7 @@
 import pytest
 from paths import ROOT
 
-from data_prep.phantom.study import Phantom, make_phantom
+from data_prep.phantom.study import Additions, Phantom, make_phantom
 from model.exam import Exam
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
@@ -21,7 +21,7 @@ def generator() -> ReportGenerator:
 
 @pytest.fixture(scope="module")
 def phantoms() -> list[Phantom]:
-    return [make_phantom(SEED, index, lateral=1.0) for index in STUDIES]
+    return [make_phantom(SEED, index, additions=Additions(lateral=1.0)) for index in STUDIES]
 
 
 def read(generator: ReportGenerator, phantoms: list[Phantom], views: int) -> list[Report]:

@@ -290,19 +290,13 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
     findings = max(1, *(len(sample.kinds) for sample in samples))
     longest = max(len(sample.tokens) for sample in samples)
     given = max(len(sample.prompt) for sample in samples)
-    most = max(len(each.images) for each in drawn)
-    grid, size = split.encoder.grid, split.encoder.config.image_size
-    batch, patches = len(drawn), grid[0] * grid[1]
+    batch = len(drawn)
     tokens = np.full((batch, longest), split.pad, np.int64)
     prompt = np.full((batch, given), split.pad, np.int64)
     kinds = np.full((batch, findings), -1, np.int64)
     occluded = np.zeros((batch, findings), np.float32)
     present, known = np.zeros((2, batch, len(FINDINGS)), np.float32)
     mentions, leads = np.zeros((2, batch, longest - 1, findings), np.float32)
-    coverage = np.zeros((batch, findings, most * patches), np.float32)
-    images = np.zeros((batch, most, 1, size, size), np.uint8)
-    mask = np.zeros((batch, most), bool)
-    views = np.zeros((batch, most), np.int64)
     bits = np.arange(findings, dtype=np.uint64)
     for row, (sample, each) in enumerate(zip(samples, drawn, strict=True)):
         tokens[row, : len(sample.tokens)] = sample.tokens
@@ -314,24 +308,12 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         known[row, list(sample.truth.known)] = 1
         mentions[row, : len(sample.mentions)] = sample.mentions[:, None] >> bits & np.uint64(1)
         leads[row, : len(sample.leads)] = sample.leads[:, None] >> bits & np.uint64(1)
-        for column, (image, areas) in enumerate(zip(each.images, each.areas, strict=True)):
-            images[row, column, 0], mask[row, column] = image, True
-            views[row, column] = kind_in(each.study.images[column])
-            here = [j for j, f in enumerate(each.study.findings) if f.image == column]
-            for k, j in enumerate(here):
-                if j in each.occluded:
-                    continue
-                shown = slice(column * patches, (column + 1) * patches)
-                coverage[row, j, shown] = _coverage(areas, k, grid)
     arrays = {
-        "images": images,
-        "image_mask": mask,
-        "views": views,
+        **_image_arrays(drawn, split, findings),
         "prompt": prompt,
         "tokens": tokens,
         "mentions": mentions,
         "leads": leads,
-        "coverage": coverage,
         "kinds": kinds,
         "occluded": occluded,
         "present": present,
@@ -340,6 +322,29 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         **question_arrays([each.asked for each in drawn], split.encoder, findings),
     }
     return Batch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def _image_arrays(
+    drawn: Sequence[_Drawn], split: Split, findings: int
+) -> dict[str, NDArray[np.generic]]:
+    """The images, and which of their patches each finding covers."""
+    most = max(len(each.images) for each in drawn)
+    grid, size = split.encoder.grid, split.encoder.config.image_size
+    batch, patches = len(drawn), grid[0] * grid[1]
+    coverage = np.zeros((batch, findings, most * patches), np.float32)
+    images = np.zeros((batch, most, 1, size, size), np.uint8)
+    mask = np.zeros((batch, most), bool)
+    views = np.zeros((batch, most), np.int64)
+    for row, each in enumerate(drawn):
+        for column, (image, areas) in enumerate(zip(each.images, each.areas, strict=True)):
+            images[row, column, 0], mask[row, column] = image, True
+            views[row, column] = kind_in(each.study.images[column])
+            shown = slice(column * patches, (column + 1) * patches)
+            here = [j for j, f in enumerate(each.study.findings) if f.image == column]
+            for k, j in enumerate(here):
+                if j not in each.occluded:
+                    coverage[row, j, shown] = _coverage(areas, k, grid)
+    return {"images": images, "image_mask": mask, "views": views, "coverage": coverage}
 
 
 def _coverage(

@@ -21,7 +21,7 @@ from model.generator import ReportGenerator
 from model.report import Report
 from training.calibration.reliability import Predictions, reliability
 from training.evaluation.finding_scores import AttentionMaps, score_findings
-from training.evaluation.label_scores import LabelEvaluation, evaluate_labels
+from training.evaluation.label_scores import LabeledStudies, LabelEvaluation, evaluate_labels
 from training.evaluation.label_table import label_table
 from training.evaluation.model_card import write_card
 from training.evaluation.plots import require_matplotlib
@@ -148,11 +148,9 @@ def _labels(
         return None
     return evaluate_labels(
         generator,
-        data,
-        list(readable(studies, evaluation.views)),
+        LabeledStudies(data, list(readable(studies, evaluation.views))),
         [reports[study.id]["model_prediction"] for study in studies],
-        train_studies(train),
-        train,
+        LabeledStudies(train, train_studies(train)),
         options.demographics,
         [ReportGenerator.load(folder) for folder in options.compare_with],
     )

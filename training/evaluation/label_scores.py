@@ -25,7 +25,7 @@ from training.calibration.reliability import Predictions, Reliability, reliabili
 from training.report_scores.baselines import thumbnail
 from training.truth import truth_of
 
-__all__ = ["FindingRow", "LabelEvaluation", "evaluate_labels", "weighted_auc"]
+__all__ = ["FindingRow", "LabelEvaluation", "LabeledStudies", "evaluate_labels", "weighted_auc"]
 
 NEIGHBORS = 5
 COVERAGES = (1.0, 0.8, 0.6, 0.4, 0.2)
@@ -104,13 +104,38 @@ def weighted_auc(scores: np.ndarray, present: np.ndarray, weights: np.ndarray) -
     return divide(wins, positive.sum(axis=1) * negative.sum(axis=1))
 
 
+@dataclass(frozen=True)
+class LabeledStudies:
+    """Studies with labels, and the prepared folder they lie in.
+
+    Raises:
+        DataError: a study without labels.
+    """
+
+    folder: Path
+    studies: Sequence[Study]
+
+    def __post_init__(self) -> None:
+        if any(study.labels is None for study in self.studies):
+            raise DataError(
+                f"not every study of {str(self.folder)!r} has labels: nothing to compare with"
+            )
+
+    def has(self) -> tuple[np.ndarray, np.ndarray]:
+        """bool (studies, FINDINGS) each: which findings are present, and of which that is known."""
+        truths = [truth_of(study, complete=False) for study in self.studies]
+        present, known = (
+            np.array([[k in of for k in range(len(FINDINGS))] for of in column])
+            for column in zip(*((truth.present, truth.known) for truth in truths), strict=True)
+        )
+        return present, known
+
+
 def evaluate_labels(
     generator: ReportGenerator,
-    data: Path,
-    studies: Sequence[Study],
+    measured: LabeledStudies,
     texts: Sequence[str],
-    train: Sequence[Study],
-    train_folder: Path,
+    train: LabeledStudies,
     demographics: Path | None = None,
     others: Sequence[ReportGenerator] = (),
 ) -> LabelEvaluation:
@@ -118,51 +143,44 @@ def evaluate_labels(
 
     Args:
         texts: the model's reports.
-        train: labeled studies that the baselines learn from, and `train_folder`, where they are.
+        train: what the baselines learn from.
         demographics: CSV with the columns image, age and sex; None: the baseline knows the
             projection alone.
         others: checkpoints to compare with.
-
-    Raises:
-        DataError: studies without labels.
     """
-    if any(study.labels is None for study in (*studies, *train)):
-        raise DataError(f"not every study of {str(data)!r} has labels: nothing to compare with")
+    data, studies = measured.folder, measured.studies
     patients = _patients(studies)
-    truths = [truth_of(study, complete=False) for study in studies]
-    names = [k for k in range(len(FINDINGS)) if any(k in truth.present for truth in truths)]
-    present = np.array([[k in truth.present for k in range(len(FINDINGS))] for truth in truths])
-    known = np.array([[k in truth.known for k in range(len(FINDINGS))] for truth in truths])
+    present, known = measured.has()
     normal = np.array([not any(v == 1 for v in (s.labels or {}).values()) for s in studies])
-    said = [{finding.name for finding in read_findings(text)} for text in texts]
-    asserted = np.array([[name in names_said for name in FINDINGS] for names_said in said])
+    named = [{finding.name for finding in read_findings(text)} for text in texts]
+    asserted = np.array([[name in of_text for name in FINDINGS] for of_text in named])
     odds = labeled_answers(generator, data, studies)
     scores = {"model": odds}
-    scores |= _confounders(train, studies, demographics)
-    scores["nearest images"] = _nearest(train, train_folder, studies, data)
+    scores |= _confounders(train.studies, studies, demographics)
+    scores["nearest images"] = _nearest(train, measured)
     scores |= {other.identity.name: labeled_answers(other, data, studies) for other in others}
     view = np.array([study.images[0].view for study in studies])
     rows = []
-    for k in names:
-        own = present[:, k]
-        among = own | normal
-        auc = {who: patients.auc(of[:, k], own, among) for who, of in scores.items()}
-        auc |= {v: patients.auc(odds[:, k], own, among & (view == v)) for v in ("AP", "PA")}
+    for k in np.flatnonzero(present.any(axis=0)):
+        cases = present[:, k]
+        among = cases | normal
+        auc = {who: patients.auc(of[:, k], cases, among) for who, of in scores.items()}
+        auc |= {v: patients.auc(odds[:, k], cases, among & (view == v)) for v in ("AP", "PA")}
         rows.append(
             FindingRow(
                 finding=FINDINGS[k],
-                present=int(own.sum()),
+                present=int(cases.sum()),
                 absent=int(normal.sum()),
                 auc=auc,
-                sensitivity=patients.ratio(own & asserted[:, k], own),
+                sensitivity=patients.ratio(cases & asserted[:, k], cases),
                 specificity=patients.ratio(normal & ~asserted[:, k], normal),
             )
         )
     labeled = known.any(axis=0) | present.any(axis=0)
     probability, calibrated = _probabilities(generator, odds)
-    cases = known & calibrated
-    where = np.argwhere(cases)
-    predictions = Predictions(probability[cases], present[cases], where[:, 0])
+    judged = known & calibrated
+    where = np.argwhere(judged)
+    predictions = Predictions(probability[judged], present[judged], where[:, 0])
     return LabelEvaluation(
         studies=len(studies),
         patients=len({study.patient for study in studies}),
@@ -243,16 +261,12 @@ def _logistic(inputs: np.ndarray, present: np.ndarray, asked: np.ndarray) -> np.
     return LogisticRegression(C=0.5 / RIDGE, tol=1e-6).fit(inputs, present).decision_function(asked)
 
 
-def _nearest(
-    train: Sequence[Study], train_folder: Path, studies: Sequence[Study], data: Path
-) -> np.ndarray:
+def _nearest(train: LabeledStudies, measured: LabeledStudies) -> np.ndarray:
     """Share of the NEIGHBORS nearest train images that have each finding."""
-    own, known = (
-        np.stack([thumbnail(read_image(folder / s.images[0].path)) for s in of])
-        for folder, of in ((data, studies), (train_folder, train))
+    images, known = (
+        np.stack([thumbnail(read_image(of.folder / s.images[0].path)) for s in of.studies])
+        for of in (measured, train)
     )
-    gaps = (own**2).sum(1)[:, None] + (known**2).sum(1)[None] - 2 * own @ known.T
-    present = np.array(
-        [[k in truth_of(s, complete=False).present for k in range(len(FINDINGS))] for s in train]
-    )
+    gaps = (images**2).sum(1)[:, None] + (known**2).sum(1)[None] - 2 * images @ known.T
+    present, _ = train.has()
     return present[np.argsort(gaps, axis=1)[:, :NEIGHBORS]].mean(axis=1)

@@ -95,15 +95,15 @@ class CheXbert:
         new = sorted({text for text in reports if text not in self._read}, key=len)
         for first in tqdm(range(0, len(new), BATCH), desc="CheXbert", disable=len(new) < BATCH):
             texts = new[first : first + BATCH]
-            asked = self._tokenizer(
+            batch = self._tokenizer(
                 [" ".join(text.split()) for text in texts],
                 truncation=True,
                 max_length=LONGEST,
                 padding=True,
                 return_tensors="pt",
             )
-            told = self._network(asked["input_ids"], asked["attention_mask"]).numpy()
-            self._read.update(zip(texts, np.isin(told, POSITIVE), strict=True))
+            classes = self._network(batch["input_ids"], batch["attention_mask"]).numpy()
+            self._read.update(zip(texts, np.isin(classes, POSITIVE), strict=True))
         columns = [HEADS.index(name) for name in OBSERVATIONS]
         return np.array([self._read[text][columns] for text in reports])
 

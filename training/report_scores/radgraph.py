@@ -69,8 +69,7 @@ class _Network(nn.Module):
             spans (spans, 2), first and last word; class of each, 0 for none; which spans may be
             related, (kept,); relation of each pair of those, (kept, kept), 0 for none.
         """
-        told = [self.bert(row[None]).last_hidden_state[0, 1:-1] for row in segments]
-        pieces = torch.cat(told)
+        pieces = torch.cat([self.bert(row[None]).last_hidden_state[0, 1:-1] for row in segments])
         sums = pieces.new_zeros(words, pieces.shape[1]).index_add(0, owners, pieces)
         embedded = sums / torch.bincount(owners, minlength=words).clamp(min=1)[:, None]
         longest = len(self.widths.weight)
@@ -91,30 +90,29 @@ class _Network(nn.Module):
         return spans, classes, kept, torch.cat([none, scores], dim=2).argmax(dim=2)
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """What a folder says of its network."""
+
+    names: Mapping[str, Sequence[str]]
+    """Of the classes, by ENTITIES and RELATIONS."""
+    dataset: str
+    """Which the network's heads were trained on; says what a word is."""
+    longest: int
+    """Tokens the encoder reads at once."""
+    share: float
+    """See `_Network.forward`."""
+
+
 class RadGraph:
     """Reads entities and their relations in reports. What was read once is kept."""
 
     def __init__(
-        self,
-        network: _Network,
-        tokenizer: Any,
-        names: Mapping[str, Sequence[str]],
-        dataset: str,
-        longest: int,
-        share: float,
-        identity: str,
+        self, network: _Network, tokenizer: Any, settings: _Settings, identity: str
     ) -> None:
-        """
-        Args:
-            identity: whose scores these are.
-            names: of the classes, by ENTITIES and RELATIONS.
-            dataset: which the network's heads were taught on; says what a word is.
-            longest: tokens the encoder reads at once.
-            share: see `_Network.forward`.
-        """
         self.identity = identity
-        self._network, self._tokenizer, self._names = network, tokenizer, names
-        self._dataset, self._longest, self._share = dataset, longest, share
+        """Whose scores these are."""
+        self._network, self._tokenizer, self._settings = network, tokenizer, settings
         self._read: dict[str, list[Entity]] = {}
 
     @classmethod
@@ -151,23 +149,23 @@ class RadGraph:
         tokenizer, bert = encoder_of(folder, name)
         shapes = _shapes(weights, file)
         classes = shapes["entities"][-1][0] + 1, shapes["pairs"][-1][0]
-        told = len(names[ENTITIES]), len(names[RELATIONS])
-        if classes != told:
+        named = len(names[ENTITIES]), len(names[RELATIONS])
+        if classes != named:
             raise DataError(
-                f"the vocabulary names {told} entities and relations, the weights in "
+                f"the vocabulary names {named} entities and relations, the weights in "
                 f"{str(file)!r} have {classes}: they do not belong together"
             )
         network = _Network(bert, shapes)
         fill(network, weights, file, spare=("bert.embeddings.position_ids",))
         longest = min(longest, int(bert.config.max_position_embeddings))
         identity = f"{dataset}, weights {sha256_of(file)}"
-        return cls(network, tokenizer, names, dataset, longest, share, identity)
+        return cls(network, tokenizer, _Settings(names, dataset, longest, share), identity)
 
     @torch.inference_mode()
     def entities(self, report: str) -> list[Entity]:
         """What the report says, in its order."""
         if report not in self._read:
-            words = _words(report, self._dataset)
+            words = _words(report, self._settings.dataset)
             self._read[report] = self._graph(words) if words else []
         return self._read[report]
 
@@ -176,8 +174,8 @@ class RadGraph:
         pairs = list(zip(generated, references, strict=True))
         worth = np.array(
             [
-                graph_f1(self.entities(said), self.entities(true))
-                for said, true in tqdm(pairs, desc="RadGraph", disable=len(pairs) < 2)
+                graph_f1(self.entities(predicted), self.entities(true))
+                for predicted, true in tqdm(pairs, desc="RadGraph", disable=len(pairs) < 2)
             ]
         )
         return [mean(f"radgraph_{name}", worth[:, k]) for k, name in enumerate(LEVELS)]
@@ -189,14 +187,15 @@ class RadGraph:
         if not flat:
             return []
         start, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
-        size = self._longest - 2
+        size = self._settings.longest - 2
         segments = [
             torch.tensor([start, *flat[k : k + size], end]) for k in range(0, len(flat), size)
         ]
-        told = self._network(segments, torch.tensor(owners), len(words), self._share)
-        spans, classes, kept, relations = (tensor.tolist() for tensor in told)
+        share, names = self._settings.share, self._settings.names
+        graph = self._network(segments, torch.tensor(owners), len(words), share)
+        spans, classes, kept, relations = (tensor.tolist() for tensor in graph)
         found = {
-            (a, b): self._names[ENTITIES][label]
+            (a, b): names[ENTITIES][label]
             for (a, b), label in zip(spans, classes, strict=True)
             if label
         }
@@ -204,22 +203,22 @@ class RadGraph:
         for i, row in zip(kept, relations, strict=True):
             for j, label in zip(kept, row, strict=True):
                 if label and tuple(spans[j]) in found:
-                    name = self._names[RELATIONS][label - 1]
+                    name = names[RELATIONS][label - 1]
                     led[tuple(spans[i])].append((name, _joined(words, spans[j])))
         return [
             Entity(_joined(words, span), label, tuple(led[span])) for span, label in found.items()
         ]
 
 
-def graph_f1(said: Sequence[Entity], true: Sequence[Entity]) -> tuple[float, float, float]:
+def graph_f1(predicted: Sequence[Entity], true: Sequence[Entity]) -> tuple[float, float, float]:
     """F1 of two reports' graphs (Delbrouck et al. 2022): entities, partial, complete.
 
     An entity is alike where its words and label are; partial asks also whether it leads anywhere,
     complete where to. A report without entities is worth 0.
     """
-    if not said or not true:
+    if not predicted or not true:
         return 0.0, 0.0, 0.0
-    one, other = _alike(said), _alike(true)
+    one, other = _alike(predicted), _alike(true)
     first, second, third = (
         2 * len(a & b) / (len(a) + len(b)) for a, b in zip(one, other, strict=True)
     )
@@ -242,7 +241,7 @@ def _alike(graph: Sequence[Entity]) -> tuple[set[Any], set[Any], set[Any]]:
 
 
 def _words(report: str, dataset: str) -> list[str]:
-    """Words as the network was taught to see them."""
+    """Words as the network was trained to see them."""
     if dataset == "radgraph":
         return APART.sub(" ", report).split()
     text = " ".join(PIECES.findall(report))

@@ -5,7 +5,7 @@ score says little. Two systems are compared study by study.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,36 +26,46 @@ from training.report_scores.results import Comparison, Scored
 from training.report_scores.score_table import compare_table, score_table
 from training.report_scores.text_baselines import best_constant_text, random_texts
 
-__all__ = ["compare_texts", "run_compare", "run_score", "score_texts"]
+__all__ = ["ScoreOptions", "compare_texts", "run_compare", "run_score", "score_texts"]
 
 FEW = 0.05
-"""Fewer different reports than this share of the studies are told as an alarm."""
+"""Fewer different reports than this share of the studies raise an alarm."""
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What is scored of a file of references, and with what."""
+
+    protocol: str = "r2gen"
+    """How texts are normalized, see training/report_scores/normalization.py."""
+    split: str = "test"
+    """Of a prepared folder or an annotation file; "all" is every one."""
+    chexbert: Path | None = None
+    """Folder with the weights, see training/report_scores/learned_scores.py; None leaves it out."""
+    radgraph: Path | None = None
+    """As `chexbert`."""
+
+
+DEFAULTS = ScoreOptions()
 
 
 def run_score(
     predictions: Path,
     references: Path,
-    protocol_name: str = "r2gen",
-    split: str = "test",
+    options: ScoreOptions = DEFAULTS,
     json_file: Path | None = None,
-    chexbert: Path | None = None,
-    radgraph: Path | None = None,
 ) -> str:
     """Score a file of generated reports; write JSON where asked; return what is printed.
-
-    Args:
-        chexbert, radgraph: folders with the weights of these learned_metrics, see
-        training/report_scores/learned_scores.py.
 
     Raises:
         DataError, ConfigError: a file that cannot be read, studies that only one of both has, no
             such protocol.
     """
     require_writable(json_file)
-    learned_metrics = LearnedMetrics.load(chexbert, radgraph)
-    written = read_references(references, split)
+    learned_metrics = LearnedMetrics.load(options.chexbert, options.radgraph)
+    written = read_references(references, options.split)
     studies, generated, reports = match(read_predictions(predictions), written)
-    way = protocol(protocol_name, written.train or None)
+    way = protocol(options.protocol, written.train or None)
     retrieved = _retrieved(references, studies) if references.is_dir() and written.train else None
     scored = score_texts(way, generated, reports, written, retrieved, learned_metrics)
     if json_file is not None:
@@ -83,7 +93,7 @@ def score_texts(
     not_computed = learned_metrics.missing()
     if way.name == "r2gen" and not known.train:
         not_computed["<unk>"] = "rare words stay: no train reports beside those scored"
-    own = _scores(way, generated, reports, learned_metrics, not_computed)
+    scores = _scores(way, generated, reports, learned_metrics, not_computed)
     baselines: dict[str, Sequence[str]] = {}
     constant = None
     if known.train:
@@ -103,7 +113,7 @@ def score_texts(
     return Scored(
         protocol=way.name,
         studies=len(reports),
-        scores=own,
+        scores=scores,
         baselines={
             name: _scores(way, texts, reports, learned_metrics, not_computed)
             for name, texts in baselines.items()
@@ -111,7 +121,7 @@ def score_texts(
         not_computed=not_computed,
         constant_report=constant,
         learned_metrics=learned_metrics.identities(),
-        alarms=tuple(_alarms(own, generated)),
+        alarms=tuple(_alarms(scores, generated)),
     )
 
 
@@ -148,15 +158,15 @@ def _measures(
     Args:
         not_computed: METEOR is put here with the reason where it fails, and is not tried again.
     """
-    said, true = ([way.apply(text) for text in texts] for texts in (generated, reports))
-    measures = [mean("words", np.array([len(text.split()) for text in said], np.float64))]
-    measures += text_measures(said, true)
+    predicted, true = ([way.apply(text) for text in texts] for texts in (generated, reports))
+    measures = [mean("words", np.array([len(text.split()) for text in predicted], np.float64))]
+    measures += text_measures(predicted, true)
     if "meteor" not in not_computed:
-        told = meteor_or_why(said, true)
-        if isinstance(told, str):
-            not_computed["meteor"] = told
+        meteor = meteor_or_why(predicted, true)
+        if isinstance(meteor, str):
+            not_computed["meteor"] = meteor
         else:
-            measures.append(told)
+            measures.append(meteor)
     read, written = ([way.select(text) for text in texts] for texts in (generated, reports))
     return measures + learned_metrics.measures(read, written) + clinical_measures(read, written)
 
@@ -188,21 +198,18 @@ def run_compare(
     first: Path,
     second: Path,
     references: Path,
-    protocol_name: str = "r2gen",
-    split: str = "test",
+    options: ScoreOptions = DEFAULTS,
     json_file: Path | None = None,
-    chexbert: Path | None = None,
-    radgraph: Path | None = None,
 ) -> str:
     """Compare two files of generated reports of the same studies; return what is printed.
 
-    Args, Raises: as for `run_score`.
+    Raises: as `run_score`.
     """
     require_writable(json_file)
-    learned_metrics = LearnedMetrics.load(chexbert, radgraph)
-    written = read_references(references, split)
+    learned_metrics = LearnedMetrics.load(options.chexbert, options.radgraph)
+    written = read_references(references, options.split)
     one, other = (match(read_predictions(path), written)[1] for path in (first, second))
-    way = protocol(protocol_name, written.train or None)
+    way = protocol(options.protocol, written.train or None)
     comparison = compare_texts(way, one, other, list(written.reports.values()), learned_metrics)
     if json_file is not None:
         write_json(json_file, {**_sources(first, references, second), **asdict(comparison)})
@@ -222,8 +229,8 @@ def compare_texts(
     other = _measures(way, second, reports, learned_metrics, skipped)
     # Where METEOR fails at the second only, the first has it.
     one, other = ([each for each in every if each.name not in skipped] for every in (one, other))
-    told = differences(one, other, len(reports))
-    return Comparison(way.name, len(reports), told, skipped, learned_metrics.identities())
+    compared = differences(one, other, len(reports))
+    return Comparison(way.name, len(reports), compared, skipped, learned_metrics.identities())
 
 
 def _sources(predictions: Path, references: Path, second: Path | None = None) -> dict[str, object]:

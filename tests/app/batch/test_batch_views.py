@@ -12,7 +12,7 @@ from app.api.schemas import ReportAnswer
 from app.batch.grouping import study_of
 from app.batch.indications import Row, match_indications, read_indications
 from app.batch.run import BatchOptions, Outcome, run_batch
-from app.cli.output import batch_text
+from app.cli.batch_output import batch_text
 from model.errors import ConfigError, DataError
 from model.generator import ReportGenerator
 
@@ -108,9 +108,9 @@ def test_rows_of_no_study_are_told_by_number_and_not_by_content(
     out = tmp_path / "out"
     outcome = run_batch(seeing_generator, folder, out, BatchOptions(indications=given))
     assert outcome.unmatched == (2, 4, 5)
-    said = batch_text(outcome, out)
-    assert "belong to no study: 2, 4, 5" in said
-    assert "Quillfeather" not in said and "secret" not in said and UID not in said
+    printed = batch_text(outcome, out / "summary.csv")
+    assert "belong to no study: 2, 4, 5" in printed
+    assert "Quillfeather" not in printed and "secret" not in printed and UID not in printed
 
 
 def test_no_indication_is_in_a_name_a_record_or_the_summary(

@@ -16,6 +16,7 @@ from data_prep.datasets.nih import studies as nih_studies
 from data_prep.importing.run import import_studies
 from data_prep.manifest import FINDINGS, Image, Study, manifest_hash, read_studies, write_studies
 from data_prep.output import write_json
+from data_prep.source import DataSet
 from model.errors import DataError
 
 REPORT = (
@@ -197,7 +198,7 @@ def test_preparing_again_tells_which_boxes_are_gone(tmp_path: Path) -> None:
     def prepare() -> list[str]:
         asked = {"source": "nih"}
         return import_studies(
-            out, asked, source, nih_studies(source), workers=1, progress=False
+            out, DataSet(asked, source, nih_studies(source)), workers=1, progress=False
         ).boxes_again
 
     assert prepare() == []

@@ -13,6 +13,7 @@ from data_prep.datasets.folder import FolderReader
 from data_prep.datasets.report_table import ReportColumns, form
 from data_prep.importing.planning import ImportOptions
 from data_prep.importing.run import import_studies
+from data_prep.source import DataSet
 from model.errors import ConfigError, DataError
 
 REPORT = "INDICATION: Cough.\nFINDINGS: The lungs are clear.\nIMPRESSION: Normal."
@@ -153,7 +154,7 @@ def test_nothing_that_identifies_comes_out(tmp_path: Path, make_dicom: Callable)
     secret = put(tmp_path / "in", {"1/a.dcm": make_dicom(), "1/r.txt": REPORT.encode()})
     reader = FolderReader(secret)
     out, options = tmp_path / "out", ImportOptions(size=64, seed=0)
-    import_studies(out, {"source": "folder"}, secret, reader.studies(), options, 1, False)
+    import_studies(out, DataSet({"source": "folder"}, secret, reader.studies()), options, 1, False)
     files = [path for path in out.rglob("*") if path.is_file()]
     assert {"studies.jsonl", "ledger.sqlite"} <= {path.name for path in files}
     for path in files:

@@ -15,6 +15,7 @@ from data_prep.datasets.iu_xray import standard_split, studies
 from data_prep.importing.planning import ImportOptions
 from data_prep.importing.run import import_studies
 from data_prep.manifest import read_studies
+from data_prep.source import DataSet
 from model.errors import DataError
 
 REAL = SHARED / "data" / "openi"
@@ -118,7 +119,9 @@ def test_imported_with_marks_out_and_views_in_order(tmp_path):
     tree = kaggle(tmp_path / "in")
     asked = {"source": "iu-xray"}
     options = ImportOptions(size=64, split="standard")
-    summary = import_studies(tmp_path / "out", asked, tree, studies(tree), options, 1, False)
+    summary = import_studies(
+        tmp_path / "out", DataSet(asked, tree, studies(tree)), options, 1, False
+    )
     assert summary.left_out == {"not in the standard split": 1}
     assert summary.studies == {"train": 2, "validate": 1, "test": 1}
     for study in read_studies(tmp_path / "out"):

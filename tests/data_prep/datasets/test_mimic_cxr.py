@@ -13,6 +13,7 @@ from app.cli.main import app
 from data_prep.datasets.mimic_cxr import studies
 from data_prep.importing.run import ImportOptions, import_studies
 from data_prep.manifest import read_studies
+from data_prep.source import DataSet
 from model.errors import DataError
 
 
@@ -229,19 +230,23 @@ def contents(out):
 def test_what_was_prepared_is_kept_when_a_table_goes_wrong(tree, tmp_path):
     out = tmp_path / "prepared"
     asked = {"source": "mimic-cxr"}
-    summary = import_studies(out, asked, tree, studies(tree), workers=1, progress=False)
+    summary = import_studies(out, DataSet(asked, tree, studies(tree)), workers=1, progress=False)
     assert summary.studies == {"train": 16, "validate": 2, "test": 2}
     before = contents(out)
     gone("split")(tree)
     with pytest.raises(DataError, match="split"):
-        import_studies(out, asked, tree, studies(tree), workers=1, progress=False)
+        import_studies(out, DataSet(asked, tree, studies(tree)), workers=1, progress=False)
     assert contents(out) == before
 
 
 def test_a_prepared_folder_has_the_official_split_and_no_marks(tree, tmp_path):
     out = tmp_path / "prepared"
     import_studies(
-        out, {"source": "mimic-cxr"}, tree, studies(tree), ImportOptions(prior=True), 1, False
+        out,
+        DataSet({"source": "mimic-cxr"}, tree, studies(tree)),
+        ImportOptions(prior=True),
+        1,
+        False,
     )
     told = {study.id: study for study in studies(tree)}
     for study in read_studies(out):

@@ -14,6 +14,7 @@ from data_prep.datasets.mimic_cxr import studies as mimic_studies
 from data_prep.importing.r2gen import export
 from data_prep.importing.run import ImportOptions, import_studies
 from data_prep.manifest import Image, Study, read_studies, write_studies
+from data_prep.source import DataSet
 from model.errors import DataError
 
 SPLITS = {"train": "train", "val": "validate", "test": "test"}
@@ -25,7 +26,9 @@ def prepared(tmp_path_factory) -> Path:
     source, out = (tmp_path_factory.mktemp("made") / name for name in ("mimic", "prepared"))
     write_mimic(source, 10)
     options = ImportOptions(target="findings", prior=True)
-    import_studies(out, {}, source, mimic_studies(source), options, workers=1, progress=False)
+    import_studies(
+        out, DataSet({}, source, mimic_studies(source)), options, workers=1, progress=False
+    )
     return out
 
 
@@ -86,9 +89,13 @@ def test_what_is_exported_prepares_to_the_same_reports(tmp_path):
 
     options = ImportOptions(target="findings")
     first, second = tmp_path / "first", tmp_path / "second"
-    import_studies(first, {}, source, iu_studies(source), options, workers=1, progress=False)
+    import_studies(
+        first, DataSet({}, source, iu_studies(source)), options, workers=1, progress=False
+    )
     exported(first, first / "annotation.json")
-    import_studies(second, {}, first, iu_studies(first), options, workers=1, progress=False)
+    import_studies(
+        second, DataSet({}, first, iu_studies(first)), options, workers=1, progress=False
+    )
 
     def told(folder):
         return [(study.id, study.split, study.report) for study in read_studies(folder)]

@@ -30,7 +30,7 @@ from data_prep.importing.images import (
 from data_prep.importing.planning import ImportOptions
 from data_prep.importing.run import ImportSummary, import_studies
 from data_prep.manifest import manifest_hash, read_studies
-from data_prep.source import SourceImage, SourceStudy
+from data_prep.source import DataSet, SourceImage, SourceStudy
 from model.errors import ConfigError, DataError
 
 SMALL = ImportOptions(size=64)
@@ -43,7 +43,9 @@ def bring(
     options: ImportOptions = SMALL,
     workers: int = 1,
 ) -> ImportSummary:
-    return import_studies(out, {"source": "test"}, source, studies, options, workers, False)
+    return import_studies(
+        out, DataSet({"source": "test"}, source, studies), options, workers, False
+    )
 
 
 def listed(path: Path) -> list[list[str]]:
@@ -155,7 +157,9 @@ def test_a_run_that_was_killed_is_finished_by_the_next(tmp_path):
     assert not (out / "studies.jsonl").exists()
     options = replace(SMALL, target="findings")
     second, first = (
-        import_studies(to, {"source": "nih"}, source, nih_studies(source), options, 1, False)
+        import_studies(
+            to, DataSet({"source": "nih"}, source, nih_studies(source)), options, 1, False
+        )
         for to in (out, clean)
     )
     assert 0 < second.earlier < 160 and first.earlier == 0

@@ -9,7 +9,7 @@ import pytest
 from dicom_files import image
 from pydicom import dcmread
 
-from data_prep.phantom.dicom import TOLERANCE, write_dx
+from data_prep.phantom.dicom import TOLERANCE, Instance, write_dx
 from model.errors import ConfigError
 from model.imaging.read import read_image
 
@@ -58,7 +58,7 @@ def test_one_seed_gives_one_file_and_another_seed_another(tmp_path, files):
 
 def test_the_study_may_be_given(tmp_path):
     path = tmp_path / "file.dcm"
-    write_dx(path, SHOWN, "PA", np.random.default_rng(3), study_uid="2.25.7")
+    write_dx(path, SHOWN, "PA", np.random.default_rng(3), Instance("2.25.7"))
     assert dcmread(path, stop_before_pixels=True).StudyInstanceUID == "2.25.7"
 
 
@@ -67,7 +67,8 @@ def test_images_of_a_study_are_told_apart_and_a_prior_is_earlier(tmp_path):
     for number, view in enumerate(("PA", "LATERAL", "AP")):
         path, prior = tmp_path / f"{number}.dcm", number == 2
         rng, study = np.random.default_rng(3), "2.25.8" if prior else "2.25.7"
-        write_dx(path, SHOWN, view, rng, study, instance=1 if prior else number + 1, prior=prior)
+        instance = Instance(study, 1 if prior else number + 1, prior)
+        write_dx(path, SHOWN, view, rng, instance)
         headers.append(dcmread(path, stop_before_pixels=True))
     frontal, lateral, prior = headers
     assert frontal.PatientID == lateral.PatientID == prior.PatientID

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_prep.manifest import FINDINGS
 from data_prep.phantom.indication import INDICATIONS, draw_indication
-from data_prep.phantom.study import make_phantom
+from data_prep.phantom.study import Additions, make_phantom
 
 
 def test_there_are_many_and_each_finding_is_suggested_by_one() -> None:
@@ -27,6 +27,9 @@ def test_each_is_drawn_without_its_finding_and_more_often_with_it() -> None:
 
 def test_the_report_does_not_depend_on_it() -> None:
     for index in range(6):
-        plain, asked = make_phantom(23, index, 64), make_phantom(23, index, 64, indication=1.0)
+        plain, asked = (
+            make_phantom(23, index, 64),
+            make_phantom(23, index, 64, Additions(indication=1.0)),
+        )
         assert plain.indication == "" and asked.indication in INDICATIONS
         assert (plain.report, plain.phrases) == (asked.report, asked.phrases)

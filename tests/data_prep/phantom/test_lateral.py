@@ -15,7 +15,7 @@ from data_prep.phantom.pathology import PATHOLOGIES
 from data_prep.phantom.patient import sample_patient
 from data_prep.phantom.plan import HEART, SIDED, UNGRADED, ZONED
 from data_prep.phantom.prior import place_of
-from data_prep.phantom.study import Phantom, make_phantom
+from data_prep.phantom.study import Additions, Phantom, make_phantom
 from model.report_text.parser import read_denials, read_findings, sentences
 
 SEED, SIZE = 5, 64
@@ -27,14 +27,14 @@ COMPACT = ("opacity", "nodule", "atelectasis", "hiatal_hernia", "pacemaker")
 
 @pytest.fixture(scope="module")
 def phantoms() -> list[Phantom]:
-    return [make_phantom(SEED, index, SIZE, lateral=1.0) for index in range(160)]
+    return [make_phantom(SEED, index, SIZE, Additions(lateral=1.0)) for index in range(160)]
 
 
-@pytest.mark.parametrize("covered", [0.0, 0.7])
-def test_what_is_asked_for_beside_it_leaves_the_frontal_image_as_it_is(covered: float) -> None:
+@pytest.mark.parametrize("occluded", [0.0, 0.7])
+def test_what_is_asked_for_beside_it_leaves_the_frontal_image_as_it_is(occluded: float) -> None:
     for index in range(8):
-        plain = make_phantom(SEED, index, SIZE, covered)
-        full = make_phantom(SEED, index, SIZE, covered, lateral=1, prior=1, indication=1)
+        plain = make_phantom(SEED, index, SIZE, Additions(occluded))
+        full = make_phantom(SEED, index, SIZE, Additions(occluded, 1, 1, 1))
         assert np.array_equal(plain.images[0].pixels, full.images[0].pixels)
         assert np.array_equal(plain.images[0].mask, full.images[0].mask)
         assert plain.findings == tuple(f for f in full.findings if f.image == 0)
@@ -150,8 +150,8 @@ def test_hyperinflated_domes_are_flat_from_the_side() -> None:
 def test_a_cover_hides_only_what_no_other_image_shows() -> None:
     gone = half = 0
     for index in range(60):
-        plain = make_phantom(SEED, index, SIZE, lateral=1.0)
-        study = make_phantom(SEED, index, SIZE, covered=1.0, lateral=1.0)
+        plain = make_phantom(SEED, index, SIZE, Additions(lateral=1.0))
+        study = make_phantom(SEED, index, SIZE, Additions(occluded=1.0, lateral=1.0))
         left = {place_of(finding) for finding in study.findings}
         said = {place_of(study.findings[k]) for p in study.phrases for k in p.findings}
         asserted = {assertion.name for assertion in read_findings(study.report)}

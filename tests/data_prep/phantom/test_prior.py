@@ -8,7 +8,7 @@ from data_prep.phantom.comparison import compare
 from data_prep.phantom.patient import sample_patient
 from data_prep.phantom.plan import Plan
 from data_prep.phantom.prior import GRADES, Earlier, draw_earlier, place_of
-from data_prep.phantom.study import Phantom, make_phantom
+from data_prep.phantom.study import Additions, Phantom, make_phantom
 from data_prep.phantom.views import Shown, View
 from model.report_text.parser import read_findings, sentences
 from model.report_text.vocabulary import PRIOR
@@ -20,7 +20,9 @@ NODULE = Plan("nodule", "mild", "right", "upper")
 
 @pytest.fixture(scope="module")
 def phantoms() -> list[Phantom]:
-    return [make_phantom(19, index, SIZE, lateral=0.5, prior=1.0) for index in range(160)]
+    return [
+        make_phantom(19, index, SIZE, Additions(lateral=0.5, prior=1.0)) for index in range(160)
+    ]
 
 
 def test_the_prior_comes_last_and_holds_no_truth_of_today(phantoms: list[Phantom]) -> None:
@@ -49,7 +51,7 @@ def test_comparisons_are_recognized_and_stand_at_the_end_of_the_findings(
 
 def test_a_report_without_a_prior_compares_nothing() -> None:
     for index in range(60):
-        assert not PRIOR.search(make_phantom(19, index, SIZE, lateral=0.5).report)
+        assert not PRIOR.search(make_phantom(19, index, SIZE, Additions(lateral=0.5)).report)
 
 
 def test_what_is_read_is_what_is_there_today(phantoms: list[Phantom]) -> None:

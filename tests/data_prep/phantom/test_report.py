@@ -7,7 +7,7 @@ import pytest
 from phantom_findings import random_findings
 
 from data_prep.manifest import Finding, Phrase
-from data_prep.phantom.report import write_report
+from data_prep.phantom.report import ReportContext, write_report
 from model.errors import DataError
 
 Written = tuple[list[Finding], str, tuple[Phrase, ...]]
@@ -20,7 +20,9 @@ def written() -> list[Written]:
     for _ in range(1500):
         findings = random_findings(rng)
         view = "AP" if rng.random() < 0.5 else "PA"
-        text, phrases = write_report(findings, rng, view, rng.random() < 0.2, rng.random() < 0.3)
+        text, phrases = write_report(
+            findings, rng, ReportContext(view, rng.random() < 0.2, rng.random() < 0.3)
+        )
         reports.append((findings, text, phrases))
     return reports
 
@@ -110,4 +112,4 @@ def test_wordings_are_many_and_the_vocabulary_small(written: list[Written]) -> N
 def test_what_it_does_not_know_is_refused_by_name(name: str, view: str) -> None:
     finding = Finding(name, None, None, None, (0, 0, 1, 1))
     with pytest.raises(DataError, match=name if view == "PA" else view):
-        write_report([finding], np.random.default_rng(0), view)
+        write_report([finding], np.random.default_rng(0), ReportContext(view))

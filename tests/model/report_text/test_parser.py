@@ -11,7 +11,7 @@ from paths import SHARED
 from phantom_findings import random_findings
 
 from data_prep.manifest import Finding
-from data_prep.phantom.report import write_report
+from data_prep.phantom.report import ReportContext, write_report
 from model.report_text.parser import Assertion, read_findings, sentences
 
 # text -> "name side zone" of everything it asserts, "-" for none, "?" after what is doubted.
@@ -171,7 +171,7 @@ def test_findings_of_a_phantom_report_are_recovered_exactly() -> None:
     wrong = []
     for _ in range(1500):
         findings = random_findings(rng)
-        text, _ = write_report(findings, rng, low_inspiration=rng.random() < 0.3)
+        text, _ = write_report(findings, rng, ReportContext(low_inspiration=rng.random() < 0.3))
         if read(text) != told(findings):
             wrong.append((text, told(findings) ^ read(text)))
     assert not wrong, wrong[:3]
