@@ -7,7 +7,6 @@ docs/explanation/input-check.md has the measured rates of false alarms and of mi
 so that it loads at once.
 """
 
-import hashlib
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.numpy import load, save
 
 from model.errors import CheckpointError
 from model.imaging.radiograph import ImageWarning, WarningCode
+from model.weights_file import read_weights, write_weights
 
 __all__ = [
     "KINDS",
@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 WEIGHTS = Path(__file__).parent / "input_check.safetensors"
-SUM = "input_check.sha256"
 
 KINDS = ("frontal", "lateral", "cropped", "not_chest")
 TURNS = (0, 90, 180, 270)
@@ -339,9 +338,7 @@ def save_input_check(input_check: InputCheck, path: Path = WEIGHTS) -> str:
     content = save(
         {f.name: np.ascontiguousarray(getattr(input_check, f.name)) for f in fields(input_check)}
     )
-    digest = hashlib.sha256(content).hexdigest()
-    path.write_bytes(content)
-    path.with_name(SUM).write_text(f"{digest}  {path.name}\n", encoding="ascii")
+    digest = write_weights(content, path)
     load_input_check.cache_clear()
     return digest
 
@@ -358,16 +355,7 @@ def load_input_check(path: Path = WEIGHTS) -> InputCheck:
         "install CrossRay again, or fit the input check anew with `crossray input-check --fit`"
     )
     try:
-        content = path.read_bytes()
-        expected = path.with_name(SUM).read_text(encoding="ascii").split()[:1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path.name} or {SUM} cannot be read; {way_out}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    # safetensors would load a flipped bit silently.
-    if [digest] != expected:
-        raise CheckpointError(f"{path.name} has SHA-256 {digest}, not that of {SUM}; {way_out}")
-    try:
-        network = InputCheck(**load(content))
+        network = InputCheck(**load(read_weights(path, way_out)))
     except (SafetensorError, TypeError) as error:
         raise CheckpointError(f"{path.name} holds another network; {way_out}") from error
     units = network.hidden.shape[-1]

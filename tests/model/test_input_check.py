@@ -145,10 +145,10 @@ def test_what_is_no_image_is_told(shape) -> None:
 def test_altered_or_missing_weights_do_not_load(tmp_path) -> None:
     content = input_check.WEIGHTS.read_bytes()
     copy = tmp_path / input_check.WEIGHTS.name
-    total = input_check.WEIGHTS.with_name(input_check.SUM).read_text()
+    total = input_check.WEIGHTS.with_suffix(".sha256").read_text()
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_input_check(copy)
-    (tmp_path / input_check.SUM).write_text(total)
+    (tmp_path / "input_check.sha256").write_text(total)
     copy.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(CheckpointError, match="SHA-256"):
         load_input_check(copy)
@@ -158,7 +158,7 @@ def test_altered_or_missing_weights_do_not_load(tmp_path) -> None:
 
 def test_saved_weights_judge_as_before(tmp_path, phantoms) -> None:
     digest = input_check.save_input_check(load_input_check(), tmp_path / "input_check.safetensors")
-    assert (tmp_path / input_check.SUM).read_text().startswith(digest)
+    assert (tmp_path / "input_check.sha256").read_text().startswith(digest)
     seen = np.stack([input_check.thumbnail(p) for p in phantoms])
     again = load_input_check(tmp_path / "input_check.safetensors")
     assert again.judge(seen) == load_input_check().judge(seen)
