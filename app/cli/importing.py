@@ -5,16 +5,16 @@ from typing import Annotated
 
 import typer
 
+from app.cli.options import SizeOption, WorkersOption
+
 __all__ = [
     "ExportOption",
     "ImagesOption",
     "OutArgument",
     "PriorOption",
     "SeedOption",
-    "SizeOption",
     "SourceArgument",
     "TargetOption",
-    "WorkersOption",
     "boxes",
     "folder",
     "iu_xray",
@@ -28,7 +28,6 @@ SourceArgument = Annotated[
 OutArgument = Annotated[
     Path, typer.Argument(metavar="OUT", help="Folder to write; an interrupted run is resumed.")
 ]
-SizeOption = Annotated[int, typer.Option(min=64, max=2048, help="Longest side in pixels.")]
 ImagesOption = Annotated[
     int,
     typer.Option(
@@ -41,9 +40,6 @@ TargetOption = Annotated[
 ]
 PriorOption = Annotated[
     bool, typer.Option("--prior", help="Add the frontal image of the patient's previous study.")
-]
-WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Processes; one per core if omitted.")
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of a split by hash.")]
 ExportOption = Annotated[

@@ -14,6 +14,8 @@ __all__ = [
     "ModelOption",
     "ProtocolOption",
     "RadgraphOption",
+    "SizeOption",
+    "WorkersOption",
 ]
 
 EXIT_BAD_FILES = 3
@@ -44,4 +46,8 @@ ChexbertOption = Annotated[
 RadgraphOption = Annotated[
     Path | None,
     typer.Option("--radgraph", metavar="DIR", help="Folder with RadGraph's weights: adds its F1."),
+]
+SizeOption = Annotated[int, typer.Option(min=64, max=2048, help="Longest side in pixels.")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes; one per core if omitted.")
 ]

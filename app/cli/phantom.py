@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from app.cli.options import SizeOption, WorkersOption
+
 __all__ = ["prepare"]
 
 prepare = typer.Typer(
@@ -19,9 +21,7 @@ def prepare_phantom(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     studies: Annotated[int, typer.Option(min=1, help="Number of studies.")],
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")],
-    size: Annotated[
-        int, typer.Option(min=64, max=2048, help="Longest side of an image in pixels.")
-    ] = 256,
+    size: SizeOption = 256,
     dicom: Annotated[
         bool, typer.Option("--dicom", help="Also write the images as DX DICOM files.")
     ] = False,
@@ -48,9 +48,7 @@ def prepare_phantom(
         float,
         typer.Option(min=0, max=1, help="Share of studies with an indication."),
     ] = 0.0,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one per core if omitted.")
-    ] = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Simulated chest radiographs with reports, masks and boxes."""
     from data_prep.phantom.prepare import PhantomOptions
@@ -67,7 +65,7 @@ def prepare_anatomy(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     count: Annotated[int, typer.Option(min=1, help="How many phantoms.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same phantoms.")],
-    size: Annotated[int, typer.Option(min=64, max=2048, help="Side of an image in pixels.")] = 160,
+    size: SizeOption = 160,
 ) -> None:
     """Make simulated radiographs with masks of lungs, heart and bones, for `crossray anatomy`."""
     from data_prep.phantom.parts import prepare_parts

@@ -1,4 +1,5 @@
-"""A tiny prepared folder: a bright blob on one side, and a report that says so."""
+"""A tiny prepared folder: a bright blob on one side, and a report that says so; settings to train
+a tiny network on it."""
 
 import json
 from pathlib import Path
@@ -56,27 +57,46 @@ def write_study(folder: Path, index: int, split: str, rng: np.random.Generator, 
 
 
 SETTINGS = f"""
-steps = 6
-batch = 8
-workers = 1
+steps = {{steps}}
+batch = {{batch}}
+workers = {{workers}}
 device = "cpu"
 precision = "float32"
 threads = 1
-validate_studies = 10
-validate_every = 3
-save_every = 1
+validate_studies = {{validate_studies}}
+validate_every = {{validate_every}}
+save_every = {{save_every}}
 
 [model]
 encoder = "vit_tiny_patch16_224"
-encoder_arguments = {{ depth = 2, embed_dim = 48, num_heads = 3, patch_size = 8 }}
+encoder_arguments = {{{{ depth = {{depth}}, embed_dim = 48, num_heads = 3, patch_size = 8 }}}}
 image_size = {SIZE}
 width = 48
 layers = 3
 heads = 3
 dropout = 0.1
-max_tokens = 40
+max_tokens = {{max_tokens}}
 
 [optimizer]
 learning_rate = 3e-3
 warm_up = 2
 """
+DEFAULTS = {
+    "steps": 6,
+    "batch": 8,
+    "workers": 1,
+    "validate_studies": 10,
+    "validate_every": 3,
+    "save_every": 1,
+    "depth": 2,
+    "max_tokens": 40,
+}
+
+
+def write_settings(folder: Path, data: Path, **changed: int) -> Path:
+    """Settings of a run on a prepared folder, whose output is `folder`/run; DEFAULTS, changed."""
+    assert changed.keys() <= DEFAULTS.keys()
+    path = folder / "tiny.toml"
+    top = f'data = "{data.as_posix()}"\noutput = "{(folder / "run").as_posix()}"\n'
+    path.write_text(top + SETTINGS.format(**{**DEFAULTS, **changed}))
+    return path

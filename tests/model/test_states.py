@@ -4,7 +4,6 @@ import base64
 import csv
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from app.api.answers import answer
 from app.api.schemas import AskAnswer, ReportAnswer
 from app.batch.run import BatchOptions, Outcome, run_batch
 from app.batch.stages import Checks
-from app.cli import main as cli
 from app.cli.output import report_text, times_as_likely
 from app.main import MAX_PHRASE, create_app
 from app.overlays import sheet, word_overlays
@@ -220,22 +218,6 @@ def test_a_batch_says_what_to_check(
         [row] = rows(out)
         assert row["warnings"] == "rotated: It seems turned."
         assert row["review"] == "side: Check the side."
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable:
-    """`run("ask", path...)` -> (exit status, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["crossray", *map(str, arguments)])
-        monkeypatch.setattr("app.logs.configure_logging", lambda **_: None)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    return call
 
 
 def test_the_command_refuses_and_gives_way(

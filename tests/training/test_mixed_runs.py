@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from labeled_folder import write_labeled
-from prepared_folder import SETTINGS, write_prepared
+from prepared_folder import write_prepared, write_settings
 
 from model.checkpoint import load_checkpoint
 from model.errors import ConfigError
@@ -18,11 +18,9 @@ from training.train import Training, run
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mixed")
     boxed, labeled = write_prepared(folder / "boxed"), write_labeled(folder / "labeled")
-    path = folder / "mixed.toml"
-    places = f'data = "{boxed.as_posix()}"\noutput = "{(folder / "run").as_posix()}"\n'
+    path = write_settings(folder, boxed, max_tokens=60)
     mix = f'mix = {{ "{labeled.as_posix()}" = 3 }}\n'
-    answers = "\n[losses]\nanswers = 1.0\n"
-    path.write_text(places + mix + SETTINGS.replace("max_tokens = 40", "max_tokens = 60") + answers)
+    path.write_text(mix + path.read_text() + "\n[losses]\nanswers = 1.0\n")
     return path
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from prepared_folder import SETTINGS, write_prepared
+from prepared_folder import write_prepared, write_settings
 
 from model.decoding import DecodingOptions, sample_texts
 from model.errors import ConfigError
@@ -22,10 +22,7 @@ REPORTS = (
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("critical")
-    write_prepared(folder / "blobs")
-    path = folder / "tiny.toml"
-    path.write_text(f'data = "{folder / "blobs"}"\noutput = "{folder / "run"}"\n{SETTINGS}')
-    return path
+    return write_settings(folder, write_prepared(folder / "blobs"))
 
 
 def config(settings: Path, output: str, *overrides: str) -> TrainConfig:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from paths import ROOT
-from prepared_folder import SIZE, write_prepared
+from prepared_folder import SIZE, write_prepared, write_settings
 from torch import Tensor
 
 from model.checkpoint import load_checkpoint
@@ -35,30 +35,6 @@ from training.losses import (
 from training.train import Training, run
 from training.validation import pointing
 
-SETTINGS = f"""
-steps = 8
-batch = 8
-workers = 0
-precision = "float32"
-validate_studies = 10
-validate_every = 100
-save_every = 100
-
-[model]
-encoder = "vit_tiny_patch16_224"
-encoder_arguments = {{ depth = 1, embed_dim = 48, num_heads = 3, patch_size = 8 }}
-image_size = {SIZE}
-width = 48
-layers = 3
-heads = 3
-dropout = 0.1
-max_tokens = 40
-
-[optimizer]
-learning_rate = 3e-3
-warm_up = 4
-"""
-
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -67,9 +43,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path, prepared: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(f'data = "{prepared}"\noutput = "{tmp_path / "run"}"\n{SETTINGS}')
-    return path
+    return write_settings(
+        tmp_path, prepared, steps=8, workers=0, validate_every=100, save_every=100, depth=1
+    )
 
 
 def config(settings: Path, *overrides: str) -> TrainConfig:

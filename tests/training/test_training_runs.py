@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from paths import ROOT
-from prepared_folder import SETTINGS, write_prepared
+from prepared_folder import write_prepared, write_settings
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,10 +29,7 @@ TIMES_OUT = 240
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    write_prepared(folder / "blobs")
-    path = folder / "tiny.toml"
-    path.write_text(f'data = "{folder / "blobs"}"\noutput = "{folder / "run"}"\n{SETTINGS}')
-    return path
+    return write_settings(folder, write_prepared(folder / "blobs"))
 
 
 def config(settings: Path, output: str, *overrides: str) -> TrainConfig:

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from material import NOTICE, REPORT
 from paths import ROOT
-from prepared_folder import SIZE, write_prepared
+from prepared_folder import write_prepared, write_settings
 
 from app.main import create_app
 from app.settings import Settings
@@ -22,22 +22,6 @@ from data_prep.phantom.prepare import LARGEST, SMALLEST
 from model.checkpoint import load_checkpoint
 from model.generator import ReportGenerator
 
-TRAINING = f"""
-steps = 1
-batch = 4
-workers = 0
-precision = "float32"
-validate_studies = 2
-
-[model]
-encoder = "vit_tiny_patch16_224"
-encoder_arguments = {{ depth = 1, embed_dim = 48, num_heads = 3, patch_size = 8 }}
-image_size = {SIZE}
-width = 48
-layers = 3
-heads = 3
-max_tokens = 40
-"""
 COMMANDS = [
     "report",
     "batch",
@@ -247,9 +231,10 @@ def test_preparing_says_what_was_made(run: Callable, tmp_path: Path) -> None:
 
 def test_training_says_where_the_checkpoint_is(run: Callable, tmp_path: Path) -> None:
     data = write_prepared(tmp_path / "data", studies=8)
-    (tmp_path / "run.toml").write_text(TRAINING)
-    output = tmp_path / "run"
-    status, out, _ = run("train", tmp_path / "run.toml", "--data", data, "--output", output)
+    sizes = {"steps": 1, "batch": 4, "workers": 0, "validate_studies": 2, "depth": 1}
+    settings = write_settings(tmp_path, tmp_path / "elsewhere", **sizes)
+    output = tmp_path / "out"
+    status, out, _ = run("train", settings, "--data", data, "--output", output)
     assert status == 0
     assert load_checkpoint(Path(out.split("Checkpoint in ")[1].strip()))
 
