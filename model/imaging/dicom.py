@@ -34,7 +34,7 @@ from model.imaging.grayscale import Grayscale, Range, display
 from model.imaging.header import read_identity
 from model.imaging.pixel_layout import pixel_layout
 from model.imaging.radiograph import ImageWarning, Radiograph, ReadLimits
-from model.imaging.stored import StoredImage
+from model.imaging.stored import Extent, StoredImage
 from model.imaging.views import view_of_code, view_of_words
 
 __all__ = ["read_dicom", "read_stored_dicom"]
@@ -145,15 +145,13 @@ def read_stored_dicom(data: bytes, limits: ReadLimits) -> StoredImage:
         height, width = square_size(codes.shape, pixel_aspect(header), limits.max_pixels)
         spacing = spacing_of(header)
         exchanged = turn.exchanged
-        return StoredImage.of(
-            turn(codes),
-            grayscale,
-            all_voi(header, grayscale),
+        extent = Extent(
             size=(width, height) if exchanged else (height, width),
             spacing=spacing.exchanged() if spacing and exchanged else spacing,
             directions=turn.directions if all(turn.directions) else None,
-            unit=_unit(header),
         )
+        voi = all_voi(header, grayscale)
+        return StoredImage.of(turn(codes), grayscale, voi, extent, _unit(header))
 
 
 @contextmanager

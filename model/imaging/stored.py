@@ -14,6 +14,7 @@ import numpy as np
 from model.imaging.grayscale import Grayscale, LookupTable, Range, Voi, Window, with_voi
 
 __all__ = [
+    "Extent",
     "PixelDescription",
     "Spacing",
     "SpacingKind",
@@ -115,6 +116,20 @@ class PixelDescription:
     """Where rows and columns run to, of L, R, A, P, H and F; None where the file does not say."""
 
 
+@dataclass(frozen=True)
+class Extent:
+    """What a file says of an image's size and direction."""
+
+    size: tuple[int, int] | None = None
+    """(height, width) with square pixels; None where they are square."""
+    spacing: Spacing | None = None
+    directions: tuple[str, str] | None = None
+    """See PixelDescription."""
+
+
+UNSTATED = Extent()
+
+
 @dataclass(frozen=True, eq=False)
 class StoredImage:
     samples: np.ndarray
@@ -127,24 +142,20 @@ class StoredImage:
         codes: np.ndarray,
         grayscale: Grayscale,
         voi: Sequence[LookupTable | Window] = (),
-        *,
-        size: tuple[int, int] | None = None,
-        spacing: Spacing | None = None,
-        directions: tuple[str, str] | None = None,
+        extent: Extent = UNSTATED,
         unit: str = "",
     ) -> "StoredImage":
         """
         Args:
             codes: as for `display` in model/imaging/grayscale.py.
             voi: all of the file's.
-            size: (height, width) with square pixels; where they are square, that of `codes`.
         """
         grayscale, _ = with_voi(codes, grayscale)
         assert grayscale.voi is not None
         lowest = -(1 << (grayscale.bits - 1)) if grayscale.signed else 0
         # The sign bit flipped puts two's complement into the order of the values.
         samples = codes ^ codes.dtype.type(-lowest) if lowest else codes
-        height, width = size or codes.shape
+        height, width = extent.size or codes.shape
         table = grayscale.modality_lut
         description = PixelDescription(
             rows=codes.shape[0],
@@ -161,7 +172,7 @@ class StoredImage:
             voi=[VoiDescription.of(one) for one in voi],
             inverted=grayscale.inverted,
             padding=grayscale.padding,
-            spacing=spacing,
-            directions=directions,
+            spacing=extent.spacing,
+            directions=extent.directions,
         )
         return cls(np.ascontiguousarray(samples), description)
