@@ -284,6 +284,7 @@ class _Input:
         """What Report and Answer say of the study they were made from."""
         return {
             "placements": self.placements,
+            "stored": tuple(image.grid for image in self.exam.shown),
             "views": tuple(image.view for image in self.exam.shown),
             "priors": self.exam.prior,
             "indication": self.exam.indication,

@@ -11,6 +11,7 @@ from model.errors import DataError
 from model.findings import NamedFinding, inside
 from model.heatmap import Span, Word, span_of
 from model.identity import StudyWarning
+from model.imaging.geometry import StoredGrid
 from model.imaging.letterbox import Placement
 from model.imaging.radiograph import ImageWarning
 from model.query import Asked
@@ -45,7 +46,9 @@ class Report:
     grid: tuple[int, int]
     """(rows, columns) of patches in every map."""
     placements: tuple[Placement, ...]
-    """Per image, how a word's map lies on its original pixels."""
+    """Per image, how a word's map lies on its pixels as they are shown."""
+    stored: tuple[StoredGrid, ...]
+    """Per image, the rows and columns of its file, and the way there from the pixels as shown."""
     views: tuple[str | None, ...]
     """Per image, "PA", "AP", "LATERAL" or None where unknown."""
     priors: tuple[bool, ...]
@@ -72,6 +75,29 @@ class Report:
         which = inside(self.words, start, end)
         return span_of(self.text, start, end, self.words, which, shape)
 
+    def on_stored_pixels(self, heatmap: np.ndarray, image: int = 0) -> np.ndarray:
+        """A map on the rows and columns of an image's file: not upright, not square, as there.
+
+        Args:
+            heatmap: (images, rows, columns) of a word, a span or a finding.
+            image: which of the study's images, from 0.
+
+        Returns:
+            float32 (rows, columns) of the file, share of attention a pixel; see
+            `Placement.restore` and `StoredGrid.to_stored`.
+
+        Raises:
+            DataError: no such image.
+        """
+        self._check_image(image)
+        return self.stored[image].to_stored(self.placements[image].restore(heatmap[image]))
+
+    def _check_image(self, image: int) -> None:
+        if not 0 <= image < len(self.placements):
+            raise DataError(
+                f"no image {image}: the report has {len(self.placements)}, counted from 0"
+            )
+
     def words_in_region(
         self, image: int, box: tuple[float, float, float, float]
     ) -> list[tuple[int, float]]:
@@ -81,7 +107,7 @@ class Report:
 
         Args:
             image: which of the study's images, from 0.
-            box: (x0, y0, x1, y1) in its original pixels, x1 and y1 exclusive.
+            box: (x0, y0, x1, y1) in its pixels as they are shown, x1 and y1 exclusive.
 
         Returns:
             (index of the word, share of its attention inside the box, in [0, 1]).
@@ -89,10 +115,7 @@ class Report:
         Raises:
             DataError: no such image, or a box without area.
         """
-        if not 0 <= image < len(self.placements):
-            raise DataError(
-                f"no image {image}: the report has {len(self.placements)}, counted from 0"
-            )
+        self._check_image(image)
         x0, y0, x1, y1 = box
         if not (x0 < x1 and y0 < y1):
             raise DataError(f"the box {box} has no area: give (x0, y0, x1, y1)")
@@ -114,6 +137,7 @@ class Answer(Asked):
     """What a phrase is worth on one study, and the images it was asked of, as in Report."""
 
     placements: tuple[Placement, ...]
+    stored: tuple[StoredGrid, ...]
     views: tuple[str | None, ...]
     priors: tuple[bool, ...]
     indication: str

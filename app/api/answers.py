@@ -18,6 +18,7 @@ from app.api.schemas import (
     ReportAnswer,
     SectionAnswer,
     SpanAnswer,
+    StoredAnswer,
     WarningAnswer,
     WordAnswer,
 )
@@ -160,11 +161,17 @@ def _images(report: Report | Answer, radiographs: Sequence[Radiograph] | None) -
             rows=rows,
             columns=columns,
             extent=_extent(placement),
+            stored=StoredAnswer(
+                rows=grid.rows,
+                columns=grid.columns,
+                matrix=grid.matrix(placement.height, placement.width),
+            ),
             warnings=[WarningAnswer(code=c.code, message=c.message) for c in warnings],
             png=_base64(encode_image(image.pixels)) if image is not None else None,
         )
-        for placement, view, prior, warnings, image in zip(
+        for placement, grid, view, prior, warnings, image in zip(
             report.placements,
+            report.stored,
             report.views,
             report.priors,
             report.warnings,

@@ -32,6 +32,7 @@ _STUDY: dict[str, Any] = {
             "rows": 2,
             "columns": 2,
             "extent": {"left": -12.5, "top": 0.0, "width": 2046.0, "height": 2046.0},
+            "stored": {"rows": 2046, "columns": 2021, "matrix": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)},
             "warnings": [],
             "png": None,
         }

@@ -123,7 +123,7 @@ class WarningAnswer(Answer):
 
 
 class ExtentAnswer(Answer):
-    """The rectangle that the whole grid of patches covers, in the image's own pixels.
+    """The rectangle that the whole grid of patches covers, in the pixels of the image as shown.
 
     It reaches over the image's edge where the image was padded to a square.
     """
@@ -134,6 +134,17 @@ class ExtentAnswer(Answer):
     height: float
 
 
+class StoredAnswer(Answer):
+    """The pixels of the image's file, which may lie otherwise and may not be square."""
+
+    rows: int
+    columns: int
+    matrix: tuple[float, float, float, float, float, float] = Field(
+        description="a, b, c, d, e, f: the place (x, y) of the image as shown lies in column "
+        "a x + b y + c and row d x + e y + f of the file"
+    )
+
+
 class ImageAnswer(Answer):
     width: int = Field(description="columns of the image as shown: upright, with square pixels")
     height: int = Field(description="its rows")
@@ -142,6 +153,7 @@ class ImageAnswer(Answer):
     rows: int = Field(description="rows of patches")
     columns: int = Field(description="columns of patches")
     extent: ExtentAnswer
+    stored: StoredAnswer
     warnings: list[WarningAnswer] = Field(
         description="what speaks against a report on this image; empty where nothing does"
     )

@@ -6,7 +6,7 @@ Python, and an image that is too large or is not what its DICOM header says neve
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.errors import NotARadiograph, UndecodableImage
 
@@ -43,6 +43,8 @@ class FrameHeader:
     jpeg_ls: bool = False
     signed: bool = False
     """Of JPEG 2000: its samples may be below 0."""
+    exif: bytes = b""
+    """Of PNG: its EXIF block."""
 
 
 def jpeg_header(data: bytes) -> FrameHeader:
@@ -116,7 +118,7 @@ def png_header(data: bytes) -> FrameHeader:
         NotARadiograph: an animation.
     """
     position = len(PNG)
-    frame = None
+    frame, exif = None, b""
     while position + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, position)
         end = position + 12 + length
@@ -131,9 +133,11 @@ def png_header(data: bytes) -> FrameHeader:
             frame = FrameHeader(width, height, _PNG_CHANNELS.get(color, 0), depth)
         if kind == b"acTL":
             raise NotARadiograph("the PNG is an animation: one still image is needed")
+        if kind == b"eXIf":
+            exif = bytes(body[4:])
         if kind == b"IEND":
             if frame is None or not (frame.width and frame.height and frame.components):
                 raise UndecodableImage("the PNG has no header that describes an image")
-            return frame
+            return replace(frame, exif=exif)
         position = end
     raise UndecodableImage("the PNG is cut short: it has no end chunk")

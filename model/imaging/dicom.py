@@ -29,7 +29,7 @@ from model.imaging.color import gray_of_color
 from model.imaging.dicom_display import all_voi, grayscale_of, palette_shown, pixel_aspect
 from model.imaging.dicom_spacing import spacing_of
 from model.imaging.elements import DAMAGE, Elements
-from model.imaging.geometry import Turn, square_pixels, square_size, turn_upright
+from model.imaging.geometry import StoredGrid, Turn, square_pixels, square_size, turn_upright
 from model.imaging.grayscale import Grayscale, Range, display
 from model.imaging.header import read_identity
 from model.imaging.pixel_layout import pixel_layout
@@ -132,9 +132,15 @@ def read_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
                 f"{pixels.shape[1]} x {pixels.shape[0]} square ones.",
                 "pixel_aspect",
             )
-        pixels = _turn(header)(pixels)
+        turn = _turn(header)
         view = _view(header)
-        return Radiograph(pixels, view, (*header.notes, *spoilt), read_identity(data))
+        return Radiograph(
+            turn(pixels),
+            view,
+            (*header.notes, *spoilt),
+            read_identity(data),
+            StoredGrid.of(shown, turn),
+        )
 
 
 def read_stored_dicom(data: bytes, limits: ReadLimits) -> StoredImage:

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from model.errors import ImageTooLarge
+from model.imaging.geometry import StoredGrid
 
 __all__ = ["Identity", "ImageWarning", "Radiograph", "ReadLimits", "WarningCode"]
 
@@ -70,6 +71,13 @@ class Radiograph:
     """What reading repaired or passed over, in the order in which it was done."""
     identity: Identity = Identity()
     """Empty of PNG and JPEG."""
+    stored: StoredGrid | None = None
+    """The rows and columns of its file, and the way there; None of pixels that come of no file."""
+
+    @property
+    def grid(self) -> StoredGrid:
+        """The same, of pixels that come of no file their own."""
+        return self.stored or StoredGrid.of(self.pixels)
 
 
 @dataclass(frozen=True)

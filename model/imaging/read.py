@@ -15,6 +15,7 @@ import numpy as np
 from model.errors import ImageTooLarge, UndecodableImage, UnsupportedImage
 from model.imaging.codestream import JPEG, PNG, jpeg_header, png_header
 from model.imaging.color import gray_of_color
+from model.imaging.geometry import StoredGrid, Turn, turn_by_exif
 from model.imaging.grayscale import Grayscale, display
 from model.imaging.jpeg import decode_jpeg
 from model.imaging.radiograph import Radiograph, ReadLimits
@@ -46,9 +47,9 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
         ImageTooLarge: more bytes or pixels than the limits allow.
     """
     data = source if isinstance(source, bytes) else load_file(source, limits)
-    samples = _samples(data, limits)
-    if samples is not None:
-        return _radiograph(samples)
+    found = _samples(data, limits)
+    if found is not None:
+        return _radiograph(*found)
     from model.imaging.dicom import read_dicom
 
     return read_dicom(data, limits)
@@ -57,8 +58,10 @@ def read_image(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Radio
 def read_stored(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> StoredImage:
     """The same image with its values as they are stored; Args and Raises as for `read_image`."""
     data = source if isinstance(source, bytes) else load_file(source, limits)
-    samples = _samples(data, limits)
-    if samples is not None:
+    found = _samples(data, limits)
+    if found is not None:
+        samples, turn = found
+        samples = turn(samples)
         gray, _ = gray_of_color(samples) if samples.ndim == 3 else (samples, ())
         return StoredImage.of(gray, Grayscale(bits=8 * gray.itemsize))
     from model.imaging.dicom import read_stored_dicom
@@ -66,8 +69,8 @@ def read_stored(source: Path | bytes, limits: ReadLimits = ReadLimits()) -> Stor
     return read_stored_dicom(data, limits)
 
 
-def _samples(data: bytes, limits: ReadLimits) -> np.ndarray | None:
-    """Of a PNG or JPEG file, uint8 or uint16, upright; None of what may be DICOM."""
+def _samples(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, Turn] | None:
+    """Of a PNG or JPEG file, uint8 or uint16 as stored, and its turn; None of what may be DICOM."""
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(len(data), limits)
     if not data:
@@ -154,45 +157,34 @@ def _kind(data: bytes) -> str:
     return "a file of an unknown kind"
 
 
-def _jpeg(data: bytes, limits: ReadLimits) -> np.ndarray:
+def _jpeg(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, Turn]:
     header = jpeg_header(data)
     limits.check(header.width, header.height)
-    return _upright(decode_jpeg(data, header), _orientation(data))
+    _, _, exif = data[: data.find(b"\xff\xda")].partition(b"Exif\0\0")
+    return decode_jpeg(data, header), _turn(exif)
 
 
-def _orientation(data: bytes) -> int:
-    """The EXIF orientation of a JPEG file, 1 to 8; 1 where it says none that can be read."""
-    head = data[: data.find(b"\xff\xda")]
-    if b"Exif\0\0" not in head:
-        return 1
+def _turn(exif: bytes) -> Turn:
+    """What brings an image upright by its EXIF block; nothing where it says none that is read."""
+    if not exif:
+        return Turn()
     from PIL import Image
 
-    exif = Image.Exif()
+    block = Image.Exif()
     try:
-        exif.load(head[head.index(b"Exif\0\0") :])
-        value = exif.get(0x0112)
+        block.load(exif)
+        value = block.get(0x0112)
     except (ValueError, TypeError, LookupError, SyntaxError, OSError, struct.error):
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+        return Turn()
+    return turn_by_exif(value) if isinstance(value, int) and 1 <= value <= 8 else Turn()
 
 
-def _upright(samples: np.ndarray, orientation: int) -> np.ndarray:
-    """An image turned as its EXIF orientation says (CIPA DC-008, 4.6.5.1.7)."""
-    if orientation >= 5:
-        samples = samples.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        samples = samples[::-1]
-    if orientation in (2, 3, 6, 7):
-        samples = samples[:, ::-1]
-    return np.ascontiguousarray(samples)
-
-
-def _png(data: bytes, limits: ReadLimits) -> np.ndarray:
+def _png(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, Turn]:
     header = png_header(data)
     limits.check(header.width, header.height)
     transparent = header.components in (2, 4) or b"tRNS" in data[: data.find(b"IDAT")]
-    # The two flags turn the image by its EXIF orientation but drop what is transparent.
-    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+    # OpenCV would turn the image by its EXIF orientation, but not one that it reads unchanged.
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         stored = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED if transparent else flags
@@ -205,10 +197,11 @@ def _png(data: bytes, limits: ReadLimits) -> np.ndarray:
         raise UndecodableImage("the PNG cannot be decoded: it is damaged, or of a rare kind")
     if stored.dtype not in (np.uint8, np.uint16):
         raise UndecodableImage(f"{stored.dtype} samples: expected 8 or 16 bit integers")
+    turn = _turn(header.exif)
     if stored.ndim == 2:
-        return stored
+        return stored, turn
     samples = stored[:, :, 2::-1]
-    return _on_black(samples, stored[:, :, 3]) if stored.shape[2] == 4 else samples
+    return _on_black(samples, stored[:, :, 3]) if stored.shape[2] == 4 else samples, turn
 
 
 def _on_black(samples: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -219,8 +212,10 @@ def _on_black(samples: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.rint(samples * (alpha[:, :, None] / top)).astype(samples.dtype)
 
 
-def _radiograph(samples: np.ndarray) -> Radiograph:
+def _radiograph(samples: np.ndarray, turn: Turn) -> Radiograph:
     """Gray, or red, green and blue, over the whole range of their type -> a radiograph."""
+    grid = StoredGrid.of(samples, turn)
+    samples = turn(samples)
     gray, colored = gray_of_color(samples) if samples.ndim == 3 else (samples, ())
     pixels, spoilt = display(gray, Grayscale(bits=8 * gray.itemsize))
-    return Radiograph(pixels, None, (*colored, *spoilt))
+    return Radiograph(pixels, None, (*colored, *spoilt), stored=grid)

@@ -26,6 +26,7 @@ import numpy as np
 
 from model import errors
 from model.errors import ConfigError, ImageTooLarge, UndecodableImage
+from model.imaging.geometry import StoredGrid
 from model.imaging.radiograph import Identity, ImageWarning, Radiograph
 from model.imaging.stored import PixelDescription, StoredImage
 
@@ -73,6 +74,8 @@ def read_image_isolated(
         ImageTooLarge: as `read_image`, and when a limit of the child is hit.
         ConfigError: the helper process does not start.
     """
+    from pydantic import TypeAdapter
+
     request = {"limits": asdict(limits), "sha256": sha256, "stored": False}
     with _answered(source, request, limits) as (answer, descriptors):
         match answer:
@@ -81,11 +84,13 @@ def read_image_isolated(
                 "view": view,
                 "warnings": warnings,
                 "identity": identity,
+                "grid": grid,
             } if descriptors:
                 pixels = np.empty((height, width), np.float32)
                 if os.preadv(descriptors[0], [pixels.data], 0) == pixels.nbytes:
                     repairs = tuple(ImageWarning(**one) for one in warnings)
-                    return Radiograph(pixels, view, repairs, Identity(**identity))
+                    stored = TypeAdapter(StoredGrid).validate_python(grid)
+                    return Radiograph(pixels, view, repairs, Identity(**identity), stored)
     raise UndecodableImage(_NOT_WHOLE)
 
 

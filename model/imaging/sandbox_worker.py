@@ -2,10 +2,10 @@
 
 Runs alone, without threads and without torch. Over the control socket come requests: {"limits",
 "sha256", "stored"} as JSON, with two descriptors, the socket to answer on and the file. An answer
-is one line of JSON. From the child: {"shape", "view", "warnings", "identity"} with the pixels'
-descriptor; or, of stored values, {"kind"} with descriptors of the samples and of their description
-as JSON, which may be long; or {"error", "message"}. From this process, once the child is gone:
-{"signal"} or {"exit"}. Only the first line of them counts.
+is one line of JSON. From the child: {"shape", "view", "warnings", "identity", "grid"} with the
+pixels' descriptor; or, of stored values, {"kind"} with descriptors of the samples and of their
+description as JSON, which may be long; or {"error", "message"}. From this process, once the child
+is gone: {"signal"} or {"exit"}. Only the first line of them counts.
 """
 
 import contextlib
@@ -139,6 +139,7 @@ def _shown(data: bytes) -> tuple[dict[str, Any], list[int]]:
         "view": radiograph.view,
         "warnings": [asdict(warning) for warning in radiograph.warnings],
         "identity": asdict(radiograph.identity),
+        "grid": asdict(radiograph.grid),
     }
     return answer, [anonymous_file(radiograph.pixels.data)]
 

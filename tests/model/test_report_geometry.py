@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from model.checkpoint import ModelIdentity
 from model.decoding import DecodingOptions
+from model.errors import DataError
 from model.generator import ReportGenerator
 from model.imaging.letterbox import Letterbox
 from model.imaging.read import read_image
@@ -67,9 +68,9 @@ def png(shown: np.ndarray) -> bytes:
     return cv2.imencode(".png", np.rint(shown * 255).astype(np.uint8))[1].tobytes()
 
 
-def dicom(shown: np.ndarray, inverted: bool = False) -> bytes:
+def dicom(shown: np.ndarray, inverted: bool = False, **more: object) -> bytes:
     stored, elements = stored_as(shown, bits=12, inverted=inverted)
-    return encoded(dataset(stored, **elements))
+    return encoded(dataset(np.ascontiguousarray(stored), **elements, **more))
 
 
 def turned(shown: np.ndarray, orientation: int) -> bytes:
@@ -127,6 +128,50 @@ def test_where_a_tag_turns_the_image(write, orientation) -> None:
     radiograph = read_image(turned(dotted(160, 104, 130, 20), orientation))
     assert radiograph.pixels.shape == (160, 104)
     assert_there(write(radiograph, input_check=False), 0, 130, 20)
+
+
+def on_stored(write: ReportGenerator, file: bytes) -> list[np.ndarray]:
+    """The maps of a report's grounded words on the pixels of its file."""
+    report = write(read_image(file), input_check=False)
+    return [report.on_stored_pixels(w.heatmap) for w in report.words if w.state == "grounded"]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn"),
+    [
+        (["R", "F"], np.fliplr),
+        (["R", "H"], lambda p: np.rot90(p, 2)),
+        (["F", "L"], np.transpose),
+        (["F", "R"], lambda p: np.rot90(p, 1)),
+    ],
+)
+def test_maps_of_a_turned_file_go_back_to_its_own_pixels(write, orientation, turn) -> None:
+    """They are the maps of the upright file, turned as the file is."""
+    plain = dotted(160, 104, 130, 20)
+    upright = on_stored(write, dicom(plain))
+    maps = on_stored(write, dicom(turn(plain), PatientOrientation=orientation))
+    assert len(maps) == len(upright) > 0
+    for there, here in zip(maps, upright, strict=True):
+        np.testing.assert_allclose(there, turn(here), atol=1e-7)
+
+
+def test_maps_of_pixels_that_are_not_square_go_back_to_them(write) -> None:
+    """Every second column of an image, with pixels twice as wide: its maps, two columns in one."""
+    plain = dotted(160, 104, 130, 20)
+    whole = on_stored(write, dicom(plain))
+    maps = on_stored(write, dicom(plain[:, ::2], PixelAspectRatio=[1, 2]))
+    assert len(maps) == len(whole) > 0
+    for narrow, wide in zip(maps, whole, strict=True):
+        assert narrow.shape == (160, 52)
+        assert narrow.sum() == pytest.approx(wide.sum(), rel=0.02)
+        pairs = wide[:, ::2] + wide[:, 1::2]
+        assert np.abs(narrow - pairs).sum() < 0.1 * pairs.sum()
+
+
+def test_a_map_of_an_image_that_is_not_there_is_refused(write) -> None:
+    report = write(read_image(png(dotted(40, 40, 20, 20))), input_check=False)
+    with pytest.raises(DataError, match="no image 1"):
+        report.on_stored_pixels(report.words[0].heatmap, 1)
 
 
 def test_on_each_of_several_images_of_other_shapes(write) -> None:
