@@ -7,14 +7,14 @@ from transformers import PretrainedConfig
 
 from model.errors import ConfigError
 
-__all__ = ["VIEWS", "ReportConfig"]
+__all__ = ["REFUSED_ARGUMENTS", "VIEWS", "ReportConfig"]
 
 VIEWS = ("frontal", "lateral", "prior")
 """What an image can be to its study: a frontal or lateral view of it, or a frontal one of an
 earlier study of the same patient."""
 
 # The second half would make a checkpoint's config download weights or unpickle a file.
-_REFUSED_ARGUMENTS = {"img_size", "in_chans", "num_classes", "features_only"} | {
+REFUSED_ARGUMENTS = {"img_size", "in_chans", "num_classes", "features_only"} | {
     "pretrained",
     "pretrained_cfg",
     "pretrained_cfg_overlay",
@@ -136,7 +136,7 @@ class ReportConfig(PretrainedConfig):
             raise ConfigError(f"grounded_share must be in [0, 1], got {self.grounded_share}")
         if not self.novelty_threshold >= 0:
             raise ConfigError(f"novelty_threshold must be 0 or above, got {self.novelty_threshold}")
-        if refused := _REFUSED_ARGUMENTS & self.encoder_arguments.keys():
+        if refused := REFUSED_ARGUMENTS & self.encoder_arguments.keys():
             raise ConfigError(
                 f"encoder_arguments may not hold {sorted(refused)}: image_size sets the size, "
                 "images have one channel, and weights come from the checkpoint only"

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import timm
+from safetensors import safe_open
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812 (the name everyone knows it b
 from model.config import ReportConfig
 from model.errors import ConfigError
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "missing_weights"]
 
 PLACE_WIDTH = 64
 LONGEST_WAVE = 100.0
@@ -155,6 +156,23 @@ def _trunk(config: ReportConfig, stem: Any, pretrained: bool, file: str | None) 
             f"timm cannot make the encoder {config.encoder!r} with {config.encoder_arguments}: "
             f"{error}; name a vision transformer of timm.list_models()"
         ) from error
+
+
+def missing_weights(trunk: nn.Module, name: str, file: str | None) -> list[str]:
+    """Tensors of a timm network that its weights do not hold: timm passes over them.
+
+    Args:
+        name: of the network whose weights timm has, where there is no `file`.
+
+    Raises:
+        OSError, SafetensorError: the file cannot be read.
+    """
+    if file is None:
+        held = set(timm.create_model(name, num_classes=0).state_dict())
+    else:
+        with safe_open(file, "pt") as content:
+            held = set(content.keys())
+    return sorted(set(trunk.state_dict()) - held)
 
 
 def _known(name: str) -> None:

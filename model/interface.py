@@ -114,6 +114,10 @@ class Network(Protocol):
         """How an image of this size becomes the encoder's input, and maps get back to it."""
         ...
 
+    def normalize(self, squares: Tensor) -> Tensor:
+        """(..., 1, size, size) in [0, 1], of `place(...).square` -> (..., channels, size, size)."""
+        ...
+
     def encode(
         self,
         images: Tensor,

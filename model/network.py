@@ -87,6 +87,11 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             restore()
 
     @property
+    def features(self) -> int:
+        """Width of Memory.last_hidden_state."""
+        return self.encoder.width
+
+    @property
     def grid(self) -> tuple[int, int]:
         """(rows, columns) of patches on one image."""
         return self.encoder.grid
@@ -94,6 +99,10 @@ class ReportModel(PreTrainedModel, GenerationMixin):
     def place(self, height: int, width: int) -> Letterbox:
         """See Network."""
         return Letterbox(height, width, self.config.image_size)
+
+    def normalize(self, squares: Tensor) -> Tensor:
+        """See Network: as Letterbox.apply does."""
+        return squares * 2 - 1
 
     def encode(
         self,
@@ -170,6 +179,16 @@ class ReportModel(PreTrainedModel, GenerationMixin):
             views=memory.views[:, :0],
             prompt=memory.prompt,
         )
+
+    def drop_images(self, memory: Memory, studies: Tensor) -> Memory:
+        """As `without_images`, of some studies of a batch only.
+
+        Args:
+            studies: bool (batch,).
+        """
+        mask = memory.patch_mask.clone()
+        mask[studies, 1:] = False
+        return Memory(**{**memory, "patch_mask": mask})
 
     def incremental_decoder(self, memory: Memory, beams: int, limit: int) -> CachedDecoder:
         """See Network: beams of a study share its keys and values."""

@@ -5,43 +5,40 @@ values out of range are errors, never ignored.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    GetCoreSchemaHandler,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
-    create_model,
     model_validator,
 )
-from pydantic_core import core_schema
 
 from data_prep.manifest import FINDINGS
 from model.config import ReportConfig
 from model.errors import ConfigError
 from model.heatmap import SKIPPED_SHARE
 from training.folds import Fold
+from training.model_settings import ModelSettings, PretrainedModel, Settings, checked
 
 __all__ = [
     "ENCODER_ALONE",
     "PARTS",
     "AugmentConfig",
     "DropConfig",
+    "LoraConfig",
     "LossConfig",
     "OptimizerConfig",
     "Rates",
     "RewardConfig",
     "TrainConfig",
     "load_config",
+    "require_search",
 ]
 
 ENCODER_ALONE = tuple(
@@ -50,58 +47,7 @@ ENCODER_ALONE = tuple(
 )
 """Overrides that leave only what the encoder is taught: which findings are where, and whether."""
 
-SHAPE = (
-    *("name", "notice", "encoder", "encoder_arguments", "stem", "stem_stride", "fine_stride"),
-    *("image_size", "width", "layers", "heads", "mlp_ratio", "dropout", "max_tokens"),
-    *("views", "prompt_tokens"),
-)
-"""Fields of ReportConfig that a run sets; the others follow from the data or are fitted later."""
-
 Probability = Annotated[float, Field(ge=0, le=1)]
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class _Settings(BaseModel):
-    """Frozen; true is no number and a number is no text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-_Shape: type[BaseModel] = create_model(
-    "_Shape",
-    __base__=_Settings,
-    # The defaults are ReportConfig's own.
-    **{name: (ReportConfig.__annotations__[name], None) for name in SHAPE},  # type: ignore[call-overload]
-)
-
-
-def _shape(table: Any) -> ReportConfig:
-    """[model] -> ReportConfig, which knows what of it works together."""
-    if isinstance(table, ReportConfig):
-        return table
-    if not isinstance(table, Mapping):
-        raise ConfigError(f"setting 'model' = {table!r}: expected a table")
-    given = _checked(_Shape, table, "model.").model_dump(exclude_unset=True)
-    try:
-        return ReportConfig(**given)
-    except ConfigError as error:
-        raise ConfigError(f"[model]: {error}") from error
-
-
-def _of_shape(config: ReportConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in SHAPE}
-
-
-class _ReportShape:
-    """Tells pydantic how to read and write a ReportConfig, which is transformers' and not its."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            _shape, serialization=core_schema.plain_serializer_function_ser_schema(_of_shape)
-        )
 
 
 def _known_finding(name: str) -> str:
@@ -114,7 +60,7 @@ def _fold(text: str) -> str:
     return str(Fold.parse(text)) if text else ""
 
 
-class AugmentConfig(_Settings):
+class AugmentConfig(Settings):
     """How images are varied, masks along with them. Never a flip: it would swap left and right.
 
     Each number is a largest change, drawn uniformly from minus to plus; 0 turns it off.
@@ -138,7 +84,7 @@ class AugmentConfig(_Settings):
     """Largest standard deviation, in pixels of the model's square."""
 
 
-class DropConfig(_Settings):
+class DropConfig(Settings):
     """How often each part of a study is left out, so that the model can do without it.
 
     Probabilities. At least one image of the study itself stays, and what the report says of those
@@ -155,7 +101,7 @@ class DropConfig(_Settings):
     losses.unlikelihood applies to the words of what is occluded."""
 
 
-class Rates(_Settings):
+class Rates(Settings):
     """Factors of the learning rate by part of the network.
 
     Where `dependence` stays low in validation, the decoder writes what the text alone suggests:
@@ -172,7 +118,7 @@ PARTS = tuple(Rates.model_fields)
 """Of the network, that may learn at rates of their own."""
 
 
-class OptimizerConfig(_Settings):
+class OptimizerConfig(Settings):
     """AdamW with a linear warm-up and a cosine to zero."""
 
     learning_rate: PositiveFloat = 1e-3
@@ -202,7 +148,7 @@ class OptimizerConfig(_Settings):
         return self
 
 
-class LossConfig(_Settings):
+class LossConfig(Settings):
     """Weights of the losses; 0 turns one off."""
 
     tokens: NonNegativeFloat = 1.0
@@ -228,7 +174,21 @@ class LossConfig(_Settings):
     """Which findings the study has, by the same head pooled over the patches."""
 
 
-class RewardConfig(_Settings):
+class LoraConfig(Settings):
+    """Low-rank adapters (Hu et al. 2022) in a pretrained decoder; needs the extra `lora`.
+
+    Its own weights then stay as they are, but for the cross-attention, which is new. What is
+    exported has the adapters merged in.
+    """
+
+    rank: NonNegativeInt = 0
+    """0 is none: all of the decoder learns."""
+    alpha: PositiveFloat = 16.0
+    """The adapters' output is multiplied by alpha / rank."""
+    dropout: Probability = 0.0
+
+
+class RewardConfig(Settings):
     """What a sampled report is worth, where losses.reward is above 0: training/self_critical.py."""
 
     samples: Annotated[int, Field(ge=2)] = 4
@@ -239,14 +199,14 @@ class RewardConfig(_Settings):
     """Weight of the F1 of the findings, with their sides, that a sample asserts."""
 
 
-class TrainConfig(_Settings):
+class TrainConfig(Settings):
     """One run. Saved with its result in training.json."""
 
     data: str
     """A prepared folder, relative to the working directory."""
     output: str
     """Folder for `checkpoint/` (to use), `resume.safetensors` (to resume) and `tensorboard/`."""
-    mix: dict[str, PositiveInt] = {}
+    mix: dict[str, PositiveInt] = Field(default_factory=dict)
     """Other prepared folders, and how many of a step's studies come from each; the rest come from
     `data`. Each study is learned from as its own folder allows: phantoms have boxes for all that is
     there, radiographs have labels or a report."""
@@ -261,7 +221,7 @@ class TrainConfig(_Settings):
     pretrained: str = ""
     """What a new model's encoder starts with: "timm" for the weights that timm has of its names,
     from its hub or its cache; or a safetensors file of the transformer's, in timm's form. Empty
-    draws random ones. An `initial` brings its own."""
+    draws random ones. An `initial`, a hub name and a folder bring their own."""
     seed: NonNegativeInt = 0
     steps: PositiveInt = 10_000
     batch: PositiveInt = 32
@@ -290,14 +250,18 @@ class TrainConfig(_Settings):
     workers: NonNegativeInt = 1
     """Processes that make batches; 0 makes them in the training process."""
     augment: bool = True
-    repeat: dict[Annotated[str, AfterValidator(_known_finding)], PositiveInt] = {}
+    repeat: dict[Annotated[str, AfterValidator(_known_finding)], PositiveInt] = Field(
+        default_factory=dict
+    )
     """How often an epoch has the studies with a finding, by its name; once where nothing is said.
     What is hard is learned sooner, at the price of being reported more readily than it occurs."""
     image_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of studies whose text is read without the image: the decoder then learns what the
     text alone suggests, the language prior that a word's evidence is measured against."""
-    model: Annotated[ReportConfig, _ReportShape] = Field(default_factory=ReportConfig)
-    """The network's shape, by the names of SHAPE; see model/config.py."""
+    model: ModelSettings = Field(default_factory=ReportConfig)
+    """The network: CrossRay's own by the names of model_settings.SHAPE, see model/config.py; or,
+    where it has a `decoder`, pretrained parts, see PretrainedModel."""
+    lora: LoraConfig = LoraConfig()
     augmentation: AugmentConfig = AugmentConfig()
     drop: DropConfig = DropConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -306,12 +270,15 @@ class TrainConfig(_Settings):
 
     @model_validator(mode="after")
     def _works_together(self) -> "TrainConfig":
-        if self.losses.search and not int(self.model.layers * SKIPPED_SHARE):
-            raise ConfigError(
-                f"losses.search = {self.losses.search} applies to the first third of the decoder's "
-                f"layers, and model.layers = {self.model.layers} has none: give it 3 layers, or "
-                "set losses.search = 0"
-            )
+        if isinstance(self.model, PretrainedModel):
+            self._check_pretrained_model(self.model)
+        else:
+            require_search(self, self.model.layers)
+            if self.lora.rank:
+                raise ConfigError(
+                    f"lora.rank = {self.lora.rank} is for a pretrained decoder: set model.decoder, "
+                    "or lora.rank = 0"
+                )
         if (mixed := sum(self.mix.values())) >= self.batch:
             raise ConfigError(
                 f"mix = {self.mix} takes {mixed} studies of batch = {self.batch}: leave some for "
@@ -324,9 +291,31 @@ class TrainConfig(_Settings):
             )
         return self
 
+    def _check_pretrained_model(self, model: PretrainedModel) -> None:
+        if self.losses.answers:
+            raise ConfigError(
+                f"losses.answers = {self.losses.answers} needs CrossRay's own decoder, and "
+                f"model.decoder = {model.decoder!r} is another: set losses.answers = 0"
+            )
+        if not self.losses.tokens and not self.losses.reward:
+            raise ConfigError(
+                f"losses.tokens = 0 teaches the encoder alone, and model.decoder = "
+                f"{model.decoder!r} is to learn to read it: leave losses.tokens as it is"
+            )
+
     def changed(self, **changes: Any) -> "TrainConfig":
         """A copy with some settings replaced, checked like any other."""
         return TrainConfig.model_validate({**dict(self), **changes})
+
+
+def require_search(config: TrainConfig, layers: int) -> None:
+    """Raises: ConfigError: losses.search where the decoder's layers have no first third."""
+    if config.losses.search and not int(layers * SKIPPED_SHARE):
+        raise ConfigError(
+            f"losses.search = {config.losses.search} applies to the first third of the decoder's "
+            f"layers, and a decoder of {layers} has none: give it 3 layers, or set "
+            "losses.search = 0"
+        )
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -348,7 +337,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise ConfigError(f"{str(path)!r} is not TOML: {error}") from error
     for override in overrides:
         _override(settings, override)
-    return _checked(TrainConfig, settings, "")
+    return checked(TrainConfig, settings, "")
 
 
 def _override(settings: dict[str, Any], override: str) -> None:
@@ -365,26 +354,3 @@ def _override(settings: dict[str, Any], override: str) -> None:
         if not isinstance(settings, dict):
             raise ConfigError(f"override {override!r}: {table!r} is not a table")
     settings[name] = value
-
-
-def _checked(kind: type[Model], table: Mapping[str, Any], prefix: str) -> Model:
-    """Raises: ConfigError: names each key with `prefix`, its value, and what it may be."""
-    try:
-        return kind.model_validate(table)
-    except ValidationError as error:
-        details = (_detail(kind, dict(each), prefix) for each in error.errors())
-        raise ConfigError("; ".join(details)) from error
-
-
-def _detail(kind: type[BaseModel], error: dict[str, Any], prefix: str) -> str:
-    *tables, name = (str(part) for part in error["loc"])
-    key = prefix + ".".join((*tables, name))
-    if error["type"] == "extra_forbidden":
-        at: Any = kind
-        for table in tables:
-            at = at.model_fields[table].annotation
-        return f"unknown setting {key!r}: known are {', '.join(sorted(at.model_fields))}"
-    if error["type"] == "missing":
-        return f"setting {key!r} is missing: it has no default"
-    expected = error["msg"].removeprefix("Input should be ")
-    return f"setting {key!r} = {error['input']!r}: expected {expected}"

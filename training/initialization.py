@@ -1,49 +1,101 @@
-"""The model a run starts with: new, or the weights of an earlier checkpoint."""
+"""The network a run starts with: new, of pretrained parts, or an earlier checkpoint's weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
-import timm
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from timm.layers.pos_embed import resample_abs_pos_embed
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer as Backend
 from torch import Tensor, nn
 
 from model.checkpoint import load_checkpoint
 from model.config import ReportConfig
-from model.encoder import Encoder
+from model.encoder import Encoder, missing_weights
 from model.errors import ConfigError, DataError
+from model.imported.network import ImportedNetwork
+from model.imported.pretrained import Recipe, is_folder, join
+from model.imported.tokenizer import ImportedTokenizer
+from model.interface import Tokenizer
+from model.loading import load_network
 from model.network import ReportModel
 from training.config import TrainConfig
+from training.model_settings import PretrainedModel
 
-__all__ = ["first_model"]
+__all__ = ["Trained", "first_model"]
 
 
-def first_model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
-    """A new model, with the prepared folder's tokenizer or all of an earlier checkpoint's.
+Trained = ReportModel | ImportedNetwork
+"""What a run trains."""
+
+
+def first_model(config: TrainConfig) -> tuple[Trained, Tokenizer]:
+    """The network and its tokenizer, all of its weights free to learn.
+
+    Its tokenizer is the prepared folder's, a pretrained decoder's, or an earlier checkpoint's.
 
     Raises:
         ConfigError: no such checkpoint, or one of another shape; pretrained weights that cannot
             be had.
         DataError: a prepared folder without a tokenizer.
     """
+    if isinstance(config.model, PretrainedModel):
+        network, tokenizer = _joined(config, config.model)
+        network.requires_grad_(True)
+        return network, tokenizer
     if config.initial is None:
-        path = Path(config.data) / "tokenizer.json"
-        if not path.is_file():
-            raise DataError(
-                f"no tokenizer.json in {config.data!r}: make it with `crossray prepare`"
+        return _new(config)
+    return _continued(config, config.initial)
+
+
+def _joined(config: TrainConfig, model: PretrainedModel) -> tuple[ImportedNetwork, Tokenizer]:
+    """Of pretrained parts, new or from an earlier run."""
+    if config.initial is not None:
+        earlier, tokenizer, _ = load_network(config.initial)
+        if not (isinstance(earlier, ImportedNetwork) and isinstance(tokenizer, ImportedTokenizer)):
+            raise ConfigError(
+                f"initial = {config.initial!r} has CrossRay's own decoder, and model.decoder = "
+                f"{model.decoder!r} is another: leave one of them out"
             )
-        tokenizer = Tokenizer.from_file(str(path))
-        model = ReportModel(_shape(config, tokenizer))
-        if config.pretrained:
-            model.encoder.load_state_dict(_pretrained(model.config, config.pretrained))
-        return model, tokenizer
-    if not Path(config.initial).is_dir():
+        changes = {name: getattr(model, name) for name in ("name", "notice", "max_tokens", "views")}
+        earlier.config = replace(earlier.config, **changes, images_per_study=None)
+        return earlier, ImportedTokenizer(tokenizer.backend, earlier.config)
+    if is_folder(model.encoder):
+        own = {"pretrained": config.pretrained} if config.pretrained else {}
+        own |= {
+            f"model.{name}": getattr(model, name)
+            for name in ("image_size", "encoder_arguments")
+            if name in model.model_fields_set
+        }
+        for name, value in own.items():
+            raise ConfigError(
+                f"{name} = {value!r} is of an encoder of timm, and model.encoder = "
+                f"{model.encoder!r} brings its own: leave it out"
+            )
+    return join(Recipe(**dict(model), pretrained=config.pretrained))
+
+
+def _new(config: TrainConfig) -> tuple[ReportModel, Backend]:
+    path = Path(config.data) / "tokenizer.json"
+    if not path.is_file():
+        raise DataError(f"no tokenizer.json in {config.data!r}: make it with `crossray prepare`")
+    tokenizer = Backend.from_file(str(path))
+    for name in ("<pad>", "<bos>", "<eos>"):
+        if tokenizer.token_to_id(name) is None:
+            raise DataError(f"the tokenizer has no {name}: make it with `crossray prepare`")
+    model = ReportModel(_shape(config, tokenizer))
+    if config.pretrained:
+        model.encoder.load_state_dict(_pretrained(model.config, config.pretrained))
+    return model, tokenizer
+
+
+def _continued(config: TrainConfig, initial: str) -> tuple[ReportModel, Backend]:
+    if not Path(initial).is_dir():
         raise ConfigError(
-            f"no checkpoint at initial = {config.initial!r}: run the training it comes from first, "
+            f"no checkpoint at initial = {initial!r}: run the training it comes from first, "
             "or name another"
         )
-    earlier, tokenizer, _ = load_checkpoint(Path(config.initial))
+    earlier, tokenizer, _ = load_checkpoint(Path(initial))
     model = ReportModel(_shape(config, tokenizer))
     weights = earlier.state_dict()
     place = "encoder.trunk.pos_embed"
@@ -57,7 +109,7 @@ def first_model(config: TrainConfig) -> tuple[ReportModel, Tokenizer]:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise ConfigError(
-            f"the weights of initial = {config.initial!r} do not fit these [model] settings: give "
+            f"the weights of initial = {initial!r} do not fit these [model] settings: give "
             "the settings it was trained with (image_size may differ)"
         ) from error
     if list(model.config.views) != list(earlier.config.views):
@@ -75,18 +127,12 @@ def _pretrained(config: ReportConfig, source: str) -> dict[str, Tensor]:
         )
     try:
         encoder = Encoder(config, pretrained=True, file=file)
-        if file is None:
-            there = set(timm.create_model(config.encoder, num_classes=0).state_dict())
-        else:
-            with safe_open(file, "pt") as content:
-                there = set(content.keys())
+        lacking = missing_weights(encoder.trunk, config.encoder, file)
     except (OSError, SafetensorError) as error:
         raise ConfigError(
             f"the weights of pretrained = {source!r} cannot be had ({str(error)[:160]}): give a "
             "file of them, or leave it out to begin with drawn ones"
         ) from error
-    # timm passes over names that one side lacks, and leaves them drawn.
-    lacking = sorted(set(encoder.trunk.state_dict()) - there)
     if lacking:
         raise ConfigError(
             f"the weights of pretrained = {source!r} lack {len(lacking)} tensors of this encoder, "
@@ -112,7 +158,7 @@ VIEW_STD = 0.5
 """Of the embeddings; a patch's features, behind the encoder's norm, have about 1."""
 
 
-def _shape(config: TrainConfig, tokenizer: Tokenizer) -> ReportConfig:
+def _shape(config: TrainConfig, tokenizer: Backend) -> ReportConfig:
     return ReportConfig(
         **config.model_dump()["model"],
         vocab_size=tokenizer.get_vocab_size(),

@@ -103,34 +103,40 @@ def attention_targets(coverage: Tensor, grid: tuple[int, int]) -> Tensor:
     return (shape + AROUND * rectangle).flatten(-3)
 
 
-def guided(attentions: Sequence[Tensor]) -> Tensor:
+def guided(attentions: Sequence[Tensor], prefix: int = 1) -> Tensor:
     """The model's cross_attentions -> the mean of the late layers and their heads.
 
     As heatmaps are made: guiding other layers would not move what is shown.
 
+    Args:
+        prefix: Network.prefix, positions that lie on no image; together they are the sink.
+
     Returns:
         float32 (batch, tokens, 1 + patches), the sink first; each row sums to 1.
     """
-    return _mean(attentions[_first_shown(attentions) :])
+    return _mean(attentions[_first_shown(attentions) :], prefix)
 
 
-def searching(attentions: Sequence[Tensor]) -> Tensor | None:
+def searching(attentions: Sequence[Tensor], prefix: int = 1) -> Tensor | None:
     """The same of the first layers, which no heatmap shows.
 
     What they see decides which finding is named next, before a word names it; the late layers
     then attend to the sink. None where the decoder has fewer than three layers.
     """
     first = _first_shown(attentions)
-    return _mean(attentions[:first]) if first else None
+    return _mean(attentions[:first], prefix) if first else None
 
 
 def _first_shown(attentions: Sequence[Tensor]) -> int:
     return int(len(attentions) * SKIPPED_SHARE)
 
 
-def _mean(attentions: Sequence[Tensor]) -> Tensor:
+def _mean(attentions: Sequence[Tensor], prefix: int) -> Tensor:
     # Heads first: these tensors are the largest of all, and a stack of them would copy each.
-    return torch.stack([layer.float().mean(dim=1) for layer in attentions]).mean(dim=0)
+    mean = torch.stack([layer.float().mean(dim=1) for layer in attentions]).mean(dim=0)
+    if prefix == 1:
+        return mean
+    return torch.cat((mean[..., :prefix].sum(-1, keepdim=True), mean[..., prefix:]), dim=-1)
 
 
 def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from data_prep.manifest import FINDINGS
 from model.errors import ConfigError
 from model.memory import Memory
-from model.network import ReportModel
 from model.questions import answer_odds
 from training.config import TrainConfig
 from training.dataset.batches import Batch
+from training.initialization import Trained
 from training.losses import (
     DenseHead,
     answer_loss,
@@ -51,7 +51,7 @@ class Objective(nn.Module):
 
     def __init__(
         self,
-        model: ReportModel,
+        model: Trained,
         config: TrainConfig,
         critic: SelfCritical | None = None,
     ) -> None:
@@ -61,14 +61,22 @@ class Objective(nn.Module):
         """
         super().__init__()
         self.model = model
-        self.head = DenseHead(model.encoder.width, len(FINDINGS))
+        self.head = DenseHead(model.features, len(FINDINGS))
         self.config, self.critic = config, critic
+
+    def train(self, mode: bool = True) -> "Objective":
+        """A frozen encoder stays as it is used: no dropout, and batch norm learns nothing."""
+        super().train(mode)
+        if not self.config.optimizer.rates.encoder:
+            self.model.encoder.eval()
+        return self
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Each loss times its weight; those turned off are not computed."""
         weights, pad = self.config.losses, self.model.config.pad_token_id
         memory = batch.read_by(self.model)
-        patches, mask = memory.last_hidden_state[:, 1:], memory.patch_mask[:, 1:]
+        prefix = self.model.prefix
+        patches, mask = memory.last_hidden_state[:, prefix:], memory.patch_mask[:, prefix:]
         losses = self._encoder_losses(batch, patches, mask)
         if self.critic is None and not any(getattr(weights, name) for name in WRITING):
             if not losses:
@@ -77,9 +85,7 @@ class Objective(nn.Module):
         image_dropout = (
             torch.rand(len(batch.tokens), device=batch.tokens.device) < self.config.image_dropout
         )
-        # Anew: the losses above keep the mask that they have read.
-        memory.patch_mask = memory.patch_mask.clone()
-        memory.patch_mask[image_dropout, 1:] = False
+        memory = self.model.drop_images(memory, image_dropout)
         written = [
             self._decoder_losses(
                 batch.studies(rows, pad), memory.studies(rows), image_dropout[rows]
@@ -96,27 +102,25 @@ class Objective(nn.Module):
         """Of studies whose reports are written in the same way."""
         weights, pad = self.config.losses, self.model.config.pad_token_id
         boxes = bool(batch.complete.any() or (batch.kinds >= 0).any())
-        output = self.model(
-            decoder_input_ids=batch.tokens[:, :-1],
-            encoder_outputs=memory,
-            output_attentions=boxes
-            and (weights.guidance > 0 or weights.sink > 0 or weights.search > 0),
+        wanted = boxes and (weights.guidance > 0 or weights.sink > 0 or weights.search > 0)
+        logits, attentions = self.model.teacher_forced(
+            memory, batch.tokens[:, :-1], 0 if wanted else None
         )
         labels = batch.tokens[:, 1:]
         occluded, skipped = (each & ~image_dropout[:, None] for each in batch.not_to_learn())
         learned = labels.masked_fill(skipped, pad)
-        cross_entropy = token_loss(output.logits, learned, pad, weights.label_smoothing)
+        cross_entropy = token_loss(logits, learned, pad, weights.label_smoothing)
         losses = {"tokens": weights.tokens * cross_entropy}
         if weights.unlikelihood and self.config.drop.finding:
-            unlikelihood = unlikelihood_loss(output.logits, labels, occluded)
+            unlikelihood = unlikelihood_loss(logits, labels, occluded)
             losses["unlikelihood"] = weights.unlikelihood * unlikelihood
         if self.critic is not None:
             # A study with something occluded would be rewarded for guessing it.
             whole = ~image_dropout & (batch.occluded == 0).all(dim=1)
             critical = self.critic(self.model, memory, batch.tokens, whole)
             losses["reward"] = weights.reward * critical
-        if output.cross_attentions:
-            losses |= self._attention_losses(batch, output.cross_attentions, image_dropout)
+        if attentions:
+            losses |= self._attention_losses(batch, attentions, image_dropout)
         if weights.answers:
             losses |= self._answer_losses(batch, memory, image_dropout, boxes)
         return losses
@@ -127,15 +131,13 @@ class Objective(nn.Module):
         """Losses of the answers to questions, and of the attention they are given with."""
         weights = self.config.losses
         count = batch.questions.shape[1]
-        output = self.model(
-            decoder_input_ids=batch.questions.flatten(0, 1),
-            encoder_outputs=memory,
-            output_attentions=boxes and weights.guidance > 0,
+        logits, attentions = self.model.teacher_forced(
+            memory, batch.questions.flatten(0, 1), 0 if boxes and weights.guidance > 0 else None
         )
-        odds = answer_odds(output.logits, batch.question_ends, batch.answer_tokens)
+        odds = answer_odds(logits, batch.question_ends, batch.answer_tokens)
         losses = {"answers": weights.answers * answer_loss(odds, batch.answers)}
-        if output.cross_attentions:
-            late = guided(output.cross_attentions).unflatten(0, (-1, count))
+        if attentions:
+            late = guided(attentions, self.model.prefix).unflatten(0, (-1, count))
             ends = batch.question_ends[:, :, None, None].expand(-1, -1, -1, late.shape[-1])
             about = batch.question_findings * ~image_dropout[:, None, None]
             area = attention_targets(batch.coverage, self.model.grid)
@@ -165,7 +167,7 @@ class Objective(nn.Module):
         mentions = batch.mentions * ~image_dropout[:, None, None]
         area = attention_targets(batch.coverage, self.model.grid)
         if weights.guidance or weights.sink:
-            late = guided(attentions)
+            late = guided(attentions, self.model.prefix)
             if weights.guidance:
                 losses["guidance"] = weights.guidance * guidance_loss(late, mentions, area)
             if weights.sink and batch.complete.any():
@@ -174,8 +176,8 @@ class Objective(nn.Module):
                 free = written & ~batch.mentions.any(-1) & seen[:, None]
                 losses["sink"] = weights.sink * sink_loss(late, free)
         if weights.search:
-            early = searching(attentions)
-            assert early is not None  # TrainConfig requires three layers
+            early = searching(attentions, self.model.prefix)
+            assert early is not None  # set_up requires three layers
             about = mentions + batch.leads * ~image_dropout[:, None, None]
             losses["search"] = weights.search * guidance_loss(early, about, area)
         return losses

@@ -2,22 +2,29 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from training.config import PARTS, OptimizerConfig, TrainConfig
 from training.objective import Objective
 
 __all__ = ["gradient_norms", "make_optimizer", "part_of", "schedule"]
 
-EMBEDDINGS = ("pos_embed", "tokens.weight", "positions.weight", "views.weight")
+CROSS_ATTENTION = ("cross_attention", "crossattention", "cross_attn")
+"""In the names of our own decoder, and of those of transformers."""
+EMBEDDINGS = ("pos_embed", "tokens.weight", "positions.weight", "views.weight", "wte.weight",
+              "wpe.weight", "embeddings.weight", "position_embeddings", "cls_token")  # fmt: skip
 
 
 def part_of(name: str) -> str:
     """Of PARTS, the one that a parameter of an Objective belongs to."""
-    if "cross_attention" in name or name == "model.sink":
+    if name.startswith(("model.sink", "model.projection.")) or any(
+        part in name for part in CROSS_ATTENTION
+    ):
         return "cross_attention"
     if name.startswith(("model.encoder.", "model.views.")):
         return "encoder"
@@ -25,13 +32,21 @@ def part_of(name: str) -> str:
 
 
 def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.AdamW:
-    """Weight decay on matrices and kernels only; "scale" of a group is its share of the rate."""
+    """Weight decay on matrices and kernels only; "scale" of a group is its share of the rate.
+
+    A part whose rate is 0 is frozen: it gets no gradients.
+    """
     settings = config.optimizer
     scales = _layer_scales(objective, settings.layer_decay)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in objective.named_parameters():
         free = parameter.ndim < 2 or name.endswith(EMBEDDINGS)
-        scale = scales.get(name, 1.0) * getattr(settings.rates, part_of(name))
+        rate = getattr(settings.rates, part_of(name))
+        if not rate:
+            parameter.requires_grad_(False)
+        if not parameter.requires_grad:
+            continue
+        scale = scales.get(name, 1.0) * rate
         decay = 0.0 if free else settings.weight_decay
         groups.setdefault((decay, scale), []).append(parameter)
     return torch.optim.AdamW(
@@ -50,8 +65,12 @@ def _layer_scales(objective: Objective, decay: float) -> dict[str, float]:
 
     timm knows the order of every model of its own; the stem comes before its first layer.
     """
-    encoder = objective.model.encoder
-    if decay == 1 or not hasattr(encoder.trunk, "group_matcher"):
+    if decay == 1:
+        return {}
+    encoder: Any = objective.model.encoder
+    if isinstance(encoder.trunk, PreTrainedModel):
+        return _scales_by_name("model.encoder.trunk.", encoder.trunk, decay)
+    if not hasattr(encoder.trunk, "group_matcher"):
         return {}
     scale_of = {
         id(parameter): group["lr_scale"]
@@ -59,13 +78,32 @@ def _layer_scales(objective: Objective, decay: float) -> dict[str, float]:
         for parameter in group["params"]
     }
     first = min(scale_of.values())
-    stem = () if encoder.stem is None else encoder.stem.parameters()
+    stem = () if getattr(encoder, "stem", None) is None else encoder.stem.parameters()
     scale_of |= {id(parameter): first * decay for parameter in stem}
     return {
         name: scale_of[id(parameter)]
         for name, parameter in objective.named_parameters()
         if id(parameter) in scale_of
     }
+
+
+def _scales_by_name(prefix: str, trunk: nn.Module, decay: float) -> dict[str, float]:
+    """Of a vision model of transformers, whose layers have their numbers in their names.
+
+    What comes before the first of them (embeddings) is slowest, what comes after the last (a norm)
+    learns as it would.
+    """
+    names = [name for name, _ in trunk.named_parameters()]
+    numbers = [tuple(int(part) for part in name.split(".") if part.isdigit()) for name in names]
+    layers = sorted({each for each in numbers if each})
+    place, scales = 0, {}
+    for name, each in zip(names, numbers, strict=True):
+        if each:
+            place = 1 + layers.index(each)
+        elif place:
+            place = len(layers) + 1
+        scales[prefix + name] = decay ** (len(layers) + 1 - place)
+    return scales
 
 
 def schedule(step: int, settings: OptimizerConfig, steps: int) -> float:

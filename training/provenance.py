@@ -11,6 +11,7 @@ from typing import Any
 from data_prep.manifest import manifest_hash
 from data_prep.source import IMPORTED
 from model.errors import DataError
+from model.interface import NetworkConfig
 from training.config import TrainConfig
 from training.files import sha256_of
 from training.snapshot import Progress
@@ -96,11 +97,16 @@ def initial_record(config: TrainConfig) -> dict[str, Any] | None:
         text = (Path(config.initial) / "training.json").read_text(encoding="utf-8")
         record: dict[str, Any] = json.loads(text)
         return record
-    if not config.pretrained:
+    decoder = getattr(config.model, "decoder", None)
+    if not config.pretrained and decoder is None:
         return None
     weights: dict[str, Any] = {"encoder": config.model.encoder, "weights": config.pretrained}
-    if (file := Path(config.pretrained)).is_file():
-        weights |= {"sha256": sha256_of(file)}
+    if decoder is not None:
+        weights["decoder"] = decoder
+    for part in (config.pretrained, config.model.encoder, decoder or ""):
+        for file in (Path(part), Path(part) / "model.safetensors"):
+            if part and file.is_file():
+                weights.setdefault("sha256", {})[part] = sha256_of(file)
     return weights
 
 
@@ -136,22 +142,28 @@ def training_record(
     }
 
 
-def card(config: TrainConfig, record: dict[str, Any], parameters: int) -> str:
-    """The model card, Markdown."""
+def card(config: TrainConfig, model: NetworkConfig, record: dict[str, Any], parameters: int) -> str:
+    """The model card, Markdown.
+
+    Args:
+        model: the network's settings.
+        record: training.json.
+        parameters: how many it has.
+    """
     scores = record["validation"][-1] if record["validation"] else {}
     lines = [f"| {k} | {v:.3f} |" for k, v in scores.items() if "/" not in k and k != "step"]
     return CARD.format(
-        name=config.model.name,
-        notice=config.model.notice,
+        name=model.name,
+        notice=model.notice,
         parameters=f"{parameters / 1e6:.1f} million",
-        size=config.model.image_size,
+        size=model.image_size,
         data=data_text(record["data"]),
         step=record["step"],
         batch=config.batch,
         minutes=round(record["seconds"] / 60),
         seed=config.seed,
-        views=", ".join(config.model.views),
-        indication=_indication(config),
+        views=", ".join(model.views),
+        indication=_indication(model.prompt_tokens),
         guidance=config.losses.guidance,
         search=config.losses.search,
         sink=config.losses.sink,
@@ -162,8 +174,7 @@ def card(config: TrainConfig, record: dict[str, Any], parameters: int) -> str:
     )
 
 
-def _indication(config: TrainConfig) -> str:
-    most = config.model.prompt_tokens
+def _indication(most: int) -> str:
     return f"Indications of up to {most} tokens." if most else "No indication."
 
 
@@ -199,6 +210,11 @@ def _commands(record: dict[str, Any] | None) -> list[str]:
 def _before(initial: dict[str, Any] | None) -> str:
     if initial is None:
         return ""
+    if "decoder" in initial:
+        return (
+            f" It began with the weights of the encoder {initial['encoder']} and of the decoder "
+            f"{initial['decoder']}, whose own licenses and data apply too."
+        )
     if "weights" in initial:
         return (
             f" Its encoder began with weights of {initial['encoder']} from elsewhere "

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
 from model.decoding import DecodingOptions, sample_texts
+from model.interface import Tokenizer
 from model.memory import Memory
-from model.network import ReportModel
 from model.report_text.parser import read_findings
 from training.config import RewardConfig
+from training.initialization import Trained
 from training.report_scores.ngram_scores import Cider, Grams, n_grams
 from training.report_scores.normalization import split_punctuation
 
@@ -38,9 +38,7 @@ class SelfCritical:
         self.reward = 0.0
         """Mean of the last batch's samples."""
 
-    def __call__(
-        self, model: ReportModel, memory: Memory, tokens: Tensor, counts: Tensor
-    ) -> Tensor:
+    def __call__(self, model: Trained, memory: Memory, tokens: Tensor, counts: Tensor) -> Tensor:
         """The loss of a batch, a mean over the samples' tokens.
 
         Args:
@@ -60,7 +58,7 @@ class SelfCritical:
         for row, sample in enumerate(sample for of_study in sampled for sample in of_study):
             labels[row, : len(sample)] = labels.new_tensor(sample)
         given = F.pad(labels[:, :-1], (1, 0), value=bos)
-        logits = model(decoder_input_ids=given, encoder_outputs=memory).logits
+        logits, _ = model.teacher_forced(memory, given, None)
         model.decoder.train(was_training)
         chosen = F.cross_entropy(
             logits.flatten(0, 1).float(), labels.flatten(), ignore_index=pad, reduction="none"

@@ -8,20 +8,21 @@ from typing import Any
 
 import torch
 from timm.utils.model_ema import ModelEmaV3
-from tokenizers import Tokenizer
 from torch.optim import Optimizer
 
 from data_prep.manifest import Study
 from data_prep.source import IMPORTED
 from model.config import VIEWS
-from model.network import ReportModel
-from training.config import TrainConfig
+from model.errors import ConfigError
+from model.interface import Tokenizer
+from training.config import TrainConfig, require_search
 from training.dataset.batches import Batches, Mixture, Variation
 from training.dataset.samples import StudyEncoder
 from training.dataset.split import Split, load_split
 from training.device import chosen_device, chosen_precision, keep_memory, plain_attention
 from training.folds import Fold
-from training.initialization import first_model
+from training.initialization import Trained, first_model
+from training.lora import add_adapters
 from training.objective import Objective
 from training.optimizer import make_optimizer
 from training.processes import Processes
@@ -45,7 +46,7 @@ class Setup:
     """Record of the prepared folder, those mixed in under "mixed"."""
     initial: dict[str, Any] | None
     """Record of the checkpoint or weights it starts from."""
-    model: ReportModel
+    model: Trained
     tokenizer: Tokenizer
     train_batches: Batches | Mixture
     validate_batches: Mapping[str, Batches]
@@ -85,8 +86,9 @@ def set_up(config: TrainConfig) -> Setup:
     config = config.changed(precision=chosen_precision(config.precision, device))
     processes = Processes(device, config.accumulate, config.batch)
     records = {folder: data_record(Path(folder)) for folder in (config.data, *config.mix)}
-    for folder, record in records.items():
-        if not _is_complete(record):
+    complete = {folder: _is_complete(record) for folder, record in records.items()}
+    for folder in records:
+        if not complete[folder]:
             log.info("not all in %s has a box: no sink and dense losses of its studies", folder)
     mixed = {folder: records[folder] for folder in config.mix}
     data = {**records[config.data], **({"mixed": mixed} if mixed else {})}
@@ -94,10 +96,20 @@ def set_up(config: TrainConfig) -> Setup:
     # What resumes brings its weights; nothing is fetched for it again.
     resumes = snapshot_path(config).is_file()
     model, tokenizer = first_model(config.changed(pretrained="") if resumes else config)
+    if config.lora.rank:
+        add_adapters(model.decoder, config.lora)
     encoders = {
-        folder: StudyEncoder(tokenizer, model.config, model.grid, _is_complete(record))
-        for folder, record in records.items()
+        folder: StudyEncoder(
+            tokenizer,
+            model.config,
+            model.grid,
+            complete[folder],
+            model.place,
+            asks=config.losses.answers > 0,
+        )
+        for folder in records
     }
+    _check_losses(config, model, any(complete.values()))
     with processes.one_by_one():
         train = _train_batches(config, encoders, processes.parts)
         validate = {
@@ -128,6 +140,20 @@ def set_up(config: TrainConfig) -> Setup:
         average=ModelEmaV3(objective, config.ema, use_warmup=True) if config.ema else None,
         optimizer=make_optimizer(objective, config),
     )
+
+
+def _check_losses(config: TrainConfig, model: Trained, boxes: bool) -> None:
+    """What only the network itself tells.
+
+    Raises:
+        ConfigError: a loss that cannot be had of it.
+    """
+    require_search(config, model.config.layers)
+    if config.losses.sink and boxes and not model.prefix:
+        raise ConfigError(
+            f"losses.sink = {config.losses.sink}: the encoder of model.encoder has no position "
+            "beside its patches that attention could go to; set losses.sink = 0"
+        )
 
 
 def _is_complete(record: Mapping[str, Any]) -> bool:

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import save_checkpoint
 from model.errors import CheckpointError, ConfigError
 from training.config import TrainConfig, load_config
 from training.dataset.batches import Batch, stream
+from training.export import save
 from training.optimizer import gradient_norms, schedule
 from training.progress import Display, display
 from training.provenance import card, training_record
@@ -205,9 +205,9 @@ class Training:
             self.config, setup.data, setup.initial, self.command, self.progress, losses
         )
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        text = card(self.config, record, parameters)
+        text = card(self.config, model.config, record, parameters)
         folder = Path(self.config.output) / "checkpoint"
-        save_checkpoint(folder, model, setup.tokenizer, record, text)
+        save(folder, model, setup.tokenizer, record, text)
 
     def save(self) -> None:
         """Write all that is needed to resume from here."""

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data_prep.manifest import FINDINGS
+from model.interface import Network
 from model.memory import Memory
-from model.network import ReportModel
 from training.dataset.batches import Batch, Batches
+from training.initialization import Trained
 from training.losses import DenseHead, guided, pooled, searching, token_loss
 
 __all__ = ["pointing", "validate"]
@@ -22,7 +23,7 @@ __all__ = ["pointing", "validate"]
 
 @torch.no_grad()
 def validate(
-    model: ReportModel, head: DenseHead, batches: Batches, device: torch.device
+    model: Trained, head: DenseHead, batches: Batches, device: torch.device
 ) -> dict[str, float]:
     """Scores over all studies of the split, in order, not augmented.
 
@@ -44,8 +45,8 @@ def validate(
         batch = batch.to(device)
         memory = batch.read_by(model)
         sums.update(_tokens_of(model, batch, memory, batches.split.pad))
-        seen = head(memory.last_hidden_state[:, 1:])
-        scores.append(pooled(seen, memory.patch_mask[:, 1:]).cpu())
+        seen = head(memory.last_hidden_state[:, model.prefix :])
+        scores.append(pooled(seen, memory.patch_mask[:, model.prefix :]).cpu())
         # Not a number where it is not known.
         truth.append(batch.present.where(batch.known > 0, torch.nan).cpu())
     model.train(was_training)
@@ -57,15 +58,13 @@ def validate(
     return shares | _presence(torch.cat(scores).numpy(), torch.cat(truth).numpy())
 
 
-def _tokens_of(model: ReportModel, batch: Batch, memory: Memory, pad: int) -> dict[str, float]:
+def _tokens_of(model: Network, batch: Batch, memory: Memory, pad: int) -> dict[str, float]:
     """What a batch adds to each number of `validate`, and "of" it: over how many cases."""
-    output = model(
-        decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=memory, output_attentions=True
-    )
+    logits, attentions = model.teacher_forced(memory, batch.tokens[:, :-1], 0)
     labels = batch.tokens[:, 1:]
     count = int((labels != pad).sum())
-    own = float(token_loss(output.logits, labels, pad, 0.0))
-    attention = guided(output.cross_attentions)
+    own = float(token_loss(logits, labels, pad, 0.0))
+    attention = guided(attentions, model.prefix)
     free = (labels != pad) & ~batch.mentions.any(-1)
     sums: dict[str, float] = {
         "loss": count * own,
@@ -74,12 +73,12 @@ def _tokens_of(model: ReportModel, batch: Batch, memory: Memory, pad: int) -> di
         "of sink": int(free.sum()),
     }
     sums["pointing"], sums["of pointing"] = pointing(attention, batch.mentions, batch.coverage)
-    early = searching(output.cross_attentions)
+    early = searching(attentions, model.prefix)
     if early is not None:
         sums["search"], sums["of search"] = pointing(early, batch.leads, batch.coverage)
     if len(labels) > 1:
-        other = model(decoder_input_ids=batch.tokens[:, :-1], encoder_outputs=_swapped(memory))
-        wrong = float(token_loss(other.logits, labels, pad, 0.0))
+        other, _ = model.teacher_forced(_swapped(memory), batch.tokens[:, :-1], None)
+        wrong = float(token_loss(other, labels, pad, 0.0))
         sums["dependence"], sums["of dependence"] = count * (wrong - own), count
     return sums
 

@@ -33,6 +33,17 @@ class Placement(ABC):
             raise ConfigError(f"{self} has an empty side: height, width and size start at 1")
 
     @abstractmethod
+    def square(self, pixels: np.ndarray) -> Tensor:
+        """float32 (height, width) in [0, 1] -> the image in its square, the rest black.
+
+        Returns:
+            float32 (1, size, size) in [0, 1]: what the encoder's input is before it is normalized.
+
+        Raises:
+            ValueError: pixels of another shape than this placement's.
+        """
+
+    @abstractmethod
     def apply(self, pixels: np.ndarray) -> Tensor:
         """float32 (height, width) in [0, 1] -> the encoder's input (channels, size, size)."""
 
@@ -85,12 +96,8 @@ class Placement(ABC):
 class Letterbox(Placement):
     """One image's place in the model's square: aspect kept, centered, padded with black."""
 
-    def apply(self, pixels: np.ndarray) -> Tensor:
-        """float32 (height, width) in [0, 1] -> float32 (1, size, size) in [-1, 1], black -1.
-
-        Raises:
-            ValueError: pixels of another shape than this placement's.
-        """
+    def square(self, pixels: np.ndarray) -> Tensor:
+        """See Placement."""
         if pixels.shape != (self.height, self.width):
             raise ValueError(f"expected pixels {(self.height, self.width)}, got {pixels.shape}")
         left, top, width, height = self._inner()
@@ -100,11 +107,15 @@ class Letterbox(Placement):
             (width, height),
             interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR,
         )
-        square = torch.full((1, self.size, self.size), -1.0)
+        square = torch.zeros(1, self.size, self.size)
         # Averaging areas leaves the range by some 1e-7.
-        inside = (torch.from_numpy(inner) * 2 - 1).clamp_(-1, 1)
+        inside = torch.from_numpy(inner).clamp_(0, 1)
         square[0, top : top + height, left : left + width] = inside
         return square
+
+    def apply(self, pixels: np.ndarray) -> Tensor:
+        """float32 (height, width) in [0, 1] -> float32 (1, size, size) in [-1, 1], black -1."""
+        return self.square(pixels) * 2 - 1
 
     def _inner(self) -> tuple[int, int, int, int]:
         """(left, top, width, height) of the image inside the square, whole pixels."""

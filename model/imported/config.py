@@ -1,31 +1,30 @@
 """What an imported checkpoint is, as values; config.json of the folder it is exported to."""
 
-import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from model.errors import CheckpointError
 from model.imported.processing import Processing
+from model.imported.timm_encoder import TIMM
+from model.vision import VISION_MODELS, grid_of, prefix_of
 
 __all__ = ["DECODERS", "ENCODERS", "MODEL_TYPE", "ImportedConfig"]
 
 MODEL_TYPE = "crossray-imported"
 
-ENCODERS = (
-    *("vit", "deit", "dinov2", "dinov2_with_registers"),
-    *("swin", "swinv2", "convnext", "cvt"),
-)
+ENCODERS = tuple(VISION_MODELS)
 """model_type of the encoders that are read. CvT with the projection of the CXRMate family."""
 DECODERS = ("gpt2", "bert", "roberta")
 
 
 @dataclass(frozen=True)
 class ImportedConfig:
-    """A NetworkConfig (model/interface.py) of a checkpoint that CrossRay did not train.
+    """A NetworkConfig (model/interface.py) of parts that CrossRay did not make.
 
-    What CrossRay measures for its own checkpoints was never measured for these: the temperature is
-    1, no threshold says which words are grounded (their state is "unknown"), no probability is
-    calibrated, and no image is compared with those of the training.
+    A published checkpoint, or one that `crossray train` made of pretrained parts. What CrossRay
+    measures for its own networks was never measured for these: the temperature is 1, no threshold
+    says which words are grounded (their state is "unknown"), no probability is calibrated, and no
+    image is compared with those of the training.
     """
 
     name: str
@@ -34,7 +33,8 @@ class ImportedConfig:
     source: str
     """Folder name, or "owner/name@commit" of the hub."""
     encoder: dict[str, Any]
-    """transformers' config of the encoder, its model_type one of ENCODERS."""
+    """transformers' config of the encoder, its model_type one of ENCODERS; or that of timm's
+    (timm_encoder.py)."""
     decoder: dict[str, Any]
     """transformers' config of the decoder, its model_type one of DECODERS."""
     processing: Processing
@@ -49,8 +49,11 @@ class ImportedConfig:
     clean_up_spaces: bool = False
     """Spaces before punctuation and in contractions are removed from decoded texts."""
     temperature: float = 1.0
+    views: list[str] = field(default_factory=lambda: ["frontal"])
+    """Of model.config.VIEWS; nothing but its pixels tells the decoder what an image is."""
+    images_per_study: int | None = 1
+    """None: any number, their patches one after another."""
 
-    images_per_study = 1
     grounded_share = None
     prompt_tokens = 0
     answers = False
@@ -59,11 +62,6 @@ class ImportedConfig:
     finding_scale = None
     finding_offset = 0.0
     novelty_threshold = 0.0
-
-    @property
-    def views(self) -> list[str]:
-        """One frontal image a study."""
-        return ["frontal"]
 
     @property
     def calibrated(self) -> list[str]:
@@ -89,22 +87,17 @@ class ImportedConfig:
     @property
     def prefix(self) -> int:
         """Class, distillation and register tokens before the encoder's patches."""
-        registers = int(self.encoder.get("num_register_tokens", 0))
-        return {"vit": 1, "dinov2": 1, "deit": 2, "dinov2_with_registers": 1 + registers}.get(
-            self.encoder["model_type"], 0
-        )
+        if self.encoder["model_type"] == TIMM:
+            return int(self.encoder["prefix"])
+        return prefix_of(self.encoder)
 
     @property
     def grid(self) -> tuple[int, int]:
         """(rows, columns) of the encoder's patches."""
-        encoder = self.encoder
-        if encoder["model_type"] == "cvt":
-            stride = math.prod(encoder["patch_stride"])
-        else:
-            # Swin and ConvNeXt halve the grid before every stage but the first.
-            stride = encoder["patch_size"] * 2 ** max(0, len(encoder.get("depths", ())) - 1)
-        side = self.image_size // int(stride)
-        return side, side
+        if self.encoder["model_type"] == TIMM:
+            rows, columns = self.encoder["grid"]
+            return int(rows), int(columns)
+        return grid_of(self.encoder, self.image_size)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""

@@ -1,19 +1,29 @@
-"""`crossray import-checkpoint`: a published checkpoint -> CrossRay's folder format, with sums."""
+"""Networks of transformers' parts -> CrossRay's folder format, with sums and a card, and back.
+
+Published ones (`crossray import-checkpoint`), and those that `crossray train` made of pretrained
+parts. Weights have the names that VisionEncoderDecoderModel stores.
+"""
 
 import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import transformers
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from model.checkpoint import ModelIdentity, as_json, read_tokenizer, write_folder
 from model.imported.config import ImportedConfig
 from model.imported.folder import ImportedCheckpoint
 from model.imported.network import ImportedNetwork
-from model.imported.parts import assemble
+from model.imported.parts import assemble, quiet
 from model.imported.tokenizer import ImportedTokenizer
 
-__all__ = ["Imported", "export", "load_exported", "ready"]
+__all__ = ["Imported", "export", "load_exported", "ready", "save_joined"]
 
 Imported = tuple[ImportedNetwork, ImportedTokenizer, ModelIdentity]
 
@@ -48,14 +58,65 @@ def export(checkpoint: ImportedCheckpoint, directory: Path) -> ModelIdentity:
     }
     body = re.sub(r"\A---\n.*?\n---\n", "", checkpoint.card, flags=re.DOTALL).strip()
     card = f"# {config.name}\n\n{config.notice}\n\n## The card it came with\n\n{body or 'None.'}\n"
+    return _write(directory, replace(checkpoint, weights=weights, card=card), record)
+
+
+def save_joined(
+    directory: Path,
+    network: ImportedNetwork,
+    weights: Mapping[str, Tensor],
+    tokenizer: ImportedTokenizer,
+    record: dict[str, Any],
+    card: str,
+) -> ModelIdentity:
+    """Write a network that was trained; see `write_folder`.
+
+    Args:
+        weights: of the network, by its own names.
+        record: settings, data and scores, as JSON can hold them.
+        card: the model card, Markdown.
+    """
+    stored = _stored(network, weights)
+    checkpoint = ImportedCheckpoint(network.config, stored, tokenizer.backend, "", card)
+    return _write(directory, checkpoint, record)
+
+
+def _write(
+    directory: Path, checkpoint: ImportedCheckpoint, record: dict[str, Any]
+) -> ModelIdentity:
+    config = checkpoint.config
     contents = {
-        "README.md": card.encode(),
+        "README.md": checkpoint.card.encode(),
         "config.json": as_json(config.to_dict()),
-        "model.safetensors": safetensors.torch.save(weights, metadata={"format": "pt"}),
+        "model.safetensors": safetensors.torch.save(checkpoint.weights, metadata={"format": "pt"}),
         "tokenizer.json": checkpoint.tokenizer.to_str(pretty=True).encode(),
         "training.json": as_json(record),
     }
     return ModelIdentity(config.name, write_folder(directory, contents)["model.safetensors"])
+
+
+def _stored(network: ImportedNetwork, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names on disk, which transformers keeps where its modules' names change."""
+    stored: dict[str, Tensor] = {}
+    for part, module in (("encoder", network.encoder.trunk), ("decoder", network.decoder)):
+        prefix = "encoder.trunk." if part == "encoder" else "decoder."
+        own = {k.removeprefix(prefix): v.cpu() for k, v in weights.items() if k.startswith(prefix)}
+        if isinstance(module, PreTrainedModel):
+            own = _by_stored_names(module, own)
+        stored |= {f"{part}.{name}": value.contiguous() for name, value in own.items()}
+    projection = {k: v for k, v in weights.items() if k.startswith("projection.")}
+    for name, value in projection.items():
+        stored[name.replace("projection.", "enc_to_dec_proj.", 1)] = value.cpu().contiguous()
+    return stored
+
+
+def _by_stored_names(module: PreTrainedModel, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        module.save_pretrained(folder, state_dict=weights, max_shard_size="1TB")
+        written: dict[str, Tensor] = safetensors.torch.load(
+            (Path(folder) / "model.safetensors").read_bytes()
+        )
+    return written
 
 
 def load_exported(config: ImportedConfig, contents: dict[str, bytes], sha256: str) -> Imported:

@@ -17,7 +17,13 @@ from model.errors import CheckpointError
 from model.imported.config import DECODERS, ENCODERS, ImportedConfig
 from model.imported.processing import Processing
 
-__all__ = ["ImportedCheckpoint", "read_hugging_face"]
+__all__ = [
+    "ImportedCheckpoint",
+    "backend_of",
+    "image_processing",
+    "positions_of",
+    "read_hugging_face",
+]
 
 DEFAULT_MAX_TOKENS = 256
 """Of a checkpoint that does not say how long its reports are."""
@@ -57,8 +63,8 @@ def read_hugging_face(folder: Path, source: str) -> ImportedCheckpoint:
     _check_kind(config)
     generation_file = folder / "generation_config.json"
     generation = _json(generation_file) if generation_file.is_file() else {}
-    processing = _processing(folder, config["encoder"])
-    tokenizer, clean_up, fallback_eos = _tokenizer(folder)
+    processing = image_processing(folder, config["encoder"])
+    tokenizer, clean_up, fallback_eos = backend_of(folder)
     card = folder / "README.md"
     text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
     start, eos, pad = _tokens(generation, config, fallback_eos)
@@ -166,8 +172,12 @@ def _weights(folder: Path) -> tuple[dict[str, Tensor], str]:
     return weights, whole
 
 
-def _tokenizer(folder: Path) -> tuple[Tokenizer, bool, int | None]:
-    """The tokenizer, whether decoded spaces are cleaned up, and the token that ends its texts."""
+def backend_of(folder: Path) -> tuple[Tokenizer, bool, int | None]:
+    """The tokenizer, whether decoded spaces are cleaned up, and the token that ends its texts.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise CheckpointError(
             f"no tokenizer: none of {', '.join(TOKENIZERS)} is there; copy the tokenizer's files "
@@ -182,7 +192,12 @@ def _tokenizer(folder: Path) -> tuple[Tokenizer, bool, int | None]:
     return backend, bool(loaded.clean_up_tokenization_spaces), eos
 
 
-def _processing(folder: Path, encoder: dict[str, Any]) -> Processing:
+def image_processing(folder: Path, encoder: dict[str, Any]) -> Processing:
+    """What the image processor beside an encoder's config asks for.
+
+    Raises:
+        CheckpointError: there is none, or its images are no squares.
+    """
     if not any((folder / name).is_file() for name in PROCESSORS):
         raise CheckpointError(
             f"no image processor: none of {', '.join(PROCESSORS)} is there, and without it nobody "
@@ -266,13 +281,18 @@ def _tokens(
 
 def _max_tokens(generation: dict[str, Any], decoder: dict[str, Any]) -> int:
     """Longest report, its end token counted and the start token not."""
-    positions = int(decoder.get("n_positions") or decoder.get("max_position_embeddings") or 1)
-    if decoder["model_type"] == "roberta":
-        positions -= 1 + int(decoder.get("pad_token_id") or 0)  # its positions begin after padding
     asked = generation.get("max_new_tokens")
     if asked is None and generation.get("max_length"):
         asked = int(generation["max_length"]) - 1
-    return min(positions, int(asked or DEFAULT_MAX_TOKENS))
+    return min(positions_of(decoder), int(asked or DEFAULT_MAX_TOKENS))
+
+
+def positions_of(decoder: dict[str, Any]) -> int:
+    """How many tokens a decoder can read, by its config."""
+    positions = int(decoder.get("n_positions") or decoder.get("max_position_embeddings") or 1)
+    if decoder["model_type"] == "roberta":
+        positions -= 1 + int(decoder.get("pad_token_id") or 0)  # its positions begin after padding
+    return positions
 
 
 def _notice(source: str, card: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from model.errors import DataError
@@ -31,7 +32,7 @@ class ImportedNetwork(nn.Module):
     ) -> None:
         """
         Args:
-            encoder: images (batch, 3, size, size) -> features (batch, positions, width).
+            encoder: images (images, 3, size, size) -> features (images, positions, width).
             projection: of the features to the decoder's width, where the widths differ.
             decoder: a causal language model of transformers with cross-attention, eager.
         """
@@ -48,6 +49,12 @@ class ImportedNetwork(nn.Module):
         return self.config.grid
 
     @property
+    def features(self) -> int:
+        """Width of Memory.last_hidden_state: the decoder's."""
+        config: Any = self.decoder.config
+        return int(config.hidden_size)
+
+    @property
     def prefix(self) -> int:
         """See Network."""
         return self.config.prefix
@@ -61,6 +68,16 @@ class ImportedNetwork(nn.Module):
         """See Network."""
         return ProcessedPlacement(height, width, self.config.image_size, self.config.processing)
 
+    def normalize(self, squares: Tensor) -> Tensor:
+        """See Network."""
+        return self.config.processing.normalize(squares)
+
+    def train(self, mode: bool = True) -> "ImportedNetwork":
+        """Training changes what a black image looks like."""
+        self._blank = None
+        super().train(mode)
+        return self
+
     def encode(
         self,
         images: Tensor,
@@ -68,43 +85,82 @@ class ImportedNetwork(nn.Module):
         views: Tensor | None = None,
         prompt: Tensor | None = None,
     ) -> Memory:
-        """See Network: one image a study.
+        """See Network. Of a study's images but the first the prefix is left out.
 
         Raises:
-            DataError: several images in a study, or an indication.
+            DataError: more images in a study than it reads, or an indication.
         """
         batch, count = images.shape[:2]
-        if count != 1:
+        limit = self.config.images_per_study
+        if limit is not None and count > limit:
             raise DataError(
                 f"a study of {count} images: {self.config.name!r} reads one image a study; send "
                 "the frontal one alone"
             )
         if prompt is not None and prompt.shape[1]:
             raise DataError(f"{self.config.name!r} reads no indication: leave it out")
-        features: Tensor = self.encoder(images[:, 0])
+        if image_mask is None:
+            image_mask = torch.ones(batch, count, dtype=torch.bool, device=images.device)
+        present: Tensor = self.encoder(images[image_mask])
         if self.projection is not None:
-            features = self.projection(features)
-        start = torch.full((batch, 1), self.config.bos_token_id, device=images.device)
+            present = self.projection(present)
+        features = present.new_zeros(batch, count, *present.shape[1:])
+        features[image_mask] = present
+        first, patches = features[:, 0, : self.prefix], features[:, :, self.prefix :]
+        mask = image_mask.repeat_interleave(patches.shape[2], dim=1)
+        return self._remember(
+            torch.cat((first, patches.flatten(1, 2)), dim=1),
+            torch.cat((mask.new_ones(batch, self.prefix), mask), dim=1),
+            torch.zeros_like(image_mask, dtype=torch.long) if views is None else views,
+        )
+
+    def _remember(self, features: Tensor, mask: Tensor, views: Tensor) -> Memory:
+        """Keys and values of features (batch, positions, width), as the decoder computes them."""
+        batch = len(features)
+        start = torch.full((batch, 1), self.config.bos_token_id, device=features.device)
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        self._decode(start, features, cache)
+        self._decode(start, features, None, cache)
         layers: list[Any] = cache.cross_attention_cache.layers
         return Memory(
             last_hidden_state=features,
             cross_keys_layers=torch.stack([layer.keys for layer in layers], dim=1),
             cross_values_layers=torch.stack([layer.values for layer in layers], dim=1),
-            patch_mask=torch.ones(features.shape[:2], dtype=torch.bool, device=images.device),
-            views=torch.zeros(batch, 1, dtype=torch.long, device=images.device),
-            prompt=torch.zeros(batch, 0, dtype=torch.long, device=images.device),
+            patch_mask=mask,
+            views=views,
+            prompt=torch.zeros(batch, 0, dtype=torch.long, device=features.device),
         )
 
     def without_images(self, memory: Memory) -> Memory:
         """A black image for every study: there is no sink that has not seen the image."""
         if self._blank is None or self._blank.patch_mask.device != self.device:
-            size = self.config.image_size
-            black = self.place(size, size).apply(torch.zeros(size, size).numpy())
-            self._blank = self.encode(black[None, None].to(self.device))
+            self._blank = self._black()
         rows = torch.zeros(len(memory.patch_mask), dtype=torch.long, device=self.device)
         return self._blank.studies(rows)
+
+    def drop_images(self, memory: Memory, studies: Tensor) -> Memory:
+        """One black image instead of a study's own, of some studies of a batch.
+
+        Args:
+            studies: bool (batch,).
+        """
+        if not studies.any():
+            return memory
+        black = self._black()
+        more = memory.patch_mask.shape[1] - black.patch_mask.shape[1]
+        dropped = dict(memory)
+        for name in ("last_hidden_state", "cross_keys_layers", "cross_values_layers"):
+            padded = F.pad(black[name], (0, 0, 0, more))
+            chosen = studies.view(-1, *[1] * (padded.ndim - 1))
+            dropped[name] = torch.where(chosen, padded.to(memory[name].dtype), memory[name])
+        mask = F.pad(black.patch_mask, (0, more))
+        dropped["patch_mask"] = torch.where(studies[:, None], mask, memory.patch_mask)
+        return Memory(**dropped)
+
+    def _black(self) -> Memory:
+        """The memory of a study of one black image."""
+        size = self.config.image_size
+        black = self.normalize(torch.zeros(1, 1, 1, size, size, device=self.device))
+        return self.encode(black)
 
     def incremental_decoder(self, memory: Memory, beams: int, limit: int) -> "_Incremental":
         """See Network."""
@@ -118,6 +174,7 @@ class ImportedNetwork(nn.Module):
         output = self._decode(
             tokens,
             repeated.last_hidden_state,
+            _mask(repeated),
             _cache(repeated),
             token_types=self._token_types(tokens),
             output_attentions=attention_from is not None,
@@ -133,11 +190,16 @@ class ImportedNetwork(nn.Module):
         self,
         tokens: Tensor,
         features: Tensor,
+        mask: Tensor | None,
         cache: EncoderDecoderCache,
         token_types: Tensor | None = None,
         output_attentions: bool = False,
     ) -> Any:
-        """The decoder's output for tokens (rows, tokens) that follow those in the cache."""
+        """The decoder's output for tokens (rows, tokens) that follow those in the cache.
+
+        Args:
+            mask: bool (rows, positions) of the features; None where all are there.
+        """
         types = {} if token_types is None else {"token_type_ids": token_types}
         length = cache.get_seq_length() + tokens.shape[1]
         return self.decoder(
@@ -145,6 +207,7 @@ class ImportedNetwork(nn.Module):
             # All ones: padding stands after a text only, where nothing reads it.
             attention_mask=tokens.new_ones(len(tokens), length),
             encoder_hidden_states=features,
+            encoder_attention_mask=None if mask is None else mask.long(),
             use_cache=True,
             output_attentions=output_attentions,
             **types,
@@ -169,6 +232,7 @@ class _Incremental:
         self.network = network
         self.beams = beams
         self.features = repeated.last_hidden_state
+        self.mask = _mask(repeated)
         self.cache = _cache(repeated)
         self.impression = torch.zeros(len(self.features), dtype=torch.bool, device=network.device)
         """Per row whether the separator of sections was written."""
@@ -176,7 +240,7 @@ class _Incremental:
     def __call__(self, chosen: Tensor) -> Tensor:
         separator = self.network.config.section_token_id
         types = None if separator is None else self.impression.long()[:, None]
-        output = self.network._decode(chosen[:, None], self.features, self.cache, types)
+        output = self.network._decode(chosen[:, None], self.features, self.mask, self.cache, types)
         if separator is not None:
             self.impression = self.impression | (chosen == separator)
         logits: Tensor = output.logits[:, -1].float()
@@ -193,6 +257,7 @@ class _Incremental:
         rows = rows.flatten()
         self.cache.batch_select_indices(rows)
         self.features = self.features[rows]
+        self.mask = None if self.mask is None else self.mask[rows]
         self.impression = self.impression[rows]
 
 
@@ -202,6 +267,11 @@ def _repeated(memory: Memory, times: int) -> Memory:
         return memory
     rows = torch.arange(len(memory.patch_mask), device=memory.patch_mask.device)
     return memory.studies(rows.repeat_interleave(times))
+
+
+def _mask(memory: Memory) -> Tensor | None:
+    """Where positions are missing, which ones are there; None where none is."""
+    return None if memory.patch_mask.all() else memory.patch_mask
 
 
 def _cache(memory: Memory) -> EncoderDecoderCache:

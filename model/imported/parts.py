@@ -1,47 +1,29 @@
 """An imported checkpoint's encoder and decoder: transformers' classes, filled from its weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    BertLMHeadModel,
-    ConvNextModel,
-    CvtModel,
-    DeiTModel,
-    Dinov2Model,
-    Dinov2WithRegistersModel,
-    GPT2LMHeadModel,
-    RobertaForCausalLM,
-    SwinModel,
-    Swinv2Model,
-    ViTModel,
-)
+from transformers import AutoConfig, BertLMHeadModel, GPT2LMHeadModel, RobertaForCausalLM
 from transformers.utils import logging
 
 from model.errors import CheckpointError
 from model.imported.config import ImportedConfig
 from model.imported.network import ImportedNetwork
+from model.imported.timm_encoder import TIMM, timm_model
+from model.vision import VISION_MODELS, VisionModel, pooler_arguments
 
-__all__ = ["assemble"]
+__all__ = ["DECODER_MODELS", "EAGER", "assemble", "check_positions", "quiet"]
 
-_ENCODERS: dict[str, Any] = {
-    "vit": ViTModel,
-    "deit": DeiTModel,
-    "dinov2": Dinov2Model,
-    "dinov2_with_registers": Dinov2WithRegistersModel,
-    "swin": SwinModel,
-    "swinv2": Swinv2Model,
-    "convnext": ConvNextModel,
-    "cvt": CvtModel,
-}
-_WITH_POOLER = ("vit", "deit", "swin", "swinv2", "cvt")
-_DECODERS: dict[str, Any] = {
+DECODER_MODELS: dict[str, Any] = {
     "gpt2": GPT2LMHeadModel,
     "bert": BertLMHeadModel,
     "roberta": RobertaForCausalLM,
 }
+EAGER = "eager"
+"""The attention implementation: the others return no attention."""
 
 
 def assemble(config: ImportedConfig, weights: dict[str, Tensor]) -> ImportedNetwork:
@@ -56,18 +38,28 @@ def assemble(config: ImportedConfig, weights: dict[str, Tensor]) -> ImportedNetw
     """
     encoder = _encoder(config, _below(weights, "encoder."))
     decoder = _filled(
-        _DECODERS[config.decoder["model_type"]],
+        DECODER_MODELS[config.decoder["model_type"]],
         {**config.decoder, "is_decoder": True, "add_cross_attention": True},
         _below(weights, "decoder."),
         "decoder",
     )
     network = ImportedNetwork(config, encoder, _projection(weights), decoder).eval()
     network.requires_grad_(False)
+    check_positions(network)
+    return network
+
+
+def check_positions(network: ImportedNetwork) -> None:
+    """Try what its config says of its images and their patches, on a black one.
+
+    Raises:
+        CheckpointError: the encoder cannot read them, or has another number of positions.
+    """
+    config, size = network.config, network.config.image_size
     rows, columns = network.grid
-    size = config.image_size
     with torch.inference_mode():
         try:
-            found = network.without_images(network.encode(torch.zeros(1, 1, 3, size, size)))
+            found = network.encode(torch.zeros(1, 1, 3, size, size))
         except (RuntimeError, ValueError) as error:
             message = " ".join(str(error).split())[:150]
             raise CheckpointError(
@@ -79,7 +71,6 @@ def assemble(config: ImportedConfig, weights: dict[str, Tensor]) -> ImportedNetw
             f"{config.name!r}: its encoder has {found.patch_mask.shape[1]} positions, "
             f"{config.prefix} and {rows} x {columns} patches were expected"
         )
-    return network
 
 
 def _below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -88,27 +79,19 @@ def _below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _encoder(config: ImportedConfig, weights: dict[str, Tensor]) -> nn.Module:
     kind = config.encoder["model_type"]
-    arguments = {"add_pooling_layer": False} if kind in _WITH_POOLER else {}
+    if kind == TIMM:
+        model = timm_model(config.encoder)
+        _load(model.trunk, weights, "the encoder")
+        return model
+    arguments = pooler_arguments(kind)
     weights = {name: value for name, value in weights.items() if not name.startswith("pooler.")}
     if kind != "cvt":
-        return _Encoder(_filled(_ENCODERS[kind], config.encoder, weights, "encoder", **arguments))
-    trunk = _filled(CvtModel, config.encoder, _below(weights, "cvt."), "encoder", **arguments)
-    return _Encoder(trunk, _cxrmate_head(config.encoder, _below(weights, "projection_head.")))
-
-
-class _Encoder(nn.Module):
-    """Images (batch, 3, size, size) -> features (batch, positions, width)."""
-
-    def __init__(self, trunk: nn.Module, head: nn.Module | None = None) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.head = head
-
-    def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.trunk(pixel_values=images).last_hidden_state
-        if features.ndim == 4:  # convolutional: (batch, width, rows, columns)
-            features = features.flatten(2).transpose(1, 2)
-        return features if self.head is None else self.head(features)
+        made = _filled(VISION_MODELS[kind], config.encoder, weights, "encoder", **arguments)
+        return VisionModel(made)
+    trunk = _filled(
+        VISION_MODELS[kind], config.encoder, _below(weights, "cvt."), "encoder", **arguments
+    )
+    return VisionModel(trunk, _cxrmate_head(config.encoder, _below(weights, "projection_head.")))
 
 
 def _cxrmate_head(config: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
@@ -142,24 +125,20 @@ def _filled(
 ) -> nn.Module:
     """One half, all of whose weights are there; its head is tied where none is stored."""
     values = {name: value for name, value in config.items() if name != "model_type"}
-    shows_bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
-        model, report = kind.from_pretrained(
-            None,
-            config=AutoConfig.for_model(config["model_type"], **values),
-            state_dict=weights,
-            output_loading_info=True,
-            attn_implementation="eager",  # the others return no attention
-            dtype=torch.float32,
-            **arguments,
-        )
+        with quiet():
+            model, report = kind.from_pretrained(
+                None,
+                config=AutoConfig.for_model(config["model_type"], **values),
+                state_dict=weights,
+                output_loading_info=True,
+                attn_implementation=EAGER,
+                dtype=torch.float32,
+                **arguments,
+            )
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         message = " ".join(str(error).split())[:200]
         raise CheckpointError(f"the {part}'s weights do not fit its config: {message}") from error
-    finally:
-        if shows_bars:
-            logging.enable_progress_bar()
     missing = sorted(name for name in report["missing_keys"] if "pooler." not in name)
     if missing:
         raise CheckpointError(
@@ -168,3 +147,17 @@ def _filled(
         )
     filled: nn.Module = model
     return filled
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars of transformers, and no tables of weights: what is wrong is an error."""
+    shows_bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows_bars:
+            logging.enable_progress_bar()

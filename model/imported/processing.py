@@ -31,6 +31,14 @@ class Processing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def normalize(self, squares: Tensor) -> Tensor:
+        """(..., 1, size, size) in [0, 1] -> the encoder's input (..., 3, size, size)."""
+        mean, std = (
+            torch.tensor(values, device=squares.device)[:, None, None]
+            for values in (self.mean, self.std)
+        )
+        return (squares * self.scale - mean) / std
+
 
 @dataclass(frozen=True)
 class ProcessedPlacement(Placement):
@@ -38,12 +46,8 @@ class ProcessedPlacement(Placement):
 
     processing: Processing
 
-    def apply(self, pixels: np.ndarray) -> Tensor:
-        """float32 (height, width) in [0, 1] -> float32 (3, size, size), normalized.
-
-        Raises:
-            ValueError: pixels of another shape than this placement's.
-        """
+    def square(self, pixels: np.ndarray) -> Tensor:
+        """See Placement."""
         if pixels.shape != (self.height, self.width):
             raise ValueError(f"expected pixels {(self.height, self.width)}, got {pixels.shape}")
         left, top, width, height = self._inner()
@@ -55,12 +59,11 @@ class ProcessedPlacement(Placement):
         columns = slice(max(0, left), min(self.size, left + width))
         part = resized[:, rows.start - top : rows.stop - top]
         square[:, rows, columns] = part[:, :, columns.start - left : columns.stop - left]
-        # Bicubic interpolation overshoots.
-        scaled = square.clamp(0, 1).expand(3, -1, -1) * self.processing.scale
-        mean, std = (
-            torch.tensor(v)[:, None, None] for v in (self.processing.mean, self.processing.std)
-        )
-        return (scaled - mean) / std
+        return square.clamp(0, 1)  # bicubic interpolation overshoots
+
+    def apply(self, pixels: np.ndarray) -> Tensor:
+        """float32 (height, width) in [0, 1] -> float32 (3, size, size), normalized."""
+        return self.processing.normalize(self.square(pixels))
 
     def _inner(self) -> tuple[int, int, int, int]:
         if self.processing.fit == "stretch":

@@ -60,6 +60,7 @@ def test_the_right_images_explain_the_reports_better_than_others_do(settings: Pa
     [batches] = training.setup.validate_batches.values()
     batch = batches.make(range(len(batches.split)), step=0)
     sides = batch.tokens.unique(dim=0, return_inverse=True)[1]
+    squares = training.setup.model.normalize(batch.images / 255)
     # Every study gets the image of one that reads differently.
     others = [int((sides != side).nonzero()[0]) for side in sides]
     with torch.no_grad():
@@ -72,7 +73,7 @@ def test_the_right_images_explain_the_reports_better_than_others_do(settings: Pa
                     0.0,
                 )
             )
-            for images in (batch.model_images(), batch.model_images()[others])
+            for images in (squares, squares[others])
         )
     assert right < wrong / 2
 
@@ -85,7 +86,9 @@ def looked(settings: TrainConfig) -> tuple[Training, Batch, tuple[Tensor, ...]]:
     batch = next(iter(training.setup.validate_batches.values())).make(range(10), step=0)
     with torch.no_grad():
         output = training.setup.model(
-            batch.tokens[:, :-1], images=batch.model_images(), output_attentions=True
+            batch.tokens[:, :-1],
+            images=training.setup.model.normalize(batch.images / 255),
+            output_attentions=True,
         )
     return training, batch, output.cross_attentions
 

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from data_prep.manifest import FINDINGS, Study
 from model.config import VIEWS
+from model.interface import Network
 from model.memory import Memory
-from model.network import ReportModel
 from training.config import AugmentConfig, DropConfig
 from training.dataset.augmentation import Augmentation
 from training.dataset.occlusion import occlude
@@ -106,14 +106,11 @@ class Batch:
         part["questions"] = part["questions"][:, :, :asked]
         return Batch(**part)
 
-    def model_images(self) -> Tensor:
-        """float32 (batch, images, 1, size, size) in [-1, 1]."""
-        return self.images.float().mul_(2 / 255).sub_(1)
-
-    def read_by(self, model: ReportModel) -> Memory:
+    def read_by(self, model: Network) -> Memory:
         # Without a mask the encoder need not gather what is there.
         mask = None if self.image_mask.all() else self.image_mask
-        return model.encode(self.model_images(), mask, self.views, self.prompt)
+        images = model.normalize(self.images.float() / 255)
+        return model.encode(images, mask, self.views, self.prompt)
 
     def not_to_learn(self) -> tuple[Tensor, Tensor]:
         """Labels that nothing visible supports, bool (batch, tokens) both.
@@ -232,7 +229,7 @@ class Batches(Dataset[Batch]):
             areas.append(area)
         occluded: frozenset[int] = frozenset()
         if rng.random() < drop.finding:
-            occluded = occlude(study, images, areas, rng)
+            occluded = occlude(study, images, areas, split.encoder.placement, rng)
         if self._augmentation is not None:
             varied = [self._augmentation(*pair) for pair in zip(images, areas, strict=True)]
             images, areas = [one for one, _ in varied], [one for _, one in varied]
@@ -241,7 +238,8 @@ class Batches(Dataset[Batch]):
         present = sample.truth.present - ({sample.kinds[j] for j in occluded} - visible)
         truth = Truth(present, sample.truth.known)
         complete = split.encoder.complete
-        asked = questions_for(study, truth, occluded, complete, QUESTIONS, rng)
+        count = QUESTIONS if split.encoder.asks else 0
+        asked = questions_for(study, truth, occluded, complete, count, rng)
         return _Drawn(study, sample, images, areas, occluded, present, complete, asked)
 
 

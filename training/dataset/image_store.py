@@ -1,15 +1,16 @@
 """The images of a split as one memory-mapped file, written once: data larger than memory trains.
 
-Images are letterboxed to the model's square, one byte a pixel: 50 kB an image at 224 pixels, 260 kB
-at 512. What findings cover is kept at half that size, for each image that has any. The operating
-system keeps in memory what fits and reads the rest from disk; all processes share it.
+Images lie in the model's square as the network places them, one byte a pixel: 50 kB an image at
+224 pixels, 260 kB at 512. What findings cover is kept at half that size, for each image that has
+any. The operating system keeps in memory what fits and reads the rest from disk; all processes
+share it.
 """
 
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +25,14 @@ from tqdm import tqdm
 
 from data_prep.manifest import Finding, Image, Study
 from model.errors import DataError
-from model.imaging.letterbox import Letterbox
+from model.imaging.letterbox import Placement
 from training.truth import kind_of
 
 __all__ = ["ImageStore", "open_store"]
 
 MOST_FINDINGS = 16
 """On one image: a pixel's findings are the bits of 16."""
-FORMAT = 1
+FORMAT = 2
 """Raise it when what is written changes."""
 
 
@@ -57,21 +58,24 @@ class ImageStore:
         return image, np.array(self.areas[area]).repeat(2, axis=0).repeat(2, axis=1)
 
 
-def open_store(folder: Path, studies: Sequence[Study], size: int, store: Path) -> ImageStore:
+def open_store(
+    folder: Path, studies: Sequence[Study], placed: Callable[[Image], Placement], store: Path
+) -> ImageStore:
     """The store of these studies' images, written first where there is none.
 
     Args:
         folder: prepared folder that the images' paths are relative to.
-        size: side of the model's square, even.
+        placed: how an image lies in the model's square, whose side is even.
         store: folder that stores of several splits and sizes can share.
 
     Raises:
         DataError: a missing or changed image, too many findings on one, no room for the store.
     """
-    path = store / _key(folder, studies, size)
+    path = store / _key(folder, studies, placed)
+    size = placed(studies[0].images[0]).size
     if not path.is_dir():
         try:
-            _write(folder, studies, size, path)
+            _write(folder, studies, placed, path)
         except OSError as error:
             raise DataError(
                 f"cannot write the images to {str(store)!r} ({error.strerror}): set store to a "
@@ -90,9 +94,9 @@ def open_store(folder: Path, studies: Sequence[Study], size: int, store: Path) -
     )
 
 
-def _key(folder: Path, studies: Sequence[Study], size: int) -> str:
+def _key(folder: Path, studies: Sequence[Study], placed: Callable[[Image], Placement]) -> str:
     """Of the store's name: whatever decides what it holds, and when each file was last written."""
-    digest = hashlib.sha256(f"{FORMAT} {size}".encode())
+    digest = hashlib.sha256(f"{FORMAT}".encode())
     for study, number in _images(studies):
         image = study.images[number]
         boxes = [(f.name, f.box) for f in study.findings if f.image == number]
@@ -100,12 +104,16 @@ def _key(folder: Path, studies: Sequence[Study], size: int) -> str:
         for name in filter(None, (image.path, image.mask)):
             path = folder / name
             written.append(path.stat().st_mtime_ns if path.is_file() else None)
-        digest.update(json.dumps([image.path, image.mask, boxes, written]).encode())
+        held = [image.path, image.mask, boxes, written, repr(placed(image))]
+        digest.update(json.dumps(held).encode())
     return digest.hexdigest()[:16]
 
 
-def _write(folder: Path, studies: Sequence[Study], size: int, path: Path) -> None:
+def _write(
+    folder: Path, studies: Sequence[Study], placed: Callable[[Image], Placement], path: Path
+) -> None:
     """Write the store's folder, whole or not at all."""
+    size = placed(studies[0].images[0]).size
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f"{path.name}.", dir=path.parent))
     try:
@@ -117,10 +125,11 @@ def _write(folder: Path, studies: Sequence[Study], size: int, path: Path) -> Non
             bar = tqdm(_images(studies), "storing images", _count(studies), unit=" images")
             for row, (study, number) in enumerate(bar):
                 image = study.images[number]
-                images[row] = _square(_read(folder / image.path, image, np.uint8), size)
+                place = placed(image)
+                images[row] = _square(_read(folder / image.path, image, np.uint8), place)
                 shown = [finding for finding in study.findings if finding.image == number]
                 if shown:
-                    areas[area] = _areas(folder, shown, image, size)
+                    areas[area] = _areas(folder, shown, image, place)
                     area += 1
         del images, areas  # written out
         try:
@@ -173,16 +182,14 @@ def _read(path: Path, image: Image, kind: type) -> NDArray[Any]:
     return pixels
 
 
-def _square(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    square = Letterbox(pixels.shape[0], pixels.shape[1], size).apply(
-        pixels.astype(np.float32) / 255
-    )
-    stored: NDArray[np.uint8] = ((square[0] + 1) * 127.5).round().to(torch.uint8).numpy()
+def _square(pixels: NDArray[np.uint8], place: Placement) -> NDArray[np.uint8]:
+    square = place.square(pixels.astype(np.float32) / 255)
+    stored: NDArray[np.uint8] = (square[0] * 255).round().to(torch.uint8).numpy()
     return stored
 
 
 def _areas(
-    folder: Path, findings: Sequence[Finding], image: Image, size: int
+    folder: Path, findings: Sequence[Finding], image: Image, place: Placement
 ) -> NDArray[np.uint16]:
     """Where each finding of an image is, (size / 2, size / 2), bit k for the k-th.
 
@@ -202,17 +209,20 @@ def _areas(
             shown = (mask[y0:y1, x0:x1] >> kind_of(finding.name)) & 1 > 0
             part = shown if shown.any() else part
         areas[y0:y1, x0:x1] |= part.astype(np.uint16) << np.uint16(k)
-    return _shrink(areas, size)
+    return _shrink(areas, place)
 
 
-def _shrink(areas: NDArray[np.uint16], size: int) -> NDArray[np.uint16]:
-    """Letterbox to (size, size), then 2 x 2 to 1 by union, so that thin lines survive."""
+def _shrink(areas: NDArray[np.uint16], place: Placement) -> NDArray[np.uint16]:
+    """Into the model's square, then 2 x 2 to 1 by union, so that thin lines survive."""
     height, width = areas.shape
-    letterbox = Letterbox(height, width, size)
-    (left, top), (right, bottom) = letterbox.to_model(0, 0), letterbox.to_model(width, height)
+    (left, top), (right, bottom) = place.to_model(0, 0), place.to_model(width, height)
+    x, y = round(left), round(top)
     inner = cv2.resize(
-        areas, (round(right - left), round(bottom - top)), interpolation=cv2.INTER_NEAREST
+        areas, (round(right) - x, round(bottom) - y), interpolation=cv2.INTER_NEAREST
     )
-    square = np.zeros((size, size), np.uint16)
-    square[round(top) : round(bottom), round(left) : round(right)] = inner
+    square = np.zeros((place.size, place.size), np.uint16)
+    # What a crop cuts off lies outside: x and y are then negative.
+    part = inner[max(0, -y) : place.size - y, max(0, -x) : place.size - x]
+    x, y = max(0, x), max(0, y)
+    square[y : y + part.shape[0], x : x + part.shape[1]] = part
     return square[::2, ::2] | square[1::2, ::2] | square[::2, 1::2] | square[1::2, 1::2]

@@ -7,14 +7,14 @@ lies under the rectangle. Here the text stays whole, and the words of what is oc
 model learns not to write.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.manifest import Study
+from data_prep.manifest import Image, Study
 from data_prep.occlusion import HIDDEN, Box, cover
-from model.imaging.letterbox import Letterbox
+from model.imaging.letterbox import Placement
 
 __all__ = ["occlude"]
 
@@ -27,15 +27,18 @@ def occlude(
     study: Study,
     images: list[NDArray[np.uint8]],
     areas: list[NDArray[np.uint16]],
+    placed: Callable[[Image], Placement],
     rng: np.random.Generator,
 ) -> frozenset[int]:
     """Occlude all findings that one phrase of the report, drawn at random, names.
 
     Args:
         study: with the images and findings that are given.
-        images: (size, size) each, letterboxed; those that are occluded are replaced.
+        images: (size, size) each, as the network places them; those that are occluded are
+            replaced.
         areas: (size, size) each, bits as in ImageStore.areas; cleared in place under the
             rectangles.
+        placed: how the network places an image.
 
     Returns:
         Which of the study's findings are not visible: those named, and others under the same
@@ -49,7 +52,8 @@ def occlude(
     for number, area in enumerate(areas):
         here = [j for j, finding in enumerate(study.findings) if finding.image == number]
         before = [_seen(area, k) for k in range(len(here))]
-        boxes = [_square_box(study, j, area.shape[0], rng) for j in here if j in chosen]
+        place = placed(study.images[number])
+        boxes = [_square_box(study.findings[j].box, place, rng) for j in here if j in chosen]
         if not boxes:
             continue
         gray = cover(images[number].astype(np.float32), boxes)
@@ -68,12 +72,11 @@ def _seen(area: NDArray[np.uint16], bit: int) -> int:
     return int(np.count_nonzero(area >> np.uint16(bit) & np.uint16(1)))
 
 
-def _square_box(study: Study, finding: int, size: int, rng: np.random.Generator) -> Box:
+def _square_box(box: Box, place: Placement, rng: np.random.Generator) -> Box:
     """A finding's box in the model's square, a little wider."""
-    x0, y0, x1, y1 = study.findings[finding].box
-    image = study.images[study.findings[finding].image]
-    letterbox = Letterbox(image.height, image.width, size)
-    (left, top), (right, bottom) = letterbox.to_model(x0, y0), letterbox.to_model(x1, y1)
+    x0, y0, x1, y1 = box
+    size = place.size
+    (left, top), (right, bottom) = place.to_model(x0, y0), place.to_model(x1, y1)
     wider: Sequence[float] = rng.uniform(0, WIDER * size, 4).tolist()
     low = max(0, int(left - wider[0])), max(0, int(top - wider[1]))
     high = min(size, int(np.ceil(right + wider[2]))), min(size, int(np.ceil(bottom + wider[3])))

@@ -1,15 +1,16 @@
 """A study's texts as tokens, and which of them name what."""
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
-from data_prep.manifest import Study
-from model.config import ReportConfig
+from data_prep.manifest import Image, Study
 from model.errors import DataError
+from model.imaging.letterbox import Letterbox, Placement
+from model.interface import NetworkConfig, Tokenizer
 from model.report_text.parser import sentences
 from training.truth import Truth, kind_of, truth_of
 
@@ -42,11 +43,21 @@ class StudyEncoder:
     """How studies become what a model of this shape reads and writes."""
 
     tokenizer: Tokenizer
-    config: ReportConfig
+    config: NetworkConfig
     grid: tuple[int, int]
     """(rows, columns) of patches on one image."""
     complete: bool = True
     """Whether what has no box is absent, as in phantoms; see training/truth.py."""
+    place: Callable[[int, int], Placement] | None = None
+    """Network.place; None is the letterbox of CrossRay's own."""
+    asks: bool = True
+    """Whether questions are learned from."""
+
+    def placement(self, image: Image) -> Placement:
+        """How an image lies in the model's square."""
+        if self.place is None:
+            return Letterbox(image.height, image.width, self.config.image_size)
+        return self.place(image.height, image.width)
 
     def sample(self, study: Study) -> Sample:
         """
@@ -54,7 +65,7 @@ class StudyEncoder:
             DataError: more tokens or findings than there is room for.
         """
         encoding = self.tokenizer.encode(study.report)
-        bos, eos = self._special("<bos>"), self._special("<eos>")
+        bos, eos = self.config.bos_token_id, self.config.eos_token_id
         tokens = np.array([bos, *encoding.ids, eos], np.int64)
         if len(tokens) - 1 > self.config.max_tokens:
             raise DataError(
@@ -78,9 +89,3 @@ class StudyEncoder:
         kinds = tuple(kind_of(finding.name) for finding in study.findings)
         truth = truth_of(study, self.complete)
         return Sample(tokens, np.array(prompt, np.int64), mentions, leads, kinds, truth)
-
-    def _special(self, name: str) -> int:
-        number = self.tokenizer.token_to_id(name)
-        if number is None:
-            raise DataError(f"the tokenizer has no {name}: make it with `crossray prepare`")
-        return number

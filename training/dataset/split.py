@@ -66,5 +66,5 @@ def load_split(
         )
     for study in studies:
         encoder.sample(study)  # what cannot be learned from is reported now, not in the tenth hour
-    images = open_store(folder, studies, size, store or folder / "store")
+    images = open_store(folder, studies, encoder.placement, store or folder / "store")
     return Split(studies, images, encoder)

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from data_prep.manifest import Finding, Image, Phrase, Study
 from model.errors import ConfigError
+from model.imaging.letterbox import Letterbox
 from training.config import DropConfig, load_config
 from training.dataset.batches import Batch, Batches, Variation
 from training.dataset.occlusion import occlude
@@ -98,7 +99,11 @@ def two_findings(gap: int) -> tuple[Study, list[np.ndarray], list[np.ndarray]]:
 @pytest.mark.parametrize(("gap", "occluded"), [(-10, {0, 1}), (20, {0})])
 def test_what_lies_under_the_same_rectangle_is_occluded_too(gap: int, occluded: set[int]) -> None:
     study, images, areas = two_findings(gap)
-    assert occlude(study, images, areas, np.random.default_rng(0)) == occluded
+
+    def placed(image: Image) -> Letterbox:
+        return Letterbox(image.height, image.width, 100)
+
+    assert occlude(study, images, areas, placed, np.random.default_rng(0)) == occluded
     assert areas[0].any() == (occluded == {0})
 
 

@@ -1,0 +1,107 @@
+"""Vision models of transformers as encoders: an image -> the features of its patches.
+
+What each one is, is read from its config as values; no code comes with it.
+"""
+
+import math
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    ConvNextModel,
+    CvtModel,
+    DeiTModel,
+    Dinov2Model,
+    Dinov2WithRegistersModel,
+    DINOv3ViTModel,
+    SwinModel,
+    Swinv2Model,
+    ViTModel,
+)
+
+__all__ = [
+    "VISION_MODELS",
+    "VisionModel",
+    "grid_of",
+    "pooler_arguments",
+    "prefix_of",
+    "vision_config",
+    "width_of",
+]
+
+VISION_MODELS: dict[str, Any] = {
+    "vit": ViTModel,
+    "deit": DeiTModel,
+    "dinov2": Dinov2Model,
+    "dinov2_with_registers": Dinov2WithRegistersModel,
+    "dinov3_vit": DINOv3ViTModel,
+    "swin": SwinModel,
+    "swinv2": Swinv2Model,
+    "convnext": ConvNextModel,
+    "cvt": CvtModel,
+}
+"""By model_type of transformers' config."""
+_WITH_POOLER = ("vit", "deit", "swin", "swinv2", "cvt")
+
+
+class VisionModel(nn.Module):
+    """Images (batch, 3, size, size), normalized -> features (batch, positions, width)."""
+
+    def __init__(self, trunk: nn.Module, head: nn.Module | None = None) -> None:
+        """
+        Args:
+            trunk: one of VISION_MODELS.
+            head: from its width to another.
+        """
+        super().__init__()
+        self.trunk = trunk
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.trunk(pixel_values=images).last_hidden_state
+        if features.ndim == 4:  # convolutional: (batch, width, rows, columns)
+            features = features.flatten(2).transpose(1, 2)
+        return features if self.head is None else self.head(features)
+
+
+def vision_config(values: dict[str, Any]) -> Any:
+    """transformers' config of a vision model, from what a config.json holds."""
+    given = {name: value for name, value in values.items() if name != "model_type"}
+    return AutoConfig.for_model(values["model_type"], **given)
+
+
+def pooler_arguments(kind: str) -> dict[str, bool]:
+    """What leaves out the pooler of a model_type: nothing reads it."""
+    return {"add_pooling_layer": False} if kind in _WITH_POOLER else {}
+
+
+def prefix_of(values: dict[str, Any]) -> int:
+    """Class, distillation and register tokens before the patches."""
+    kind = values["model_type"]
+    registers = int(values.get("num_register_tokens", 0))
+    fixed = {"vit": 1, "dinov2": 1, "deit": 2}
+    if kind in ("dinov2_with_registers", "dinov3_vit"):
+        return 1 + registers
+    return fixed.get(kind, 0)
+
+
+def grid_of(values: dict[str, Any], size: int) -> tuple[int, int]:
+    """(rows, columns) of patches on an image of `size` pixels a side."""
+    if values["model_type"] == "cvt":
+        stride = math.prod(values["patch_stride"])
+    else:
+        # Swin and ConvNeXt halve the grid before every stage but the first.
+        stride = values["patch_size"] * 2 ** max(0, len(values.get("depths", ())) - 1)
+    side = size // int(stride)
+    return side, side
+
+
+def width_of(values: dict[str, Any]) -> int:
+    """Of the features."""
+    kind = values["model_type"]
+    if kind == "convnext":
+        return int(values["hidden_sizes"][-1])
+    if kind in ("swin", "swinv2"):
+        return int(values["embed_dim"]) * 2 ** (len(values["depths"]) - 1)
+    return int(values["embed_dim"][-1] if kind == "cvt" else values["hidden_size"])
