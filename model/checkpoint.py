@@ -62,7 +62,7 @@ _NUMBERS = (
     "finding_offset",
     "novelty_threshold",
 )
-_LARGEST = {"vocab_size": 1 << 20, "layers": 128, "depth": 128}
+_LARGEST = {"vocab_size": 1 << 20, "layers": 128, "depth": 128, "num_hidden_layers": 128}
 _LARGEST_OTHER = 1 << 14
 _WAY_OUT = "copy the whole checkpoint folder again, or point at another one"
 
@@ -260,7 +260,11 @@ def _check_config(config: ReportConfig) -> None:
     Raises:
         CheckpointError: a size out of bounds; a number that is not finite.
     """
-    fields = {**config.encoder_arguments, **{name: getattr(config, name) for name in _NUMBERS}}
+    fields = {
+        **(config.vision or {}),
+        **config.encoder_arguments,
+        **{name: getattr(config, name) for name in _NUMBERS},
+    }
     for name, value in fields.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise CheckpointError(f"config.json has {name} {value}; {_WAY_OUT}")

@@ -29,7 +29,10 @@ class ReportConfig(PretrainedConfig):
     Attributes:
         name: the checkpoint's name.
         notice: what every user of this checkpoint must know.
-        encoder: name of a timm vision transformer.
+        encoder: name of a timm vision transformer; or, where there is a `vision`, of what its
+            weights were.
+        vision: transformers' config of a vision model (model/vision.py) that is the encoder, with
+            the "mean" and "std" of its images; None where it is timm's.
         encoder_arguments: passed on to timm.create_model, but for what is set here
             (img_size, in_chans, num_classes) and for anything that loads other weights.
         stem: name of a timm convolutional network whose feature map of stride `stem_stride`
@@ -77,6 +80,7 @@ class ReportConfig(PretrainedConfig):
     notice: str = "Research software, not for diagnosis."
     encoder: str = "vit_tiny_patch16_224"
     encoder_arguments: dict[str, Any] = field(default_factory=dict)
+    vision: dict[str, Any] | None = None
     stem: str | None = None
     stem_stride: int = 16
     fine_stride: int | None = None
@@ -116,6 +120,11 @@ class ReportConfig(PretrainedConfig):
         self.decoder_start_token_id = self.bos_token_id
         if self.width % self.heads:
             raise ConfigError(f"heads must divide width, got {self.heads} and {self.width}")
+        if self.vision is not None and (self.stem or self.encoder_arguments):
+            raise ConfigError(
+                f"stem {self.stem!r} and encoder_arguments {self.encoder_arguments} are of timm's "
+                f"encoders, and {self.encoder!r} is transformers': leave them out"
+            )
         if self.stem and self.image_size % self.stem_stride:
             raise ConfigError(
                 f"image_size must be a multiple of stem_stride, got {self.image_size} and "

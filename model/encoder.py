@@ -1,4 +1,4 @@
-"""A vision transformer of timm, by name: an image -> its patches' features."""
+"""A vision transformer of timm or of transformers: an image -> its patches' features."""
 
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812 (the name everyone knows it b
 
 from model.config import ReportConfig
 from model.errors import ConfigError
+from model.vision import VisionTrunk
 
 __all__ = ["Encoder", "missing_weights"]
 
@@ -44,9 +45,13 @@ class Encoder(nn.Module):
         """
         super().__init__()
         self.stem = _stem(config, pretrained and file is None)
-        self.trunk = _trunk(config, self.stem, pretrained, file)
+        if config.vision is None:
+            self.trunk = _trunk(config, self.stem, pretrained, file)
+            coarse = self.trunk.patch_embed.grid_size
+        else:
+            self.trunk = VisionTrunk(config.vision, config.image_size)
+            coarse = self.trunk.grid
         self.width: int = self.trunk.num_features
-        coarse = self.trunk.patch_embed.grid_size
         self.coarse_grid: tuple[int, int] = coarse
         self.place = nn.Linear(PLACE_WIDTH, self.width, bias=False)
         nn.init.zeros_(self.place.weight)

@@ -20,14 +20,15 @@ from transformers import (
     ViTModel,
 )
 
+from model.errors import ConfigError
+
 __all__ = [
     "VISION_MODELS",
     "VisionModel",
+    "VisionTrunk",
     "grid_of",
     "pooler_arguments",
     "prefix_of",
-    "vision_config",
-    "width_of",
 ]
 
 VISION_MODELS: dict[str, Any] = {
@@ -59,13 +60,54 @@ class VisionModel(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.trunk(pixel_values=images).last_hidden_state
+        config: Any = self.trunk.config
+        # Those of DINOv2 and DINOv3 are always of the images' size, Swin has none.
+        other = config.model_type in ("vit", "deit") and config.image_size != images.shape[-1]
+        arguments = {"interpolate_pos_encoding": True} if other else {}
+        features: Tensor = self.trunk(pixel_values=images, **arguments).last_hidden_state
         if features.ndim == 4:  # convolutional: (batch, width, rows, columns)
             features = features.flatten(2).transpose(1, 2)
         return features if self.head is None else self.head(features)
 
 
-def vision_config(values: dict[str, Any]) -> Any:
+class VisionTrunk(nn.Module):
+    """A vision model behind what Encoder asks of a transformer of timm: gray images in [-1, 1]."""
+
+    def __init__(self, values: dict[str, Any], size: int) -> None:
+        """
+        Args:
+            values: see ReportConfig.vision.
+            size: of the images, in pixels.
+
+        Raises:
+            ConfigError: a kind that is not read, or values that cannot work.
+        """
+        super().__init__()
+        kind = values.get("model_type")
+        if kind not in VISION_MODELS:
+            raise ConfigError(
+                f"a vision model of model_type {kind!r}: known are {', '.join(VISION_MODELS)}"
+            )
+        own = {name: value for name, value in values.items() if name not in ("mean", "std")}
+        try:
+            made = VISION_MODELS[kind](_transformers_config(own), **pooler_arguments(kind))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            message = " ".join(str(error).split())[:150]
+            raise ConfigError(f"a vision model that transformers cannot make: {message}") from error
+        self.model = VisionModel(made)
+        self.mean, self.std = values["mean"], values["std"]
+        self.num_features = width_of(values)
+        self.num_prefix_tokens = prefix_of(values)
+        self.grid = grid_of(values, size)
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """(images, 1, size, size) in [-1, 1] -> (images, positions, width)."""
+        mean, std = (images.new_tensor(each)[:, None, None] for each in (self.mean, self.std))
+        features: Tensor = self.model(((images + 1) / 2 - mean) / std)
+        return features
+
+
+def _transformers_config(values: dict[str, Any]) -> Any:
     """transformers' config of a vision model, from what a config.json holds."""
     given = {name: value for name, value in values.items() if name != "model_type"}
     return AutoConfig.for_model(values["model_type"], **given)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +15,7 @@ from model.config import ReportConfig
 from model.encoder import Encoder, missing_weights
 from model.errors import ConfigError, DataError
 from model.imported.network import ImportedNetwork
-from model.imported.pretrained import Recipe, is_folder, join
+from model.imported.pretrained import Recipe, is_folder, join, vision_part
 from model.imported.tokenizer import ImportedTokenizer
 from model.interface import Tokenizer
 from model.loading import load_network
@@ -83,10 +84,30 @@ def _new(config: TrainConfig) -> tuple[ReportModel, Backend]:
     for name in ("<pad>", "<bos>", "<eos>"):
         if tokenizer.token_to_id(name) is None:
             raise DataError(f"the tokenizer has no {name}: make it with `crossray prepare`")
+    if is_folder(config.model.encoder):
+        return _with_vision(config, tokenizer), tokenizer
     model = ReportModel(_shape(config, tokenizer))
     if config.pretrained:
         model.encoder.load_state_dict(_pretrained(model.config, config.pretrained))
     return model, tokenizer
+
+
+def _with_vision(config: TrainConfig, tokenizer: Backend) -> ReportModel:
+    """CrossRay's own decoder on a vision model of transformers."""
+    source = config.model.encoder
+    if config.pretrained:
+        raise ConfigError(
+            f"pretrained = {config.pretrained!r} is of an encoder of timm, and model.encoder = "
+            f"{source!r} brings its own weights: leave it out"
+        )
+    pretrained, values, processing, pinned = vision_part(source)
+    mean, std = (
+        [each / processing.scale for each in pair] for pair in (processing.mean, processing.std)
+    )
+    vision = {**values, "mean": mean, "std": std}
+    model = ReportModel(_shape(config, tokenizer, encoder=pinned, vision=vision))
+    model.encoder.trunk.model.load_state_dict(pretrained.state_dict())
+    return model
 
 
 def _continued(config: TrainConfig, initial: str) -> tuple[ReportModel, Backend]:
@@ -96,7 +117,12 @@ def _continued(config: TrainConfig, initial: str) -> tuple[ReportModel, Backend]
             "or name another"
         )
     earlier, tokenizer, _ = load_checkpoint(Path(initial))
-    model = ReportModel(_shape(config, tokenizer))
+    kept = (
+        {}
+        if earlier.config.vision is None
+        else {"encoder": earlier.config.encoder, "vision": earlier.config.vision}
+    )
+    model = ReportModel(_shape(config, tokenizer, **kept))
     weights = earlier.state_dict()
     place = "encoder.trunk.pos_embed"
     grids = list(model.encoder.coarse_grid), list(earlier.encoder.coarse_grid)
@@ -158,9 +184,9 @@ VIEW_STD = 0.5
 """Of the embeddings; a patch's features, behind the encoder's norm, have about 1."""
 
 
-def _shape(config: TrainConfig, tokenizer: Backend) -> ReportConfig:
+def _shape(config: TrainConfig, tokenizer: Backend, **changes: Any) -> ReportConfig:
     return ReportConfig(
-        **config.model_dump()["model"],
+        **{**config.model_dump()["model"], **changes},
         vocab_size=tokenizer.get_vocab_size(),
         attention_guidance=config.losses.guidance,
         answers=config.losses.answers > 0,

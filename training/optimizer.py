@@ -9,6 +9,7 @@ from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from model.vision import VisionTrunk
 from training.config import PARTS, OptimizerConfig, TrainConfig
 from training.objective import Objective
 
@@ -70,6 +71,9 @@ def _layer_scales(objective: Objective, decay: float) -> dict[str, float]:
     encoder: Any = objective.model.encoder
     if isinstance(encoder.trunk, PreTrainedModel):
         return _scales_by_name("model.encoder.trunk.", encoder.trunk, decay)
+    if isinstance(encoder.trunk, VisionTrunk):
+        path = "model.encoder.trunk.model.trunk."
+        return _scales_by_name(path, encoder.trunk.model.trunk, decay)
     if not hasattr(encoder.trunk, "group_matcher"):
         return {}
     scale_of = {

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
-from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 
 from model.errors import ConfigError
+from training.batch_norm import share_batch_norm
 
 __all__ = ["Processes"]
 
@@ -55,8 +55,8 @@ class Processes:
 
     def share(self, module: nn.Module) -> nn.Module:
         """The module with gradients that all processes share, and batch norm over all of them."""
-        if self.count > 1 and self.device.type == "cuda":  # torch has it for CUDA alone
-            module = convert_sync_batchnorm(module)  # timm's: it keeps activations that are inside
+        if self.count > 1:
+            share_batch_norm(module)
         shared: nn.Module = self._accelerator.prepare_model(module, device_placement=False)
         return shared
 

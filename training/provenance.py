@@ -11,6 +11,7 @@ from typing import Any
 from data_prep.manifest import manifest_hash
 from data_prep.source import IMPORTED
 from model.errors import DataError
+from model.imported.pretrained import is_folder
 from model.interface import NetworkConfig
 from training.config import TrainConfig
 from training.files import sha256_of
@@ -98,14 +99,15 @@ def initial_record(config: TrainConfig) -> dict[str, Any] | None:
         record: dict[str, Any] = json.loads(text)
         return record
     decoder = getattr(config.model, "decoder", None)
-    if not config.pretrained and decoder is None:
+    source = config.pretrained or (config.model.encoder if is_folder(config.model.encoder) else "")
+    if not source and decoder is None:
         return None
-    weights: dict[str, Any] = {"encoder": config.model.encoder, "weights": config.pretrained}
+    weights: dict[str, Any] = {"encoder": config.model.encoder, "weights": source}
     if decoder is not None:
         weights["decoder"] = decoder
-    for part in (config.pretrained, config.model.encoder, decoder or ""):
+    for part in {source, decoder or ""} - {""}:
         for file in (Path(part), Path(part) / "model.safetensors"):
-            if part and file.is_file():
+            if file.is_file():
                 weights.setdefault("sha256", {})[part] = sha256_of(file)
     return weights
 

@@ -5,17 +5,23 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from parts import language_folder, vision_folder
 from prepared_folder import SIZE, write_prepared
 from published import radiograph
+from safetensors.torch import load_file
+from transformers import GPT2LMHeadModel, ViTForImageClassification
 
 from data_prep.manifest import read_studies
+from model.config import ReportConfig
 from model.errors import ConfigError
 from model.generator import ReportGenerator
+from model.imaging.radiograph import Radiograph
 from model.imported.network import ImportedNetwork
 from model.loading import load_network
+from model.network import ReportModel
 from training.config import TrainConfig, load_config
 from training.losses import token_loss
 from training.train import Training, run
@@ -97,8 +103,6 @@ def test_what_is_exported_is_what_was_trained(config, tmp_path, encoder, decoder
 
 
 def test_what_is_pretrained_is_kept_and_the_cross_attention_is_new(home, config) -> None:
-    from transformers import GPT2LMHeadModel, ViTForImageClassification
-
     setup = Training(config()).setup
     theirs = GPT2LMHeadModel.from_pretrained(home / "gpt2").state_dict()
     own = setup.model.decoder.state_dict()
@@ -137,8 +141,6 @@ def test_it_learns_from_the_images(config, tmp_path) -> None:
     generator = ReportGenerator.load(tmp_path / "run" / "checkpoint")
     study = batches.split.studies[0]
     pixels = batches.split.images.read(0, 0)[0] / 255
-    from model.imaging.radiograph import Radiograph
-
     report = generator(Radiograph(pixels.astype("float32"), "PA"), input_check=False)
     assert report.text == study.report
 
@@ -273,8 +275,6 @@ def test_images_are_stored_as_the_encoders_processor_places_them(home, config, t
     network, split = training.setup.model, batches.split
     for row, study in enumerate(split.studies[:4]):
         pixels, area = split.images.read(row, 0)
-        import cv2
-
         gray = cv2.imread(str(home / "blobs" / study.images[0].path), cv2.IMREAD_UNCHANGED)
         wanted = network.place(*gray.shape).square(gray.astype("float32") / 255)[0] * 255
         assert abs(wanted.numpy() - pixels).max() <= 0.5
@@ -341,3 +341,51 @@ def test_the_card_and_the_record_name_the_parts(home, tmp_path) -> None:
     assert record["settings"]["model"]["decoder"] == str(home / "gpt2")
     assert len(record["initial"]["sha256"]) == 2
     assert {"loss", "pointing"} <= outcome.scores.keys()
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "dinov3_vit", "swin", "convnext"])
+def test_crossrays_own_decoder_reads_a_vision_model(home, tmp_path, kind) -> None:
+    """In images of another size than it was pretrained on."""
+    size = 96
+    own = ("model.width=48", "model.heads=3", f"model.image_size={size}", "steps=2")
+    places = f"model.encoder={home / kind}", f"output={tmp_path / 'run'}"
+    asked = load_config(home / "run.toml", [*own, *places])
+    before = Training(asked).setup.model
+    theirs = before.encoder.trunk.model.trunk.state_dict()
+    stored = load_file(home / kind / "model.safetensors")
+    assert sum(any(torch.equal(w, s) for s in stored.values()) for w in theirs.values()) >= (
+        0.9 * len(theirs)
+    )
+    training, _ = trained(asked.changed(optimizer={"layer_decay": 0.5}))
+    scales = {group["scale"] for group in training.setup.optimizer.param_groups}
+    assert len(scales) >= 3
+    generator = ReportGenerator.load(tmp_path / "run" / "checkpoint")
+    [batches] = training.setup.validate_batches.values()
+    batch = batches.make(range(4), step=0)
+    with torch.no_grad():
+        pair = [
+            network.teacher_forced(batch.read_by(network), batch.tokens[:, :-1], 0)
+            for network in (training.setup.model, generator.model)
+        ]
+    assert torch.allclose(pair[0][0], pair[1][0], atol=1e-5)
+    assert generator.model.grid == (12, 12) and generator.model.prefix == 1
+    assert generator(radiograph(1, 64, 80), input_check=False).grid == (12, 12)
+    initial = f"initial={tmp_path / 'run' / 'checkpoint'}", f"output={tmp_path / 'on'}"
+    on = load_config(home / "run.toml", [*own, places[0], *initial])
+    again = Training(on).setup.model.state_dict()
+    assert all(torch.equal(again[n], w) for n, w in training.setup.model.state_dict().items())
+
+
+def test_a_vision_model_brings_its_own_weights(home, tmp_path) -> None:
+    places = f"model.encoder={home / 'vit'}", f"output={tmp_path}", "pretrained=timm"
+    with pytest.raises(ConfigError, match="pretrained = 'timm' is of an encoder of timm"):
+        Training(load_config(home / "run.toml", places))
+    with pytest.raises(ConfigError, match=r"stem 'regnetx_002'.* leave them out"):
+        Training(load_config(home / "run.toml", [*places[:2], "model.stem=regnetx_002"]))
+
+
+def test_a_checkpoint_with_a_vision_model_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="model_type 'evil'"):
+        ReportModel(ReportConfig(vision={"model_type": "evil"}))
+    with pytest.raises(ConfigError, match="cannot make"):
+        ReportModel(ReportConfig(vision={"model_type": "vit", "hidden_act": 3}))
