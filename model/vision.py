@@ -6,6 +6,7 @@ What each one is, is read from its config as values; no code comes with it.
 import math
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -91,7 +92,7 @@ class VisionTrunk(nn.Module):
         own = {name: value for name, value in values.items() if name not in ("mean", "std")}
         try:
             made = VISION_MODELS[kind](_transformers_config(own), **pooler_arguments(kind))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, StrictDataclassError) as error:
             message = " ".join(str(error).split())[:150]
             raise ConfigError(f"a vision model that transformers cannot make: {message}") from error
         self.model = VisionModel(made)

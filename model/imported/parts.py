@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import AutoConfig, BertLMHeadModel, GPT2LMHeadModel, RobertaForCausalLM
 from transformers.utils import logging
@@ -136,7 +137,7 @@ def _filled(
                 dtype=torch.float32,
                 **arguments,
             )
-    except (RuntimeError, ValueError, TypeError, OSError) as error:
+    except (RuntimeError, ValueError, TypeError, OSError, StrictDataclassError) as error:
         message = " ".join(str(error).split())[:200]
         raise CheckpointError(f"the {part}'s weights do not fit its config: {message}") from error
     missing = sorted(name for name in report["missing_keys"] if "pooler." not in name)

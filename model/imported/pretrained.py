@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from tokenizers import AddedToken, Tokenizer
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer
@@ -172,7 +173,7 @@ def _located(source: str) -> tuple[Path, str]:
 def _config(folder: Path, known: tuple[str, ...]) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise CheckpointError(f"its config.json cannot be read ({_brief(error)})") from error
     if config.model_type not in known or config.model_type == "cvt":
         kinds = ", ".join(kind for kind in known if kind != "cvt")

@@ -16,11 +16,12 @@ from model.generator import ReportGenerator
 from model.imaging.read import read_image
 from training.config import TrainConfig, load_config
 from training.train import Training
+from training.validation import validate
 
 STEPS, STOP, MORE = 200, 100, 5
 SETTINGS = f"""
 steps = {STEPS}
-batch = 8
+batch = 4
 workers = 0
 precision = "float32"
 validate_studies = 12
@@ -82,19 +83,16 @@ def _validate(training: Training):
 
 
 def test_it_learns_more_than_how_frequent_words_are(learned) -> None:
-    training, losses, _ = learned
+    training, _, _ = learned
     counts = np.ones(training.setup.model.config.vocab_size)  # none is impossible
     for report in reports(training, "train"):
         np.add.at(counts, report, 1)
     frequency = np.log(counts / counts.sum())
     unseen = [token for report in reports(training, "validate") for token in report]
     unigram = -frequency[unseen].mean()
-    from training.validation import validate
-
     averaged = training.setup.averaged
     scores = validate(averaged.model, averaged.head, _validate(training), torch.device("cpu"))
     assert scores["loss"] < unigram / 2, (scores["loss"], unigram)
-    assert losses[-1]["presence"] < losses[0]["presence"]
 
 
 def test_its_checkpoint_writes_reports_with_maps(learned, home: Path) -> None:
