@@ -16,15 +16,16 @@ from model.imported.network import ImportedNetwork
 from model.interface import Tokenizer
 from model.network import ReportModel
 
-__all__ = ["load_network", "read_published"]
+__all__ = ["AnyNetwork", "load_network", "read_published"]
+
+AnyNetwork = ReportModel | ImportedNetwork
+"""CrossRay's own network, or one of transformers' parts."""
 
 OUTPUT = "checkpoint"
 """Where a training run puts its checkpoint, below its own folder."""
 
 
-def load_network(
-    source: Path | str,
-) -> tuple[ReportModel | ImportedNetwork, Tokenizer, ModelIdentity]:
+def load_network(source: Path | str) -> tuple[AnyNetwork, Tokenizer, ModelIdentity]:
     """Load a checkpoint on the CPU, in evaluation mode.
 
     Args:

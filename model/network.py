@@ -205,7 +205,7 @@ class ReportModel(PreTrainedModel, GenerationMixin):
 
     def novelty_distances(self, memory: Memory) -> Tensor:
         """See Network: Mahalanobis, 0 for all where nothing was fitted."""
-        features = image_features(memory, self.grid)
+        features = image_features(memory, self.prefix, self.grid)
         return mahalanobis_distances(features, self.feature_mean, self.feature_precision)
 
     def _prompt(self, prompt: Tensor | None, views: Tensor) -> Tensor:

@@ -23,19 +23,19 @@ _UNLIKE = ImageWarning(
 )
 
 
-def image_features(memory: Memory, grid: tuple[int, int]) -> Tensor:
+def image_features(memory: Memory, prefix: int, grid: tuple[int, int]) -> Tensor:
     """Mean patch of every image, float32 (batch, images, encoder width).
 
     NaN where an image is absent, and where it is no frontal one of the study itself: those are
     not what the distances were fitted on.
 
     Args:
-        memory: of our own network, whose sink comes before the patches.
+        prefix: Network.prefix, how many positions come before the patches.
         grid: (rows, columns) of patches on one image.
     """
-    patches = memory.last_hidden_state[:, 1:]
+    patches = memory.last_hidden_state[:, prefix:]
     images = patches.view(len(patches), -1, grid[0] * grid[1], patches.shape[2]).float()
-    frontal = _present(memory, 1, grid) & (memory.views == VIEWS.index("frontal"))
+    frontal = _present(memory, prefix, grid) & (memory.views == VIEWS.index("frontal"))
     return images.mean(dim=2).where(frontal[:, :, None], torch.nan)
 
 

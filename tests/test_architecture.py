@@ -104,7 +104,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             f"training.{name}"
             for name in (
                 *("train", "setup", "objective", "losses", "self_critical", "optimizer"),
-                *("initialization", "validation", "processes", "progress", "export"),
+                *("initialization", "validation", "processes", "progress"),
             )
         },
         {"training", "training.dataset", "training.report_scores"},

@@ -10,14 +10,14 @@ from model.imported.export import save_joined
 from model.imported.network import ImportedNetwork
 from model.imported.tokenizer import ImportedTokenizer
 from model.interface import Tokenizer
-from training.initialization import Trained
+from model.loading import AnyNetwork
 from training.lora import merged_weights
 
 __all__ = ["save"]
 
 
 def save(
-    folder: Path, model: Trained, tokenizer: Tokenizer, record: dict[str, Any], card: str
+    folder: Path, model: AnyNetwork, tokenizer: Tokenizer, record: dict[str, Any], card: str
 ) -> None:
     """Write a checkpoint folder of either kind of network, the tokenizer being its own.
 

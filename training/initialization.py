@@ -18,19 +18,15 @@ from model.imported.network import ImportedNetwork
 from model.imported.pretrained import Recipe, is_folder, join, vision_part
 from model.imported.tokenizer import ImportedTokenizer
 from model.interface import Tokenizer
-from model.loading import load_network
+from model.loading import AnyNetwork, load_network
 from model.network import ReportModel
 from training.config import TrainConfig
 from training.model_settings import PretrainedModel
 
-__all__ = ["Trained", "first_model"]
+__all__ = ["first_model"]
 
 
-Trained = ReportModel | ImportedNetwork
-"""What a run trains."""
-
-
-def first_model(config: TrainConfig) -> tuple[Trained, Tokenizer]:
+def first_model(config: TrainConfig) -> tuple[AnyNetwork, Tokenizer]:
     """The network and its tokenizer, all of its weights free to learn.
 
     Its tokenizer is the prepared folder's, a pretrained decoder's, or an earlier checkpoint's.

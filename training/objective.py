@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from data_prep.manifest import FINDINGS
 from model.errors import ConfigError
+from model.loading import AnyNetwork
 from model.memory import Memory
 from model.questions import answer_odds
 from training.config import TrainConfig
 from training.dataset.batches import Batch
-from training.initialization import Trained
 from training.losses import (
     DenseHead,
     answer_loss,
@@ -51,7 +51,7 @@ class Objective(nn.Module):
 
     def __init__(
         self,
-        model: Trained,
+        model: AnyNetwork,
         config: TrainConfig,
         critic: SelfCritical | None = None,
     ) -> None:

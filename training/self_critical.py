@@ -14,10 +14,10 @@ from torch.nn import functional as F  # noqa: N812 (the name everyone knows it b
 
 from model.decoding import DecodingOptions, sample_texts
 from model.interface import Tokenizer
+from model.loading import AnyNetwork
 from model.memory import Memory
 from model.report_text.parser import read_findings
 from training.config import RewardConfig
-from training.initialization import Trained
 from training.report_scores.ngram_scores import Cider, Grams, n_grams
 from training.report_scores.normalization import split_punctuation
 
@@ -38,7 +38,7 @@ class SelfCritical:
         self.reward = 0.0
         """Mean of the last batch's samples."""
 
-    def __call__(self, model: Trained, memory: Memory, tokens: Tensor, counts: Tensor) -> Tensor:
+    def __call__(self, model: AnyNetwork, memory: Memory, tokens: Tensor, counts: Tensor) -> Tensor:
         """The loss of a batch, a mean over the samples' tokens.
 
         Args:

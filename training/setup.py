@@ -15,13 +15,14 @@ from data_prep.source import IMPORTED
 from model.config import VIEWS
 from model.errors import ConfigError
 from model.interface import Tokenizer
+from model.loading import AnyNetwork
 from training.config import TrainConfig, require_search
 from training.dataset.batches import Batches, Mixture, Variation
 from training.dataset.samples import StudyEncoder
 from training.dataset.split import Split, load_split
 from training.device import chosen_device, chosen_precision, keep_memory, plain_attention
 from training.folds import Fold
-from training.initialization import Trained, first_model
+from training.initialization import first_model
 from training.lora import add_adapters
 from training.objective import Objective
 from training.optimizer import make_optimizer
@@ -46,7 +47,7 @@ class Setup:
     """Record of the prepared folder, those mixed in under "mixed"."""
     initial: dict[str, Any] | None
     """Record of the checkpoint or weights it starts from."""
-    model: Trained
+    model: AnyNetwork
     tokenizer: Tokenizer
     train_batches: Batches | Mixture
     validate_batches: Mapping[str, Batches]
@@ -142,7 +143,7 @@ def set_up(config: TrainConfig) -> Setup:
     )
 
 
-def _check_losses(config: TrainConfig, model: Trained, boxes: bool) -> None:
+def _check_losses(config: TrainConfig, model: AnyNetwork, boxes: bool) -> None:
     """What only the network itself tells.
 
     Raises:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from data_prep.manifest import FINDINGS
 from model.interface import Network
+from model.loading import AnyNetwork
 from model.memory import Memory
 from training.dataset.batches import Batch, Batches
-from training.initialization import Trained
 from training.losses import DenseHead, guided, pooled, searching, token_loss
 
 __all__ = ["pointing", "validate"]
@@ -23,7 +23,7 @@ __all__ = ["pointing", "validate"]
 
 @torch.no_grad()
 def validate(
-    model: Trained, head: DenseHead, batches: Batches, device: torch.device
+    model: AnyNetwork, head: DenseHead, batches: Batches, device: torch.device
 ) -> dict[str, float]:
     """Scores over all studies of the split, in order, not augmented.
 

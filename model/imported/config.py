@@ -8,23 +8,31 @@ from model.imported.processing import Processing
 from model.imported.timm_encoder import TIMM
 from model.vision import VISION_MODELS, grid_of, prefix_of
 
-__all__ = ["DECODERS", "ENCODERS", "MODEL_TYPE", "ImportedConfig"]
+__all__ = ["DECODERS", "ENCODERS", "MODEL_TYPE", "NOT_CALIBRATED", "ImportedConfig"]
 
 MODEL_TYPE = "crossray-imported"
 
 ENCODERS = tuple(VISION_MODELS)
 """model_type of the encoders that are read. CvT with the projection of the CXRMate family."""
 DECODERS = ("gpt2", "bert", "roberta")
+NOT_CALIBRATED = (
+    "CrossRay did not train or calibrate it: probabilities are its own, evidence compares with a "
+    "black image, and which words are grounded is unknown."
+)
+CALIBRATED = (
+    "CrossRay did not train it, and calibrated its probabilities on studies of another source; "
+    "evidence compares with a black image."
+)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ImportedConfig:
     """A NetworkConfig (model/interface.py) of parts that CrossRay did not make.
 
-    A published checkpoint, or one that `crossray train` made of pretrained parts. What CrossRay
-    measures for its own networks was never measured for these: the temperature is 1, no threshold
-    says which words are grounded (their state is "unknown"), no probability is calibrated, and no
-    image is compared with those of the training.
+    A published checkpoint, or one that `crossray train` made of pretrained parts. Until it is
+    calibrated (`crossray calibrate`) the temperature is 1, no threshold says which words are
+    grounded (their state is "unknown"), no finding has a probability, and no image is compared
+    with those that are known. What the fitted fields mean: model.config.ReportConfig.
     """
 
     name: str
@@ -54,19 +62,16 @@ class ImportedConfig:
     images_per_study: int | None = 1
     """None: any number, their patches one after another."""
 
-    grounded_share = None
+    grounded_share: float | None = None
+    ask_scale: float = 1.0
+    ask_offset: float = 0.0
+    finding_scale: float | None = None
+    finding_offset: float = 0.0
+    calibrated: list[str] | None = field(default_factory=list)
+    novelty_threshold: float = 0.0
+
     prompt_tokens = 0
     answers = False
-    ask_scale = 1.0
-    ask_offset = 0.0
-    finding_scale = None
-    finding_offset = 0.0
-    novelty_threshold = 0.0
-
-    @property
-    def calibrated(self) -> list[str]:
-        """No finding's probability."""
-        return []
 
     @property
     def image_size(self) -> int:
@@ -98,6 +103,10 @@ class ImportedConfig:
             rows, columns = self.encoder["grid"]
             return int(rows), int(columns)
         return grid_of(self.encoder, self.image_size)
+
+    def say_calibrated(self) -> None:
+        """The notice of a published checkpoint no longer says that it was not."""
+        self.notice = self.notice.replace(NOT_CALIBRATED, CALIBRATED)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""

@@ -20,7 +20,7 @@ from model.checkpoint import ModelIdentity, as_json, read_tokenizer, write_folde
 from model.imported.config import ImportedConfig
 from model.imported.folder import ImportedCheckpoint
 from model.imported.network import ImportedNetwork
-from model.imported.parts import assemble, quiet
+from model.imported.parts import FITTED, assemble, quiet
 from model.imported.tokenizer import ImportedTokenizer
 
 __all__ = ["Imported", "export", "load_exported", "ready", "save_joined"]
@@ -104,6 +104,8 @@ def _stored(network: ImportedNetwork, weights: Mapping[str, Tensor]) -> dict[str
         if isinstance(module, PreTrainedModel):
             own = _by_stored_names(module, own)
         stored |= {f"{part}.{name}": value.contiguous() for name, value in own.items()}
+    if network.config.novelty_threshold:
+        stored |= {name: weights[name].cpu().contiguous() for name in FITTED}
     projection = {k: v for k, v in weights.items() if k.startswith("projection.")}
     for name, value in projection.items():
         stored[name.replace("projection.", "enc_to_dec_proj.", 1)] = value.cpu().contiguous()

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from model.errors import CheckpointError
-from model.imported.config import DECODERS, ENCODERS, ImportedConfig
+from model.imported.config import DECODERS, ENCODERS, NOT_CALIBRATED, ImportedConfig
 from model.imported.processing import Processing
 
 __all__ = [
@@ -307,9 +307,7 @@ def _notice(source: str, card: str) -> str:
     return (
         f"Research software, not for diagnosis. Imported checkpoint {source}; its card says: "
         f"trained on {trained or 'data it does not name'}, license "
-        f"{data.get('license') or 'not stated'}. CrossRay did not train or calibrate it: "
-        "probabilities are its own, evidence compares with a black image, and which words are "
-        "grounded is unknown."
+        f"{data.get('license') or 'not stated'}. {NOT_CALIBRATED}"
     )
 
 

@@ -16,12 +16,16 @@ from model.imported.config import ImportedConfig
 from model.imported.processing import ProcessedPlacement
 from model.memory import Memory
 from model.network import CACHE
+from model.novelty import image_features, mahalanobis_distances
 
 __all__ = ["ImportedNetwork"]
 
 
 class ImportedNetwork(nn.Module):
     """A Network (model/interface.py) of transformers' parts."""
+
+    feature_mean: Tensor
+    feature_precision: Tensor
 
     def __init__(
         self,
@@ -42,6 +46,10 @@ class ImportedNetwork(nn.Module):
         self.projection = projection
         self.decoder = decoder
         self._blank: Memory | None = None
+        # Of the images' mean patches (model/novelty.py); all zero where nothing was fitted.
+        width = self.features
+        self.register_buffer("feature_mean", torch.zeros(width))
+        self.register_buffer("feature_precision", torch.zeros(width, width))
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -183,8 +191,11 @@ class ImportedNetwork(nn.Module):
         return output.logits, attentions
 
     def novelty_distances(self, memory: Memory) -> Tensor:
-        """See Network: unknown."""
-        return torch.full_like(memory.views, torch.nan, dtype=torch.float32)
+        """See Network: unknown until it was fitted."""
+        if not self.config.novelty_threshold:
+            return torch.full_like(memory.views, torch.nan, dtype=torch.float32)
+        features = image_features(memory, self.prefix, self.grid)
+        return mahalanobis_distances(features, self.feature_mean, self.feature_precision)
 
     def _decode(
         self,

@@ -16,13 +16,15 @@ from model.imported.network import ImportedNetwork
 from model.imported.timm_encoder import TIMM, timm_model
 from model.vision import VISION_MODELS, VisionModel, pooler_arguments
 
-__all__ = ["DECODER_MODELS", "EAGER", "assemble", "check_positions", "quiet"]
+__all__ = ["DECODER_MODELS", "EAGER", "FITTED", "assemble", "check_positions", "quiet"]
 
 DECODER_MODELS: dict[str, Any] = {
     "gpt2": GPT2LMHeadModel,
     "bert": BertLMHeadModel,
     "roberta": RobertaForCausalLM,
 }
+FITTED = ("feature_mean", "feature_precision")
+"""Weights that are stored once they were fitted."""
 EAGER = "eager"
 """The attention implementation: the others return no attention."""
 
@@ -45,6 +47,11 @@ def assemble(config: ImportedConfig, weights: dict[str, Tensor]) -> ImportedNetw
         "decoder",
     )
     network = ImportedNetwork(config, encoder, _projection(weights), decoder).eval()
+    fitted = {name: weights[name] for name in FITTED if name in weights}
+    try:
+        network.load_state_dict({**network.state_dict(), **fitted})
+    except RuntimeError as error:
+        raise CheckpointError(f"{', '.join(fitted)} do not fit the network: {error}") from error
     network.requires_grad_(False)
     check_positions(network)
     return network

@@ -17,7 +17,7 @@ from scipy.special import expit
 from data_prep.manifest import Study, manifest_hash, read_studies
 from model.errors import DataError
 from model.generator import ReportGenerator
-from model.network import ReportModel, report_model
+from model.loading import AnyNetwork
 from model.novelty import mahalanobis_distances
 from training.bootstrap import Bootstrap, Score, interval
 from training.calibration.fit import (
@@ -136,7 +136,8 @@ def _untouched(record: dict[str, Any], folder: Path, views: Collection[str]) -> 
 
 def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Measured:
     """Measure on studies of a prepared folder, all of them unseen."""
-    model = report_model(generator.model)
+    model = generator.model
+    assert isinstance(model, AnyNetwork)
     count, config = len(studies), model.config
     tokens = force(generator, data, studies)
     observed = observe(generator, data, studies)
@@ -162,7 +163,7 @@ def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
         studies=count,
         before={name: reliability(predicted, count) for name, predicted in before.items()},
         after={name: reliability(predicted, count) for name, predicted in after.items()},
-        grounded_f1=_grounded_f1(observed, config.grounded_share, count),
+        grounded_f1=_grounded_f1(observed, config.grounded_share or 0.0, count),
         in_distribution=_in_distribution(model, observed.features),
     )
 
@@ -193,7 +194,7 @@ def _grounded_f1(observed: Observed, share: float, studies: int) -> Score:
     return Bootstrap(studies).ratio(2 * right, by_study(called) + by_study(observed.spoken))
 
 
-def _in_distribution(model: ReportModel, features: np.ndarray) -> Score:
+def _in_distribution(model: AnyNetwork, features: np.ndarray) -> Score:
     limit = model.config.novelty_threshold
     away = mahalanobis_distances(
         torch.from_numpy(features).float(), model.feature_mean, model.feature_precision

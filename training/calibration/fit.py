@@ -15,19 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from data_prep.manifest import FINDINGS, Study, read_studies
-from model.checkpoint import save_checkpoint
 from model.decoding import decode
 from model.errors import DataError
 from model.findings import clause_log_probability
 from model.generator import ReportGenerator
 from model.heatmap import words
+from model.imported.network import ImportedNetwork
 from model.interface import Network
+from model.loading import AnyNetwork
 from model.memory import Memory
-from model.network import report_model
 from model.novelty import image_features
 from model.query import asserting_sentence, log_odds, sampled
 from model.questions import answer_log_odds
@@ -35,6 +34,7 @@ from model.report_text.parser import read_findings
 from training.calibration.estimators import fit_novelty, fit_platt, fit_share, fit_temperature
 from training.calibration.labeled import FEWEST_STUDIES, Labeled, fitted_answers, labeled_features
 from training.calibration.reading import batches, spoken_name
+from training.export import save
 from training.provenance import data_record, saw
 from training.study_inputs import readable
 
@@ -160,7 +160,8 @@ def calibrate(
     Raises:
         DataError: studies without findings, or without words that speak of none.
     """
-    model = report_model(generator.model)
+    model = generator.model
+    assert isinstance(model, AnyNetwork)
     config = model.config
     tokens = force(generator, data, studies)
     # First: the evidence is given at this temperature.
@@ -219,8 +220,11 @@ def save_fit(
     if labeled is not None:
         record["calibration"]["labeled"] = data_record(labeled)
     card = (folder / "README.md").read_text(encoding="utf-8")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    save_checkpoint(folder, report_model(generator.model), tokenizer, record, card)
+    model = generator.model
+    assert isinstance(model, AnyNetwork)
+    if isinstance(model, ImportedNetwork):
+        model.config.say_calibrated()
+    save(folder, model, generator.tokenizer, record, card)
 
 
 def force(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Tokens:
@@ -261,7 +265,7 @@ def observe(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
                     for name in asked
                 ]
                 odds.append([log_odds(count) for count in counts])
-        of_images = image_features(memory, model.grid).flatten(0, 1).cpu().numpy()
+        of_images = image_features(memory, model.prefix, model.grid).flatten(0, 1).cpu().numpy()
         features.append(of_images[~np.isnan(of_images).any(axis=1)])
     return Observed(
         shares=np.array(shares),

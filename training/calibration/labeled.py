@@ -117,7 +117,7 @@ def labeled_answers(generator: ReportGenerator, data: Path, studies: Sequence[St
 def labeled_features(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> Tensor:
     """Features of their frontal images, float32 (images, encoder width)."""
     features = [
-        image_features(memory, generator.model.grid).flatten(0, 1).cpu()
+        image_features(memory, generator.model.prefix, generator.model.grid).flatten(0, 1).cpu()
         for _, _, memory in batches(generator, data, studies, "reading labeled images")
     ]
     joined = torch.cat(features)

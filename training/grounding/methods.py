@@ -68,6 +68,11 @@ def methods_for(model: Network, names: Sequence[str]) -> dict[str, Method]:
     if not isinstance(model, ReportModel) and (hidden := [n for n in INSIDE if n in names]):
         log.warning("not measured on an imported checkpoint: %s", ", ".join(hidden))
         names = [name for name in names if name not in INSIDE]
+        if not names:
+            raise ConfigError(
+                f"{', '.join(hidden)} need to see inside the network, and {model.config.name!r} is "
+                f"none that CrossRay made: name others of {METHODS}"
+            )
     methods: dict[str, Method] = {}
     for name in (name for name in METHODS if name in names):
         if name == "each layer":

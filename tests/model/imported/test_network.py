@@ -1,12 +1,13 @@
 """Published checkpoints of every architecture: tokens and maps of generate, batch as single."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from published import ARCHITECTURES, SIZE, published, published_by_hand
 from torch import Tensor
-from transformers import VisionEncoderDecoderModel
+from transformers import BertLMHeadModel, VisionEncoderDecoderModel
 
 from model.decoding import DecodingOptions, decode, sample_texts
 from model.heatmap import token_attention
@@ -188,3 +189,46 @@ def test_the_convnext_beams_are_those_of_its_decoder(tmp_path: Path) -> None:
         pad_token_id=0,
     )
     assert decode(network, memory, BEAM) == trimmed(theirs)
+
+
+class Typed(BertLMHeadModel):
+    """CXRMate's decoder under generate: what follows the separator of sections is of type 1."""
+
+    separator: int
+
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **given: Any) -> dict[str, Any]:
+        after = (input_ids == self.separator).cumsum(1) - (input_ids == self.separator).long()
+        return {
+            "input_ids": input_ids,
+            "token_type_ids": (after > 0).long(),
+            "attention_mask": torch.ones_like(input_ids),
+            "encoder_hidden_states": given["encoder_hidden_states"],
+            "use_cache": False,
+        }
+
+
+def test_the_cvt_beams_are_those_of_generate(tmp_path: Path) -> None:
+    """Beams on either side of the separator are reordered among each other."""
+    folder, decoder = published_by_hand(tmp_path, "cvt")
+    network = load_network(folder)[0]
+    assert isinstance(network, ImportedNetwork)
+    decoder.__class__ = Typed
+    decoder.separator = separator = network.config.section_token_id
+    likelier = 2.0  # or random weights would hardly write it
+    for each in (decoder, network.decoder):
+        with torch.no_grad():
+            each.get_output_embeddings().bias[separator] += likelier
+    memory = network.encode(images(4, network.config.image_size))
+    theirs = decoder.generate(
+        torch.ones(4, 1, dtype=torch.long),
+        encoder_hidden_states=memory.last_hidden_state,
+        max_new_tokens=STEPS,
+        num_beams=3,
+        do_sample=False,
+        eos_token_id=2,
+        pad_token_id=0,
+        use_cache=False,
+    )
+    texts = decode(network, memory, BEAM)
+    assert texts == trimmed(theirs)
+    assert any(separator in text[:-1] for text in texts)
