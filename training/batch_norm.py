@@ -33,6 +33,7 @@ class SharedBatchNorm(nn.Module):
         # timm's norms hold the activation that follows them.
         for name, child in norm.named_children():
             self.add_module(name, child)
+        self.train(norm.training)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, ...) of this process -> the same, normalized over all processes."""

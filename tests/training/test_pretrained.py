@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -389,3 +390,16 @@ def test_a_checkpoint_with_a_vision_model_that_is_none_is_refused() -> None:
         ReportModel(ReportConfig(vision={"model_type": "evil"}))
     with pytest.raises(ConfigError, match="cannot make"):
         ReportModel(ReportConfig(vision={"model_type": "vit", "hidden_act": 3}))
+
+
+def test_several_images_of_a_study_have_maps_each(config, tmp_path) -> None:
+    trained(config("steps=2", "model.views=['frontal','lateral']"))
+    generator = ReportGenerator.load(tmp_path / "run" / "checkpoint")
+    frontal, lateral = radiograph(1, 64, 80), replace(radiograph(2, 90, 64), view="LATERAL")
+    both = generator([frontal, lateral], input_check=False)
+    one, batch = generator.reports([[frontal], [frontal, lateral]], input_check=False)
+    assert batch.text == both.text
+    for word, alone in zip(batch.words, both.words, strict=True):
+        assert word.heatmap.shape == (2, 8, 8) and word.heatmap[1].sum() > 0
+        assert abs(word.heatmap - alone.heatmap).max() < 1e-5
+    assert all(word.heatmap.shape == (1, 8, 8) for word in one.words)
