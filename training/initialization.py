@@ -1,6 +1,5 @@
 """The network a run starts with: new, of pretrained parts, or an earlier checkpoint's weights."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +53,18 @@ def _joined(config: TrainConfig, model: PretrainedModel) -> tuple[ImportedNetwor
                 f"initial = {config.initial!r} has CrossRay's own decoder, and model.decoder = "
                 f"{model.decoder!r} is another: leave one of them out"
             )
-        changes = {name: getattr(model, name) for name in ("name", "notice", "max_tokens", "views")}
-        earlier.config = replace(earlier.config, **changes, images_per_study=None)
+        if earlier.config.encoder["model_type"] == "cvt":
+            raise ConfigError(
+                f"initial = {config.initial!r} has a CvT encoder, which is read and not trained: "
+                "name another checkpoint"
+            )
+        earlier.config = earlier.config.uncalibrated(
+            name=model.name,
+            notice=model.notice,
+            max_tokens=model.max_tokens,
+            views=model.views,
+            images_per_study=None,
+        )
         return earlier, ImportedTokenizer(tokenizer.backend, earlier.config)
     if is_folder(model.encoder):
         own = {"pretrained": config.pretrained} if config.pretrained else {}

@@ -95,9 +95,7 @@ def initial_record(config: TrainConfig) -> dict[str, Any] | None:
     Of an encoder's weights from elsewhere: which they are. None of drawn ones.
     """
     if config.initial is not None:
-        text = (Path(config.initial) / "training.json").read_text(encoding="utf-8")
-        record: dict[str, Any] = json.loads(text)
-        return record
+        return record_of(Path(config.initial))
     decoder = getattr(config.model, "decoder", None)
     source = config.pretrained or (config.model.encoder if is_folder(config.model.encoder) else "")
     if not source and decoder is None:

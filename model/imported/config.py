@@ -1,6 +1,6 @@
 """What an imported checkpoint is, as values; config.json of the folder it is exported to."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from model.errors import CheckpointError
@@ -103,6 +103,13 @@ class ImportedConfig:
             rows, columns = self.encoder["grid"]
             return int(rows), int(columns)
         return grid_of(self.encoder, self.image_size)
+
+    def uncalibrated(self, **changes: Any) -> "ImportedConfig":
+        """A copy with nothing fitted, and with some fields replaced."""
+        fitted: dict[str, Any] = {"temperature": 1.0, "grounded_share": None, "calibrated": []}
+        fitted |= {"ask_scale": 1.0, "ask_offset": 0.0, "finding_scale": None}
+        fitted |= {"finding_offset": 0.0, "novelty_threshold": 0.0}
+        return replace(self, **fitted, **changes)
 
     def say_calibrated(self) -> None:
         """The notice of a published checkpoint no longer says that it was not."""

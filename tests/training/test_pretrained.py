@@ -11,7 +11,7 @@ import pytest
 import torch
 from parts import language_folder, vision_folder
 from prepared_folder import SIZE, write_prepared
-from published import radiograph
+from published import published, radiograph
 from safetensors.torch import load_file
 from transformers import GPT2LMHeadModel, ViTForImageClassification
 
@@ -217,6 +217,12 @@ def test_a_run_goes_on_from_the_checkpoint_of_another(config, tmp_path) -> None:
     for name, weight in training.setup.model.state_dict().items():
         assert torch.equal(on.setup.model.state_dict()[name], weight), name
     assert all(torch.isfinite(torch.tensor(step["tokens"])) for step in on.steps())
+    published(tmp_path / "theirs", "vit", "bert")
+    theirs = f"initial={tmp_path / 'theirs'}", f"output={tmp_path / 'more'}", "model.max_tokens=47"
+    more = Training(config(*theirs, "steps=1"))
+    assert [step["tokens"] > 0 for step in more.steps()] == [True]
+    more.export({})
+    assert "trained elsewhere" in (tmp_path / "more" / "checkpoint" / "README.md").read_text()
 
 
 def test_an_encoder_of_timm_goes_with_it_too(home, config, tmp_path) -> None:

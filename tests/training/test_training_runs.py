@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from parts import language_folder, vision_folder
 from paths import ROOT
 from prepared_folder import write_prepared, write_settings
 from safetensors.torch import load_file
@@ -48,12 +49,24 @@ def weights(settings: Path, output: str) -> dict[str, Tensor]:
     return load_file(settings.parent / output / "checkpoint" / "model.safetensors")
 
 
+@pytest.fixture(scope="module", params=["own", "pretrained"])
+def network(request: pytest.FixtureRequest, settings: Path) -> tuple[str, ...]:
+    """Settings of CrossRay's own network, and of pretrained parts."""
+    if request.param == "own":
+        return ()
+    vit, gpt2 = vision_folder(settings.parent / "vit"), settings.parent / "gpt2"
+    language_folder(gpt2, [study.report for study in read_studies(settings.parent / "blobs")])
+    table = f'{{ encoder = "{vit}", decoder = "{gpt2}", max_tokens = 60 }}'
+    return (f"model={table}",)
+
+
 def test_two_processes_learn_what_one_does_that_takes_its_studies_in_two_parts(
-    settings: Path,
+    settings: Path, network: tuple[str, ...]
 ) -> None:
+    kind = "-pretrained" if network else ""
     script = settings.parent / "train.py"
     script.write_text("from app.cli.main import main\n\nmain()\n")
-    asked = command(settings, "two")[2:]
+    asked = command(settings, f"two{kind}", *network)[2:]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -65,15 +78,15 @@ def test_two_processes_learn_what_one_does_that_takes_its_studies_in_two_parts(
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    asked_alone = [f"output={settings.parent / 'one'}", "accumulate=2"]
+    asked_alone = [f"output={settings.parent / f'one{kind}'}", "accumulate=2", *network]
     run(settings, asked_alone)
-    two, one = weights(settings, "two"), weights(settings, "one")
+    two, one = weights(settings, f"two{kind}"), weights(settings, f"one{kind}")
     assert two.keys() == one.keys()
     for name, value in one.items():
         assert torch.allclose(two[name], value, rtol=1e-3, atol=2e-5), name
     records = [
         json.loads((settings.parent / each / "checkpoint" / "training.json").read_text())
-        for each in ("two", "one")
+        for each in (f"two{kind}", f"one{kind}")
     ]
     for name, value in records[1]["losses"].items():
         assert records[0]["losses"][name] == pytest.approx(value, rel=1e-2, abs=1e-4), name
