@@ -19,7 +19,7 @@ COPY data_prep data_prep
 COPY training training
 COPY app app
 COPY crossray crossray
-RUN python -m pip install .
+RUN python -m pip install ".[accounts,postgres]"
 
 USER crossray
 WORKDIR /

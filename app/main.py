@@ -14,12 +14,18 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.types import Scope
 
+from app.accounts.sessions import Lifetime, Sessions
 from app.api.description import QUESTION, RAW_BODY, REPORT, answered, openapi
+from app.api.documents import documents
+from app.api.gate import Gate, MayEdit
 from app.api.middleware import BodyLimit, Border, BrowserGate, UploadLimits
 from app.api.pixel_route import pixels
 from app.api.problems import TooManyFiles, add_problem_handlers, documented
 from app.api.schemas import AskAnswer, ModelDescription, ReportAnswer, Status
 from app.api.service import Options, Sent, Service
+from app.api.sign_in import add_sign_in_cookie, open_provider, session
+from app.api.sign_in import pages as sign_in_pages
+from app.api.studies import router as studies
 from app.api.uploads import StudyRoute
 from app.settings import Settings
 from crossray import __version__
@@ -31,6 +37,8 @@ __all__ = ["STATIC", "create_app"]
 STATIC = Path(__file__).parent / "static"
 MAX_PHRASE = 200
 """Letters of a question; the decoder reads no more than a report's tokens."""
+MAX_NAME = 200
+"""Letters of what the worklist calls a study."""
 MAX_INDICATION = 1000
 """Letters of an indication; how many tokens a model reads is its own, `prompt_tokens`."""
 
@@ -72,6 +80,14 @@ def _sent(
             "is logged",
         ),
     ] = "",
+    name: Annotated[
+        str,
+        Form(
+            max_length=MAX_NAME,
+            description="what the worklist calls the study, where studies are kept; its accession "
+            "number if left out",
+        ),
+    ] = "",
 ) -> Sent:
     allowed, count = service.settings.max_files, len(files) + len(priors)
     if count > allowed:
@@ -81,7 +97,7 @@ def _sent(
             f"{len(views)} views for {len(files)} files: give one for each file, empty where it "
             "says its own, or none at all"
         )
-    return Sent([f.file for f in files], views, [p.file for p in priors], indication)
+    return Sent([f.file for f in files], views, [p.file for p in priors], indication, name)
 
 
 Study = Annotated[Sent, Depends(_sent)]
@@ -124,7 +140,7 @@ health = APIRouter(tags=["health"])
 @reports.post(
     "/reports",
     status_code=201,
-    responses=answered(REPORT) | documented(400, 403, 413, 415, 422, 500, 503),
+    responses=answered(REPORT) | documented(400, 401, 403, 413, 415, 422, 429, 500, 503, 507),
     openapi_extra=RAW_BODY,
     summary="Write a draft report for one study",
 )
@@ -132,17 +148,19 @@ def create_report(
     study: Study,
     service: ServiceHere,
     options: WithOptions,
+    actor: MayEdit,
 ) -> ReportAnswer:
     """All files together are one study. Which views are read, and whether an indication is, the
-    model decides: GET /v1/model. Nothing of what is sent is kept."""
+    model decides: GET /v1/model. Nothing of what is sent is kept, unless the service was started
+    with a store: `study` is then the id under which it is."""
     with service.place():
-        return service.report(study, options)
+        return service.report(study, options, actor)
 
 
 @reports.post(
     "/questions",
     status_code=201,
-    responses=answered(QUESTION) | documented(400, 403, 413, 415, 422, 500, 503),
+    responses=answered(QUESTION) | documented(400, 401, 403, 413, 415, 422, 429, 500, 503),
     summary="Ask the images of one study for a phrase that its report need not hold",
 )
 def create_question(
@@ -192,6 +210,23 @@ class Pages(StaticFiles):
         raise HTTPException(405, headers={"Allow": "GET, HEAD"})
 
 
+def _add_accounts(app: FastAPI, service: Service) -> None:
+    """Have every request below /v1 come from somebody who may make it."""
+    settings = service.settings
+    lifetime = Lifetime(settings.session_idle_minutes * 60_000, settings.session_hours * 3_600_000)
+
+    def sessions() -> Sessions:
+        return Sessions(service.store, lifetime)
+
+    bearer = None
+    if settings.provider_options is not None:
+        provider = open_provider(settings.provider_options)
+        app.state.provider, app.state.sessions, bearer = provider, sessions, provider.bearer
+        app.include_router(sign_in_pages)
+        add_sign_in_cookie(app, secure=str(settings.public_url).startswith("https:"))
+    app.add_middleware(Gate, settings=settings, sessions=sessions, bearer=bearer)
+
+
 def create_app(settings: Settings, generator: ReportGenerator | None = None) -> FastAPI:
     """The service's application.
 
@@ -205,6 +240,7 @@ def create_app(settings: Settings, generator: ReportGenerator | None = None) -> 
         loading = asyncio.create_task(asyncio.to_thread(service.load))
         yield
         await loading
+        service.close()
 
     app = FastAPI(
         title="CrossRay",
@@ -219,6 +255,9 @@ def create_app(settings: Settings, generator: ReportGenerator | None = None) -> 
     app.state.service = service
     app.include_router(reports)
     app.include_router(pixels)
+    app.include_router(session)
+    app.include_router(studies)
+    app.include_router(documents)
     app.include_router(health)
     app.add_api_route("/docs", _docs, include_in_schema=False)
     # Not a mount: a mount at / would take a GET of a POST route for a missing file.
@@ -229,6 +268,7 @@ def create_app(settings: Settings, generator: ReportGenerator | None = None) -> 
         settings.max_request_bytes, settings.max_uploads, settings.max_uploads_per_client
     )
     app.add_middleware(BodyLimit, limits=limits)
+    _add_accounts(app, service)
     app.add_middleware(BrowserGate, hosts=settings.hosts or ())
     app.add_middleware(Border, metrics=service.metrics)
     return app

@@ -5,11 +5,15 @@ Nothing else in CrossRay reads the environment. docs/reference/rest-api.md descr
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.provider_options import ProviderOptions
+from app.store_options import StoreOptions, parse_weights
 from app.views import MAX_IMAGES
 from model.errors import ConfigError
 from model.imaging.sandbox import IsolationLimits
@@ -18,6 +22,8 @@ from model.imported.hub import PREFIX as HUB
 __all__ = ["PREFIX", "Settings", "load_settings"]
 
 PREFIX = "CROSSRAY_"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+HEADER_NAME = r"^[A-Za-z0-9-]{1,60}$"
 
 
 class Settings(BaseSettings):
@@ -62,6 +68,44 @@ class Settings(BaseSettings):
     receive_rate: int = Field(default=16_384, ge=0, le=2**30)
     """Bytes a second of a body that must arrive on average over 5 seconds, or its connection is
     closed."""
+    store: Path | None = None
+    """Folder in which studies, drafts and their edits are kept; nothing is kept where unset."""
+    store_database: str | None = None
+    """PostgreSQL URL of the store's database; a SQLite file in the folder where unset."""
+    store_quota_bytes: int = Field(default=0, ge=0, le=2**60)
+    """Bytes that the store's images may take; 0: no limit."""
+    store_retention_days: int = Field(default=0, ge=0, le=100_000)
+    """Days after which `crossray store prune` removes image files of signed and rejected studies;
+    0: never."""
+    store_patient: bool = False
+    """Keep and show the patient's name and number of DICOM files."""
+    urgency: str = ""
+    """Weights of findings for the worklist's order: "pneumothorax=10,nodule=4"."""
+    accounts: Literal["none", "proxy", "oidc"] | None = None
+    """How people sign in. Where unset, not at all on the loopback; a store that listens elsewhere
+    must say it."""
+    proxy_addresses: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses of the proxy whose headers name the account, separated by commas."""
+    proxy_user_header: str = Field(default="X-Remote-User", pattern=HEADER_NAME)
+    """Header in which the proxy names the account."""
+    proxy_roles_header: str = Field(default="X-Remote-Roles", pattern=HEADER_NAME)
+    """Header in which it lists the account's roles: reader, radiologist, admin."""
+    oidc_issuer: str | None = None
+    """Address of the OpenID Connect provider."""
+    oidc_client_id: str | None = None
+    """Name of this service at the provider."""
+    oidc_client_secret: SecretStr | None = None
+    """Its password there."""
+    oidc_roles_claim: str = "roles"
+    """Claim that lists a person's roles; a.b is the claim b inside a."""
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^/?#]+/?$")
+    """Address that people's browsers know the service by, needed to sign in at a provider."""
+    session_idle_minutes: int = Field(default=30, ge=1, le=1440)
+    """Minutes without a request after which a session ends."""
+    session_hours: int = Field(default=12, ge=1, le=168)
+    """Hours after which it ends however busy."""
+    rate_limit: int = Field(default=1200, ge=0, le=1_000_000)
+    """Requests of one client in a minute, by its account or else its address; 0: no limit."""
     stop_seconds: int = Field(default=20, ge=1, le=3600)
     """Seconds that a study being read may take once the service is told to stop."""
 
@@ -70,7 +114,68 @@ class Settings(BaseSettings):
         """What one image's decoding may take."""
         return IsolationLimits(self.decode_bytes, self.decode_seconds, self.decode_seconds)
 
-    @field_validator("hosts", mode="before")
+    @property
+    def provider_options(self) -> ProviderOptions | None:
+        """The OpenID provider; None where people do not sign in at one."""
+        if self.accounts != "oidc":
+            return None
+        return ProviderOptions(
+            issuer=str(self.oidc_issuer),
+            client_id=str(self.oidc_client_id),
+            client_secret=self.oidc_client_secret.get_secret_value()
+            if self.oidc_client_secret
+            else "",
+            roles_claim=self.oidc_roles_claim,
+            return_url=f"{str(self.public_url).rstrip('/')}/sign-in/return",
+        )
+
+    @property
+    def store_options(self) -> StoreOptions | None:
+        """What is kept, and where; None where nothing is."""
+        if self.store is None:
+            return None
+        return StoreOptions(
+            self.store,
+            self.store_database,
+            self.store_quota_bytes,
+            self.store_retention_days,
+            self.store_patient,
+            parse_weights(self.urgency),
+        )
+
+    @field_validator("urgency")
+    @classmethod
+    def _urgency_names_findings(cls, text: str) -> str:
+        try:
+            parse_weights(text)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    @model_validator(mode="after")
+    def _accounts_are_whole(self) -> Self:
+        needed = {
+            "proxy": ("proxy_addresses",),
+            "oidc": ("oidc_issuer", "oidc_client_id", "public_url", "store"),
+        }
+        for name in needed.get(self.accounts or "none", ()):
+            if not getattr(self, name):
+                raise ValueError(
+                    f"accounts are {self.accounts!r} and {PREFIX}{name.upper()} is not set"
+                )
+        if self.store is not None and self.accounts is None and not self.is_loopback:
+            raise ValueError(
+                f"a store on another address than the loopback needs {PREFIX}ACCOUNTS: oidc, "
+                "proxy, or none where everybody who can reach it may do everything"
+            )
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return self.host in (*LOOPBACK, "::1")
+
+    @field_validator("hosts", "proxy_addresses", mode="before")
     @classmethod
     def _hosts_are_a_list(cls, hosts: object) -> object:
         if isinstance(hosts, str):
@@ -84,9 +189,6 @@ class Settings(BaseSettings):
         if folder is not None and not named and not folder.is_dir():
             raise ValueError("there is no such folder")
         return folder
-
-
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def load_settings(**given: Any) -> Settings:
@@ -108,13 +210,19 @@ def load_settings(**given: Any) -> Settings:
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        problems = "; ".join(
-            f"{PREFIX}{'.'.join(map(str, p['loc'])).upper()} is {str(p['input'])!r}: {p['msg']}"
-            for p in error.errors()
-        )
+        problems = "; ".join(_told(fault) for fault in error.errors())
         raise ConfigError(
             f"{problems} (docs/reference/rest-api.md lists what each setting takes)"
         ) from error
-    if settings.hosts is None and settings.host in (*LOOPBACK, "::1"):
-        return settings.model_copy(update={"hosts": LOOPBACK})
+    if settings.hosts is None and settings.is_loopback:
+        public = urlsplit(settings.public_url or "").hostname
+        return settings.model_copy(update={"hosts": (*LOOPBACK, *filter(None, [public]))})
     return settings
+
+
+def _told(fault: ErrorDetails) -> str:
+    """One fault with the value; of what concerns several settings, no values: one is secret."""
+    if not fault["loc"]:
+        return fault["msg"].removeprefix("Value error, ")
+    name = ".".join(map(str, fault["loc"])).upper()
+    return f"{PREFIX}{name} is {str(fault['input'])!r}: {fault['msg']}"

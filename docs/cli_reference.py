@@ -15,6 +15,7 @@ PAGE = Path(__file__).parent / "reference" / "cli.md"
 WIDTH = 96
 GROUPS = {
     "Write reports": ("report", "ask", "batch", "batch-merge", "serve"),
+    "Look after a store": ("store",),
     "Prepare data": ("prepare",),
     "Train": ("train", "pretrain", "calibrate"),
     "Evaluate a checkpoint": ("evaluate", "grounding", "lungs", "robustness", "input-check"),

@@ -14,7 +14,11 @@ from model import errors
 ROOMS = ("crossray", "app", "training", "data_prep", "model")
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in SOURCES}
-NAMED = {name: path for name, path in MODULES.items() if not name.endswith("__init__")}
+NAMED = {
+    name: path
+    for name, path in MODULES.items()
+    if not name.endswith("__init__") and ".migrations." not in name  # scripts that Alembic runs
+}
 
 ALLOWED = {
     "model": {"model"},
@@ -119,12 +123,22 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "training.grounding": ({"training.grounding"}, {"training", "training.evaluation"}),
     "training.input_check": ({"training.input_check"}, {"training"}),
     "training.anatomy": ({"training.anatomy"}, {"training"}),
-    "app.api": ({"app.api"}, {"app"}),
+    "app.schemas": ({"app.api.schemas"}, set()),
+    "app.store": ({"app.store"}, {"app", "app.schemas"}),
+    "app.export": ({"app.export"}, {"app", "app.schemas", "app.store"}),
+    "app.accounts": ({"app.accounts"}, {"app", "app.store"}),
+    "app.api": (
+        {"app.api"},
+        {"app", "app.schemas", "app.store", "app.export", "app.accounts"},
+    ),
     "app.overlays": ({"app.overlays"}, {"app", "app.api"}),
-    "app.batch": ({"app.batch"}, {"app", "app.api", "app.overlays"}),
+    "app.batch": ({"app.batch"}, {"app", "app.api", "app.overlays", "app.store"}),
     "app.assembly": (
         {"app.main", "app.server", "app.cli"},
-        {"app", "app.api", "app.batch", "app.overlays"},
+        {
+            *("app", "app.api", "app.batch", "app.overlays"),
+            *("app.schemas", "app.store", "app.accounts"),
+        },
     ),
     "app": ({"app"}, set()),
     "training": ({"training"}, set()),

@@ -11,12 +11,25 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
+from app.accounts.errors import Expired, SignedOut, TooMany, WrongOrigin, WrongRole
 from app.api.schemas import Problem
+from app.api.study_schemas import VersionAnswer, version_answer
 from app.api.uploads import WHAT_TO_SEND
+from app.store.errors import (
+    Conflict,
+    NoStore,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    StoreVersion,
+    UnknownStudy,
+    WrongStatus,
+)
 from model.errors import (
     CrossRayError,
     DataError,
@@ -33,7 +46,9 @@ __all__ = [
     "INTERNAL",
     "PROBLEMS",
     "Busy",
+    "ConflictProblem",
     "Kind",
+    "NoPrecondition",
     "NotReady",
     "RequestTooLarge",
     "TooManyFiles",
@@ -61,6 +76,10 @@ class RequestTooLarge(CrossRayError):
 
 class TooManyFiles(CrossRayError):
     """A study of more images than the limit."""
+
+
+class NoPrecondition(CrossRayError):
+    """A change that does not say which version was read."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,20 @@ PROBLEMS: dict[type[CrossRayError], Kind] = {
     DataError: INVALID,
     Busy: Kind(503, "busy", "Busy", retry_after=5),
     NotReady: Kind(503, "not-ready", "Not ready", retry_after=5),
+    SignedOut: Kind(401, "signed-out", "Nobody is signed in"),
+    Expired: Kind(401, "expired", "The session or token has expired"),
+    WrongRole: Kind(403, "wrong-role", "This account may not do this"),
+    WrongOrigin: Kind(403, "wrong-origin", "Not from this service's own page"),
+    TooMany: Kind(429, "too-many-requests", "Too many requests", retry_after=10),
+    NoPrecondition: Kind(428, "precondition-required", "Which version was read is not said"),
+    NoStore: Kind(404, "no-store", "This service keeps no studies"),
+    UnknownStudy: Kind(404, "unknown-study", "No such study"),
+    Conflict: Kind(409, "conflict", "Somebody else has saved a newer version"),
+    WrongStatus: Kind(409, "wrong-status", "The report's status does not allow it"),
+    StoreVersion: Kind(503, "store-version", "The store is of another version"),
+    StoreUnavailable: Kind(503, "store-unavailable", "The store does not answer", retry_after=5),
+    StoreFull: Kind(507, "store-full", "The store is full"),
+    StoreError: Kind(500, "store", "The store cannot do this"),
 }
 STATUSES = {
     413: PROBLEMS[RequestTooLarge],
@@ -113,18 +146,34 @@ def kind_of(error: Exception) -> Kind:
     return INTERNAL
 
 
+class ConflictProblem(Problem):
+    """Somebody else has saved a newer version: both are here, so that nothing is lost."""
+
+    current: VersionAnswer
+    yours: str = Field(description="the text that was not saved")
+
+
 def problem_response(
     scope: Scope, kind: Kind, detail: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """The answer to a request that failed; its type is kept in the scope for log and metrics."""
-    scope["crossray.problem"] = kind.name
-    problem = Problem(
+    return _response(scope, kind, _problem(scope, kind, detail), headers)
+
+
+def _problem(scope: Scope, kind: Kind, detail: str) -> Problem:
+    return Problem(
         type=kind.type,
         title=kind.title,
         status=kind.status,
         detail=detail,
         instance=f"/requests/{scope['crossray.request']}",
     )
+
+
+def _response(
+    scope: Scope, kind: Kind, problem: Problem, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    scope["crossray.problem"] = kind.name
     headers = dict(headers or {})
     if kind.retry_after is not None:
         headers["Retry-After"] = str(kind.retry_after)
@@ -158,7 +207,11 @@ async def _answer_own_error(request: Request, error: Exception) -> JSONResponse:
     if kind is INTERNAL:
         log.error("request failed", exc_info=error)
         return problem_response(request.scope, kind, "The fault is the service's own.")
-    return problem_response(request.scope, kind, str(error))
+    problem = _problem(request.scope, kind, str(error))
+    if isinstance(error, Conflict):
+        current = version_answer(error.current)
+        problem = ConflictProblem(**problem.model_dump(), current=current, yours=error.yours)
+    return _response(request.scope, kind, problem)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:

@@ -186,6 +186,9 @@ class StudyAnswer(Answer):
 
 
 class ReportAnswer(StudyAnswer):
+    study: str | None = Field(
+        default=None, description="its id where this service keeps studies; null where it does not"
+    )
     text: str
     sections: list[SectionAnswer]
     words: list[WordAnswer]

@@ -13,14 +13,19 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from app.api.answers import answer, ask_answer
+from app.api.keeping import new_study
 from app.api.metrics import Metrics
 from app.api.problems import Busy, NotReady, kind_of
 from app.api.schemas import AskAnswer, ModelDescription, ReportAnswer
 from app.settings import Settings
+from app.store.errors import NoStore
+from app.store.records import Actor, NewStudy
+from app.store.store import Store, open_store
+from app.store.studies import add_study
 from app.threads import use_threads
 from app.views import with_view
 from crossray import __version__
-from model.errors import DataError, ImageError, NotARadiograph
+from model.errors import CrossRayError, DataError, ImageError, NotARadiograph
 from model.exam import Exam
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
@@ -57,6 +62,8 @@ class Sent:
     priors: Sequence[BinaryIO] = ()
     """Frontal images of an earlier study."""
     indication: str = ""
+    name: str = ""
+    """What the worklist is to call it, where studies are kept."""
 
 
 class Service:
@@ -68,23 +75,28 @@ class Service:
         self.failure: Exception | None = None
         """Why the model could not be loaded."""
         self._generator = generator
+        self._store: Store | None = None
         self._places = threading.BoundedSemaphore(settings.queue + 1)
         self._pixel_places = threading.BoundedSemaphore(PIXEL_PLACES)
         self._changed = threading.Condition()
         self._reading = False
         self._stopping = False
+        self._in_hand = 0
 
     def load(self) -> None:
-        """Load the model unless there is one; a failure is kept, for the server to stop at."""
-        if self._generator is not None:
-            return
+        """Open the store and load the model, unless there is one; a failure is kept, for the server
+        to stop at."""
         start = time.perf_counter()
         try:
+            if self.settings.store_options is not None and self._store is None:
+                self._store = open_store(self.settings.store_options)
+            if self._generator is not None:
+                return
             use_threads(self.settings.threads)
             self._generator = ReportGenerator.load(self.settings.model, self.settings.device)
         except Exception as error:
             self.failure = error
-            log.error("the model could not be loaded", exc_info=error)
+            log.error("the service could not begin", exc_info=error)
             return
         seconds = time.perf_counter() - start
         log.info("model loaded", extra={"milliseconds": round(seconds * 1000, 1)})
@@ -101,8 +113,40 @@ class Service:
         return self._generator
 
     @property
+    def store(self) -> Store:
+        """What is kept.
+
+        Raises:
+            NoStore: this service keeps nothing.
+            StoreError: it could not be opened.
+            NotReady: it is not open yet.
+        """
+        if self._store is not None:
+            return self._store
+        if self.settings.store is None:
+            raise NoStore("this service keeps no studies: start it with --store DIR")
+        if isinstance(self.failure, CrossRayError):
+            raise self.failure
+        raise NotReady("the store is being opened: try again in a few seconds")
+
+    @property
     def is_ready(self) -> bool:
-        return self._generator is not None
+        return self._generator is not None and self.keeps == (self._store is not None)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether studies are kept."""
+        return self.settings.store is not None
+
+    @property
+    def in_hand(self) -> int:
+        """Studies that are read or wait for it."""
+        return self._in_hand
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._store is not None:
+            self._store.close()
 
     @property
     def is_reading(self) -> bool:
@@ -160,13 +204,22 @@ class Service:
             waiting = self.settings.queue
             raise Busy(f"{waiting} studies are waiting and no more may: try again in a few seconds")
         try:
+            self._count(1)
             with self.metrics.studies.track_inprogress():
                 yield
         finally:
+            self._count(-1)
             self._places.release()
 
-    def report(self, sent: Sent, options: Options) -> ReportAnswer:
-        """One study read and reported on, when its turn comes.
+    def _count(self, studies: int) -> None:
+        with self._changed:
+            self._in_hand += studies
+
+    def report(self, sent: Sent, options: Options, actor: Actor) -> ReportAnswer:
+        """One study read and reported on, when its turn comes, and kept where studies are.
+
+        Args:
+            actor: who sent it.
 
         Raises:
             NotReady: the model is not loaded yet, or the service is stopping.
@@ -176,15 +229,22 @@ class Service:
             IdentityMismatch: the images are not of one study of one patient.
             DataError: a file says another view than its sender; an indication that is too long or
                 that the model does not read.
+            StoreError: it cannot be kept.
         """
         generator = self.generator
+        store = self.store if self.keeps else None
         with self.turn():
             exam = self._read(sent)
             with self.metrics.generate_seconds.time():
                 report = generator(
                     exam, input_check=options.input_check, identity_check=options.identity_check
                 )
-            return answer(report, generator.notice, exam.shown if options.pixels else None)
+            written = answer(report, generator.notice)
+            study = None
+            if store is not None:
+                study = add_study(store, self._kept(sent, exam, written, options), actor)
+            shown = answer(report, generator.notice, exam.shown) if options.pixels else written
+            return shown.model_copy(update={"study": study})
 
     def ask(self, sent: Sent, phrase: str, options: Options) -> AskAnswer:
         """How probable a finding is on one study; Raises as for `report`, and:
@@ -221,6 +281,14 @@ class Service:
             raise
         finally:
             self._pixel_places.release()
+
+    def _kept(self, sent: Sent, exam: Exam, written: ReportAnswer, options: Options) -> NewStudy:
+        contents = []
+        for file in (*sent.files, *sent.priors):
+            file.seek(0)
+            contents.append(file.read())
+        checks = {"input_check": options.input_check, "identity_check": options.identity_check}
+        return new_study(contents, exam, written, sent.name, "upload", checks)
 
     def _read(self, sent: Sent) -> Exam:
         views = sent.views or [""] * len(sent.files)

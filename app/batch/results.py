@@ -16,11 +16,12 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from app.batch.page import IDENTIFIERS, page
 from app.batch.sharding import Shard
 from model.checkpoint import ModelIdentity
 from model.errors import ConfigError, CrossRayError
@@ -36,11 +37,12 @@ COLUMNS = (
     "views",
     "findings",
     "impression",
+    "probabilities",
     "warnings",
     "review",
     "model",
 )
-LISTS = ("sha256", "warnings", "review")
+LISTS = ("sha256", "probabilities", "warnings", "review")
 PARTIAL = ".partial-"
 
 
@@ -89,6 +91,8 @@ class Record:
     """Why a check refuses the images; empty where there is a report."""
     findings: str = ""
     impression: str = ""
+    probabilities: tuple[str, ...] = ()
+    """Of the findings that it asserts, each "name=0.97", or "name=" where there is none."""
     warnings: tuple[str, ...] = ()
     """What speaks against a report on its images, each "code: message"."""
     review: tuple[str, ...] = ()
@@ -235,7 +239,7 @@ class Results:
         return record
 
     def write_summary(self, rows: Sequence[Mapping[str, object]], unmatched: Sequence[int]) -> None:
-        """Replace summary.csv, or what is this part's of it.
+        """Replace summary.csv and index.html, or what is this part's of them.
 
         Args:
             rows: by COLUMNS; a column that a row lacks is empty.
@@ -246,6 +250,8 @@ class Results:
             path.parent.mkdir(exist_ok=True)
             if self.shard is None:
                 self._replace(path, _csv(rows))
+                html = page(rows).encode("utf-8", "backslashreplace")
+                self._replace(self.folder / "index.html", html)
             else:
                 # File names need not be UTF-8: what they hold then survives as ASCII only.
                 content = json.dumps({"rows": rows, "unmatched": unmatched}, indent=1)
@@ -296,9 +302,10 @@ def summary_path(out: Path, shard: Shard | None) -> Path:
     return out / "summary.csv" if shard is None else out / "shards" / f"{shard.name}.json"
 
 
-def _csv(rows: Iterable[Mapping[str, object]]) -> bytes:
+def _csv(rows: Sequence[Mapping[str, object]]) -> bytes:
     text = io.StringIO(newline="")
-    table = csv.DictWriter(text, COLUMNS, restval="")
+    extra = [name for name in IDENTIFIERS if any(name in row for row in rows)]
+    table = csv.DictWriter(text, [*COLUMNS, *extra], restval="")
     table.writeheader()
     table.writerows(rows)
     # File names need not be UTF-8: bytes that are not come out as \udc80 and so on.

@@ -1,6 +1,6 @@
 """`crossray batch`: every study below a folder gets a report, and no bad file stops the others."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,13 +8,17 @@ from tqdm import tqdm
 
 from app.batch.grouping import Study, Unread, find_files, grouped, in_shard, relative_name
 from app.batch.indications import Row, match_indications, read_indications
+from app.batch.keeping import keeper
 from app.batch.merging import sorted_rows
+from app.batch.page import IDENTIFIERS
 from app.batch.results import Record, Results
 from app.batch.sharding import Shard
 from app.batch.stages import ALL_CHECKS, Checks, decoded, finished, reported
+from app.store_options import StoreOptions
 from app.views import image_name
 from model.errors import ConfigError, DataError
 from model.generator import ReportGenerator
+from model.imaging.header import HEAD_BYTES, header_values
 
 __all__ = ["BatchOptions", "Outcome", "run_batch"]
 
@@ -30,6 +34,10 @@ class BatchOptions:
     """A CSV file, see app/batch/indications.py."""
     shard: Shard | None = None
     """The part of the studies that is done; None for all."""
+    store: StoreOptions | None = None
+    """Where the drafts are also kept for the worklist."""
+    identifiers: bool = False
+    """Write StudyInstanceUID and accession number into the summary."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,10 @@ def run_batch(
         )
         keys = {s.name: study.key for study in studies for s in study.sources}
         model = generator.identity.sha256
-        summary = sorted_rows([*_study_rows(records, names, model), *_file_rows(outcome, keys)])
+        study_rows = _study_rows(records, names, model)
+        if options.identifiers:
+            study_rows = _identified(study_rows, source)
+        summary = sorted_rows([*study_rows, *_file_rows(outcome, keys)])
         results.write_summary(summary, unmatched)
     return outcome
 
@@ -143,8 +154,12 @@ def _new_records(
     """Each study read, reported on and written."""
     read = decoded(generator, studies, ahead=options.batch_size)
     made = reported(generator, read, options.batch_size, options.checks)
-    for study in tqdm(made, desc="Reporting", unit="study", total=len(studies)):
-        yield results.write(*finished(generator, study))
+    with keeper(options.store, len(studies)) as keep:
+        for study in tqdm(made, desc="Reporting", unit="study", total=len(studies)):
+            record, files = finished(generator, study)
+            # Before the record: a study that a crash keeps out of the store is done again.
+            keep(study, generator.notice, options.checks)
+            yield results.write(record, files)
 
 
 def _study_rows(
@@ -163,10 +178,22 @@ def _study_rows(
             "views": "\n".join(image_name(image.view, False) for image in record.images),
             "findings": record.findings,
             "impression": record.impression,
+            "probabilities": "\n".join(record.probabilities),
             "warnings": "\n".join(record.warnings),
             "review": "\n".join(record.review),
             "model": model,
         }
+
+
+def _identified(rows: Iterable[Mapping[str, object]], folder: Path) -> Iterator[dict[str, object]]:
+    """The rows with what their first file says of its study."""
+    for row in rows:
+        with (folder / str(row["sources"]).partition("\n")[0]).open("rb") as file:
+            values = header_values(file.read(HEAD_BYTES), tuple(IDENTIFIERS.values()))
+        named = {column: values.get(element, "") for column, element in IDENTIFIERS.items()}
+        # A spreadsheet would run what begins so.
+        safe = {c: f"'{v}" if v.startswith(("=", "+", "-", "@")) else v for c, v in named.items()}
+        yield {**row, **safe}
 
 
 def _file_rows(outcome: Outcome, keys: Mapping[str, str]) -> Iterator[dict[str, object]]:

@@ -198,9 +198,18 @@ def _record(reported: Reported) -> Record:
         record,
         findings=section_text(report, "findings"),
         impression=section_text(report, "impression"),
+        probabilities=_probabilities(report),
         warnings=_warnings(report),
         review=tuple(f"{flag.code}: {flag.message}" for flag in report.review),
     )
+
+
+def _probabilities(report: Report) -> tuple[str, ...]:
+    """Each finding that the report asserts, once, with the probability that it is present."""
+    named = {}
+    for finding in report.findings:
+        named.setdefault(finding.name, finding.presence_probability)
+    return tuple(f"{name}={'' if p is None else f'{p:.2f}'}" for name, p in named.items())
 
 
 def _warnings(report: Report) -> tuple[str, ...]:

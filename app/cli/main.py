@@ -12,6 +12,7 @@ from app.cli.importing import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli.phantom import prepare
 from app.cli.reading import ask, batch, batch_merge, report, serve
 from app.cli.scoring import compare, label, rexrank, score
+from app.cli.store import store
 from app.cli.training import calibrate, input_check, pretrain, train
 from crossray import __version__
 from model.errors import CrossRayError
@@ -29,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(prepare, name="prepare")
+app.add_typer(store, name="store")
 for importer in (iu_xray, mimic_cxr, nih, folder, boxes):
     prepare.command()(importer)
 COMMANDS: tuple[Callable[..., None], ...] = (

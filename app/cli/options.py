@@ -15,6 +15,7 @@ __all__ = [
     "ProtocolOption",
     "RadgraphOption",
     "SizeOption",
+    "StoreOption",
     "WorkersOption",
 ]
 
@@ -50,4 +51,12 @@ RadgraphOption = Annotated[
 SizeOption = Annotated[int, typer.Option(min=64, max=2048, help="Longest side in pixels.")]
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Processes; one per core if omitted.")
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="Keep studies, drafts and their edits in this folder, for the worklist.",
+    ),
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import EXIT_BAD_FILES, ModelOption
+from app.cli.options import EXIT_BAD_FILES, ModelOption, StoreOption
 from model.errors import CrossRayError
 
 __all__ = ["ask", "batch", "batch_merge", "report", "serve"]
@@ -177,6 +177,7 @@ def batch(
     no_input_check: InputCheckOption = False,
     no_identity_check: IdentityCheckOption = False,
     threads: ThreadsOption = None,
+    store: StoreOption = None,
     indications: Annotated[
         Path | None,
         typer.Option(
@@ -193,14 +194,22 @@ def batch(
             "`crossray batch-merge OUT` then writes summary.csv.",
         ),
     ] = None,
+    identifiers: Annotated[
+        bool,
+        typer.Option(
+            "--identifiers",
+            help="Write StudyInstanceUID and accession number into summary.csv and index.html.",
+        ),
+    ] = False,
 ) -> None:
     """Write a report for every study below a folder.
 
     DICOM files are grouped by StudyInstanceUID; a PNG or JPEG is a study of its own.
-    OUT gets summary.csv and, for each study, report.json and heatmaps.png. Files that are no
-    radiograph of a view the model reads are skipped, and studies that a check refuses get no
-    report, both with the reason in summary.csv. Files that should be images and cannot be read are
-    listed at the end, and the exit status is then 3. A second run does only what is missing.
+    OUT gets summary.csv, the same as a page (index.html) and, for each study, report.json and
+    heatmaps.png. Files that are no radiograph of a view the model reads are skipped, and studies
+    that a check refuses get no report, both with the reason in summary.csv. Files that should be
+    images and cannot be read are listed at the end, and the exit status is then 3. A second run
+    does only what is missing.
     """
     from app.threads import use_threads
 
@@ -210,11 +219,13 @@ def batch(
     from app.batch.sharding import Shard
     from app.batch.stages import Checks
     from app.cli.batch_output import batch_text
+    from app.settings import load_settings
     from model.generator import ReportGenerator
 
     checks = Checks(input_check=not no_input_check, identity_check=not no_identity_check)
     part = None if shard is None else Shard.parse(shard)
-    options = BatchOptions(batch_size, redo, checks, indications, part)
+    kept = load_settings(store=store).store_options if store is not None else None
+    options = BatchOptions(batch_size, redo, checks, indications, part, kept, identifiers)
     outcome = run_batch(ReportGenerator.load(model), source, out, options)
     typer.echo(batch_text(outcome, summary_path(out, part)), err=True)
     if outcome.failed:
@@ -244,6 +255,7 @@ def serve(
     ] = None,
     model: ModelOption = None,
     threads: ThreadsOption = None,
+    store: StoreOption = None,
 ) -> None:
     """Serve the page and the REST API until interrupted.
 
@@ -259,7 +271,7 @@ def serve(
         typer.echo(f"CrossRay's page is at {address}, its API at {address}docs", err=True)
 
     configure_logging()
-    settings = load_settings(host=host, port=port, model=model, threads=threads)
+    settings = load_settings(host=host, port=port, model=model, threads=threads, store=store)
     use_threads(settings.threads)
     from app.server import serve as run_server
 

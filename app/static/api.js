@@ -19,7 +19,7 @@
  * @typedef {{code: string, message: string, start: number, end: number}} Flag
  * @typedef {{name: string, text: string, start: number, end: number}} Section
  * @typedef {{text: string, sections: Section[], words: Word[], sentences: Span[], findings: Finding[],
- *   review: Flag[], indication: string, images: Image[], warnings: ImageWarning[],
+ *   study?: string | null, review: Flag[], indication: string, images: Image[], warnings: ImageWarning[],
  *   probability_withheld: string | null, model: {name: string, sha256: string}, notice: string}} Answer
  * @typedef {Omit<Carried, "probability"> & {phrase: string, text: string, probability: number | null,
  *   matches: number | null, samples: number | null, images: Image[], probability_withheld: string | null}} Asked
@@ -50,6 +50,19 @@ export class Problem extends Error {
     this.passing = passing;
     this.check = check;
   }
+}
+
+/** Of the session of who is signed in; null where nobody needs to be. @type {string | null} */
+let token = null;
+
+/** @param {string | null} csrf what the service wants back with every change */
+export function setToken(csrf) {
+  token = csrf;
+}
+
+/** @returns {Record<string, string>} headers that say that a change comes from this page */
+export function pageHeaders() {
+  return token ? { "X-CSRF-Token": token } : {};
 }
 
 /** @type {Record<number, string>} */
@@ -124,6 +137,7 @@ function formOf({ files, views, priors, indication }) {
   for (const view of views) form.append("views", view);
   for (const file of priors) form.append("priors", file, file.name);
   if (indication) form.append("indication", indication);
+  if (files.length) form.append("name", files[0].name.slice(0, 200)); // for the worklist, where studies are kept
   return form;
 }
 
@@ -136,7 +150,7 @@ function formOf({ files, views, priors, indication }) {
 async function send(address, form, signal) {
   let response;
   try {
-    response = await fetch(address, { method: "POST", body: form, signal });
+    response = await fetch(address, { method: "POST", body: form, signal, headers: pageHeaders() });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new Problem(
@@ -154,7 +168,7 @@ async function send(address, form, signal) {
  * @param {Response} response
  * @returns {Promise<Problem>}
  */
-async function problemFrom(response) {
+export async function problemFrom(response) {
   /** @type {{type?: unknown, title?: unknown, detail?: unknown}} */
   let body = {};
   if ((response.headers.get("content-type") ?? "").includes("json")) {

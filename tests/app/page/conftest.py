@@ -3,6 +3,7 @@
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from material import chest
 
 from app.main import create_app
 from app.settings import Settings
+from app.store.store import Store, open_store
+from app.store_options import StoreOptions
 from model.generator import ReportGenerator
 
 try:
@@ -56,11 +59,22 @@ def seeing_address(seeing_generator) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture
+def keeping(tiny_generator: ReportGenerator, tmp_path: Path) -> Iterator[tuple[str, Store]]:
+    """A service that keeps studies, and its store, opened a second time."""
+    with serving(tiny_generator, store=tmp_path / "store") as address:
+        while not (tmp_path / "store" / "crossray.db").exists():
+            time.sleep(0.05)
+        store = open_store(StoreOptions(tmp_path / "store"))
+        yield address, store
+        store.close()
+
+
 @contextmanager
-def serving(generator: ReportGenerator) -> Iterator[str]:
+def serving(generator: ReportGenerator, **settings: Any) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        create_app(Settings(), generator), log_level="warning", ws="none", lifespan="on"
+        create_app(Settings(**settings), generator), log_level="warning", ws="none", lifespan="on"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -1,0 +1,1 @@
+"""A kept report as a document: plain text, and PDF."""

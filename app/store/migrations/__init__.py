@@ -1,0 +1,1 @@
+"""Alembic's migrations of the store's database; `app/store/database.py` runs them."""
