@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from app.batch.run import BatchOptions, run_batch
 from app.main import STATIC, create_app
 from app.settings import Settings
+from app.store import edits
 from app.store.records import ALL_ROLES, Actor
 from app.store.store import open_store
 from app.store.worklist import Query, list_studies
