@@ -206,7 +206,7 @@ def _record(reported: Reported) -> Record:
 
 def _probabilities(report: Report) -> tuple[str, ...]:
     """Each finding that the report asserts, once, with the probability that it is present."""
-    named = {}
+    named: dict[str, float | None] = {}
     for finding in report.findings:
         named.setdefault(finding.name, finding.presence_probability)
     return tuple(f"{name}={'' if p is None else f'{p:.2f}'}" for name, p in named.items())
