@@ -31,6 +31,7 @@ ALLOWED = {
 
 
 COMMANDS = {
+    "app.batch.indications",  # a table, as the readers of data sets read theirs
     "app.cli.evaluation",
     "app.cli.importing",
     "app.cli.phantom",

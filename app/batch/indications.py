@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from app.batch.grouping import study_of
-from data_prep.tables import numbered_rows
 from model.errors import DataError
 
 __all__ = ["Row", "match_indications", "read_indications"]
@@ -34,6 +33,8 @@ def read_indications(path: Path) -> list[Row]:
     Raises:
         DataError: as `numbered_rows`.
     """
+    from data_prep.tables import numbered_rows
+
     return [
         Row(number, row["study"], " ".join(row["indication"].split()))
         for number, row in numbered_rows(path, COLUMNS, private=True)
