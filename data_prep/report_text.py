@@ -1,6 +1,6 @@
 """A report's text -> its sections -> the target a model learns to write, without marks.
 
-Knows how reports are laid out, nothing of any data set's files. Sections are told by headings, as
+Knows how reports are laid out, nothing of any data set's files. Sections are found by headings, as
 in MIMIC-CXR (Johnson et al. 2019, Scientific Data 6, 317); where a sentence ends is
 model/report_text/parser.py's to say.
 """
@@ -93,11 +93,11 @@ def sections(text: str) -> Sections:
     if finals and finals[-1].strip():
         text = finals[-1]
     bodies = list(_bodies(text))
-    said = {key: fold(" ".join(body for k, body in bodies if k == key)) for key in _NAMES}
-    if not said["findings"]:
-        _find_unheaded(bodies, said)
-    del said["other"]
-    return Sections(**said)
+    found = {key: fold(" ".join(body for k, body in bodies if k == key)) for key in _NAMES}
+    if not found["findings"]:
+        _find_unheaded(bodies, found)
+    del found["other"]
+    return Sections(**found)
 
 
 def _bodies(text: str) -> Iterator[tuple[str, str]]:
@@ -146,7 +146,7 @@ def _is_heading(text: str, match: re.Match[str]) -> bool:
     return name[0].isupper() and _SENTENCE_END.search(text, max(0, start - 20), start) is not None
 
 
-def _find_unheaded(bodies: list[tuple[str, str]], said: dict[str, str]) -> None:
+def _find_unheaded(bodies: list[tuple[str, str]], found: dict[str, str]) -> None:
     """Move what no heading calls findings from the section it stands behind."""
     for section, body in reversed(bodies):
         if section == "impression":
@@ -154,9 +154,9 @@ def _find_unheaded(bodies: list[tuple[str, str]], said: dict[str, str]) -> None:
         paragraphs = [fold(part) for part in _PARAGRAPH.split(body) if part.strip()]
         rest = " ".join(paragraphs[1:] if section else paragraphs[-1:])
         if rest:
-            said["findings"] = rest
+            found["findings"] = rest
             if section:
-                said[section] = said[section].removesuffix(rest).rstrip()
+                found[section] = found[section].removesuffix(rest).rstrip()
             return
 
 

@@ -1,4 +1,4 @@
-"""What a data set's reader tells of its studies, before any image has been opened.
+"""What a data set's reader knows of its studies, before any image has been opened.
 
 Every data set has one file here with one function that streams its studies;
 data_prep/importing/run.py makes a prepared folder of them. A reader opens reports and tables,
@@ -33,7 +33,7 @@ class SourceStudy:
     id: str
     """Unique in the data set."""
     origin: str
-    """Where it is told of, for messages: "indiana_reports.csv row 12"."""
+    """Where it stands, for messages: "indiana_reports.csv row 12"."""
     images: tuple[SourceImage, ...]
     """In the data set's order."""
     findings: str = ""

@@ -29,7 +29,7 @@ class Encoder(nn.Module):
     Each patch also carries its position: a sine-cosine code of its row and column is projected and
     added to its features (as DETR does, Carion et al. 2020). The transformer's own position
     embedding is not enough: a chest is nearly its own mirror image, and words for the right side
-    and the left were at chance until the code was there.
+    and the left were no better than guessed until the code was there.
     """
 
     main_input_name = "images"

@@ -21,7 +21,7 @@ __all__ = ["LEAST_EVIDENCE", "LEAST_SHARE", "Code", "Flag", "review"]
 Code = Literal["side", "prior", "evidence", "contradiction", "cut"]
 
 LEAST_SHARE = 1 / 3
-"""Of a finding's attention on the images, so much must lie on the side that is said. Half would
+"""Of a finding's attention on the images, so much must lie on the reported side. Half would
 alarm at what ends at the midline, as central lines do."""
 LEAST_EVIDENCE = 1.0
 """Nats that the images must add to the clause that asserts a finding: less than e times as likely
@@ -33,8 +33,8 @@ class Flag:
     """One thing to check, at [start, end) of the report's text."""
 
     code: Code
-    """"side": said of one side, looked at on the other. "prior": compared with an earlier image
-    where none was given. "evidence": asserted without support from the images. "contradiction":
+    """"side": reported on one side, attended to on the other. "prior": compared with an earlier
+    image where none was given. "evidence": asserted without support from the images. "contradiction":
     asserted and denied, or of another size or side in the impression than in the findings. "cut":
     the text ends at the longest length."""
     message: str
@@ -45,7 +45,7 @@ class Flag:
 
 def review(
     text: str,
-    told: Sequence[Word],
+    text_words: Sequence[Word],
     findings: Sequence[NamedFinding],
     sides: Sequence[NDArray[np.float32] | None],
     priors: Sequence[bool],
@@ -54,10 +54,10 @@ def review(
     """What to check in a report, in the order of its text.
 
     Args:
-        told: the text's words.
+        text_words: the text's.
         findings: what it asserts.
         sides: per image float32 (rows, columns), how much of each patch lies on the patient's
-            right; None where that cannot be said, as on a lateral view.
+            right; None where that is not defined, as on a lateral view.
         priors: per image, True where it is of an earlier study.
         ended: the text ended by itself.
     """
@@ -71,18 +71,18 @@ def review(
         ),
     ]
     if not ended:
-        flags.append(_cut(text, told))
+        flags.append(_cut(text, text_words))
     return tuple(sorted(flags, key=lambda flag: (flag.start, flag.end)))
 
 
 def _wrong_sides(
     findings: Sequence[NamedFinding], right: Sequence[NDArray[np.float32] | None]
 ) -> Iterator[Flag]:
-    said: dict[tuple[int, int], set[str]] = {}
+    sides_of: dict[tuple[int, int], set[str]] = {}
     for finding in findings:
-        said.setdefault((finding.start, finding.end), set()).update(finding.sides)
+        sides_of.setdefault((finding.start, finding.end), set()).update(finding.sides)
     for finding in {(f.start, f.end): f for f in findings}.values():
-        sides = said[finding.start, finding.end]
+        sides = sides_of[finding.start, finding.end]
         if len(sides) != 1 or finding.state != "grounded":
             continue
         (side,) = sides
@@ -125,7 +125,7 @@ def _comparisons(text: str) -> Iterator[Flag]:
 def _unsupported(findings: Sequence[NamedFinding]) -> Iterator[Flag]:
     """Findings of which no mention has both a place on the images and evidence.
 
-    Asked of all mentions together: once the findings have said it, the text alone suggests what
+    Asked of all mentions together: once the findings have stated it, the text alone suggests what
     the impression repeats.
     """
     mentions: dict[str, list[NamedFinding]] = {}
@@ -140,14 +140,14 @@ def _unsupported(findings: Sequence[NamedFinding]) -> Iterator[Flag]:
             )
         elif all(finding.state == "not grounded" for finding in same):
             share = max(float(finding.heatmap.sum()) for finding in same)
-            why = f"its words look at no place ({share:.0%} of their attention on the images)"
+            why = f"its words attend to no place ({share:.0%} of their attention on the images)"
         else:
             continue
-        yield Flag("evidence", f"{first.text!r} is said, but {why}.", first.start, first.end)
+        yield Flag("evidence", f"{first.text!r} is reported, but {why}.", first.start, first.end)
 
 
-def _cut(text: str, told: Sequence[Word]) -> Flag:
-    start = told[-1].start if told else 0
+def _cut(text: str, text_words: Sequence[Word]) -> Flag:
+    start = text_words[-1].start if text_words else 0
     return Flag(
         "cut",
         "The text was cut at its longest length: what follows is missing. Allow more tokens.",

@@ -49,7 +49,7 @@ class Difference:
     difference: Score
     """Second minus first, with its 95 % bootstrap interval over studies."""
     p: float | None
-    """Chance of a difference at least as large between systems that are alike: approximate
+    """Probability of a difference at least as large between systems that are alike: approximate
     randomisation (Noreen 1989), two-sided. Not corrected for how many scores are compared."""
 
 

@@ -129,11 +129,11 @@ def _continued(config: TrainConfig, initial: str) -> tuple[ReportModel, Backend]
     )
     model = ReportModel(_shape(config, tokenizer, **kept))
     weights = earlier.state_dict()
-    place = "encoder.trunk.pos_embed"
+    key = "encoder.trunk.pos_embed"
     grids = list(model.encoder.coarse_grid), list(earlier.encoder.coarse_grid)
-    if place in weights and grids[0] != grids[1]:  # images of another size
+    if key in weights and grids[0] != grids[1]:  # images of another size
         prefix = earlier.encoder.trunk.num_prefix_tokens
-        weights[place] = resample_abs_pos_embed(weights[place], *grids, prefix)
+        weights[key] = resample_abs_pos_embed(weights[key], *grids, prefix)
     if not model.config.prompt_tokens:  # it need not read what the earlier one was prompted with
         weights.pop("decoder.prompt_positions.weight", None)
     try:

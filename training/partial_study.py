@@ -60,11 +60,11 @@ def _comparisons(text: str, there: Sequence[tuple[int, int]]) -> set[tuple[int, 
     """Sentences that compare with an earlier study and assert nothing that no other one does.
 
     Args:
-        there: [start, end) of the sentences that are told, in order.
+        there: [start, end) of the sentences that are kept, in order.
     """
     if not terms.PRIOR.search(text):
         return set()
-    said = {
+    stated = {
         span: {
             (f.name, f.sides, f.zone) for f in read_findings(text) if span[0] <= f.start < span[1]
         }
@@ -74,8 +74,8 @@ def _comparisons(text: str, there: Sequence[tuple[int, int]]) -> set[tuple[int, 
     for span in there:
         if terms.PRIOR.search(text, *span):
             # Of two that say the same, and both compare, one stays.
-            rest = set().union(*(said[s] for s in there if s != span and s not in cut))
-            if said[span] <= rest:
+            rest = set().union(*(stated[s] for s in there if s != span and s not in cut))
+            if stated[span] <= rest:
                 cut.add(span)
     return cut
 

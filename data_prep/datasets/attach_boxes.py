@@ -100,7 +100,7 @@ def attach(prepared: Path, box_file: Path, originals: Path | None = None) -> Att
     Raises:
         DataError: no prepared folder, or one that was not finished; no box file; one that is
             attached already; no image or no label in common; a box beyond its image, or drawn
-            on one of another shape; sizes that are not told, and no `originals`.
+            on one of another shape; sizes that are not stated, and no `originals`.
     """
     regions = read_boxes(box_file)
     with box_file.open("rb") as file:
@@ -210,9 +210,9 @@ def _with_regions(
 
 def _place(phrase: str, name: str) -> tuple[str | None, str | None]:
     """Side and zone where the phrase says one and the same for the finding; else None."""
-    said = [each for each in read_findings(phrase) if each.name == name]
-    sides = {side for each in said for side in each.sides}
-    zones = {each.zone for each in said}
+    assertions = [each for each in read_findings(phrase) if each.name == name]
+    sides = {side for each in assertions for side in each.sides}
+    zones = {each.zone for each in assertions}
     return (
         next(iter(sides)) if len(sides) == 1 else None,
         next(iter(zones)) if len(zones) == 1 else None,
@@ -224,8 +224,8 @@ def _spans(report: str, phrase: str) -> list[tuple[int, int]]:
     words = phrase.strip(" \t\n.,;:").split()
     if not words:
         return []
-    said = r"\s+".join(map(re.escape, words))
-    pattern = rf"(?<!\w){said}(?!\w)"
+    joined = r"\s+".join(map(re.escape, words))
+    pattern = rf"(?<!\w){joined}(?!\w)"
     denials = read_denials(report)
     return [
         match.span()

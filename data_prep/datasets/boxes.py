@@ -5,7 +5,7 @@
     VinDr-CXR           annotations_train.csv, annotations_test.csv
     PadChest-GR         grounded_reports_20240819.json
 
-Reads no images. Which of the layouts a file has is told by its columns, or its form as JSON. That
+Reads no images. Which of the layouts a file has is seen from its columns, or its form as JSON. That
 of PadChest-GR was read from its paper (Castro et al. 2024, arXiv:2411.05085) and from programs that
 use it, not from the file itself, which is given on request only.
 """

@@ -191,8 +191,8 @@ class FolderReader:
         if path is None:
             return bare
         self.matched["text file"] += 1
-        said = sections(_read_text(self.source, path))
-        return replace(bare, origin=_printable(path), **vars(said))
+        parts = sections(_read_text(self.source, path))
+        return replace(bare, origin=_printable(path), **vars(parts))
 
     def _nothing_matched(self, file: _File) -> DataError:
         if self._table is None:

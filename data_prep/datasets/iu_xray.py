@@ -41,8 +41,8 @@ HOW_TO_GET = (
 def studies(source: Path) -> Iterator[SourceStudy]:
     """The collection's studies. Their split is the standard one, None for those it leaves out.
 
-    A view is told where indiana_projections.csv says "Lateral"; its "Frontal" does not say whether
-    PA or AP, so that is left to the DICOM header. R2Gen's images have lost their names, and so
+    A view is known where indiana_projections.csv says "Lateral"; its "Frontal" does not say
+    whether PA or AP, so that is left to the DICOM header. R2Gen's images have lost their names, and so
     their views: 0.png is not always the frontal one.
 
     Raises:

@@ -169,16 +169,16 @@ def _stream(database: sqlite3.Connection, source: Path, reports: Path) -> Iterat
     database.execute("CREATE INDEX in_order ON images (subject, study, number)")
     ending = _ending(database, source)
     folder = _report_folder(database, reports)
-    told = missing = 0
+    named = missing = 0
     first = ""
     for rows in _grouped(database):
         study, subject, split = rows[0][:3]
         report = _report_path(subject, study)
         read = _read(folder / report)
-        told += 1
+        named += 1
         missing += read is None
         first = first or (report.as_posix() if read is None else "")
-        said = read or Sections("", "", "", "")
+        parts = read or Sections("", "", "", "")
         labels = database.execute("SELECT label, value FROM labels WHERE study = ?", (study,))
         yield SourceStudy(
             id=study,
@@ -187,18 +187,18 @@ def _stream(database: sqlite3.Connection, source: Path, reports: Path) -> Iterat
                 SourceImage(_image_path(subject, study, dicom, ending), view)
                 for _, _, _, dicom, view, _ in rows
             ),
-            findings=said.findings,
-            impression=said.impression,
-            indication=said.indication,
-            comparison=said.comparison,
+            findings=parts.findings,
+            impression=parts.impression,
+            indication=parts.indication,
+            comparison=parts.comparison,
             patient=subject,
             split=split,
             time=min(row[-1] for row in rows),
             labels=dict(labels) or None,
         )
-    if 2 * missing > told:
+    if 2 * missing > named:
         raise DataError(
-            f"{missing} of {told} reports are not there, first {first!r}, looked for in "
+            f"{missing} of {named} reports are not there, first {first!r}, looked for in "
             f"{str(folder)!r}: unpack mimic-cxr-reports.zip whole"
         )
 

@@ -145,19 +145,19 @@ class ReportTable:
     def _told(self, bare: SourceStudy, origin: str, row: Row) -> SourceStudy:
         columns = self.columns
         if columns.report:
-            said = vars(sections(row[columns.report]))
+            parts = vars(sections(row[columns.report]))
         else:
             names = {"findings": columns.findings, "impression": columns.impression}
-            said = {section: row[name] for section, name in names.items() if name}
+            parts = {section: row[name] for section, name in names.items() if name}
         if columns.indication:
-            said = {**said, "indication": row[columns.indication]}
+            parts = {**parts, "indication": row[columns.indication]}
         patient = row[columns.patient] if columns.patient else ""
         return replace(
             bare,
             origin=origin,
             patient=short_hash(f"patient {patient}") if patient else bare.patient,
             split=_split(origin, row[columns.split]) if columns.split else None,
-            **said,
+            **parts,
         )
 
 

@@ -34,7 +34,7 @@ NOT_THERE = "not there"
 NO_IMAGE = "no image could be read"
 NO_FRONTAL = "no frontal image"
 RANKS = {"PA": 0, "AP": 1, None: 2, "LATERAL": 3}
-"""Frontal before lateral, the better kind first. What is not told is most often frontal."""
+"""Frontal before lateral, the better kind first. What is not stated is most often frontal."""
 LATERAL = RANKS["LATERAL"]
 
 

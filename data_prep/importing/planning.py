@@ -1,6 +1,6 @@
 """A data set's studies -> the plan of an import: what is prepared, as what, and what is left out.
 
-Opens no image: files are only looked for. What can be known wrong before the long work is told
+Opens no image: files are only looked for. What can be known wrong before the long work is reported
 here.
 """
 

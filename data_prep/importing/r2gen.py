@@ -25,7 +25,7 @@ def export(prepared: Path, path: Path) -> dict[str, int]:
     `report` is the target without its headings: R2Gen's own file has the findings alone, so prepare
     with findings alone for numbers to compare with its. `image_path` lists the study's images
     relative to images/ of the prepared folder, as prepared, those of earlier studies left out.
-    `subject_id` is not there where no patient is told. Ids that are numbers are written as numbers.
+    `subject_id` is absent where no patient is stated. Ids that are numbers are written as numbers.
     Studies are streamed, and the file is written whole or not at all.
 
     Raises:

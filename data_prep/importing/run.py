@@ -6,7 +6,7 @@
     OUT/duplicates.csv    images with equal pixels in different studies
 
 First the plan is made of the whole data set: what is wrong with its tables, its splits or the
-download is told before an image is opened. Then images are made, and at last the manifest is
+download is reported before an image is opened. Then images are made, and at last the manifest is
 written from the ledger. It is the same on every machine and with every number of processes.
 """
 

@@ -14,7 +14,7 @@ SHARES = {"train": 8, "validate": 1, "test": 1}
 
 
 def split_by_hash(study: SourceStudy, seed: int, shares: Mapping[str, int] = SHARES) -> str:
-    """The split of a study's patient, or of the study where no patient is told.
+    """The split of a study's patient, or of the study where no patient is stated.
 
     Args:
         seed: another one gives another split.

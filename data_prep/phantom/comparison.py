@@ -38,13 +38,13 @@ def compare(
     then = {place_of(each.plan) for each in old.shown}
     changes = {p: how for p, how in earlier.changes.items() if how == "new" or p in then}
     gone = [plan for plan in earlier.gone if place_of(plan) in then]
-    told = [changes.get(place_of(finding)) for finding in findings]
-    steady = not gone and not hidden and all(how == "unchanged" for how in told)
+    courses = [changes.get(place_of(finding)) for finding in findings]
+    steady = not gone and not hidden and all(how == "unchanged" for how in courses)
     if steady and (not findings or rng.random() < IN_SUM):
         return ((choose(rng, phrases.NO_CHANGE), ()),)
     sentences = [_gone(plan, rng) for plan in gone]
     for how in ORDER:
-        those = ((i, finding) for i, finding in enumerate(findings) if told[i] == how)
+        those = ((i, finding) for i, finding in enumerate(findings) if courses[i] == how)
         sentences += [_changed(group, how, rng) for group in groups_of(those)]
     return tuple(sentences)
 

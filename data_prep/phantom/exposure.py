@@ -109,11 +109,11 @@ def _finish(
         letter = "R" if first and view != "LATERAL" else "L"
         x = rng.uniform(0.03, 0.09) if first else rng.uniform(0.87, 0.92)
         ink = np.zeros((size, size), np.uint8)
-        place = (int(x * size), int(rng.uniform(0.08, 0.25) * size))
+        origin = (int(x * size), int(rng.uniform(0.08, 0.25) * size))
         cv2.putText(
             ink,
             letter,
-            place,
+            origin,
             cv2.FONT_HERSHEY_SIMPLEX,
             size / 480,
             255,

@@ -64,7 +64,7 @@ def sample_patient(
     congested: bool = False,
     portable: float = 0.3,
 ) -> Patient:
-    """Draw a person. `heart` bounds the cardiothoracic ratio; `portable` is the chance of AP."""
+    """Draw a person. `heart` bounds the cardiothoracic ratio; `portable` the probability of AP."""
     supine = rng.random() < portable
     size = rng.normal(0, 1)
     age = rng.uniform(18, 92)

@@ -75,8 +75,8 @@ def recolored(image: Image, masks: Image, rng: Rng, style: Image | None = None) 
         image = _spectrum_of(image, style, rng)
     if style is not None and rng.random() < 0.5:
         image = _histogram_of(image, style)
-    for alteration, chance in _ALTERATIONS:
-        if rng.random() < chance:
+    for alteration, probability in _ALTERATIONS:
+        if rng.random() < probability:
             image = alteration(image, rng)
     return np.clip(image, 0, 1).astype(np.float32)
 
@@ -235,4 +235,4 @@ _ALTERATIONS = (
     (_hidden, 0.12),
     (_collimated, 0.35),
 )
-"""In this order, each with its chance."""
+"""In this order, each with its probability."""

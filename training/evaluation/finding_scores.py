@@ -104,12 +104,12 @@ def _places_right(
         of_name = [finding for finding in study.findings if finding.name == name]
         there = {getattr(finding, what) for finding in of_name} - {None}
         if there:
-            said: set[str | None] = set()
+            stated: set[str | None] = set()
             for assertion in found:
                 if assertion.name == name:
-                    said |= assertion.sides if what == "side" else {assertion.zone}
+                    stated |= assertion.sides if what == "side" else {assertion.zone}
             total += 1
-            right += said - {None} == there
+            right += stated - {None} == there
     return right, total
 
 

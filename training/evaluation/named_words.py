@@ -19,23 +19,23 @@ class NamedWord:
     sides: frozenset[str]
     """What the report says of it: "right", "left", both, or nothing."""
     meant: tuple[Finding, ...]
-    """The findings of that name on the said sides; none where it was said of the wrong side."""
+    """The findings of that name on the reported sides; none where the reported side is wrong."""
 
 
 def named_words(study: Study, text: str, words: Sequence[Word]) -> Iterator[NamedWord]:
     """Read a report by rules, and find those of its words that name true findings.
 
-    Where a word was said of one side, only that side's findings are meant.
+    Where a word was reported on one side, only that side's findings are meant.
     """
-    said: dict[tuple[str, int], set[str]] = {}
+    sides_of: dict[tuple[str, int], set[str]] = {}
     there = {finding.name for finding in study.findings}
     for assertion in read_findings(text):
         if assertion.name not in there:
             continue
         for index, word in enumerate(words):
             if any(word.start < end and start < word.end for start, end in assertion.words):
-                said.setdefault((assertion.name, index), set()).update(assertion.sides)
-    for (name, index), sides in said.items():
+                sides_of.setdefault((assertion.name, index), set()).update(assertion.sides)
+    for (name, index), sides in sides_of.items():
         of_name = [finding for finding in study.findings if finding.name == name]
         meant = tuple(f for f in of_name if not sides or f.side is None or f.side in sides)
         yield NamedWord(name, index, frozenset(sides), meant)

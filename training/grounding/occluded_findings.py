@@ -133,9 +133,9 @@ class _Reading:
     def asserts(self, findings: Sequence[Finding]) -> bool:
         """Whether it names one of these on its side; a name without a side means both."""
         return any(
-            said.name == finding.name
-            and (not said.sides or finding.side is None or finding.side in said.sides)
-            for said in self.read
+            assertion.name == finding.name
+            and (not assertion.sides or finding.side is None or finding.side in assertion.sides)
+            for assertion in self.read
             for finding in findings
         )
 

@@ -1,8 +1,8 @@
 """The command `crossray label`: reports -> CheXpert's observations, held against people's labels.
 
 Open-i's reports were indexed by people with MeSH terms; what of those says the same as one of the
-observations is the truth here. People index what matters, not all that is said, and call things by
-their own rules: a "nodular density" is indexed as a density. Precision against them is a lower
+observations is the truth here. People index what matters, not all that is reported, and call things
+by their own rules: a "nodular density" is indexed as a density. Precision against them is a lower
 bound.
 """
 
@@ -149,8 +149,8 @@ def _counts(labels: Mapping[str, Mapping[str, Label]]) -> str:
         f"{'observation':<28}{'present':>9}{'doubtful':>10}{'absent':>8}",
     ]
     for name in OBSERVATIONS:
-        told = [of_study.get(name) for of_study in labels.values()]
-        counts = [told.count(label) for label in (Label.PRESENT, Label.UNCERTAIN, Label.ABSENT)]
+        assigned = [of_study.get(name) for of_study in labels.values()]
+        counts = [assigned.count(label) for label in (Label.PRESENT, Label.UNCERTAIN, Label.ABSENT)]
         if name == NO_FINDING:
             counts[1:] = [0, 0]
         lines.append(f"{name:<28}{counts[0]:>9}{counts[1]:>10}{counts[2]:>8}")
@@ -162,7 +162,7 @@ def _csv(labels: Mapping[str, Mapping[str, Label]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["study", *OBSERVATIONS])
-    for study, told in labels.items():
-        row = [told.get(name) for name in OBSERVATIONS]
+    for study, of_study in labels.items():
+        row = [of_study.get(name) for name in OBSERVATIONS]
         writer.writerow([study, *("" if label is None else int(label) for label in row)])
     return text.getvalue()

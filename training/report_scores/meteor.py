@@ -54,7 +54,7 @@ def meteor_measure(generated: Sequence[str], references: Sequence[str]) -> Measu
     """METEOR of normalized texts, English, as pycocoevalcap computes it.
 
     Raises:
-        DataError: the program fails; what it said is quoted.
+        DataError: the program fails; its message is quoted.
     """
     pairs = zip(references, generated, strict=True)
     # Its fields are told apart by three bars.
@@ -74,19 +74,19 @@ def meteor_measure(generated: Sequence[str], references: Sequence[str]) -> Measu
 
 def _scores(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """(corpora, 23), in the program's order -> the score of each (its paper's section 2)."""
-    said, true, said_function, true_function = sums[:, :4].T
+    predicted, true, predicted_function, true_function = sums[:, :4].T
     matches = sums[:, 4:20].reshape(-1, len(MATCHERS), 4)
-    chunks, said_matched, true_matched = sums[:, 20:].T
-    said_content, true_content, said_rest, true_rest = np.moveaxis(matches, 2, 0)
+    chunks, predicted_matched, true_matched = sums[:, 20:].T
+    predicted_content, true_content, predicted_rest, true_rest = np.moveaxis(matches, 2, 0)
 
     def share(content: _Column, rest: _Column, words: _Column, function: _Column) -> _Column:
         found = (DELTA * content + (1 - DELTA) * rest) @ MATCHERS
         return divide(found, DELTA * (words - function) + (1 - DELTA) * function)
 
-    precision = share(said_content, said_rest, said, said_function)
+    precision = share(predicted_content, predicted_rest, predicted, predicted_function)
     recall = share(true_content, true_rest, true, true_function)
     mean = divide(precision * recall, ALPHA * precision + (1 - ALPHA) * recall)
-    fragments = divide(2 * chunks, said_matched + true_matched)
+    fragments = divide(2 * chunks, predicted_matched + true_matched)
     return np.nan_to_num(mean * (1 - GAMMA * np.nan_to_num(fragments) ** BETA))
 
 
@@ -110,12 +110,12 @@ def _run(lines: Sequence[str]) -> list[str]:
         raise DataError(f"METEOR cannot be started: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
         raise DataError(f"METEOR has not answered within {SECONDS} seconds") from error
-    told = done.stdout.splitlines()
-    if done.returncode or len(told) != len(lines):
+    answers = done.stdout.splitlines()
+    if done.returncode or len(answers) != len(lines):
         raise DataError(
-            f"METEOR failed ({len(told)} answers of {len(lines)}): {done.stderr[-300:]}"
+            f"METEOR failed ({len(answers)} answers of {len(lines)}): {done.stderr[-300:]}"
         )
-    return told
+    return answers
 
 
 def _program() -> Path | None:

@@ -40,23 +40,25 @@ def text_measures(
     Args:
         generated, references: of the same studies in the same order; at least one.
     """
-    said, true = ([text.split() for text in texts] for texts in (generated, references))
-    said_grams, true_grams = ([n_grams(words) for words in texts] for texts in (said, true))
-    rouge = [_rouge_l(*both) for both in zip(said, true, strict=True)]
-    measures = [*_bleu(said_grams, true_grams), mean("rouge_l", np.array(rouge))]
+    predicted, true = ([text.split() for text in texts] for texts in (generated, references))
+    predicted_grams, true_grams = (
+        [n_grams(words) for words in texts] for texts in (predicted, true)
+    )
+    rouge = [_rouge_l(*both) for both in zip(predicted, true, strict=True)]
+    measures = [*_bleu(predicted_grams, true_grams), mean("rouge_l", np.array(rouge))]
     if cider:
-        measures.append(mean("cider", Cider(true_grams)(said_grams, true_grams)))
+        measures.append(mean("cider", Cider(true_grams)(predicted_grams, true_grams)))
     return measures
 
 
-def _bleu(said: Sequence[list[Grams]], true: Sequence[list[Grams]]) -> list[Measure]:
+def _bleu(predicted: Sequence[list[Grams]], true: Sequence[list[Grams]]) -> list[Measure]:
     """BLEU-1 to BLEU-ORDERS.
 
     Counted for each study: words of the generated text, of the reference, then for each order the
     n-grams of the generated text and how many of them the reference has, each at most as often.
     """
     rows = []
-    for generated, reference in zip(said, true, strict=True):
+    for generated, reference in zip(predicted, true, strict=True):
         pairs = zip(generated, reference, strict=True)
         counts = [(a.total(), (a & b).total()) for a, b in pairs]
         rows.append([generated[0].total(), reference[0].total(), *chain(*counts)])
@@ -83,11 +85,11 @@ def n_grams(words: Sequence[str]) -> list[Grams]:
     ]
 
 
-def _rouge_l(said: Sequence[str], true: Sequence[str]) -> float:
-    common = lcs(said, true)
+def _rouge_l(predicted: Sequence[str], true: Sequence[str]) -> float:
+    common = lcs(predicted, true)
     if not common:
         return 0.0
-    precision, recall = common / len(said), common / len(true)
+    precision, recall = common / len(predicted), common / len(true)
     return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
 
 
@@ -120,11 +122,11 @@ class Cider:
         self._log_studies = float(np.log(len(references)))
 
     def __call__(
-        self, said: Sequence[list[Grams]], true: Sequence[list[Grams]]
+        self, predicted: Sequence[list[Grams]], true: Sequence[list[Grams]]
     ) -> NDArray[np.float64]:
         """Of each generated text against its own reference, both as `n_grams` gives them."""
         scores = np.zeros((len(true), ORDERS))
-        for row, (generated, reference) in enumerate(zip(said, true, strict=True)):
+        for row, (generated, reference) in enumerate(zip(predicted, true, strict=True)):
             difference = generated[1].total() - reference[1].total()
             penalty = np.exp(-(difference**2) / (2 * SIGMA**2))
             for order in range(ORDERS):

@@ -67,12 +67,12 @@ def labels_of(report: str) -> dict[str, Label]:
             labels[name] = Label.ABSENT
     for denial in read_denials(report, VOCABULARY, in_part=True):
         labels[denial.name] = Label.ABSENT
-    for said in read_findings(report, VOCABULARY):
-        sure = said.certainty == "definite"
-        if sure or labels.get(said.name) != Label.PRESENT:
-            labels[said.name] = Label.PRESENT if sure else Label.UNCERTAIN
-    told = {name for name, label in labels.items() if label != Label.ABSENT}
-    if not told - {"Support Devices"}:
+    for assertion in read_findings(report, VOCABULARY):
+        sure = assertion.certainty == "definite"
+        if sure or labels.get(assertion.name) != Label.PRESENT:
+            labels[assertion.name] = Label.PRESENT if sure else Label.UNCERTAIN
+    observed = {name for name, label in labels.items() if label != Label.ABSENT}
+    if not observed - {"Support Devices"}:
         labels[NO_FINDING] = Label.PRESENT
     return labels
 

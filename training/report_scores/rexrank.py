@@ -84,8 +84,8 @@ def run_rexrank(
                 exams, generator.reports(list(exams.values()), input_check=False), strict=True
             ):
                 written[name] = {**cases[name], PREDICTION: report.text, WEIGHTS: sha256}
-                told = _indication(cases[name])
-                shortened += len(report.indication) < len(told) and bool(report.indication)
+                indication = _indication(cases[name])
+                shortened += len(report.indication) < len(indication) and bool(report.indication)
             bar.update(len(batch))
             if first // SAVE_EVERY < (first + batch_size) // SAVE_EVERY:
                 write_json(out, _ordered(cases, written))
@@ -124,8 +124,8 @@ def _cases(path: Path) -> dict[str, dict[str, Any]]:
 def _earlier(out: Path, sha256: str, cases: Mapping[str, Any]) -> dict[str, Any]:
     """The cases that are finished: as they stand in the input, with a report of this model."""
     content = read_json(out)
-    told = content.values() if isinstance(content, dict) else [content]
-    if any(not isinstance(case, dict) or case.get(WEIGHTS) != sha256 for case in told):
+    cases = content.values() if isinstance(content, dict) else [content]
+    if any(not isinstance(case, dict) or case.get(WEIGHTS) != sha256 for case in cases):
         raise DataError(
             f"{out.name!r} holds what this model has not written: name another file, or remove it"
         )
@@ -190,10 +190,10 @@ def _exam(generator: ReportGenerator, case: Mapping[str, Any], images: Path) -> 
 def _indication(case: Mapping[str, Any]) -> str:
     """What the context says of why the study was asked for, as `crossray prepare` cleans it."""
     text = fold(TAGS.sub(" ", str(case.get("context") or "")))
-    told = INDICATION.search(text)
-    if told is None and OTHER.search(text):
+    heading = INDICATION.search(text)
+    if heading is None and OTHER.search(text):
         return ""
-    return without_marks(told[1] if told else text, drop=False)
+    return without_marks(heading[1] if heading else text, drop=False)
 
 
 def _inside(images: Path, name: str) -> Path:

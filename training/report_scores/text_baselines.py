@@ -51,10 +51,10 @@ def random_texts(train: Sequence[str], studies: int, seed: int = 0) -> list[str]
 
 def _in_common(candidates: Sequence[str], references: Sequence[str]) -> np.ndarray:
     """For each candidate the F1 of its pairs of words with those of all references, the mean."""
-    said, true = (
+    predicted, true = (
         [set(pairwise(text.split())) for text in texts] for texts in (candidates, references)
     )
-    columns = {pair: k for k, pair in enumerate(sorted(set().union(*said, *true)))}
+    columns = {pair: k for k, pair in enumerate(sorted(set().union(*predicted, *true)))}
 
     def table(texts: Sequence[set[tuple[str, str]]]) -> csr_array:
         rows = [row for row, pairs in enumerate(texts) for _ in pairs]
@@ -62,6 +62,6 @@ def _in_common(candidates: Sequence[str], references: Sequence[str]) -> np.ndarr
         shape = (len(texts), max(1, len(columns)))
         return csr_array((np.ones(len(rows), np.float32), (rows, places)), shape=shape)
 
-    both = (table(said) @ table(true).T).toarray()
-    sizes = np.add.outer([len(pairs) for pairs in said], [len(pairs) for pairs in true])
+    both = (table(predicted) @ table(true).T).toarray()
+    sizes = np.add.outer([len(pairs) for pairs in predicted], [len(pairs) for pairs in true])
     return (2 * both / np.maximum(sizes, 1)).mean(axis=1)
