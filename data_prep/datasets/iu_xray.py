@@ -42,8 +42,8 @@ def studies(source: Path) -> Iterator[SourceStudy]:
     """The collection's studies. Their split is the standard one, None for those it leaves out.
 
     A view is known where indiana_projections.csv says "Lateral"; its "Frontal" does not say
-    whether PA or AP, so that is left to the DICOM header. R2Gen's images have lost their names, and so
-    their views: 0.png is not always the frontal one.
+    whether PA or AP, so that is left to the DICOM header. R2Gen's images have lost their names,
+    and so their views: 0.png is not always the frontal one.
 
     Raises:
         DataError: none of the layouts is there, or a file of one is not what it must be.

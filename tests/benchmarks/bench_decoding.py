@@ -1,9 +1,12 @@
 """Decoding beside transformers' generate on the same memory, and what the maps cost on top.
 
+The line "batch 1" at the end has the times that README.md states under "Hardware and time".
+
 The embedded model where it is there, else an untrained one of its shape, on one core. Each pair
 is timed in turns, and the fastest of its rounds counts, in seconds of this process's own time.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -37,10 +40,10 @@ def seconds(*calls: Callable[[], object]) -> list[float]:
     """The fastest round of each call, the calls taking turns."""
     best = [float("inf")] * len(calls)
     for _ in range(ROUNDS):
-        for place, call in enumerate(calls):
+        for number, call in enumerate(calls):
             start = time.process_time()
             call()
-            best[place] = min(best[place], time.process_time() - start)
+            best[number] = min(best[number], time.process_time() - start)
     return best
 
 
@@ -55,7 +58,7 @@ def generated(model: ReportModel, memory: Memory, beams: int) -> Callable[[], ob
 def read_back(
     model: ReportModel, studies: list[Memory], texts: list[list[int]], maps: bool
 ) -> None:
-    """What `looks` does of each: study by study, as on a processor."""
+    """The maps' pass, study by study, as on a processor."""
     for study, text in zip(studies, texts, strict=True):
         teacher_forced(model, study, [text], maps)
 
@@ -74,29 +77,30 @@ def main() -> None:
     single = [memory.studies(torch.tensor([study])) for study in range(BATCH)]
     one = single[0]
     texts = decode(model, memory)
+    sys.stdout.write(f"torch {torch.__version__}, one of {os.cpu_count()} cores\n")
     sys.stdout.write(f"{model.config.name}, tokens {[len(text) for text in texts]}\n")
     sys.stdout.write(f"{'':52s} {'this':>11s}  {'other':>11s}  ratio\n")
     for beams, options in ((1, GREEDY), (BEAM.beams, BEAM)):
         for studies, read in ((1, one), (BATCH, memory)):
-            own, theirs = seconds(
+            ours, theirs = seconds(
                 lambda read=read, options=options: decode(model, read, options),
                 generated(model, read, beams),
             )
-            say(f"{options.strategy}, batch {studies}: decode, generate", own, theirs)
+            say(f"{options.strategy}, batch {studies}: decode, generate", ours, theirs)
     say("batch 1: cached, uncached", *seconds(generated(model, one, 1), uncached(model, one)))
     together, alone = seconds(
         lambda: decode(model, memory), lambda: [decode(model, each) for each in single]
     )
     say(f"{BATCH} studies: one batch, one by one", together, alone)
     for name, some in (("batch 1", single[:1]), (f"batch {BATCH}", single)):
-        told = texts[: len(some)]
+        part = texts[: len(some)]
         read = memory if len(some) > 1 else one
         encoding, writing, maps, evidence = seconds(
-            lambda told=told: model.encode(images[: len(told)]),
+            lambda part=part: model.encode(images[: len(part)]),
             lambda read=read: decode(model, read),
-            lambda some=some, told=told: read_back(model, some, told, maps=True),
-            lambda some=some, told=told: read_back(
-                model, [model.without_images(each) for each in some], told, maps=False
+            lambda some=some, part=part: read_back(model, some, part, maps=True),
+            lambda some=some, part=part: read_back(
+                model, [model.without_images(each) for each in some], part, maps=False
             ),
         )
         whole = encoding + writing
