@@ -44,7 +44,8 @@ MAX_INDICATION = 1000
 
 
 def _service(request: Request) -> Service:
-    return request.app.state.service
+    result: Service = request.app.state.service
+    return result
 
 
 ServiceHere = Annotated[Service, Depends(_service)]

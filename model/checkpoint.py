@@ -307,7 +307,8 @@ def _model(config: ReportConfig, content: bytes) -> ReportModel:
         raise CheckpointError(
             f"model.safetensors does not fit config.json ({_brief(error)}); {_WAY_OUT}"
         ) from error
-    return model.eval()
+    result: ReportModel = model.eval()
+    return result
 
 
 def _brief(error: Exception) -> str:

@@ -127,12 +127,14 @@ class InputCheck:
     def _logits(self, thumbnails: np.ndarray) -> np.ndarray:
         standard = (features(thumbnails) - self.mean) / self.deviation
         units = np.maximum(standard @ self.hidden[:-1] + self.hidden[-1], 0)
-        return units @ self.output[:-1] + self.output[-1]
+        result: np.ndarray = units @ self.output[:-1] + self.output[-1]
+        return result
 
 
 def _softmax(logits: np.ndarray) -> list[float]:
     weights = np.exp(logits - logits.max())
-    return (weights / weights.sum()).tolist()
+    result: list[float] = (weights / weights.sum()).tolist()
+    return result
 
 
 def features(thumbnails: np.ndarray) -> np.ndarray:
@@ -166,7 +168,8 @@ def _pooled(planes: np.ndarray, cell: int) -> np.ndarray:
     """Sums over squares of `cell` pixels."""
     count, height, width = planes.shape
     rows = planes.reshape(count, height, width // cell, cell).sum(axis=3)
-    return rows.reshape(count, height // cell, cell, width // cell).sum(axis=2)
+    result: np.ndarray = rows.reshape(count, height // cell, cell, width // cell).sum(axis=2)
+    return result
 
 
 def examine(pixels: np.ndarray, view: str | None = None) -> tuple[ImageWarning, ...]:

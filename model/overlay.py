@@ -36,7 +36,8 @@ def blend(shades: np.ndarray, level: np.ndarray) -> np.ndarray:
 
 def colors(levels: np.ndarray) -> np.ndarray:
     """uint8 (height, width) on the scale -> its colors."""
-    return INFERNO[levels][..., ::-1]
+    result: np.ndarray = INFERNO[levels][..., ::-1]
+    return result
 
 
 def write(image: np.ndarray, text: str, x: int, y: int) -> None:

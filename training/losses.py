@@ -100,7 +100,8 @@ def attention_targets(coverage: Tensor, grid: tuple[int, int]) -> Tensor:
     """
     shape = inside(coverage).unflatten(-1, (-1, *grid))
     rectangle = shape.amax(-1, keepdim=True) * shape.amax(-2, keepdim=True)
-    return (shape + AROUND * rectangle).flatten(-3)
+    result: Tensor = (shape + AROUND * rectangle).flatten(-3)
+    return result
 
 
 def guided(attentions: Sequence[Tensor], prefix: int = 1) -> Tensor:
@@ -195,7 +196,8 @@ class DenseHead(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """(batch, patches, width) -> log-odds (batch, patches, findings)."""
-        return self.linear(self.norm(patches)).float()
+        result: Tensor = self.linear(self.norm(patches)).float()
+        return result
 
 
 def dense_targets(coverage: Tensor, names: Tensor, count: int) -> Tensor:

@@ -114,7 +114,8 @@ def gray(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """float32 in [0, 1] -> uint8 (height, width)."""
     if pixels.shape != (height, width):
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    return np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    result: np.ndarray = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    return result
 
 
 def png(image: np.ndarray) -> bytes:

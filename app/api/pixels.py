@@ -62,7 +62,8 @@ def _smaller(samples: np.ndarray) -> np.ndarray:
 
 def _band(level: np.ndarray) -> int:
     """Rows sent at a time."""
-    return max(1, BAND_SAMPLES // level.shape[1])
+    result: int = max(1, BAND_SAMPLES // level.shape[1])
+    return result
 
 
 def _packed(band: np.ndarray) -> bytes:

@@ -127,7 +127,7 @@ def _note(prepared: Path) -> dict[str, Any]:
     manifest = manifest_hash(prepared)
     path = prepared / "prepared.json"
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         known = note.get("manifest_sha256")
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"{path.name} of {str(prepared)!r} cannot be read: {error}") from error

@@ -136,11 +136,13 @@ class ReportTable:
 
     def example(self) -> str:
         """What the first row calls its study; empty where there is no row."""
-        return (self._one("SELECT key FROM reports ORDER BY rowid LIMIT 1") or ("",))[0]
+        result: str = (self._one("SELECT key FROM reports ORDER BY rowid LIMIT 1") or ("",))[0]
+        return result
 
     def _one(self, query: str, *values: str) -> tuple[Any, ...] | None:
         assert self._db is not None
-        return self._db.execute(query, values).fetchone()
+        result: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
+        return result
 
     def _told(self, bare: SourceStudy, origin: str, row: Row) -> SourceStudy:
         columns = self.columns

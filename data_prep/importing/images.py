@@ -158,7 +158,8 @@ def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
     height, width = pixels.shape
     longest = max(height, width)
     if longest <= size:
-        return np.rint(pixels * 255).astype(np.uint8)
+        result: np.ndarray = np.rint(pixels * 255).astype(np.uint8)
+        return result
     rows, columns = (max(1, (2 * side * size + longest) // (2 * longest)) for side in pixels.shape)
     stored = np.rint(pixels * 65535).astype(np.uint16)
     sums = cv2.integral(stored, sdepth=cv2.CV_64F)  # whole numbers far below 2^53: exact
@@ -166,7 +167,8 @@ def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
     edges = _between(_between(sums, rows).T, columns).T
     areas = np.diff(np.diff(edges, axis=0), axis=1)
     whole = 65535 * height * width
-    return ((areas * 510 + whole) // (2 * whole)).astype(np.uint8)
+    result: np.ndarray = ((areas * 510 + whole) // (2 * whole)).astype(np.uint8)
+    return result
 
 
 def _between(sums: np.ndarray, parts: int) -> np.ndarray:
@@ -175,7 +177,8 @@ def _between(sums: np.ndarray, parts: int) -> np.ndarray:
     above, rest = np.divmod(np.arange(parts + 1) * last, parts)
     below = np.minimum(above + 1, last)
     upper, lower = sums[above].astype(np.int64), sums[below].astype(np.int64)
-    return upper * (parts - rest)[:, None] + lower * rest[:, None]
+    result: np.ndarray = upper * (parts - rest)[:, None] + lower * rest[:, None]
+    return result
 
 
 def _write(out: Path, study: str, number: int, candidate: _Candidate) -> Made:

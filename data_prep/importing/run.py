@@ -124,7 +124,10 @@ def _written(out: Path) -> Iterator[None]:
 
 
 def _watched(studies: Iterable[SourceStudy], progress: bool) -> Iterator[SourceStudy]:
-    return tqdm(studies, desc="Planning", unit="study", disable=not progress)
+    result: Iterator[SourceStudy] = tqdm(
+        studies, desc="Planning", unit="study", disable=not progress
+    )
+    return result
 
 
 def _make_images(ledger: Ledger, job: Job, workers: int | None, progress: bool) -> int:

@@ -91,7 +91,8 @@ def build(patient: Patient, canvas: Canvas, rng: np.random.Generator) -> Anatomy
 
 def _shift(patient: Patient, forward: float) -> float:
     """Sideways move, by the patient's turn, of what lies `forward` cm before the center."""
-    return forward * np.sin(patient.turn)
+    result: float = forward * np.sin(patient.turn)
+    return result
 
 
 def _lung_outline(p: Patient, side: str) -> NDArray[Any]:
@@ -159,7 +160,8 @@ def _body(p: Patient, canvas: Canvas) -> Plane:
             arm = (canvas.x - sign * (side + 5.2)) / (2.8 + 0.4 * p.wall)
             below = np.clip((canvas.y - p.apex - 3) / 4, 0, 1)
             torso = np.maximum(torso, 8.5 * np.sqrt(np.clip(1 - arm * arm, 0, None)) * below)
-    return torso.astype(np.float32)
+    result: Plane = torso.astype(np.float32)
+    return result
 
 
 def _mediastinum(p: Patient, canvas: Canvas, rng: np.random.Generator) -> tuple[Plane, Plane]:

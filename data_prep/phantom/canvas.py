@@ -42,7 +42,8 @@ class Canvas:
     def _fixed_point(self, points: NDArray[Any], zoom: int = 1) -> NDArray[Any]:
         # OpenCV puts a pixel's center at whole numbers, hence the half
         pixels = (np.asarray(points) - self.origin) * self.scale * zoom - 0.5
-        return np.round(pixels * (1 << FRACTION_BITS)).astype(np.int32)
+        result: NDArray[Any] = np.round(pixels * (1 << FRACTION_BITS)).astype(np.int32)
+        return result
 
     def polygon(self, points: NDArray[Any]) -> Plane:
         """Cover in [0, 1] of the polygon with corners `points` (n, 2) in cm."""
@@ -79,13 +80,15 @@ class Canvas:
         inside = (cover > 0.5).astype(np.uint8)
         reach = cv2.distanceTransform(inside, cv2.DIST_L2, 3) / (rounding * self.scale)
         rim = 1 - np.clip(reach, 0, 1)
-        return (depth * np.sqrt(1 - rim * rim) * cover).astype(np.float32)
+        result: Plane = (depth * np.sqrt(1 - rim * rim) * cover).astype(np.float32)
+        return result
 
     def ellipsoid(self, center: Point, radii: Point, depth: float) -> Plane:
         """Chord in cm through an ellipsoid with half axes `radii` in the plane, `depth` deep."""
         u = (self.x - center[0]) / radii[0]
         v = (self.y - center[1]) / radii[1]
-        return depth * np.sqrt(np.clip(1 - u * u - v * v, 0, None))
+        result: Plane = depth * np.sqrt(np.clip(1 - u * u - v * v, 0, None))
+        return result
 
     def blur(self, plane: Plane, sigma: float) -> Plane:
         """Gaussian blur, sigma in cm; wide ones are done on a smaller image."""

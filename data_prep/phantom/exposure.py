@@ -82,7 +82,8 @@ def _display(density: Plane, a: Anatomy, view: str, rng: np.random.Generator) ->
     steep, center = rng.uniform(2.6, 4.6), rng.uniform(0.42, 0.60)
     ends = 1 / (1 + np.exp(-steep * (np.array([0.0, 1.0]) - center)))
     curve = (1 / (1 + np.exp(-steep * (unit - center))) - ends[0]) / (ends[1] - ends[0])
-    return np.clip(rng.uniform(0.02, 0.08) + curve * rng.uniform(0.82, 0.95), 0, 1)
+    result: Plane = np.clip(rng.uniform(0.02, 0.08) + curve * rng.uniform(0.82, 0.95), 0, 1)
+    return result
 
 
 def _leads(a: Anatomy, rng: np.random.Generator) -> None:

@@ -187,7 +187,8 @@ def _body(p: Patient, profile: Profile, canvas: Canvas) -> Plane:
         )
         limbs += canvas.slab(canvas.polygon(limb), 6.0 + 0.8 * p.wall, 5.5)
     torso += canvas.blur(limbs, 1.1)
-    return torso.astype(np.float32)
+    result: Plane = torso.astype(np.float32)
+    return result
 
 
 def _mediastinum(p: Patient, profile: Profile, canvas: Canvas, rng: np.random.Generator) -> Plane:
@@ -231,7 +232,8 @@ def _mediastinum(p: Patient, profile: Profile, canvas: Canvas, rng: np.random.Ge
         center = (x * d, c + (2.4 if side == "right" else 0.6))
         hila += canvas.ellipsoid(center, (1.3 * gain, 1.9), 2.0 * gain)
     solid = 1.6 + canvas.blur(np.maximum(vessels, arch), 0.35) + column
-    return solid + canvas.blur(hila, 0.35)
+    result: Plane = solid + canvas.blur(hila, 0.35)
+    return result
 
 
 def _vessels(p: Patient, canvas: Canvas, rng: np.random.Generator) -> Plane:
@@ -282,7 +284,8 @@ def _spine(p: Patient, profile: Profile, canvas: Canvas) -> Plane:
         x, edge = middle[5:-5], row[5:-5] + pitch / 2
         spurs = list(np.stack([x - 1.6, edge, x - 2.3, edge + 0.1], 1).reshape(-1, 2, 2))
         details += canvas.strokes(spurs, 0.5, 0.9)
-    return (bodies + canvas.blur(details, 0.1)).astype(np.float32)
+    result: Plane = (bodies + canvas.blur(details, 0.1)).astype(np.float32)
+    return result
 
 
 def _sternum(p: Patient, profile: Profile, canvas: Canvas) -> Plane:

@@ -84,7 +84,8 @@ def _fluid(a: Anatomy, side: str, depth: float, rng: Rng) -> Mask:
     # the other lung lies before or behind it and keeps its air
     of_this = a.lungs[side] / np.maximum(a.lungs["right"] + a.lungs["left"], 1)
     tissue = a.air / LUNG_AIR * of_this * below**0.7
-    return fill(a, tissue.astype(np.float32), 0.2) & (below > 0.15)
+    result: Mask = fill(a, tissue.astype(np.float32), 0.2) & (below > 0.15)
+    return result
 
 
 def _cardiomegaly(

@@ -139,7 +139,7 @@ def pneumothorax(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) ->
     pull = np.minimum(gap * fade * outward, 0.7 * reach)
     edge = outline - away * (pull / reach)[:, None]
     rim = a.lungs[side] * (1 - a.canvas.polygon(edge))
-    mask = (rim > 0.5) & (a.canvas.y < p.base[side] - 0.5)
+    mask: Mask = (rim > 0.5) & (a.canvas.y < p.base[side] - 0.5)
     chest = np.clip(a.soft * 0.5, 0, 9)
     a.vessels *= 1 - rim
     a.air += rim * chest * (1 - LUNG_AIR) * 0.9
@@ -341,7 +341,8 @@ def pacemaker(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Ma
         for end in ends
     ]
     a.metal += 0.10 * a.canvas.strokes(leads, 0.22)
-    return can > 0.5
+    result: Mask = can > 0.5
+    return result
 
 
 def add_ribs(a: Anatomy, rng: np.random.Generator) -> None:

@@ -197,7 +197,8 @@ def _smoother(values: np.ndarray, header: Elements) -> np.ndarray:
 
 
 def _masked(values: np.ndarray, bits: int) -> np.ndarray:
-    return values & np.asarray((1 << bits) - 1, values.dtype)
+    result: np.ndarray = values & np.asarray((1 << bits) - 1, values.dtype)
+    return result
 
 
 def _encoded(

@@ -38,7 +38,10 @@ class LookupTable:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         index = np.floor(values) - self.first
-        return self.entries[index.clip(0, len(self.entries) - 1).astype(np.intp)].astype(np.float64)
+        result: np.ndarray = self.entries[
+            index.clip(0, len(self.entries) - 1).astype(np.intp)
+        ].astype(np.float64)
+        return result
 
     @property
     def top(self) -> float:
@@ -70,7 +73,8 @@ class Window:
         if self.function == "SIGMOID":
             # Beyond +-700 the exponential overflows, and the result is 0 or 1 anyway.
             slope = (-4 * (values - self.center) / self.width).clip(-700, 700)
-            return 1 / (1 + np.exp(slope))
+            result: np.ndarray = 1 / (1 + np.exp(slope))
+            return result
         if self.function == "LINEAR_EXACT":
             return ((values - self.center) / self.width + 0.5).clip(0, 1)
         offset = values - (self.center - 0.5)

@@ -89,7 +89,8 @@ class Placement(ABC):
         down = _interpolation(self.height, rows, top, height)
         across = _interpolation(self.width, columns, left, width)
         density = heatmap.astype(np.float32) * (rows * columns / (width * height))
-        return down @ density @ across.T
+        result: np.ndarray = down @ density @ across.T
+        return result
 
 
 @dataclass(frozen=True)
@@ -130,4 +131,5 @@ def _interpolation(pixels: int, patches: int, start: float, length: float) -> np
     centers = (np.arange(pixels) + 0.5 - start) * patches / length - 0.5
     centers = centers.clip(0, patches - 1)
     distance = np.abs(centers[:, None] - np.arange(patches))
-    return (1 - distance).clip(0).astype(np.float32)
+    result: np.ndarray = (1 - distance).clip(0).astype(np.float32)
+    return result

@@ -135,7 +135,8 @@ def _histogram_of(image: Image, style: Image) -> Image:
     own, other = np.sort(image[::2, ::2], axis=None), np.sort(style[::2, ::2], axis=None)
     levels = np.linspace(0, len(own) - 1, 33).astype(int)
     rising = own[levels] + np.arange(33) * 1e-6
-    return np.interp(image, rising, other[levels]).astype(np.float32)
+    result: Image = np.interp(image, rising, other[levels]).astype(np.float32)
+    return result
 
 
 def _curve(image: Image, rng: Rng) -> Image:
@@ -145,7 +146,8 @@ def _curve(image: Image, rng: Rng) -> Image:
     rises = np.exp(rng.normal(0, 0.8, 6))
     knots = np.concatenate([[0], np.cumsum(rises) / rises.sum()])
     bent = np.interp(unit, np.linspace(0, 1, 7), knots)
-    return (bent ** np.exp(rng.normal(0, 0.35))).astype(np.float32)
+    result: Image = (bent ** np.exp(rng.normal(0, 0.35))).astype(np.float32)
+    return result
 
 
 def _equalized(image: Image, rng: Rng) -> Image:
@@ -155,7 +157,8 @@ def _equalized(image: Image, rng: Rng) -> Image:
 
 def _sharpened(image: Image, rng: Rng) -> Image:
     wide = cv2.GaussianBlur(image, (0, 0), rng.uniform(1, 14))
-    return image + np.float32(rng.uniform(0.2, 1.6)) * (image - wide)
+    result: Image = image + np.float32(rng.uniform(0.2, 1.6)) * (image - wide)
+    return result
 
 
 def _shaded(image: Image, rng: Rng) -> Image:
@@ -170,7 +173,8 @@ def _blurred(image: Image, rng: Rng) -> Image:
 def _noisy(image: Image, rng: Rng) -> Image:
     noise: Image = rng.standard_normal(image.shape, dtype=np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.2, 1.2))
-    return image + np.float32(rng.uniform(0.01, 0.12)) * noise
+    result: Image = image + np.float32(rng.uniform(0.01, 0.12)) * noise
+    return result
 
 
 def _darker_abdomen(image: Image, rng: Rng) -> Image:
@@ -200,7 +204,8 @@ def _devices(image: Image, rng: Rng) -> Image:
             place, letter = (int(start[0]), int(start[1])), str(rng.choice(list("RLAPX")))
             cv2.putText(ink, letter, place, cv2.FONT_HERSHEY_SIMPLEX, rng.uniform(0.3, 0.8), 255, 1)
     soft = cv2.GaussianBlur(ink.astype(np.float32) / 255, (0, 0), rng.uniform(0.3, 0.8))
-    return image + np.float32(rng.uniform(0.1, 0.7)) * soft
+    result: Image = image + np.float32(rng.uniform(0.1, 0.7)) * soft
+    return result
 
 
 def _hidden(image: Image, rng: Rng) -> Image:

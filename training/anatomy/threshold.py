@@ -61,7 +61,10 @@ def _largest(region: NDArray[np.uint8]) -> NDArray[np.uint8]:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(region))
     if count < 2:
         return np.zeros_like(region)
-    return (labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
+    result: NDArray[np.uint8] = (labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(
+        np.uint8
+    )
+    return result
 
 
 def _hull(region: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -110,7 +110,8 @@ def fit_novelty(features: np.ndarray) -> Novelty:
 
 def _distances(features: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
     away = features - mean
-    return np.sqrt(np.einsum("ni,ij,nj->n", away, precision, away).clip(0))
+    result: np.ndarray = np.sqrt(np.einsum("ni,ij,nj->n", away, precision, away).clip(0))
+    return result
 
 
 def _gaussian(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

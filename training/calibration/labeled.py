@@ -133,4 +133,5 @@ def novelty_distances(
         for _, _, memory in batches(generator, data, studies, "comparing images")
     ]
     joined = torch.cat(far).double().numpy()
-    return joined[~np.isnan(joined)]
+    result: np.ndarray = joined[~np.isnan(joined)]
+    return result

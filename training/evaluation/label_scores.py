@@ -258,7 +258,10 @@ def _logistic(inputs: np.ndarray, present: np.ndarray, asked: np.ndarray) -> np.
     from sklearn.linear_model import LogisticRegression
 
     # sklearn minimizes C * loss + |weights|^2 / 2
-    return LogisticRegression(C=0.5 / RIDGE, tol=1e-6).fit(inputs, present).decision_function(asked)
+    result: np.ndarray = (
+        LogisticRegression(C=0.5 / RIDGE, tol=1e-6).fit(inputs, present).decision_function(asked)
+    )
+    return result
 
 
 def _nearest(train: LabeledStudies, measured: LabeledStudies) -> np.ndarray:
@@ -269,4 +272,5 @@ def _nearest(train: LabeledStudies, measured: LabeledStudies) -> np.ndarray:
     )
     gaps = (images**2).sum(1)[:, None] + (known**2).sum(1)[None] - 2 * images @ known.T
     present, _ = train.has()
-    return present[np.argsort(gaps, axis=1)[:, :NEIGHBORS]].mean(axis=1)
+    result: np.ndarray = present[np.argsort(gaps, axis=1)[:, :NEIGHBORS]].mean(axis=1)
+    return result

@@ -60,7 +60,8 @@ def _blur(pixels: Image, amount: float, rng: np.random.Generator) -> Image:
 
 def _flatten(pixels: Image, amount: float, rng: np.random.Generator) -> Image:
     mean = pixels.mean()
-    return (mean + (pixels - mean) * (1 - amount)).astype(np.float32)
+    result: Image = (mean + (pixels - mean) * (1 - amount)).astype(np.float32)
+    return result
 
 
 def _turn(pixels: Image, amount: float, rng: np.random.Generator) -> Image:

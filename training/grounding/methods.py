@@ -258,7 +258,8 @@ def _flows(forced: TeacherForced) -> tuple[Tensor, ...]:
         raise ConfigError("this checkpoint's encoder has no self-attention to follow")
     first = encoder.trunk.num_prefix_tokens
     flow = flow[:, first:, first:].cpu()
-    return (flow / flow.sum(-1, keepdim=True)).split(counts)
+    result: tuple[Tensor, ...] = (flow / flow.sum(-1, keepdim=True)).split(counts)
+    return result
 
 
 @contextmanager

@@ -113,7 +113,8 @@ def _seed(prepared: Path) -> int | None:
     note = prepared / "prepared.json"
     if not note.is_file():
         raise DataError(f"no prepared.json in {str(prepared)!r}: name a prepared folder")
-    return json.loads(note.read_text(encoding="utf-8")).get("seed")
+    result: int | None = json.loads(note.read_text(encoding="utf-8")).get("seed")
+    return result
 
 
 def measure_input_check(folders: Folders) -> list[Row]:

@@ -87,7 +87,10 @@ def _scores(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     recall = share(true_content, true_rest, true, true_function)
     mean = divide(precision * recall, ALPHA * precision + (1 - ALPHA) * recall)
     fragments = divide(2 * chunks, predicted_matched + true_matched)
-    return np.nan_to_num(mean * (1 - GAMMA * np.nan_to_num(fragments) ** BETA))
+    result: NDArray[np.float64] = np.nan_to_num(
+        mean * (1 - GAMMA * np.nan_to_num(fragments) ** BETA)
+    )
+    return result
 
 
 def _run(lines: Sequence[str]) -> list[str]:

@@ -74,7 +74,8 @@ def _bleu_of(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(divide="ignore", invalid="ignore"):
         precisions = np.log(sums[:, 3::2] / sums[:, 2::2]).mean(axis=1)
         brevity = np.minimum(0, 1 - sums[:, 1] / sums[:, 0])
-        return np.nan_to_num(np.exp(precisions + brevity), nan=0.0)
+        bleu: NDArray[np.float64] = np.nan_to_num(np.exp(precisions + brevity), nan=0.0)
+    return bleu
 
 
 def n_grams(words: Sequence[str]) -> list[Grams]:
@@ -138,7 +139,8 @@ class Cider:
                         min(weight, b[gram]) * b[gram] for gram, weight in a.items() if gram in b
                     )
                     scores[row, order] = penalty * product / norms
-        return 10 * scores.mean(axis=1)
+        cider: NDArray[np.float64] = 10 * scores.mean(axis=1)
+        return cider
 
     def _weighted(self, grams: Grams, order: int) -> dict[tuple[str, ...], float]:
         known = self._frequency[order]

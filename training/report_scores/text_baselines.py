@@ -36,7 +36,8 @@ def best_constant_text(train: Sequence[str], chosen_on: Sequence[str]) -> str:
         every = np.ones((1, len(chosen_on)))
         return sum(float(m.scores(every)[0]) for m in measures if m.name in CHOSEN_BY)
 
-    return max((candidates[k] for k in best), key=worth)
+    result: str = max((candidates[k] for k in best), key=worth)
+    return result
 
 
 def _spaced(texts: Sequence[str], most: int) -> Sequence[str]:
@@ -64,4 +65,5 @@ def _in_common(candidates: Sequence[str], references: Sequence[str]) -> np.ndarr
 
     both = (table(predicted) @ table(true).T).toarray()
     sizes = np.add.outer([len(pairs) for pairs in predicted], [len(pairs) for pairs in true])
-    return (2 * both / np.maximum(sizes, 1)).mean(axis=1)
+    result: np.ndarray = (2 * both / np.maximum(sizes, 1)).mean(axis=1)
+    return result
