@@ -158,8 +158,8 @@ def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
     height, width = pixels.shape
     longest = max(height, width)
     if longest <= size:
-        result: np.ndarray = np.rint(pixels * 255).astype(np.uint8)
-        return result
+        same: np.ndarray = np.rint(pixels * 255).astype(np.uint8)
+        return same
     rows, columns = (max(1, (2 * side * size + longest) // (2 * longest)) for side in pixels.shape)
     stored = np.rint(pixels * 65535).astype(np.uint16)
     sums = cv2.integral(stored, sdepth=cv2.CV_64F)  # whole numbers far below 2^53: exact
@@ -167,8 +167,8 @@ def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
     edges = _between(_between(sums, rows).T, columns).T
     areas = np.diff(np.diff(edges, axis=0), axis=1)
     whole = 65535 * height * width
-    result: np.ndarray = ((areas * 510 + whole) // (2 * whole)).astype(np.uint8)
-    return result
+    shrunk: np.ndarray = ((areas * 510 + whole) // (2 * whole)).astype(np.uint8)
+    return shrunk
 
 
 def _between(sums: np.ndarray, parts: int) -> np.ndarray:
