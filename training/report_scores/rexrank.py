@@ -124,8 +124,8 @@ def _cases(path: Path) -> dict[str, dict[str, Any]]:
 def _earlier(out: Path, sha256: str, cases: Mapping[str, Any]) -> dict[str, Any]:
     """The cases that are finished: as they stand in the input, with a report of this model."""
     content = read_json(out)
-    cases = content.values() if isinstance(content, dict) else [content]
-    if any(not isinstance(case, dict) or case.get(WEIGHTS) != sha256 for case in cases):
+    written = content.values() if isinstance(content, dict) else [content]
+    if any(not isinstance(case, dict) or case.get(WEIGHTS) != sha256 for case in written):
         raise DataError(
             f"{out.name!r} holds what this model has not written: name another file, or remove it"
         )
