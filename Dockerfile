@@ -23,6 +23,8 @@ RUN python -m pip install ".[accounts,postgres]"
 
 USER crossray
 WORKDIR /
+# Where the converted checkpoint lies; a volume here saves the conversion at the next start.
+ENV CROSSRAY_CACHE=/tmp/crossray
 # Inside a container only the container's own address can be published.
 ENV CROSSRAY_HOST=0.0.0.0
 EXPOSE 8000

@@ -1,6 +1,7 @@
 """One service's settings: environment variables CROSSRAY_..., refused at the start when wrong.
 
-Nothing else in CrossRay reads the environment. docs/reference/rest-api.md describes every setting.
+Only model/engine/cache.py reads the environment too. docs/reference/rest-api.md describes every
+setting.
 """
 
 import os
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.provider_options import ProviderOptions
 from app.store_options import StoreOptions, parse_weights
 from app.views import MAX_IMAGES
+from model.engine.load import EngineName
 from model.errors import ConfigError
 from model.imaging.sandbox import IsolationLimits
 from model.imported.hub import PREFIX as HUB
@@ -39,6 +41,11 @@ class Settings(BaseSettings):
     """Checkpoint folder, or hf:owner/name[@revision]; the embedded one where unset."""
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
     """Where the model computes, in torch's words."""
+    engine: EngineName = "auto"
+    """What computes: "openvino", "torch", or the first where it runs the checkpoint."""
+    cache: Path | None = None
+    """Folder of converted checkpoints, of every command; crossray/ in $XDG_CACHE_HOME or ~/.cache
+    where unset. Read by model/engine/cache.py."""
     threads: int | None = Field(default=None, ge=1, le=1024)
     """Threads the model computes with; as many as there are free cores where unset."""
     hosts: Annotated[tuple[str, ...] | None, NoDecode] = None

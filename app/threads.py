@@ -7,6 +7,7 @@ thread.
 
 import math
 import os
+import sys
 from pathlib import Path
 
 __all__ = ["available_cores", "free_cores", "use_threads"]
@@ -17,19 +18,22 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def use_threads(threads: int | None = None) -> int:
-    """Set torch's threads, and have idle ones sleep instead of spin.
+    """Choose the threads of this process, and have idle ones sleep instead of spin.
 
-    The latter takes effect only where torch has not been imported yet.
+    torch takes both from the environment when it is imported; where it has been, only the first.
 
     Args:
         threads: as many, but no more than the cores this process may use; those that are free
             where None.
+
+    Returns:
+        How many: an engine without torch is told it.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch
-
     chosen = min(threads or min(MOST, free_cores()), available_cores())
-    torch.set_num_threads(chosen)
+    os.environ["OMP_NUM_THREADS"] = str(chosen)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(chosen)
     return chosen
 
 

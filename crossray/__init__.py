@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from model.errors import (
     CheckpointError,
@@ -106,21 +106,28 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "unknown"
 
 
-def load(checkpoint: str | PathLike[str] | None = None, device: str = "cpu") -> "ReportGenerator":
+def load(
+    checkpoint: str | PathLike[str] | None = None,
+    device: str = "cpu",
+    engine: Literal["auto", "torch", "openvino"] = "auto",
+) -> "ReportGenerator":
     """Load a checkpoint.
 
     Args:
         checkpoint: a folder, CrossRay's or a published one of Hugging Face, or
             "hf:owner/name[@revision]"; None for the embedded one.
         device: a torch device, such as "cpu" or "cuda".
+        engine: "auto", OpenVINO on a processor where it runs the checkpoint, else PyTorch;
+            "openvino"; or "torch", for work with the network's tensors.
 
     Raises:
         CheckpointError: the folder is incomplete, altered or of another kind.
-        ConfigError: torch cannot use the device here.
+        ConfigError: the device or the engine cannot be used here.
     """
     from model.generator import ReportGenerator
 
-    return ReportGenerator.load(None if checkpoint is None else Path(checkpoint), device)
+    given = None if checkpoint is None else Path(checkpoint)
+    return ReportGenerator.load(given, device, engine)
 
 
 def read_image(

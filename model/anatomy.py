@@ -5,52 +5,36 @@ image, then to a closer window around the lungs that it found, each also mirrore
 docs/explanation/anatomy.md says how it was trained and how far it can be trusted.
 """
 
-import hashlib
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
+from typing import Protocol
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
-from model.errors import CheckpointError
+from model.anatomy_parts import PARTS, SIZE
 from model.imaging.letterbox import Placement
 from model.lung_base import LungBase, Side, lung_base
 
 __all__ = [
     "MIRRORED",
-    "PARTS",
-    "SIZE",
-    "AnatomyNetwork",
     "ChestAnatomy",
+    "Segmenter",
     "Window",
     "closer_window",
     "infer",
-    "load_anatomy",
     "right_of_spine",
-    "save_anatomy",
     "segment",
     "standardized",
     "whole_window",
 ]
 
-PARTS = ("right_lung", "left_lung", "heart", "mediastinum", "spine", "clavicles", "ribs")
-"""In the order of the network's outputs; right and left are the patient's. Ribs are the posterior
-ones, a lung is the field beside heart and mediastinum and above the dome of the diaphragm."""
-SIZE = 128
-"""Side in pixels of the square that the network sees; a multiple of 32."""
 MIRRORED = [1, 0, *range(2, len(PARTS))]
 """Order of the parts on a mirrored image: right and left lung change places."""
 BLANK = 0.02
 """Of black to white: less between the darkest and the lightest pixel is no image."""
-WIDTHS = (16, 32, 64, 96, 96)
 MARGIN = 0.15
 """Of the lungs' box on each side: what the second, closer window adds."""
 LUNGS, HEART = (0, 1), PARTS.index("heart")
@@ -60,56 +44,24 @@ SMALLEST_WINDOW = 0.2
 """Share of the image's longer side: what looks like smaller lungs is none."""
 FURTHEST_SPINE = 0.25
 """Of the image's width from its middle, at its top and at its bottom."""
-WEIGHTS = Path(__file__).with_name("anatomy.safetensors")
-SUM = "anatomy.sha256"
 
 
-class _Block(nn.Sequential):
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        )
+class Segmenter(Protocol):
+    """The network, whatever computes it: PyTorch (anatomy_network.py) or an engine."""
+
+    def logits(self, squares: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(batch, 1, SIZE, SIZE), of `standardized` -> (batch, PARTS, SIZE, SIZE)."""
+        ...
 
 
-class AnatomyNetwork(nn.Module):
-    """(batch, 1, SIZE, SIZE) in [-1, 1] -> logits (batch, PARTS, SIZE, SIZE).
-
-    It works at half the resolution: the outlines of organs are smooth, and a fourth of the work
-    is left.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        inputs = (4, *WIDTHS)
-        self.down = nn.ModuleList(map(_Block, inputs, WIDTHS))
-        deep, shallow = WIDTHS[:0:-1], WIDTHS[-2::-1]
-        self.up = nn.ModuleList(_Block(a + b, b) for a, b in zip(deep, shallow, strict=True))
-        self.head = nn.Conv2d(WIDTHS[0], len(PARTS), 1)
-
-    def forward(self, squares: Tensor) -> Tensor:
-        features = F.pixel_unshuffle(squares, 2)
-        levels = []
-        for number, block in enumerate(self.down):
-            features = block(F.max_pool2d(features, 2) if number else features)
-            levels.append(features)
-        for block, level in zip(self.up, levels[-2::-1], strict=True):
-            features = block(torch.cat([F.interpolate(features, scale_factor=2.0), level], 1))
-        return F.interpolate(self.head(features), scale_factor=2.0, mode="bilinear")
-
-
-def standardized(squares: NDArray[np.float32]) -> Tensor:
+def standardized(squares: NDArray[np.float32]) -> NDArray[np.float32]:
     """(batch, SIZE, SIZE) of any range -> float32 (batch, 1, SIZE, SIZE), about [-1, 1].
 
     The 1st percentile becomes -1, the 99th 1.
     """
     low, high = np.percentile(squares[:, ::2, ::2], (1, 99), axis=(1, 2))[..., None, None]
     scaled = (squares - low) / np.maximum(high - low, 1e-4) * 2 - 1
-    return torch.from_numpy(scaled.clip(-1.5, 1.5).astype(np.float32))[:, None]
+    return scaled.clip(-1.5, 1.5).astype(np.float32)[:, None]
 
 
 @dataclass(frozen=True)
@@ -222,7 +174,10 @@ class ChestAnatomy:
 
 
 def right_of_spine(
-    pixels: NDArray[np.float32], placement: Placement, grid: tuple[int, int]
+    pixels: NDArray[np.float32],
+    placement: Placement,
+    grid: tuple[int, int],
+    network: Segmenter | None = None,
 ) -> NDArray[np.float32]:
     """How much of each patch lies on the patient's right, of the spine or, where none is found
     near the middle, of the image.
@@ -230,12 +185,13 @@ def right_of_spine(
     Args:
         pixels: (height, width) in [0, 1], bone white.
         grid: rows and columns of the patches.
+        network: as for `segment`.
 
     Returns:
         float32 (rows, columns) in [0, 1].
     """
     height, width = pixels.shape
-    start, slope = segment(pixels, closer=False).midline or (width / 2, 0.0)
+    start, slope = segment(pixels, network, closer=False).midline or (width / 2, 0.0)
     ends = np.array([start, start + slope * height]) / width
     if (np.abs(ends - 0.5) > FURTHEST_SPINE).any():
         start, slope = width / 2, 0.0
@@ -248,13 +204,13 @@ def right_of_spine(
 
 
 def segment(
-    pixels: NDArray[np.float32], network: AnatomyNetwork | None = None, closer: bool = True
+    pixels: NDArray[np.float32], network: Segmenter | None = None, closer: bool = True
 ) -> ChestAnatomy:
     """Find the parts of a chest on a frontal radiograph. Takes some 50 ms on one core.
 
     Args:
         pixels: (height, width) in [0, 1], bone white: `Radiograph.pixels`.
-        network: instead of the one that CrossRay comes with.
+        network: instead of the one that CrossRay comes with, computed with PyTorch.
         closer: look again at a window around the lungs; half of the time is left without.
 
     Raises:
@@ -263,7 +219,10 @@ def segment(
     """
     if pixels.ndim != 2 or pixels.size == 0:
         raise ValueError(f"expected pixels (height, width), got an array of shape {pixels.shape}")
-    network = network or load_anatomy()
+    if network is None:
+        from model.anatomy_network import load_anatomy  # loads torch
+
+        network = load_anatomy()
     height, width = pixels.shape
     whole = whole_window(height, width)
     found = ChestAnatomy(height, width, whole, infer(network, whole.sample(pixels)).mean(axis=0))
@@ -279,7 +238,7 @@ def whole_window(height: int, width: int) -> Window:
     return Window((width - longest) / 2, (height - longest) / 2, longest)
 
 
-def infer(network: AnatomyNetwork, square: NDArray[np.float32]) -> NDArray[np.float32]:
+def infer(network: Segmenter, square: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 (SIZE, SIZE) of any range -> logits (2, PARTS, SIZE, SIZE).
 
     First of the square as it is, then of its mirror image, mirrored back. Nothing is found on a
@@ -287,8 +246,7 @@ def infer(network: AnatomyNetwork, square: NDArray[np.float32]) -> NDArray[np.fl
     """
     if float(np.ptp(square)) < BLANK:
         return np.full((2, len(PARTS), SIZE, SIZE), -10.0, np.float32)
-    with torch.inference_mode():
-        logits = network(standardized(np.stack([square, square[:, ::-1]]))).numpy()
+    logits = network.logits(standardized(np.stack([square, square[:, ::-1]])))
     return np.stack([logits[0], logits[1][MIRRORED, :, ::-1]])
 
 
@@ -320,42 +278,3 @@ def _one_piece(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if outlines:
         cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, 1, cv2.FILLED)
     return filled > 0
-
-
-def save_anatomy(network: AnatomyNetwork, path: Path = WEIGHTS) -> str:
-    """Write the weights in float16 and, beside them, their SHA-256, which is returned."""
-    tensors = {
-        name: value.half().contiguous() if value.is_floating_point() else value
-        for name, value in network.state_dict().items()
-    }
-    content = save(tensors)
-    digest = hashlib.sha256(content).hexdigest()
-    path.write_bytes(content)
-    path.with_name(SUM).write_text(f"{digest}  {path.name}\n", encoding="ascii")
-    load_anatomy.cache_clear()
-    return digest
-
-
-@cache
-def load_anatomy(path: Path = WEIGHTS) -> AnatomyNetwork:
-    """The trained network.
-
-    Raises:
-        CheckpointError: the weights or their sum are missing or altered.
-    """
-    way_out = "install CrossRay again, or train it anew with `crossray anatomy --fit`"
-    try:
-        content = path.read_bytes()
-        expected = path.with_name(SUM).read_text(encoding="ascii").split()[:1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path.name} or {SUM} cannot be read; {way_out}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    # safetensors would load a flipped bit silently.
-    if [digest] != expected:
-        raise CheckpointError(f"{path.name} has SHA-256 {digest}, not that of {SUM}; {way_out}")
-    network = AnatomyNetwork()
-    try:
-        network.load_state_dict(load(content))
-    except (SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{path.name} holds another network; {way_out}") from error
-    return network.eval().to(memory_format=torch.channels_last)

@@ -6,12 +6,9 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from model.errors import ConfigError
+from model.interface import NOTICE, VIEWS
 
-__all__ = ["REFUSED_ARGUMENTS", "VIEWS", "ReportConfig"]
-
-VIEWS = ("frontal", "lateral", "prior")
-"""What an image can be to its study: a frontal or lateral view of it, or a frontal one of an
-earlier study of the same patient."""
+__all__ = ["REFUSED_ARGUMENTS", "ReportConfig"]
 
 # The second half would make a checkpoint's config download weights or unpickle a file.
 REFUSED_ARGUMENTS = {"img_size", "in_chans", "num_classes", "features_only"} | {
@@ -77,7 +74,7 @@ class ReportConfig(PretrainedConfig):
     }
 
     name: str = "crossray"
-    notice: str = "Research software, not for diagnosis."
+    notice: str = NOTICE
     encoder: str = "vit_tiny_patch16_224"
     encoder_arguments: dict[str, Any] = field(default_factory=dict)
     vision: dict[str, Any] | None = None

@@ -1,24 +1,26 @@
 """How tokens are chosen: greedy, beam search, sampling. Knows no text and no attention maps.
 
 The same tokens as transformers' `generate` (held by tests), faster: studies that are finished
-leave the batch, and the network keeps what its tokens so far have computed (incremental.py).
+leave the batch, and the engine keeps what its tokens so far have computed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from model.errors import ConfigError
-from model.interface import Network
-from model.memory import Memory
+from model.interface import Engine, M
 
-__all__ = ["GREEDY", "DecodingOptions", "decode", "sample_texts"]
+__all__ = ["GREEDY", "DecodingOptions", "decode", "log_softmax", "sample_texts"]
+
+Scores = NDArray[np.float32]
+Tokens = NDArray[np.int64]
 
 # Below any sum of log probabilities; the number transformers uses, so that ties fall alike.
-_NEVER = -1e9
+_NEVER = np.float32(-1e9)
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,8 @@ class DecodingOptions:
 GREEDY = DecodingOptions()
 
 
-@torch.inference_mode()
-def decode(network: Network, memory: Memory, options: DecodingOptions = GREEDY) -> list[list[int]]:
-    """Write one text per study of `memory` (network.encode), the network being in eval mode.
+def decode(engine: Engine[M], memory: M, options: DecodingOptions = GREEDY) -> list[list[int]]:
+    """Write one text per study of `memory` (engine.read_images), the engine in evaluation mode.
 
     Returns:
         Token ids per study, without bos; the last is eos unless the text was cut at max_tokens.
@@ -74,24 +75,23 @@ def decode(network: Network, memory: Memory, options: DecodingOptions = GREEDY) 
         ConfigError: more tokens asked for than the model has positions, or more beams than
             half its vocabulary.
     """
-    config = network.config
+    config = engine.config
     limit = config.max_tokens if options.max_tokens is None else options.max_tokens
     if limit > config.max_tokens:
         raise ConfigError(f"max_tokens is {limit}, this model writes {config.max_tokens} at most")
     if options.strategy == "beam":
         if 2 * options.beams > config.vocab_size:
             raise ConfigError(f"beams is {options.beams}, more than half of {config.vocab_size}")
-        texts = _beam_search(network, memory, options, limit)
+        texts = _beam_search(engine, memory, options, limit)
     else:
         choose = _likeliest if options.strategy == "greedy" else _Sampler(options)
-        texts = _one_by_one(network, memory, choose, limit)
+        texts = _one_by_one(engine, memory, choose, limit)
     return [_trim(text, config.eos_token_id) for text in texts.tolist()]
 
 
-@torch.inference_mode()
 def sample_texts(
-    network: Network,
-    memory: Memory,
+    engine: Engine[M],
+    memory: M,
     count: int,
     options: DecodingOptions,
     independent: bool = False,
@@ -103,10 +103,10 @@ def sample_texts(
         independent: every study draws its own random numbers: its texts then depend on its row in
             the batch, but their errors are not those of the others. Otherwise all share them.
     """
-    limit = options.max_tokens or network.config.max_tokens
-    numbers = count * (len(memory.patch_mask) if independent else 1)
-    texts = _one_by_one(network, memory, _Sampler(options, numbers), limit, count)
-    trimmed = [_trim(text, network.config.eos_token_id) for text in texts.tolist()]
+    limit = options.max_tokens or engine.config.max_tokens
+    numbers = count * (len(memory.present) if independent else 1)
+    texts = _many_of_each(engine, memory, _Sampler(options, numbers), limit, count)
+    trimmed = [_trim(text, engine.config.eos_token_id) for text in texts.tolist()]
     return [trimmed[row : row + count] for row in range(0, len(trimmed), count)]
 
 
@@ -114,43 +114,107 @@ def _trim(text: list[int], eos: int) -> list[int]:
     return text[: text.index(eos) + 1] if eos in text else text
 
 
-def _worth_leaving(finished: Tensor) -> bool:
+def _worth_leaving(finished: NDArray[np.bool_]) -> bool:
     """Moving the memory of those that stay costs more than a few finished rows do."""
     return 4 * int(finished.sum()) >= len(finished)
 
 
 def _one_by_one(
-    network: Network,
-    memory: Memory,
-    choose: Callable[[Tensor, Tensor], Tensor],
-    limit: int,
-    count: int = 1,
-) -> Tensor:
-    """Greedy and sampling: `count` texts per study, (studies * count, tokens) padded with pad."""
-    config = network.config
-    rows, device = memory.patch_mask.shape[0] * count, memory.patch_mask.device
-    step = network.incremental_decoder(memory, count, limit)
-    texts = torch.full((rows, limit), config.pad_token_id, device=device)
-    chosen = torch.full((rows,), config.bos_token_id, device=device)
-    running = torch.arange(rows, device=device)
-    finished = torch.zeros(rows, dtype=torch.bool, device=device)
+    engine: Engine[M], memory: M, choose: Callable[[Scores, Tokens], Tokens], limit: int
+) -> Tokens:
+    """Greedy and sampling: a text for each study, (studies, tokens) padded with pad."""
+    config = engine.config
+    studies = len(memory.present)
+    step = engine.incremental_decoder(memory, 1, limit)
+    texts = np.full((studies, limit), config.pad_token_id)
+    chosen = np.full(studies, config.bos_token_id)
+    running = np.arange(studies)
+    finished = np.zeros(studies, dtype=bool)
     for position in range(limit):
-        chosen = choose(step(chosen), running).masked_fill(finished, config.pad_token_id)
+        chosen = choose(step(chosen), running)
+        chosen[finished] = config.pad_token_id
         texts[running, position] = chosen
         finished |= chosen == config.eos_token_id
-        studies = finished.view(-1, count).all(dim=1)
-        if studies.all():
+        if finished.all():
             break
-        if _worth_leaving(studies):
-            stay = (~studies).nonzero()[:, 0]
-            step.keep(stay)
-            kept = (~studies).repeat_interleave(count)
-            running, chosen, finished = running[kept], chosen[kept], finished[kept]
+        if _worth_leaving(finished):
+            step.keep(np.flatnonzero(~finished))
+            running, chosen, finished = (each[~finished] for each in (running, chosen, finished))
     return texts
 
 
-def _likeliest(logits: Tensor, rows: Tensor) -> Tensor:
-    return logits.argmax(dim=-1)
+def _many_of_each(
+    engine: Engine[M],
+    memory: M,
+    choose: Callable[[Scores, Tokens], Tokens],
+    limit: int,
+    count: int,
+) -> Tokens:
+    """Sampling: `count` texts for each study, (studies * count, tokens) padded with pad.
+
+    Texts of a study that are the same so far are one row of the decoding: what is read is a tree.
+    """
+    config = engine.config
+    studies = len(memory.present)
+    step = engine.incremental_decoder(memory, 1, limit)
+    texts = np.full((studies * count, limit), config.pad_token_id)
+    tree = _Tree(studies, count, config.pad_token_id)
+    tokens = np.full(studies, config.bos_token_id)
+    running = np.arange(studies * count)
+    for position in range(limit):
+        chosen = choose(step(tokens)[tree.rows[running]], running)
+        texts[running, position] = chosen
+        going = chosen != config.eos_token_id
+        running, chosen = running[going], chosen[going]
+        if not len(running):
+            break
+        order, tokens = tree.grow(running, chosen)
+        if order is not None:
+            step.reorder(order)
+    return texts
+
+
+class _Tree:
+    """Which row of a decoding each text goes on from; of each study there are as many rows."""
+
+    def __init__(self, studies: int, count: int, pad: int) -> None:
+        self.studies = studies
+        self.pad = pad
+        self.width = 1
+        self.rows = np.arange(studies).repeat(count)
+        """Of each text."""
+
+    def grow(self, running: Tokens, chosen: Tokens) -> tuple[Tokens | None, Tokens]:
+        """Give texts that chose different tokens rows of their own.
+
+        Args:
+            running: the texts that go on.
+            chosen: the token of each.
+
+        Returns:
+            The rows that the new ones go on from, None where they stay, and the token of each.
+        """
+        pairs = np.stack((self.rows[running], chosen), axis=1)
+        branches, of_text = np.unique(pairs, axis=0, return_inverse=True)
+        parents, order = branches[:, 0], None
+        study = parents // self.width
+        per_study = np.bincount(study, minlength=self.studies)
+        places, width = parents, int(per_study.max())
+        if len(np.unique(parents)) < len(parents) or 4 * width <= 3 * self.width:
+            first = per_study.cumsum() - per_study
+            places = study * width + np.arange(len(branches)) - first[study]
+            # Studies with fewer branches go on with rows that no text reads.
+            order = (np.arange(self.studies) * self.width).repeat(width)
+            order[places] = parents
+            self.width = width
+        self.rows[running] = places[of_text.ravel()]
+        tokens = np.full(self.studies * self.width, self.pad)
+        tokens[places] = branches[:, 1]
+        return order, tokens
+
+
+def _likeliest(logits: Scores, rows: Tokens) -> Tokens:
+    return logits.argmax(axis=-1)
 
 
 class _Sampler:
@@ -163,48 +227,58 @@ class _Sampler:
     def __init__(self, options: DecodingOptions, count: int = 1) -> None:
         self.options = options
         self.count = count
-        self.generator = torch.Generator().manual_seed(options.seed)
+        # Its numbers are torch.rand's of the same seed.
+        self.generator = np.random.RandomState(options.seed)
 
-    def __call__(self, logits: Tensor, rows: Tensor) -> Tensor:
-        probabilities = torch.softmax(logits / self.options.temperature, dim=-1)
-        probabilities, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
-        reached = probabilities.cumsum(dim=-1)
+    def __call__(self, logits: Scores, rows: Tokens) -> Tokens:
+        probabilities = np.exp(log_softmax(logits / np.float32(self.options.temperature)))
+        tokens = np.argsort(-probabilities, axis=-1)
+        probabilities = np.take_along_axis(probabilities, tokens, axis=-1)
+        reached = probabilities.cumsum(axis=-1, dtype=np.float64)
         # A token stays if those likelier than it do not reach top_p already: the first always.
-        probabilities = probabilities.masked_fill(
-            reached - probabilities >= self.options.top_p, 0.0
-        )
-        reached = probabilities.cumsum(dim=-1)
-        numbers = torch.rand(self.count, generator=self.generator).to(logits.device)
-        numbers = numbers[rows % self.count][:, None]
-        drawn = torch.searchsorted(reached, numbers * reached[:, -1:], right=True)
-        last = (probabilities > 0).sum(dim=-1, keepdim=True) - 1
-        return tokens.gather(1, drawn.minimum(last))[:, 0]
+        probabilities[reached - probabilities >= self.options.top_p] = 0.0
+        reached = probabilities.cumsum(axis=-1, dtype=np.float64)
+        numbers = self._numbers()[rows % self.count]
+        drawn = (reached <= (numbers * reached[:, -1])[:, None]).sum(axis=-1)
+        last = (probabilities > 0).sum(axis=-1) - 1
+        return np.take_along_axis(tokens, np.minimum(drawn, last)[:, None], axis=-1)[:, 0]
+
+    def _numbers(self) -> NDArray[np.float64]:
+        """`count` multiples of 2**-24 in [0, 1)."""
+        drawn = self.generator.randint(0, 2**32, self.count, np.uint32)
+        return (drawn & np.uint32(2**24 - 1)).astype(np.float64) * 2.0**-24
 
 
-def _beam_search(network: Network, memory: Memory, options: DecodingOptions, limit: int) -> Tensor:
+def log_softmax(logits: Scores) -> Scores:
+    """Logits (rows, vocabulary) -> log-probabilities."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    normalized: Scores = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return normalized
+
+
+def _beam_search(engine: Engine[M], memory: M, options: DecodingOptions, limit: int) -> Tokens:
     """The best text of each study, (studies, tokens) padded with pad."""
-    config = network.config
-    studies, device = memory.patch_mask.shape[0], memory.patch_mask.device
-    step = network.incremental_decoder(memory, options.beams, limit)
-    search = _Beams(studies, options, limit, config.pad_token_id, device)
-    texts = torch.full((studies, limit), config.pad_token_id, device=device)
-    running = torch.arange(studies, device=device)
-    chosen = torch.full((studies * options.beams,), config.bos_token_id, device=device)
+    config = engine.config
+    studies = len(memory.present)
+    step = engine.incremental_decoder(memory, options.beams, limit)
+    search = _Beams(studies, options, limit, config.pad_token_id)
+    texts = np.full((studies, limit), config.pad_token_id)
+    running = np.arange(studies)
+    chosen = np.full(studies * options.beams, config.bos_token_id)
     for position in range(limit):
-        logits = step(chosen)
-        chosen, rows = search.advance(logits, position, config.eos_token_id)
+        chosen, rows = search.advance(step(chosen), position, config.eos_token_id)
         finished = search.settled(position + 1)
         if finished.all() or position + 1 == limit:
             break
         step.reorder(rows)
         if _worth_leaving(finished):
-            left, stay = finished.nonzero()[:, 0], (~finished).nonzero()[:, 0]
+            left, stay = np.flatnonzero(finished), np.flatnonzero(~finished)
             texts[running[left]] = search.best(left)
             search.keep(stay)
             step.keep(stay)
             running = running[stay]
-            chosen = chosen.view(-1, options.beams)[stay].flatten()
-    texts[running] = search.best(torch.arange(len(running), device=device))
+            chosen = chosen.reshape(-1, options.beams)[stay].flatten()
+    texts[running] = search.best(np.arange(len(running)))
     return texts
 
 
@@ -217,21 +291,19 @@ class _Beams:
     and its best running text, scored at its present length, is no better than the worst of them.
     """
 
-    def __init__(
-        self, studies: int, options: DecodingOptions, limit: int, pad: int, device: torch.device
-    ) -> None:
+    def __init__(self, studies: int, options: DecodingOptions, limit: int, pad: int) -> None:
         self.beams = options.beams
         self.limit = limit
         self.length_penalty = options.length_penalty
-        self.texts = torch.full((studies, self.beams, limit), pad, device=device)
-        self.scores = torch.full((studies, self.beams), _NEVER, device=device)
+        self.texts = np.full((studies, self.beams, limit), pad)
+        self.scores = np.full((studies, self.beams), _NEVER)
         self.scores[:, 0] = 0.0  # all beams begin alike: the first speaks for them
-        self.ended_texts = self.texts.clone()
-        self.ended_scores = torch.full_like(self.scores, _NEVER)
-        self.ended = torch.zeros_like(self.scores, dtype=torch.bool)
-        self.improvable = torch.ones(studies, dtype=torch.bool, device=device)
+        self.ended_texts = self.texts.copy()
+        self.ended_scores = np.full_like(self.scores, _NEVER)
+        self.ended = np.zeros_like(self.scores, dtype=bool)
+        self.improvable = np.ones(studies, dtype=bool)
 
-    def advance(self, logits: Tensor, position: int, eos: int) -> tuple[Tensor, Tensor]:
+    def advance(self, logits: Scores, position: int, eos: int) -> tuple[Tokens, Tokens]:
         """One token further.
 
         Args:
@@ -241,57 +313,79 @@ class _Beams:
             The chosen tokens and the rows they continue, both (studies * beams,).
         """
         studies, vocabulary = self.scores.shape[0], logits.shape[-1]
-        scores = torch.log_softmax(logits, dim=-1).view(studies, self.beams, vocabulary)
-        scores = (scores + self.scores[:, :, None]).flatten(1)
-        ranked, indices = scores.topk(2 * self.beams)
+        logs = log_softmax(logits).reshape(studies, self.beams, vocabulary)
+        scores = (logs + self.scores[:, :, None]).reshape(studies, -1)
+        ranked, indices = _highest(scores, 2 * self.beams)
         parents, tokens = indices // vocabulary, indices % vocabulary
         ends = tokens == eos
         if position + 1 == self.limit:
-            ends = torch.ones_like(ends)
+            ends = np.ones_like(ends)
         if ends[:, : self.beams].any():
             self._finish(ranked, parents, tokens, ends, position)
-        self.scores, best = (ranked + ends * _NEVER).topk(self.beams)
-        parents, tokens = parents.gather(1, best), tokens.gather(1, best)
+        self.scores, best = _highest(ranked + ends * _NEVER, self.beams)
+        parents, tokens = (np.take_along_axis(each, best, axis=1) for each in (parents, tokens))
         self.texts = _continue(self.texts, parents, tokens, position)
-        rows = parents + torch.arange(studies, device=logits.device)[:, None] * self.beams
+        rows = parents + np.arange(studies)[:, None] * self.beams
         return tokens.flatten(), rows.flatten()
 
     def _finish(
-        self, ranked: Tensor, parents: Tensor, tokens: Tensor, ends: Tensor, position: int
+        self,
+        ranked: Scores,
+        parents: Tokens,
+        tokens: Tokens,
+        ends: NDArray[np.bool_],
+        position: int,
     ) -> None:
         """Keep the best `beams` of the texts finished before and those that end here.
 
         All (studies, 2 * beams), best first; only the first `beams` may finish.
         """
-        ends = ends.clone()
+        ends = ends.copy()
         ends[:, self.beams :] = False
         allowed = ends & self.improvable[:, None]
-        scores = ranked / (position + 1) ** self.length_penalty + ~allowed * _NEVER
-        scores = torch.cat((self.ended_scores, scores), dim=1)
-        texts = torch.cat((self.ended_texts, _continue(self.texts, parents, tokens, position)), 1)
-        ended = torch.cat((self.ended, ends), dim=1)
-        self.ended_scores, best = scores.topk(self.beams)
-        self.ended_texts = texts.gather(1, best[:, :, None].expand(-1, -1, self.limit))
-        self.ended = ended.gather(1, best)
+        ended_here = ranked / np.float32((position + 1) ** self.length_penalty) + ~allowed * _NEVER
+        scores: Scores = np.concatenate((self.ended_scores, ended_here), axis=1)
+        texts = _continue(self.texts, parents, tokens, position)
+        texts = np.concatenate((self.ended_texts, texts), axis=1)
+        ended = np.concatenate((self.ended, ends), axis=1)
+        self.ended_scores, best = _highest(scores, self.beams)
+        self.ended_texts = np.take_along_axis(texts, best[:, :, None], axis=1)
+        self.ended = np.take_along_axis(ended, best, axis=1)
 
-    def settled(self, tokens: int) -> Tensor:
-        """Which studies have their final text, bool (studies,), after so many tokens."""
-        reachable = self.scores[:, :1] / tokens**self.length_penalty
-        worst = self.ended_scores.amin(dim=1, keepdim=True)
-        self.improvable &= (reachable > worst.where(self.ended, _NEVER)).any(dim=1)
+    def settled(self, tokens: int) -> NDArray[np.bool_]:
+        """Which studies have their final text, (studies,), after so many tokens."""
+        reachable = self.scores[:, :1] / np.float32(tokens**self.length_penalty)
+        worst = self.ended_scores.min(axis=1, keepdims=True)
+        self.improvable &= (reachable > np.where(self.ended, worst, _NEVER)).any(axis=1)
         return ~self.improvable
 
-    def best(self, studies: Tensor) -> Tensor:
+    def best(self, studies: Tokens) -> Tokens:
         """The best finished text of some studies, (studies, limit)."""
         return self.ended_texts[studies, 0]
 
-    def keep(self, studies: Tensor) -> None:
+    def keep(self, studies: Tokens) -> None:
         for name in ("texts", "scores", "ended_texts", "ended_scores", "ended", "improvable"):
             setattr(self, name, getattr(self, name)[studies])
 
 
-def _continue(texts: Tensor, parents: Tensor, tokens: Tensor, position: int) -> Tensor:
+def _highest(scores: Scores, count: int) -> tuple[Scores, Tokens]:
+    """The highest `count` of each row, best first, and where they are; the first of equal ones."""
+    places = np.arange(scores.shape[1])[None]
+    if scores.shape[1] > 8 * count:
+        # All that reach the count-th highest; ties with it may be more than count.
+        least = np.partition(scores, -count, axis=1)[:, -count]
+        most = int((scores >= least[:, None]).sum(axis=1).max())
+        places = np.sort(np.argpartition(scores, -most, axis=1)[:, -most:], axis=1)
+        scores = np.take_along_axis(scores, places, axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return (
+        np.take_along_axis(scores, order, axis=1),
+        np.take_along_axis(np.broadcast_to(places, scores.shape), order, axis=1),
+    )
+
+
+def _continue(texts: Tokens, parents: Tokens, tokens: Tokens, position: int) -> Tokens:
     """Each parent's text with one token more, (studies, parents, limit)."""
-    longer = texts.gather(1, parents[:, :, None].expand(-1, -1, texts.shape[2]))
+    longer = np.take_along_axis(texts, parents[:, :, None], axis=1)
     longer[:, :, position] = tokens
     return longer

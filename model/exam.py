@@ -1,15 +1,13 @@
 """A study as given to the network, and studies of different sizes as one batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from model.config import VIEWS
 from model.imaging.radiograph import Radiograph
-from model.interface import Network
-from model.memory import Memory
+from model.interface import VIEWS, Engine, M
 
 __all__ = ["Exam", "encode_studies", "kind_of"]
 
@@ -49,32 +47,31 @@ def kind_of(view: str | None, prior: bool) -> int:
 
 
 def encode_studies(
-    network: Network,
-    images: Sequence[Sequence[Tensor] | Tensor],
+    engine: Engine[M],
+    images: Iterable[NDArray[np.float32] | Sequence[NDArray[np.float32]]],
     kinds: Sequence[Sequence[int]],
     prompts: Sequence[Sequence[int]],
-) -> Memory:
-    """Network.encode of studies with different numbers of images and lengths of indication.
+) -> M:
+    """Engine.read_images of studies with different numbers of images and lengths of indication.
 
     Args:
-        images: per study one or more of (channels, size, size), of `network.place(...).apply`.
+        images: per study one or more of (channels, size, size), of `engine.place(...).apply`.
         kinds: per study what each image is, an index into VIEWS.
         prompts: per study the tokens of its indication, which may be none.
 
     Raises:
-        DataError: as `encode`.
+        DataError: as `read_images`.
     """
+    images = list(images)
     most, longest = max(map(len, images)), max(map(len, prompts))
-    stacked = torch.zeros(len(images), most, *images[0][0].shape)
-    mask = torch.zeros(len(images), most, dtype=torch.bool)
-    views = torch.zeros(len(images), most, dtype=torch.long)
-    prompt = torch.full((len(images), longest), network.config.pad_token_id)
+    stacked = np.zeros((len(images), most, *np.shape(images[0][0])), np.float32)
+    mask: NDArray[np.bool_] = np.zeros((len(images), most), bool)
+    views = np.zeros((len(images), most), np.int64)
+    prompt = np.full((len(images), longest), engine.config.pad_token_id)
     for row, (study, study_kinds, tokens) in enumerate(zip(images, kinds, prompts, strict=True)):
         mask[row, : len(study)] = True
-        views[row, : len(study)] = torch.tensor(study_kinds, dtype=torch.long)
-        prompt[row, longest - len(tokens) :] = torch.tensor(tokens, dtype=torch.long)
+        views[row, : len(study)] = study_kinds
+        prompt[row, longest - len(tokens) :] = tokens
         for column, image in enumerate(study):
             stacked[row, column] = image
-    device = network.device
-    image_mask = None if mask.all() else mask.to(device)
-    return network.encode(stacked.to(device), image_mask, views.to(device), prompt.to(device))
+    return engine.read_images(stacked, None if mask.all() else mask, views, prompt)

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from model.anatomy import right_of_spine
-from model.checkpoint import ModelIdentity
-from model.config import VIEWS, ReportConfig
+from model.anatomy import Segmenter, right_of_spine
+from model.checkpoint_folder import ModelIdentity
 from model.decoding import GREEDY, DecodingOptions, decode
-from model.errors import ConfigError, DataError, NotARadiograph, RefusedError
+from model.engine.load import EngineName, EngineOptions, load_engine
+from model.errors import DataError, NotARadiograph, RefusedError
 from model.exam import Exam, encode_studies, kind_of
 from model.findings import NamedFinding, confidence_withheld, inside, named_findings
 from model.heatmap import Word, span_of, words
@@ -27,9 +26,7 @@ from model.identity import StudyWarning, check_identity
 from model.imaging.letterbox import Placement
 from model.imaging.radiograph import ImageWarning, Radiograph
 from model.input_check import examine, load_input_check
-from model.interface import Network, Tokenizer
-from model.loading import load_network
-from model.memory import Memory
+from model.interface import NOTICE, VIEWS, Engine, StudyMemory, Tokenizer
 from model.novelty import novelty_warnings
 from model.query import ask
 from model.report import Answer, Report, sections
@@ -46,39 +43,53 @@ EMBEDDED = Path(__file__).parent / "default"
 class ReportGenerator:
     """A loaded checkpoint, ready to write reports. Safe to share between threads."""
 
-    def __init__(self, model: Network, tokenizer: Tokenizer, identity: ModelIdentity) -> None:
+    def __init__(
+        self,
+        model: Engine[Any],
+        tokenizer: Tokenizer,
+        identity: ModelIdentity,
+        segmenter: Segmenter | None = None,
+    ) -> None:
+        """
+        Args:
+            segmenter: what finds the spine; None: the anatomy network in PyTorch.
+        """
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.identity = identity
+        self.segmenter = segmenter
 
     @classmethod
-    def load(cls, source: Path | str | None = None, device: str = "cpu") -> "ReportGenerator":
+    def load(
+        cls,
+        source: Path | str | None = None,
+        device: str = "cpu",
+        engine: EngineName = "torch",
+        threads: int | None = None,
+    ) -> "ReportGenerator":
         """Load a checkpoint, or the embedded one.
 
         Args:
             source: a checkpoint folder, CrossRay's or a published one of Hugging Face, or
                 "hf:owner/name[@revision]"; see model/loading.py.
             device: a torch device, such as "cpu" or "cuda".
+            engine: what computes: "torch", "openvino" (some times faster, on the processor only),
+                or "auto", OpenVINO where it is installed and runs the checkpoint.
+            threads: of OpenVINO; None: its own choice. PyTorch's are the process's.
 
         Raises:
             CheckpointError: the folder is incomplete, altered or of another kind, or the input
                 check's weights are.
-            ConfigError: torch cannot use the device here.
+            ConfigError: the engine cannot run this checkpoint, or the device cannot be used here.
         """
         load_input_check()  # kept: damaged weights are an error now, not at the first report
-        model, tokenizer, identity = load_network(source or EMBEDDED)
-        try:
-            model.to(torch.device(device))  # type: ignore[arg-type]
-        except (RuntimeError, AssertionError) as error:
-            raise ConfigError(
-                f"device {device!r} cannot be used here ({str(error)[:100]}): try 'cpu'"
-            ) from error
-        return cls(model, tokenizer, identity)
+        loaded = load_engine(source or EMBEDDED, EngineOptions(engine, device, threads))
+        return cls(loaded.engine, loaded.tokenizer, loaded.identity, loaded.segmenter)
 
     @property
     def notice(self) -> str:
         """What every reader of this checkpoint's reports must know."""
-        return self.model.config.notice or ReportConfig.notice
+        return self.model.config.notice or NOTICE
 
     def why_unread(self, view: str | None, prior: bool = False) -> str | None:
         """Why the model cannot read an image of this view; None where it was trained to.
@@ -106,7 +117,6 @@ class ReportGenerator:
         """The report of one study, of one or more images; Args and Raises as for `reports`."""
         return self.reports([_exam(exam)], options, input_check, identity_check)[0]
 
-    @torch.inference_mode()
     def reports(
         self,
         studies: Sequence[Exam | Sequence[Radiograph]],
@@ -147,7 +157,6 @@ class ReportGenerator:
             for study, novel, tokens, words_of, of_findings in parts
         ]
 
-    @torch.inference_mode()
     def ask(
         self,
         exam: Exam | Radiograph | Sequence[Radiograph],
@@ -191,7 +200,7 @@ class ReportGenerator:
         height, width = image.pixels.shape
         return self.model.place(height, width)
 
-    def _encode(self, inputs: Sequence["_Input"]) -> Memory:
+    def _encode(self, inputs: Sequence["_Input"]) -> StudyMemory:
         """All images in one batch; studies with fewer than the longest end in absent ones."""
         kinds = [self._kinds(study.exam) for study in inputs]
         pixels = [
@@ -221,7 +230,7 @@ class ReportGenerator:
         asked = any(finding.sides and finding.state == "grounded" for finding in findings)
         images = zip(study.exam.shown, study.placements, study.described["views"], strict=True)
         return [
-            right_of_spine(image.pixels, placement, self.model.grid)
+            right_of_spine(image.pixels, placement, self.model.grid, self.segmenter)
             if asked and view != "LATERAL"
             else None
             for image, placement, view in images

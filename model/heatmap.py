@@ -12,28 +12,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
-from model.interface import Network, NetworkConfig, Tokenizer
-from model.memory import Memory
+from model.interface import Engine, M, NetworkConfig, Tokenizer
 
 __all__ = [
-    "SKIPPED_SHARE",
     "WORD",
     "Span",
     "State",
     "TokenAttention",
     "Word",
     "span_of",
-    "teacher_forced",
     "token_attention",
     "words",
 ]
-
-# Of the decoder's layers, the first third does not count: the map is the mean of the late ones.
-SKIPPED_SHARE = 1 / 3
 
 # Letters and digits, which a single hyphen or apostrophe may join. Punctuation is not a word.
 WORD = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
@@ -54,7 +45,7 @@ class TokenAttention:
     log_probabilities: np.ndarray
     """float32 (tokens,): of each token after those before it, at config.temperature."""
     prior_log_probabilities: np.ndarray
-    """float32 (tokens,): the same without the images, Network.without_images."""
+    """float32 (tokens,): the same without the images, Engine.without_images."""
 
 
 @dataclass(frozen=True)
@@ -101,89 +92,41 @@ class Span:
 
 
 def token_attention(
-    network: Network, memory: Memory, texts: Sequence[list[int]]
+    engine: Engine[M], memory: M, texts: Sequence[list[int]]
 ) -> list[TokenAttention]:
     """What each token of finished texts attended to, and how probable it was with and without the
     images.
 
     Args:
-        memory: network.encode's, of the studies the texts were written for.
+        memory: engine.read_images's, of the studies the texts were written for.
         texts: token ids per study, without bos (decode's).
     """
-    # On a CPU one study at a time stays in its cache and needs no padding.
-    step = 1 if memory.patch_mask.device.type == "cpu" else max(1, len(texts))
+    with_images = engine.read_texts(memory, texts, maps=True)
+    without = engine.read_texts(engine.without_images(memory), texts, maps=False)
+    assert with_images.attention is not None
     found = []
-    for first in range(0, len(texts), step):
-        some = slice(first, first + step)
-        part = memory.studies(some)
-        attention, chosen = teacher_forced(network, part, texts[some])
-        _, prior = teacher_forced(network, network.without_images(part), texts[some], maps=False)
-        for row, text in enumerate(texts[some]):
-            count = len(text)
-            present = int(part.patch_mask[row].sum())
-            found.append(
-                TokenAttention(
-                    attention[row, :count, network.prefix : present].numpy(),
-                    chosen[row, :count].numpy(),
-                    prior[row, :count].numpy(),
-                )
+    for row, (text, present) in enumerate(zip(texts, memory.present, strict=True)):
+        patches = with_images.attention[row, : len(text)][:, present][:, engine.prefix :]
+        found.append(
+            TokenAttention(
+                patches,
+                with_images.log_probabilities[row, : len(text)],
+                without.log_probabilities[row, : len(text)],
             )
+        )
     return found
 
 
-@torch.inference_mode()
-def teacher_forced(
-    network: Network, memory: Memory, texts: Sequence[list[int]], maps: bool = True
-) -> tuple[Tensor, Tensor]:
-    """Attention and log-probability of every token of finished texts, in one pass.
-
-    Args:
-        memory: of as many studies as texts, or of fewer with several texts each, a study's texts
-            one after another.
-        maps: False: no attention is computed.
-
-    Returns:
-        The attention, float32 (texts, tokens, prefix + patches), averaged over heads and late
-        layers (empty without `maps`), and each token's log-probability at
-        config.temperature, float32 (texts, tokens). Both on the CPU; rows are longer than their
-        texts where another is.
-    """
-    config = network.config
-    longest = max(map(len, texts))
-    tokens = torch.full((len(texts), longest), config.pad_token_id)
-    for row, text in enumerate(texts):
-        tokens[row, : len(text)] = torch.tensor(text, dtype=torch.long)
-    tokens = tokens.to(memory.patch_mask.device)
-    # The attention that chose a token is the row of the position before it: bos chose the first.
-    before = tokens.roll(1, dims=1)
-    before[:, :1] = config.bos_token_id
-    late = int(config.layers * SKIPPED_SHARE) if maps else None
-    logits, attentions = network.teacher_forced(memory, before, late)
-    logits = logits.float() / config.temperature
-    chosen = -F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none")
-    return _mean_attention(attentions).cpu(), chosen.view_as(tokens).cpu()
-
-
-def _mean_attention(attentions: tuple[Tensor, ...]) -> Tensor:
-    """Of the late layers, each (texts, heads, tokens, patches) -> (texts, tokens, patches)."""
-    if not attentions:
-        return torch.empty(0)
-    total = attentions[0].sum(dim=1)
-    for layer in attentions[1:]:
-        total += layer.sum(dim=1)
-    return total / (len(attentions) * attentions[0].shape[1])
-
-
 def words(
-    network: Network, memory: Memory, texts: Sequence[list[int]], tokenizer: Tokenizer
+    engine: Engine[M], memory: M, texts: Sequence[list[int]], tokenizer: Tokenizer
 ) -> list[list[Word]]:
     """The words of each study's text in reading order, with what each attended to.
 
     Args: as for `token_attention`; character offsets are those in tokenizer.decode(text).
     """
-    attentions = token_attention(network, memory, texts)
+    attentions = token_attention(engine, memory, texts)
     return [
-        _words_of(tokenizer, text, attention, network.config, network.grid)
+        _words_of(tokenizer, text, attention, engine.config, engine.grid)
         for text, attention in zip(texts, attentions, strict=True)
     ]
 

@@ -4,7 +4,9 @@ Those of the tokens so far lie in one block made beforehand; those of the patche
 repeated for the beams of a study.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.decoder import Decoder
@@ -30,13 +32,16 @@ class CachedDecoder:
         studies, heads, _, head_dim = keys[0].shape
         longest = context.prompt.shape[1] + limit
         shape = (2, len(keys), studies * beams, heads, longest, head_dim)
-        self.block = keys[0].new_empty(shape)
+        self.block = torch.empty(shape, dtype=keys[0].dtype, device=keys[0].device)
 
-    def __call__(self, chosen: Tensor) -> Tensor:
-        """The last token of each row (rows,) -> logits of the next (rows, vocabulary)."""
-        logits: Tensor = self.decoder(chosen[:, None], self.context, self)[0]
+    @torch.inference_mode()
+    def __call__(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See IncrementalDecoder."""
+        tokens = torch.from_numpy(chosen).to(self.block.device)
+        logits: Tensor = self.decoder(tokens[:, None], self.context, self)[0]
         self.tokens += 1 if self.tokens else 1 + self.context.prompt.shape[1]
-        return logits[:, 0].float()
+        scores: NDArray[np.float32] = logits[:, 0].float().cpu().numpy()
+        return scores
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """See TokenCache."""
@@ -50,14 +55,24 @@ class CachedDecoder:
         """See TokenCache."""
         return self.tokens
 
-    def reorder(self, rows: Tensor) -> None:
-        """Row i goes on from what row rows[i] has read; only within a study."""
-        if not torch.equal(rows, torch.arange(len(rows), device=rows.device)):
-            filled = self.block[..., : self.tokens, :]
-            filled.copy_(filled.index_select(2, rows))
+    @torch.inference_mode()
+    def reorder(self, rows: NDArray[np.int64]) -> None:
+        """See IncrementalDecoder."""
+        order = torch.from_numpy(rows).to(self.block.device)
+        filled = self.block[..., : self.tokens, :]
+        if len(rows) != self.block.shape[2]:
+            self.beams = self.beams * len(rows) // self.block.shape[2]
+            shape = (*self.block.shape[:2], len(rows), *self.block.shape[3:])
+            block = torch.empty(shape, dtype=filled.dtype, device=filled.device)
+            block[..., : self.tokens, :] = filled.index_select(2, order)
+            self.block = block
+        elif not np.array_equal(rows, np.arange(len(rows))):
+            filled.copy_(filled.index_select(2, order))
 
-    def keep(self, studies: Tensor) -> None:
-        """Go on with some studies only, (studies,) ascending positions."""
-        rows = studies[:, None] * self.beams + torch.arange(self.beams, device=studies.device)
-        self.block = self.block.index_select(2, rows.flatten())
-        self.context = self.context.studies(studies)
+    @torch.inference_mode()
+    def keep(self, studies: NDArray[np.int64]) -> None:
+        """See IncrementalDecoder."""
+        rows = studies[:, None] * self.beams + np.arange(self.beams)
+        device = self.block.device
+        self.block = self.block.index_select(2, torch.from_numpy(rows.flatten()).to(device))
+        self.context = self.context.studies(torch.from_numpy(studies).to(device))

@@ -1,19 +1,41 @@
-"""What a report generator needs of a network, whoever made it.
+"""What a report generator needs of a network, whoever made it and whatever computes it.
 
-Two networks are this: our own (model/network.py), and the adapter to published checkpoints
-(model/imported/). Everything beyond these methods is a network's own affair.
+Arrays are numpy's at this border, so that reading, choosing tokens and assembling a report need no
+deep-learning framework. Three things are an Engine: our own PyTorch network (model/network.py), the
+adapter to published checkpoints (model/imported/), and either of them converted to OpenVINO
+(model/engine/). Everything beyond these methods is a network's own affair.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Encoding
-from torch import Tensor
 
 from model.imaging.letterbox import Placement
-from model.memory import Memory
 
-__all__ = ["IncrementalDecoder", "Network", "NetworkConfig", "Tokenizer"]
+__all__ = [
+    "NOTICE",
+    "VIEWS",
+    "Engine",
+    "IncrementalDecoder",
+    "NetworkConfig",
+    "Rows",
+    "StudyMemory",
+    "TextReading",
+    "Tokenizer",
+]
+
+VIEWS = ("frontal", "lateral", "prior")
+"""What an image can be to its study: a frontal or lateral view of it, or a frontal one of an
+earlier study of the same patient."""
+NOTICE = "Research software, not for diagnosis."
+"""What every reader of a report must know, whatever the checkpoint adds."""
+
+Rows = NDArray[np.int64] | slice
+"""Positions of some studies of a batch."""
 
 
 class NetworkConfig(Protocol):
@@ -68,26 +90,59 @@ class NetworkConfig(Protocol):
     def novelty_threshold(self) -> float: ...
 
 
+class StudyMemory(Protocol):
+    """What an engine has read of a batch of studies; only the engine sees inside."""
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """(studies, positions), the engine's prefix and then the patches: which there are."""
+        ...
+
+    def studies(self, rows: Rows) -> Self:
+        """Of some studies only."""
+        ...
+
+
+M = TypeVar("M", bound=StudyMemory)
+
+
+@dataclass(frozen=True)
+class TextReading:
+    """Finished texts, read once more; rows are longer than their texts where another is."""
+
+    log_probabilities: NDArray[np.float32]
+    """(texts, tokens): of each token after those before it, at config.temperature."""
+    attention: NDArray[np.float32] | None
+    """(texts, tokens, positions), the row that chose each token: the mean over heads and late
+    layers. None where it was not asked for."""
+
+
 class IncrementalDecoder(Protocol):
     """A decoding that goes one token further per call; a row is a study, or one of its beams.
 
     It keeps the self-attention's keys and values of the tokens so far.
     """
 
-    def __call__(self, chosen: Tensor) -> Tensor:
-        """The last token of each row (rows,) -> float32 logits of the next (rows, vocabulary)."""
+    def __call__(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The last token of each row (rows,) -> logits of the next (rows, vocabulary).
+
+        They are overwritten by the next call.
+        """
         ...
 
-    def reorder(self, rows: Tensor) -> None:
-        """Row i goes on from what row rows[i] has read; only within a study."""
+    def reorder(self, rows: NDArray[np.int64]) -> None:
+        """Row i goes on from what row rows[i] has read; only within a study.
+
+        They may be more or fewer than before, of each study as many: (studies * any,).
+        """
         ...
 
-    def keep(self, studies: Tensor) -> None:
+    def keep(self, studies: NDArray[np.int64]) -> None:
         """Go on with some studies only, (studies,) ascending positions."""
         ...
 
 
-class Network(Protocol):
+class Engine(Protocol[M]):
     """Images -> keys and values -> tokens, and the attention of finished texts."""
 
     @property
@@ -103,10 +158,7 @@ class Network(Protocol):
         """How many positions of a memory come before the patches and lie on no image."""
         ...
 
-    @property
-    def device(self) -> torch.device: ...
-
-    def eval(self) -> "Network":
+    def eval(self) -> Self:
         """Evaluation mode: no dropout. Returns itself."""
         ...
 
@@ -114,59 +166,52 @@ class Network(Protocol):
         """How an image of this size becomes the encoder's input, and maps get back to it."""
         ...
 
-    def normalize(self, squares: Tensor) -> Tensor:
-        """(..., 1, size, size) in [0, 1], of `place(...).square` -> (..., channels, size, size)."""
-        ...
-
-    def encode(
+    def read_images(
         self,
-        images: Tensor,
-        image_mask: Tensor | None = None,
-        views: Tensor | None = None,
-        prompt: Tensor | None = None,
-    ) -> Memory:
-        """Read a batch of studies once; decoding then needs only the result.
+        images: NDArray[np.float32],
+        image_mask: NDArray[np.bool_] | None,
+        views: NDArray[np.int64],
+        prompt: NDArray[np.int64],
+    ) -> M:
+        """Read a batch of studies once; everything else then needs only the result.
 
         Args:
-            images: (batch, images, channels, size, size), of `place(...).apply`.
-            image_mask: bool (batch, images), False where a study has fewer images than the
-                batch's longest; None where all have the same number.
-            views: int64 (batch, images), indices into config.VIEWS; None where all are frontal.
-            prompt: int64 (batch, prompt), the indications' tokens, padded in front; or None.
+            images: (studies, images, channels, size, size), of `place(...).apply`.
+            image_mask: (studies, images), False where a study has fewer images than the batch's
+                longest; None where all have the same number.
+            views: (studies, images), indices into VIEWS.
+            prompt: (studies, prompt), the indications' tokens, padded in front.
 
         Raises:
             DataError: what this network cannot read.
         """
         ...
 
-    def without_images(self, memory: Memory) -> Memory:
+    def without_images(self, memory: M) -> M:
         """The same studies with nothing to see: what the text alone suggests is read from it."""
         ...
 
-    def incremental_decoder(self, memory: Memory, beams: int, limit: int) -> IncrementalDecoder:
+    def incremental_decoder(self, memory: M, beams: int, limit: int) -> IncrementalDecoder:
         """Start a decoding: `beams` rows per study, at most `limit` tokens."""
         ...
 
-    def teacher_forced(
-        self, memory: Memory, tokens: Tensor, attention_from: int | None
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Read finished texts in one pass.
+    def read_texts(self, memory: M, texts: Sequence[Sequence[int]], maps: bool) -> TextReading:
+        """Read finished texts once more, whatever wrote them.
 
         Args:
             memory: of as many studies as texts, or of fewer with several texts each, a study's
                 texts one after another.
-            tokens: int64 (texts, tokens), beginning with config.bos_token_id.
-            attention_from: return the cross-attention of the layers from this one on; None: none.
-
-        Returns:
-            logits (texts, tokens, vocabulary) and per layer asked for the cross-attention
-            (texts, heads, tokens, prefix + patches), row i that of choosing the token after
-            tokens[i]. A network may return one layer that is the mean of several.
+            texts: token ids without bos, of at least one token each.
+            maps: return the attention.
         """
         ...
 
-    def novelty_distances(self, memory: Memory) -> Tensor:
-        """Per image, (batch, images), how far it is from the images fitted on; NaN where unknown.
+    def next_logits(self, memory: M, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """What would come after each text, float32 (texts, vocabulary); Args as `read_texts`."""
+        ...
+
+    def novelty_distances(self, memory: M) -> NDArray[np.float32]:
+        """Per image, (studies, images), how far it is from the images fitted on; NaN where unknown.
 
         See novelty.py.
         """

@@ -6,7 +6,8 @@ What a folder is, is told from what lies in it; what it is not is said in the er
 import json
 from pathlib import Path
 
-from model.checkpoint import SUMS, ModelIdentity, load_own, read_folder
+from model.checkpoint import load_own
+from model.checkpoint_folder import SUMS, ModelIdentity, read_folder
 from model.errors import CheckpointError
 from model.imported.config import MODEL_TYPE, ImportedConfig
 from model.imported.export import load_exported, ready

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers.utils.generic import ModelOutput
 
@@ -37,7 +39,7 @@ class DecoderContext:
 
 @dataclass
 class Memory(ModelOutput):
-    """What the decoder reads of a batch of studies.
+    """What the decoder reads of a batch of studies: a StudyMemory (interface.py).
 
     The first positions lie on no image; the images' patches follow one another. In CrossRay's own
     network there is one such position, the attention sink: softmax must put a token's attention
@@ -98,8 +100,16 @@ class Memory(ModelOutput):
         bias[:, 0] = images.clamp(min=1).log()
         return bias
 
-    def studies(self, rows: Tensor | slice) -> "Memory":
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """See StudyMemory."""
+        mask: NDArray[np.bool_] = self.patch_mask.cpu().numpy()
+        return mask
+
+    def studies(self, rows: Tensor | NDArray[np.int64] | slice) -> "Memory":
         """The memory of some studies only, rows (studies,) of long or bool, or uncopied a slice."""
+        if isinstance(rows, np.ndarray):
+            rows = torch.from_numpy(rows).to(self.patch_mask.device)
         return Memory(**{name: field[rows] for name, field in self.items()})
 
 

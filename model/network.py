@@ -8,22 +8,25 @@ text, or how tokens are chosen.
 
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
-from model.config import VIEWS, ReportConfig
+from model.config import ReportConfig
 from model.decoder import Decoder
 from model.encoder import Encoder
 from model.errors import ConfigError, DataError
+from model.image_features import image_features, mahalanobis_distances
 from model.imaging.letterbox import Letterbox
 from model.incremental import CachedDecoder
-from model.interface import Network
+from model.interface import VIEWS, Engine
 from model.memory import Memory
-from model.novelty import image_features, mahalanobis_distances
+from model.torch_network import TorchEngine, torch_network
 
 __all__ = ["NOT_STORED_YET", "ReportModel", "report_model"]
 
@@ -34,10 +37,10 @@ NOT_STORED_YET = frozenset(
 CACHE = "cache" if hasattr(Seq2SeqLMOutput, "cache") else "past_key_values"  # before 5.24
 
 
-class ReportModel(PreTrainedModel, GenerationMixin):
+class ReportModel(TorchEngine, PreTrainedModel, GenerationMixin):
     """Radiographs -> the scores of a report's tokens, and the attention of each to the images.
 
-    Is a Network (interface.py) and a transformers model: save_pretrained, from_pretrained and
+    Is a Network (torch_network.py) and a transformers model: save_pretrained, from_pretrained and
     generate work as people expect.
     """
 
@@ -203,10 +206,13 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         )
         return logits, attentions
 
-    def novelty_distances(self, memory: Memory) -> Tensor:
-        """See Network: Mahalanobis, 0 for all where nothing was fitted."""
+    @torch.inference_mode()
+    def novelty_distances(self, memory: Memory) -> NDArray[np.float32]:
+        """See Engine: Mahalanobis, 0 for all where nothing was fitted."""
         features = image_features(memory, self.prefix, self.grid)
-        return mahalanobis_distances(features, self.feature_mean, self.feature_precision)
+        distances = mahalanobis_distances(features, self.feature_mean, self.feature_precision)
+        far: NDArray[np.float32] = distances.cpu().numpy()
+        return far
 
     def _prompt(self, prompt: Tensor | None, views: Tensor) -> Tensor:
         if prompt is None:
@@ -299,18 +305,18 @@ class ReportModel(PreTrainedModel, GenerationMixin):
         return super().generate(encoder_outputs=memory, **kwargs)
 
 
-def report_model(network: Network) -> ReportModel:
+def report_model(network: Engine[Any]) -> ReportModel:
     """Our own network behind the interface, for what needs to see inside it.
 
     Raises:
-        ConfigError: it is an imported one.
+        ConfigError: it is an imported one, or not of PyTorch.
     """
-    if not isinstance(network, ReportModel):
+    if not isinstance(torch_network(network), ReportModel):
         raise ConfigError(
             f"{network.config.name!r} is an imported checkpoint: this works on networks that "
             "CrossRay trained"
         )
-    return network
+    return cast(ReportModel, network)
 
 
 def _as_not_fitted(model: ReportModel, state: dict[str, Tensor], prefix: str, *_: Any) -> None:

@@ -7,20 +7,19 @@ Any phrase can be asked that the vocabulary of findings or the training reports 
 word the model cannot know anything, and a small probability would look as if it did.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import numpy as np
-import torch
 
 from model.decoding import DecodingOptions, sample_texts
 from model.errors import DataError, UnknownFinding
 from model.findings import inside
 from model.heatmap import State, Word, span_of, words
-from model.interface import Network, NetworkConfig, Tokenizer
-from model.memory import Memory
+from model.interface import Engine, M, NetworkConfig, Tokenizer
 from model.questions import ANSWERS, answer_log_odds, finding_probability, phrase_of
 from model.report_text.parser import read_denials, read_findings, sentences
 from model.report_text.question_forms import asked_phrase, without_negation
@@ -81,8 +80,7 @@ def stripped(question: str) -> str:
     return phrase
 
 
-@torch.inference_mode()
-def ask(model: Network, memory: Memory, tokenizer: Tokenizer, phrase: str) -> list[Asked]:
+def ask(model: Engine[M], memory: M, tokenizer: Tokenizer, phrase: str) -> list[Asked]:
     """What a phrase is worth on each study of a memory.
 
     Args:
@@ -145,9 +143,9 @@ def _of_absence(found: Asked) -> Asked:
     )
 
 
-def _counted(model: Network, memory: Memory, tokenizer: Tokenizer, asked: str) -> list[Asked]:
+def _counted(model: Engine[M], memory: M, tokenizer: Tokenizer, asked: str) -> list[Asked]:
     """By sampled reports: how many of them assert it, with the images and without."""
-    carrier = _carrier(model, tokenizer, asked)
+    carrier = _carrier(model.config, tokenizer, asked)
     image_dropout = sampled(model, model.without_images(memory), tokenizer)
     answers = []
     for study, texts in enumerate(sampled(model, memory, tokenizer)):
@@ -162,7 +160,7 @@ def _counted(model: Network, memory: Memory, tokenizer: Tokenizer, asked: str) -
     return answers
 
 
-def _answered(model: Network, memory: Memory, tokenizer: Tokenizer, phrase: str) -> list[Asked]:
+def _answered(model: Engine[M], memory: M, tokenizer: Tokenizer, phrase: str) -> list[Asked]:
     """By a question: two short texts a study, with the images and without."""
     named = read_findings(f"{phrase}.")
     if not named or read_denials(f"{phrase}."):
@@ -196,9 +194,7 @@ def _answered(model: Network, memory: Memory, tokenizer: Tokenizer, phrase: str)
     ]
 
 
-def sampled(
-    model: Network, memory: Memory, tokenizer: Tokenizer
-) -> list[list[tuple[list[int], str]]]:
+def sampled(model: Engine[M], memory: M, tokenizer: Tokenizer) -> list[list[tuple[list[int], str]]]:
     """SAMPLES reports of each study of a memory, tokens and text, the same ones every time."""
     options = DecodingOptions("sample", temperature=model.config.temperature)
     return [
@@ -245,7 +241,7 @@ def log_odds(count: int, samples: int = SAMPLES) -> float:
     return float(np.log((count + 0.5) / (samples - count + 0.5)))
 
 
-def _carrier(model: Network, tokenizer: Tokenizer, phrase: str) -> list[int]:
+def _carrier(config: NetworkConfig, tokenizer: Tokenizer, phrase: str) -> list[int]:
     article = "an " if phrase[0].lower() in "aeiou" else "a "
     encoding = tokenizer.encode(CARRIER.format(phrase=article + phrase))
     start = CARRIER.index("{") + len(article)
@@ -255,10 +251,10 @@ def _carrier(model: Network, tokenizer: Tokenizer, phrase: str) -> list[int]:
             f"{phrase[:40]!r} is unknown to it, which would spell it letter by letter: "
             "ask in words that its reports use"
         )
-    if len(encoding.ids) > model.config.max_tokens:
+    if len(encoding.ids) > config.max_tokens:
         raise DataError(
             f"{phrase[:40]!r}... takes {len(encoding.ids)} tokens, more than the "
-            f"{model.config.max_tokens} of this model: ask for a shorter phrase"
+            f"{config.max_tokens} of this model: ask for a shorter phrase"
         )
     return encoding.ids
 
@@ -290,9 +286,7 @@ def _answer(
         matches=count,
         samples=SAMPLES,
         # An empty list: no finding was calibrated, and so no phrase.
-        probability=None
-        if config.calibrated == []
-        else float(torch.sigmoid(torch.tensor(odds, dtype=torch.float64))),
+        probability=None if config.calibrated == [] else 0.5 * (1 + math.tanh(odds / 2)),
         evidence=float(np.log((count + 0.5) / (prior + 0.5))),
         state=_state(states) if count else "not grounded",
         heatmap=np.mean(maps, axis=0),

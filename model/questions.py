@@ -11,19 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from model.errors import DataError
-from model.interface import Network, NetworkConfig, Tokenizer
-from model.memory import Memory
+from model.interface import Engine, M, NetworkConfig, Tokenizer
 from model.report_text.parser import Assertion, read_findings
 
 __all__ = [
     "ANSWERS",
     "Question",
     "answer_log_odds",
-    "answer_odds",
     "finding_phrase",
     "finding_probability",
     "named_log_odds",
@@ -83,8 +81,8 @@ def _question(key: _Key, phrase: str) -> Question:
 
 
 def answer_log_odds(
-    model: Network, memory: Memory, tokenizer: Tokenizer, phrases: Sequence[str]
-) -> Tensor:
+    engine: Engine[M], memory: M, tokenizer: Tokenizer, phrases: Sequence[str]
+) -> NDArray[np.float32]:
     """How much more probable "present" is than "none" after each question.
 
     Args:
@@ -99,21 +97,17 @@ def answer_log_odds(
     """
     questions = [question_of(tokenizer, phrase) for phrase in phrases]
     longest = max(len(question.tokens) for question in questions)
-    if longest + 1 > model.config.max_tokens:
+    if longest + 1 > engine.config.max_tokens:
         raise DataError(
-            f"a question of {longest} tokens, this model reads {model.config.max_tokens - 1}: ask "
+            f"a question of {longest} tokens, this model reads {engine.config.max_tokens - 1}: ask "
             "for a shorter phrase"
         )
-    studies = len(memory.patch_mask)
-    tokens = torch.full((len(questions), longest + 1), model.config.pad_token_id)
-    tokens[:, 0] = model.config.bos_token_id
-    for row, question in enumerate(questions):
-        tokens[row, 1 : len(question.tokens) + 1] = torch.tensor(question.tokens)
-    tokens = tokens.repeat(studies, 1).to(memory.patch_mask.device)
-    ends = torch.tensor([len(question.tokens) for question in questions]).expand(studies, -1)
-    answers = torch.tensor([question.answers for question in questions]).expand(studies, -1, -1)
-    logits = model.teacher_forced(memory, tokens, None)[0]
-    return answer_odds(logits, ends.to(logits.device), answers.to(logits.device)).cpu()
+    studies = len(memory.present)
+    logits = engine.next_logits(memory, [question.tokens for question in questions] * studies)
+    answers = np.array([question.answers for question in questions] * studies)
+    none, present = np.take_along_axis(logits, answers, axis=1).T
+    odds: NDArray[np.float32] = (present - none).reshape(studies, -1)
+    return odds
 
 
 def finding_probability(
@@ -137,25 +131,8 @@ def finding_probability(
     return 0.5 * (1 + math.tanh(score / 2))  # exp would overflow
 
 
-def answer_odds(logits: Tensor, ends: Tensor, answers: Tensor) -> Tensor:
-    """Log-odds of "present" against "none".
-
-    Args:
-        logits: (studies x questions, tokens, vocabulary), the questions of a study together.
-        ends: int64 (studies, questions), the position of each question's last token.
-        answers: int64 (studies, questions, 2), the tokens that begin the answers.
-
-    Returns:
-        float32 (studies, questions).
-    """
-    rows = torch.arange(len(logits), device=logits.device)
-    last = logits[rows, ends.flatten()].float()
-    none, present = last.gather(1, answers.flatten(0, 1)).unbind(1)
-    return (present - none).view_as(ends)
-
-
 def named_log_odds(
-    model: Network, memory: Memory, tokenizer: Tokenizer, texts: Sequence[str]
+    engine: Engine[M], memory: M, tokenizer: Tokenizer, texts: Sequence[str]
 ) -> list[Mapping[str, float]]:
     """Of each study's report, the log-odds of every finding that it asserts, whole.
 
@@ -166,7 +143,7 @@ def named_log_odds(
     if not names:
         return [{} for _ in texts]
     phrases = [finding_phrase(name) for name in names]
-    odds = answer_log_odds(model, memory, tokenizer, phrases).tolist()
+    odds = answer_log_odds(engine, memory, tokenizer, phrases).tolist()
     return [
         {name: row[names.index(name)] for name in own}
         for own, row in zip(asserted, odds, strict=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from model.checkpoint import ModelIdentity
+from model.checkpoint_folder import ModelIdentity
 from model.errors import DataError
 from model.findings import NamedFinding, inside
 from model.heatmap import Span, Word, span_of

@@ -8,8 +8,7 @@ has begun to tell of one finding, the next comes with it. The answer to a questi
 import re
 from collections.abc import Mapping, Sequence
 
-from model.interface import Network, NetworkConfig, Tokenizer
-from model.memory import Memory
+from model.interface import Engine, M, NetworkConfig, Tokenizer
 from model.questions import named_log_odds
 from model.report_text.parser import read_findings, sentences
 
@@ -20,7 +19,7 @@ _EMPTY_HEADING = re.compile(r"\b(?:Findings|Impression):\s*(?=(?:Findings|Impres
 
 
 def verified(
-    network: Network, memory: Memory, tokenizer: Tokenizer, texts: Sequence[list[int]]
+    engine: Engine[M], memory: M, tokenizer: Tokenizer, texts: Sequence[list[int]]
 ) -> tuple[list[list[int]], list[Mapping[str, float]]]:
     """Reports without the sentences that assert nothing but what is answered with "none".
 
@@ -32,12 +31,12 @@ def verified(
         about the findings that it asserted. Of a network that does not answer questions the texts
         themselves, and nothing.
     """
-    if not network.config.answers:
+    if not engine.config.answers:
         return list(texts), [{} for _ in texts]
     decoded = [tokenizer.decode(tokens) for tokens in texts]
-    odds = named_log_odds(network, memory, tokenizer, decoded)
+    odds = named_log_odds(engine, memory, tokenizer, decoded)
     kept = [
-        _without(tokens, text, _denied(of_text, network.config), network.config, tokenizer)
+        _without(tokens, text, _denied(of_text, engine.config), engine.config, tokenizer)
         for tokens, text, of_text in zip(texts, decoded, odds, strict=True)
     ]
     return kept, odds

@@ -21,11 +21,20 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 from app.cli import main as cli
 from data_prep.tokenizer import train_tokenizer
 from model.checkpoint import save_checkpoint
-from model.config import VIEWS, ReportConfig
+from model.config import ReportConfig
 from model.generator import ReportGenerator
+from model.interface import VIEWS
 from model.network import ReportModel
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Converted checkpoints of this session's tests; children of the tests find them too."""
+    folder = tmp_path_factory.mktemp("engine_cache")
+    os.environ["CROSSRAY_CACHE"] = str(folder)
+    return folder
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

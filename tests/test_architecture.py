@@ -94,9 +94,14 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "model.report_text": ({"model.report_text"}, set()),
     "model.imaging": ({"model.imaging"}, {"model.errors"}),
     "model.imported": ({"model.imported"}, {"model", "model.errors", "model.imaging"}),
-    "model.loading": (
-        {"model.loading", "model.generator"},
-        {"model", "model.errors", "model.imaging", "model.imported", "model.report_text"},
+    "model.loading": ({"model.loading"}, {"model", "model.errors", "model.imported"}),
+    "model.engine": (
+        {"model.engine"},
+        {"model", "model.errors", "model.imaging", "model.loading"},
+    ),
+    "model.generator": (
+        {"model.generator"},
+        {"model", "model.engine", "model.errors", "model.imaging", "model.report_text"},
     ),
     "data_prep.datasets": (
         {"data_prep.datasets"},

@@ -71,7 +71,7 @@ def test_the_python_that_documents_it_runs(page: str, monkeypatch, capsys) -> No
     "folder", [EMBEDDED, EMBEDDED.parent / "views"], ids=lambda path: path.name
 )
 def test_transformers_writes_the_same_report(folder: Path) -> None:
-    generator = crossray.load(folder)
+    generator = crossray.load(folder, engine="torch")
     image = crossray.read_image(SAMPLE)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     for model in (

@@ -22,7 +22,7 @@ from pydantic import (
 from data_prep.manifest import FINDINGS
 from model.config import ReportConfig
 from model.errors import ConfigError
-from model.heatmap import SKIPPED_SHARE
+from model.torch_network import SKIPPED_SHARE
 from training.folds import Fold
 from training.model_settings import ModelSettings, PretrainedModel, Settings, checked
 

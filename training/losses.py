@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
-from model.heatmap import SKIPPED_SHARE
+from model.torch_network import SKIPPED_SHARE
 
 __all__ = [
     "DenseHead",
     "answer_loss",
+    "answer_odds",
     "attention_targets",
     "dense_loss",
     "dense_targets",
@@ -251,6 +252,23 @@ def presence_loss(logits: Tensor, present: Tensor, known: Tensor, mask: Tensor) 
     """
     losses = F.binary_cross_entropy_with_logits(pooled(logits, mask), present, reduction="none")
     return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def answer_odds(logits: Tensor, ends: Tensor, answers: Tensor) -> Tensor:
+    """Log-odds of "present" against "none".
+
+    Args:
+        logits: (studies x questions, tokens, vocabulary), the questions of a study together.
+        ends: int64 (studies, questions), the position of each question's last token.
+        answers: int64 (studies, questions, 2), the tokens that begin the answers.
+
+    Returns:
+        float32 (studies, questions).
+    """
+    rows = torch.arange(len(logits), device=logits.device)
+    last = logits[rows, ends.flatten()].float()
+    none, present = last.gather(1, answers.flatten(0, 1)).unbind(1)
+    return (present - none).view_as(ends)
 
 
 def answer_loss(odds: Tensor, answers: Tensor) -> Tensor:

@@ -9,12 +9,12 @@ from data_prep.manifest import FINDINGS
 from model.errors import ConfigError
 from model.loading import AnyNetwork
 from model.memory import Memory
-from model.questions import answer_odds
 from training.config import TrainConfig
 from training.dataset.batches import Batch
 from training.losses import (
     DenseHead,
     answer_loss,
+    answer_odds,
     attention_targets,
     dense_loss,
     dense_targets,

@@ -12,9 +12,8 @@ from torch.optim import Optimizer
 
 from data_prep.manifest import Study
 from data_prep.source import IMPORTED
-from model.config import VIEWS
 from model.errors import ConfigError
-from model.interface import Tokenizer
+from model.interface import VIEWS, Tokenizer
 from model.loading import AnyNetwork
 from training.config import TrainConfig, require_search
 from training.dataset.batches import Batches, Mixture, Variation

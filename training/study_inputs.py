@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.manifest import Image, Study
-from model.config import VIEWS
 from model.exam import Exam, kind_of
 from model.generator import ReportGenerator
 from model.imaging.read import read_image
+from model.interface import VIEWS
 from training.partial_study import with_images
 
 __all__ = ["cut_indication", "exam_of", "kind_in", "readable"]

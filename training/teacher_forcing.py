@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from data_prep.manifest import Study
-from model.config import VIEWS
 from model.exam import encode_studies
-from model.heatmap import WORD, teacher_forced
+from model.heatmap import WORD
 from model.imaging.letterbox import Placement
-from model.interface import Network, Tokenizer
+from model.interface import VIEWS, Tokenizer
 from model.memory import Memory
+from model.torch_network import Network, teacher_forced
 from training.study_inputs import kind_in
 
 __all__ = [
@@ -120,9 +120,8 @@ def placements_of(model: Network, pixels: Sequence[np.ndarray]) -> list[Placemen
 def squares(model: Network, pixels: Sequence[np.ndarray]) -> Tensor:
     """A study's images as the encoder reads them, (images, channels, size, size)."""
     placements = placements_of(model, pixels)
-    return torch.stack(
-        [placement.apply(image) for image, placement in zip(pixels, placements, strict=True)]
-    )
+    applied = [placement.apply(image) for image, placement in zip(pixels, placements, strict=True)]
+    return torch.from_numpy(np.stack(applied))
 
 
 def force(
@@ -139,11 +138,12 @@ def force(
         studies: per study its images, float32 (height, width) in [0, 1].
     """
     images = [squares(model, study) for study in studies]
-    # Not inference_mode: gradient methods go back through what was read here.
-    with torch.no_grad():
-        memory = encode_studies(
-            model, images, [each.kinds for each in given], [each.prompt for each in given]
-        )
+    memory = encode_studies(
+        model,
+        [each.numpy() for each in images],
+        [each.kinds for each in given],
+        [each.prompt for each in given],
+    )
     placements = [placements_of(model, study) for study in studies]
     return TeacherForced(model, rows, images, given, placements, memory, texts, spans)
 
@@ -166,6 +166,6 @@ def log_probabilities(
     scores = []
     for part in images.split(BATCH):
         count = len(part)
-        memory = encode_studies(model, part.unbind(), [given.kinds] * count, [given.prompt] * count)
+        memory = encode_studies(model, part.numpy(), [given.kinds] * count, [given.prompt] * count)
         scores.append(teacher_forced(model, memory, [tokens] * len(part), maps=False)[1])
     return torch.cat(scores).numpy()

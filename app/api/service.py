@@ -88,12 +88,15 @@ class Service:
         to stop at."""
         start = time.perf_counter()
         try:
-            if self.settings.store_options is not None and self._store is None:
-                self._store = open_store(self.settings.store_options)
+            settings = self.settings
+            if settings.store_options is not None and self._store is None:
+                self._store = open_store(settings.store_options)
             if self._generator is not None:
                 return
-            use_threads(self.settings.threads)
-            self._generator = ReportGenerator.load(self.settings.model, self.settings.device)
+            threads = use_threads(settings.threads)
+            self._generator = ReportGenerator.load(
+                settings.model, settings.device, settings.engine, threads
+            )
         except Exception as error:
             self.failure = error
             log.error("the service could not begin", exc_info=error)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from app.batch.page import IDENTIFIERS, page
 from app.batch.sharding import Shard
-from model.checkpoint import ModelIdentity
+from model.checkpoint_folder import ModelIdentity
 from model.errors import ConfigError, CrossRayError
 
 __all__ = ["BatchImage", "Output", "Record", "Results", "Unused", "summary_path"]

@@ -9,6 +9,7 @@ __all__ = [
     "EXIT_BAD_FILES",
     "ChexbertOption",
     "DeviceOption",
+    "EngineOption",
     "JsonFileOption",
     "ModelArgument",
     "ModelOption",
@@ -30,6 +31,14 @@ ModelOption = Annotated[
         metavar="DIR",
         help="Checkpoint: a folder, CrossRay's or Hugging Face's, or hf:owner/name[@revision]; the "
         "embedded one if omitted.",
+    ),
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="auto|torch|openvino",
+        help="What computes. auto: OpenVINO where it runs the checkpoint, else PyTorch.",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import EXIT_BAD_FILES, ModelOption, StoreOption
+from app.cli.options import EXIT_BAD_FILES, EngineOption, ModelOption, StoreOption
 from model.errors import CrossRayError
 
 __all__ = ["ask", "batch", "batch_merge", "report", "serve"]
@@ -86,6 +86,7 @@ def report(
         ),
     ] = None,
     model: ModelOption = None,
+    engine: EngineOption = "auto",
     no_input_check: InputCheckOption = False,
     no_identity_check: IdentityCheckOption = False,
     threads: ThreadsOption = None,
@@ -100,30 +101,31 @@ def report(
     first comes before the report; words that the image made more likely are marked, and the least
     certain words are listed.
     """
-    from app.threads import use_threads
-
-    use_threads(threads)
-    from app.api.answers import answer
-    from app.cli.exams import read_exam
-    from app.cli.output import report_text
-    from app.overlays import sheet, word_overlays
+    from app.cli.exams import ExamFiles, load_generator, read_exam
     from model.decoding import GREEDY, DecodingOptions
-    from model.generator import ReportGenerator
 
     if heatmaps is not None:
         _refuse_earlier_overlays(heatmaps)
-    exam = read_exam(files, laterals, priors, indication)
-    generator = ReportGenerator.load(model)
+    given = ExamFiles(files, laterals, priors, indication)
+    given.prepare()
+    generator = load_generator(model, engine, threads)
+    exam = read_exam(given)
     options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
     written = generator(exam, options, not no_input_check, not no_identity_check)
     if heatmaps is not None:
+        from app.overlays import sheet, word_overlays
+
         images = [("000_report.png", sheet(written, exam.shown))]
         images += word_overlays(written, exam.shown)
         _write_files(heatmaps, images)
         typer.echo(f"{len(images)} overlays written to {heatmaps}", err=True)
     if as_json:
+        from app.api.answers import answer
+
         typer.echo(answer(written, generator.notice).model_dump_json())
     else:
+        from app.cli.output import report_text
+
         typer.echo(report_text(written, generator.notice))
 
 
@@ -137,6 +139,7 @@ def ask(
     indication: IndicationOption = "",
     as_json: JsonOption = False,
     model: ModelOption = None,
+    engine: EngineOption = "auto",
     no_input_check: InputCheckOption = False,
     no_identity_check: IdentityCheckOption = False,
     threads: ThreadsOption = None,
@@ -145,20 +148,20 @@ def ask(
 
     Prints its probability, the evidence of the images for it, and whether it has a place on them.
     """
-    from app.threads import use_threads
+    from app.cli.exams import ExamFiles, load_generator, read_exam
 
-    use_threads(threads)
-    from app.api.answers import ask_answer
-    from app.cli.exams import read_exam
-    from app.cli.output import asked_text
-    from model.generator import ReportGenerator
-
-    exam = read_exam(files, laterals, priors, indication)
-    generator = ReportGenerator.load(model)
+    given = ExamFiles(files, laterals, priors, indication)
+    given.prepare()
+    generator = load_generator(model, engine, threads)
+    exam = read_exam(given)
     found = generator.ask(exam, phrase, not no_input_check, not no_identity_check)
     if as_json:
+        from app.api.answers import ask_answer
+
         typer.echo(ask_answer(found, generator.notice).model_dump_json())
     else:
+        from app.cli.output import asked_text
+
         typer.echo(asked_text(found, generator.notice))
 
 
@@ -170,6 +173,7 @@ def batch(
         Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the results.")
     ],
     model: ModelOption = None,
+    engine: EngineOption = "auto",
     batch_size: Annotated[int, typer.Option(min=1, max=256, help="Studies per batch.")] = 4,
     redo: Annotated[
         bool, typer.Option("--redo", help="Redo finished studies, also those of another model.")
@@ -211,22 +215,19 @@ def batch(
     images and cannot be read are listed at the end, and the exit status is then 3. A second run
     does only what is missing.
     """
-    from app.threads import use_threads
-
-    use_threads(threads)
     from app.batch.results import summary_path
     from app.batch.run import BatchOptions, run_batch
     from app.batch.sharding import Shard
     from app.batch.stages import Checks
     from app.cli.batch_output import batch_text
+    from app.cli.exams import load_generator
     from app.settings import load_settings
-    from model.generator import ReportGenerator
 
     checks = Checks(input_check=not no_input_check, identity_check=not no_identity_check)
     part = None if shard is None else Shard.parse(shard)
     kept = load_settings(store=store).store_options if store is not None else None
     options = BatchOptions(batch_size, redo, checks, indications, part, kept, identifiers)
-    outcome = run_batch(ReportGenerator.load(model), source, out, options)
+    outcome = run_batch(load_generator(model, engine, threads), source, out, options)
     typer.echo(batch_text(outcome, summary_path(out, part)), err=True)
     if outcome.failed:
         raise typer.Exit(EXIT_BAD_FILES)
@@ -254,6 +255,12 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="TCP port.  [default: 8000]")
     ] = None,
     model: ModelOption = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|torch|openvino", help="What computes, as for report.  [default: auto]"
+        ),
+    ] = None,
     threads: ThreadsOption = None,
     store: StoreOption = None,
 ) -> None:
@@ -265,14 +272,14 @@ def serve(
     """
     from app.logs import configure_logging
     from app.settings import load_settings
-    from app.threads import use_threads
 
     def announce(address: str) -> None:
         typer.echo(f"CrossRay's page is at {address}, its API at {address}docs", err=True)
 
     configure_logging()
-    settings = load_settings(host=host, port=port, model=model, threads=threads, store=store)
-    use_threads(settings.threads)
+    settings = load_settings(
+        host=host, port=port, model=model, engine=engine, threads=threads, store=store
+    )
     from app.server import serve as run_server
 
     run_server(settings, announce)

@@ -15,7 +15,7 @@ from data_prep.phantom.patient import Patient
 from data_prep.phantom.plan import draw_plans
 from data_prep.phantom.study import patient_with
 from data_prep.phantom.views import draw_anatomy
-from model.anatomy import PARTS
+from model.anatomy_parts import PARTS
 from model.errors import ConfigError
 
 __all__ = ["make_parts", "prepare_parts"]

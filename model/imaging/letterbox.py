@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from model.errors import ConfigError
 
@@ -33,7 +32,7 @@ class Placement(ABC):
             raise ConfigError(f"{self} has an empty side: height, width and size start at 1")
 
     @abstractmethod
-    def square(self, pixels: np.ndarray) -> Tensor:
+    def square(self, pixels: np.ndarray) -> NDArray[np.float32]:
         """float32 (height, width) in [0, 1] -> the image in its square, the rest black.
 
         Returns:
@@ -44,7 +43,7 @@ class Placement(ABC):
         """
 
     @abstractmethod
-    def apply(self, pixels: np.ndarray) -> Tensor:
+    def apply(self, pixels: np.ndarray) -> NDArray[np.float32]:
         """float32 (height, width) in [0, 1] -> the encoder's input (channels, size, size)."""
 
     @abstractmethod
@@ -97,7 +96,7 @@ class Placement(ABC):
 class Letterbox(Placement):
     """One image's place in the model's square: aspect kept, centered, padded with black."""
 
-    def square(self, pixels: np.ndarray) -> Tensor:
+    def square(self, pixels: np.ndarray) -> NDArray[np.float32]:
         """See Placement."""
         if pixels.shape != (self.height, self.width):
             raise ValueError(f"expected pixels {(self.height, self.width)}, got {pixels.shape}")
@@ -108,13 +107,13 @@ class Letterbox(Placement):
             (width, height),
             interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR,
         )
-        square = torch.zeros(1, self.size, self.size)
+        square = np.zeros((1, self.size, self.size), np.float32)
         # Averaging areas leaves the range by some 1e-7.
-        inside = torch.from_numpy(inner).clamp_(0, 1)
+        inside = inner.clip(0, 1)
         square[0, top : top + height, left : left + width] = inside
         return square
 
-    def apply(self, pixels: np.ndarray) -> Tensor:
+    def apply(self, pixels: np.ndarray) -> NDArray[np.float32]:
         """float32 (height, width) in [0, 1] -> float32 (1, size, size) in [-1, 1], black -1."""
         return self.square(pixels) * 2 - 1
 

@@ -33,6 +33,7 @@ from model.imaging.stored import PixelDescription, StoredImage
 __all__ = [
     "IsolationLimits",
     "anonymous_file",
+    "prepare_isolation",
     "read_image_isolated",
     "read_stored_isolated",
 ]
@@ -132,6 +133,12 @@ def _answered(
             os.close(descriptor)
 
 
+def prepare_isolation() -> None:
+    """Start the helper process while there is something else to do; the first file then need not
+    wait for it."""
+    _helper.start()
+
+
 def _exchange(
     file: int, request: dict[str, Any], limits: IsolationLimits
 ) -> tuple[dict[str, Any], list[int]] | None:
@@ -207,17 +214,26 @@ class _Helper:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._greeted = False
 
     def send(self, message: bytes, descriptors: list[int]) -> subprocess.Popen[bytes]:
         """Hand a request to the helper; returns the process that has it."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._restart()
+            self._await_greeting()
             try:
                 return self._hand_over(message, descriptors)
             except (BrokenPipeError, ConnectionResetError):
                 self._restart()
+                self._await_greeting()
                 return self._hand_over(message, descriptors)
+
+    def start(self) -> None:
+        """Start it unless it runs, without waiting."""
+        with self._lock:
+            if self._process is None:
+                self._restart()
 
     def stop(self) -> None:
         """End the helper; children that still read end by their own limits."""
@@ -259,6 +275,12 @@ class _Helper:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        self._greeted = False
+
+    def _await_greeting(self) -> None:
+        if self._greeted:
+            return
+        assert self._control is not None
         self._control.settimeout(_START_SECONDS)
         try:
             greeting = self._control.recv(1)
@@ -270,6 +292,7 @@ class _Helper:
                 "the reading process does not start: "
                 "`python -c 'import model.imaging.sandbox_worker'` may show why"
             )
+        self._greeted = True
 
 
 _helper = _Helper()

@@ -16,7 +16,7 @@ import transformers
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from model.checkpoint import ModelIdentity, as_json, read_tokenizer, write_folder
+from model.checkpoint_folder import ModelIdentity, as_json, read_tokenizer, write_folder
 from model.imported.config import ImportedConfig
 from model.imported.folder import ImportedCheckpoint
 from model.imported.network import ImportedNetwork

@@ -6,7 +6,9 @@ nothing here knows how a decoder projects them.
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
@@ -16,13 +18,14 @@ from model.imported.config import ImportedConfig
 from model.imported.processing import ProcessedPlacement
 from model.memory import Memory
 from model.network import CACHE
-from model.novelty import image_features, mahalanobis_distances
+from model.image_features import image_features, mahalanobis_distances
+from model.torch_network import TorchEngine
 
 __all__ = ["ImportedNetwork"]
 
 
-class ImportedNetwork(nn.Module):
-    """A Network (model/interface.py) of transformers' parts."""
+class ImportedNetwork(TorchEngine, nn.Module):
+    """A Network (model/torch_network.py) of transformers' parts."""
 
     feature_mean: Tensor
     feature_precision: Tensor
@@ -190,12 +193,15 @@ class ImportedNetwork(nn.Module):
         attentions = () if attention_from is None else output.cross_attentions[attention_from:]
         return output.logits, attentions
 
-    def novelty_distances(self, memory: Memory) -> Tensor:
-        """See Network: unknown until it was fitted."""
+    @torch.inference_mode()
+    def novelty_distances(self, memory: Memory) -> NDArray[np.float32]:
+        """See Engine: unknown until it was fitted."""
         if not self.config.novelty_threshold:
-            return torch.full_like(memory.views, torch.nan, dtype=torch.float32)
+            return np.full(memory.views.shape, np.nan, np.float32)
         features = image_features(memory, self.prefix, self.grid)
-        return mahalanobis_distances(features, self.feature_mean, self.feature_precision)
+        distances = mahalanobis_distances(features, self.feature_mean, self.feature_precision)
+        far: NDArray[np.float32] = distances.cpu().numpy()
+        return far
 
     def _decode(
         self,
@@ -248,24 +254,35 @@ class _Incremental:
         self.impression = torch.zeros(len(self.features), dtype=torch.bool, device=network.device)
         """Per row whether the separator of sections was written."""
 
-    def __call__(self, chosen: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def __call__(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         separator = self.network.config.section_token_id
         types = None if separator is None else self.impression.long()[:, None]
-        output = self.network._decode(chosen[:, None], self.features, self.mask, self.cache, types)
+        tokens = torch.from_numpy(chosen).to(self.network.device)
+        output = self.network._decode(tokens[:, None], self.features, self.mask, self.cache, types)
         if separator is not None:
-            self.impression = self.impression | (chosen == separator)
-        logits: Tensor = output.logits[:, -1].float()
+            self.impression = self.impression | (tokens == separator)
+        logits: NDArray[np.float32] = output.logits[:, -1].float().cpu().numpy()
         return logits
 
-    def reorder(self, rows: Tensor) -> None:
-        # A study's beams share what they cross-attend to: its rows may stay.
-        written: Any = self.cache.self_attention_cache
-        written.reorder_cache(rows)
-        self.impression = self.impression[rows]
+    @torch.inference_mode()
+    def reorder(self, rows: NDArray[np.int64]) -> None:
+        order = torch.from_numpy(rows).to(self.network.device)
+        if len(rows) == len(self.features):
+            # A study's beams share what they cross-attend to: its rows may stay.
+            written: Any = self.cache.self_attention_cache
+            written.reorder_cache(order)
+        else:
+            self.beams = self.beams * len(rows) // len(self.features)
+            self.cache.batch_select_indices(order)
+            self.features = self.features[order]
+            self.mask = None if self.mask is None else self.mask[order]
+        self.impression = self.impression[order]
 
-    def keep(self, studies: Tensor) -> None:
-        rows = studies[:, None] * self.beams + torch.arange(self.beams, device=studies.device)
-        rows = rows.flatten()
+    @torch.inference_mode()
+    def keep(self, studies: NDArray[np.int64]) -> None:
+        of_studies = studies[:, None] * self.beams + np.arange(self.beams)
+        rows = torch.from_numpy(of_studies.flatten()).to(self.network.device)
         self.cache.batch_select_indices(rows)
         self.features = self.features[rows]
         self.mask = None if self.mask is None else self.mask[rows]

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
@@ -46,7 +46,7 @@ class ProcessedPlacement(Placement):
 
     processing: Processing
 
-    def square(self, pixels: np.ndarray) -> Tensor:
+    def square(self, pixels: np.ndarray) -> NDArray[np.float32]:
         """See Placement."""
         if pixels.shape != (self.height, self.width):
             raise ValueError(f"expected pixels {(self.height, self.width)}, got {pixels.shape}")
@@ -59,11 +59,14 @@ class ProcessedPlacement(Placement):
         columns = slice(max(0, left), min(self.size, left + width))
         part = resized[:, rows.start - top : rows.stop - top]
         square[:, rows, columns] = part[:, :, columns.start - left : columns.stop - left]
-        return square.clamp(0, 1)  # bicubic interpolation overshoots
+        placed: NDArray[np.float32] = square.clamp(0, 1).numpy()  # bicubic interpolation overshoots
+        return placed
 
-    def apply(self, pixels: np.ndarray) -> Tensor:
+    def apply(self, pixels: np.ndarray) -> NDArray[np.float32]:
         """float32 (height, width) in [0, 1] -> float32 (3, size, size), normalized."""
-        return self.processing.normalize(self.square(pixels))
+        normalized = self.processing.normalize(torch.from_numpy(self.square(pixels)))
+        applied: NDArray[np.float32] = normalized.numpy()
+        return applied
 
     def _inner(self) -> tuple[int, int, int, int]:
         if self.processing.fit == "stretch":

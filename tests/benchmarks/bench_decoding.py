@@ -17,9 +17,9 @@ from model.checkpoint import load_checkpoint
 from model.config import ReportConfig
 from model.decoding import GREEDY, DecodingOptions, decode
 from model.generator import EMBEDDED
-from model.heatmap import teacher_forced
 from model.memory import Memory
 from model.network import ReportModel
+from model.torch_network import teacher_forced
 
 ROUNDS = 3
 BATCH = 8

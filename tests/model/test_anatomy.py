@@ -6,15 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 from data_prep.phantom.parts import make_parts
-from model.anatomy import (
-    PARTS,
-    Window,
-    load_anatomy,
-    right_of_spine,
-    save_anatomy,
-    segment,
-    whole_window,
-)
+from model.anatomy import Window, right_of_spine, segment, whole_window
+from model.anatomy_network import load_anatomy, save_anatomy
+from model.anatomy_parts import PARTS
 from model.errors import CheckpointError
 from model.imaging.letterbox import Letterbox
 from training.anatomy.measure import dice

@@ -11,7 +11,8 @@ import safetensors.torch
 import torch
 from tiny import tiny_images, tiny_model, tiny_tokenizer
 
-from model.checkpoint import FILES, SUMS, ModelIdentity, load_checkpoint, save_checkpoint
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.checkpoint_folder import FILES, SUMS, ModelIdentity
 from model.errors import CheckpointError
 from model.network import ReportModel
 

@@ -8,14 +8,15 @@ from safetensors.torch import load_file, save_file
 from tiny import generated, tiny_config, tiny_images, tiny_model
 from torch.testing import assert_close
 
-from model.config import VIEWS
 from model.decoding import DecodingOptions, decode, sample_texts
 from model.errors import ConfigError, DataError
 from model.exam import encode_studies, kind_of
-from model.heatmap import teacher_forced, token_attention
+from model.heatmap import token_attention
+from model.image_features import image_features
+from model.interface import VIEWS
 from model.memory import Memory
 from model.network import ReportModel
-from model.novelty import image_features
+from model.torch_network import teacher_forced
 
 PROMPTS = ([], [7], [5, 9, 3, 11], [5, 9, 3], [])
 COUNTS = (1, 2, 1, 3, 2)
@@ -35,7 +36,7 @@ def seeing(seed: int) -> ReportModel:
 
 
 def studies(model: ReportModel, rows: list[int]) -> Memory:
-    images = [list(tiny_images(row, 1, COUNTS[row])[0]) for row in rows]
+    images = [tiny_images(row, 1, COUNTS[row])[0].numpy() for row in rows]
     kinds = [[0, 1, 2][: COUNTS[row]] for row in rows]
     return encode_studies(model, images, kinds, [PROMPTS[row] for row in rows])
 
@@ -80,7 +81,7 @@ def test_what_was_written_is_what_is_read_back() -> None:
 
 def test_an_indication_and_a_view_change_what_is_said() -> None:
     model = seeing(6)
-    image = tiny_images(1, 1)[0]
+    image = tiny_images(1, 1)[0].numpy()
     before = torch.tensor([[1, 5, 9]])
 
     def scores(kind: int, prompt: list[int]) -> torch.Tensor:
@@ -95,7 +96,7 @@ def test_an_indication_and_a_view_change_what_is_said() -> None:
 
 def test_a_model_that_knows_frontal_views_only_reads_all_alike_and_no_indication() -> None:
     model = tiny_model(6)
-    image = tiny_images(1, 1)[0]
+    image = tiny_images(1, 1)[0].numpy()
     one, other = (encode_studies(model, [image], [[kind]], [[]]) for kind in (0, 1))
     assert torch.equal(one.last_hidden_state, other.last_hidden_state)
     with pytest.raises(DataError, match="trained without"):
@@ -106,7 +107,7 @@ def test_a_model_that_knows_frontal_views_only_reads_all_alike_and_no_indication
 
 def test_only_frontal_images_of_the_study_are_held_against_the_familiar() -> None:
     model = seeing(0)
-    features = image_features(studies(model, [3, 0]), model.grid)
+    features = image_features(studies(model, [3, 0]), model.prefix, model.grid)
     assert features.isnan().all(-1).tolist() == [[False, True, True], [False, True, True]]
 
 

@@ -7,9 +7,10 @@ from numpy.testing import assert_allclose
 from tiny import TEXTS, tiny_images, tiny_model, tiny_tokenizer
 
 from model.decoding import DecodingOptions, decode
-from model.heatmap import Word, span_of, teacher_forced, token_attention, words
+from model.heatmap import Word, span_of, token_attention, words
 from model.memory import Memory
 from model.network import ReportModel
+from model.torch_network import teacher_forced
 
 OPTIONS = [
     DecodingOptions(),

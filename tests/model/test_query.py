@@ -9,7 +9,7 @@ from tiny import TEXTS, tiny_images, tiny_model, tiny_tokenizer
 
 from data_prep.tokenizer import train_tokenizer
 from model import query as asking
-from model.checkpoint import ModelIdentity
+from model.checkpoint_folder import ModelIdentity
 from model.decoding import DecodingOptions, decode, sample_texts
 from model.errors import DataError, UnknownFinding
 from model.generator import ReportGenerator

@@ -62,7 +62,7 @@ def test_the_log_odds_are_those_of_the_next_token() -> None:
             tokens = torch.tensor([[net.config.bos_token_id, *question.tokens]])
             own = net(tokens, encoder_outputs=memory.studies(slice(row, row + 1))).logits[0, -1]
             none, present = own[list(question.answers)]
-            assert_allclose(odds[row, column], present - none, atol=1e-4)
+            assert_allclose(odds[row, column], float(present - none), atol=1e-4)
 
 
 @torch.no_grad()

@@ -9,7 +9,8 @@ from material import chest
 from numpy.testing import assert_allclose
 from tiny import tiny_model, tiny_tokenizer
 
-from model.checkpoint import ModelIdentity, load_checkpoint, save_checkpoint
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.checkpoint_folder import ModelIdentity
 from model.config import ReportConfig
 from model.decoding import DecodingOptions
 from model.errors import ConfigError, DataError, RefusedError

@@ -10,7 +10,7 @@ from dicom_files import dataset, encoded, stored_as
 from tiny import tiny_model, tiny_tokenizer
 from torch import Tensor, nn
 
-from model.checkpoint import ModelIdentity
+from model.checkpoint_folder import ModelIdentity
 from model.decoding import DecodingOptions
 from model.errors import DataError
 from model.generator import ReportGenerator

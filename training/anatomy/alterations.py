@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.anatomy import MIRRORED, PARTS, SIZE
+from model.anatomy import MIRRORED
+from model.anatomy_parts import PARTS, SIZE
 
 __all__ = ["Image", "moved", "recolored"]
 

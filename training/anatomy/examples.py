@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.anatomy import PARTS
+from model.anatomy_parts import PARTS
 from model.errors import DataError
 from training.anatomy.outlines import Outlines, inside
 

@@ -1,4 +1,4 @@
-"""The network of model/anatomy.py trained: on phantoms, then also on radiographs by self-training.
+"""The anatomy network trained: on phantoms, then also on radiographs by self-training.
 
 Labels of radiographs are the network's own, found on the untouched image and learnt on an altered
 one; of a few, lungs that a person outlined. The network that labels, and that is kept, is an
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from tqdm import tqdm
 
-from model.anatomy import AnatomyNetwork, standardized, whole_window
+from model.anatomy import standardized, whole_window
+from model.anatomy_network import AnatomyNetwork
 from model.errors import DataError
 from training.anatomy.alterations import Image, moved, recolored
 from training.anatomy.examples import Example
@@ -221,7 +222,7 @@ def _batch(
     truth, counts = (
         torch.from_numpy(np.stack(planes).astype(np.float32)) for planes in (parts, counted)
     )
-    return standardized(np.stack(images)), truth, counts
+    return torch.from_numpy(standardized(np.stack(images))), truth, counts
 
 
 def _loss(logits: Tensor, parts: Tensor, counted: Tensor) -> Tensor:

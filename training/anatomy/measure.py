@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.anatomy import PARTS, AnatomyNetwork, load_anatomy, save_anatomy, segment
+from model.anatomy import segment
+from model.anatomy_network import AnatomyNetwork, load_anatomy, save_anatomy
+from model.anatomy_parts import PARTS
 from model.errors import DataError
 from model.imaging.read import read_image
 from model.lung_base import Side, lung_base

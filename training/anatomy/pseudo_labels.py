@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.anatomy import PARTS, AnatomyNetwork, ChestAnatomy, closer_window, infer, whole_window
+from model.anatomy import ChestAnatomy, closer_window, infer, whole_window
+from model.anatomy_network import AnatomyNetwork
+from model.anatomy_parts import PARTS
 from training.anatomy.examples import Example
 
 __all__ = ["PseudoLabel", "plausible", "pseudo_label"]

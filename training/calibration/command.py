@@ -17,8 +17,8 @@ from scipy.special import expit
 from data_prep.manifest import Study, manifest_hash, read_studies
 from model.errors import DataError
 from model.generator import ReportGenerator
+from model.image_features import mahalanobis_distances
 from model.loading import AnyNetwork
-from model.novelty import mahalanobis_distances
 from training.bootstrap import Bootstrap, Score, interval
 from training.calibration.fit import (
     Observed,

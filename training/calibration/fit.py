@@ -23,14 +23,14 @@ from model.errors import DataError
 from model.findings import clause_log_probability
 from model.generator import ReportGenerator
 from model.heatmap import words
+from model.image_features import image_features
 from model.imported.network import ImportedNetwork
-from model.interface import Network
 from model.loading import AnyNetwork
 from model.memory import Memory
-from model.novelty import image_features
 from model.query import asserting_sentence, log_odds, sampled
 from model.questions import answer_log_odds
 from model.report_text.parser import read_findings
+from model.torch_network import Network, torch_network
 from training.calibration.estimators import fit_novelty, fit_platt, fit_share, fit_temperature
 from training.calibration.labeled import FEWEST_STUDIES, Labeled, fitted_answers, labeled_features
 from training.calibration.reading import batches, spoken_name
@@ -232,7 +232,7 @@ def force(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> T
     logits, labels, of_study = [], [], []
     for first, batch, memory in batches(generator, data, studies, "forcing reports"):
         texts = [_tokens(generator, study) for study in batch]
-        for row, of_text in enumerate(_logits(generator.model, memory, texts)):
+        for row, of_text in enumerate(_logits(torch_network(generator.model), memory, texts)):
             logits.append(of_text.cpu())
             labels += texts[row]
             of_study += [first + row] * len(texts[row])

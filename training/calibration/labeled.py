@@ -12,7 +12,7 @@ from torch import Tensor
 from data_prep.manifest import FINDINGS, Study, read_studies
 from model.errors import DataError
 from model.generator import ReportGenerator
-from model.novelty import image_features
+from model.image_features import image_features
 from model.query import asserting_sentence, log_odds, sampled
 from model.questions import answer_log_odds
 from training.calibration.reading import batches, spoken_name
@@ -129,9 +129,9 @@ def novelty_distances(
 ) -> np.ndarray:
     """How far their frontal images are from those fitted on, float64 (images,)."""
     far = [
-        generator.model.novelty_distances(memory).flatten().cpu()
+        generator.model.novelty_distances(memory).flatten()
         for _, _, memory in batches(generator, data, studies, "comparing images")
     ]
-    joined = torch.cat(far).double().numpy()
+    joined = np.concatenate(far).astype(np.float64)
     result: np.ndarray = joined[~np.isnan(joined)]
     return result

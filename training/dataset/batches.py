@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data_prep.manifest import FINDINGS, Study
-from model.config import VIEWS
-from model.interface import Network
+from model.interface import VIEWS
 from model.memory import Memory
+from model.torch_network import Network
 from training.config import AugmentConfig, DropConfig
 from training.dataset.augmentation import Augmentation
 from training.dataset.occlusion import occlude

@@ -184,8 +184,7 @@ def _read(path: Path, image: Image, kind: type) -> NDArray[Any]:
 
 def _square(pixels: NDArray[np.uint8], place: Placement) -> NDArray[np.uint8]:
     square = place.square(pixels.astype(np.float32) / 255)
-    stored: NDArray[np.uint8] = (square[0] * 255).round().to(torch.uint8).numpy()
-    return stored
+    return (square[0] * 255).round().astype(np.uint8)
 
 
 def _areas(

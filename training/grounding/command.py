@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_prep.manifest import manifest_hash
 from model.generator import ReportGenerator
+from model.torch_network import torch_network
 from training.files import require_writable
 from training.grounding.cases import of_boxes, of_folder
 from training.grounding.measure import EVERYTHING, Options, ground, ground_boxes
@@ -60,5 +61,5 @@ def run_grounding(
     if outputs.json_file is not None:
         write_json(measured, outputs.json_file)
     if outputs.sheets is not None:
-        write_sheets(generator.model, subjects, late_layers, outputs.sheets)
+        write_sheets(torch_network(generator.model), subjects, late_layers, outputs.sheets)
     return table(measured)

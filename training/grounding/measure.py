@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from data_prep.manifest import Study
 from model.generator import ReportGenerator
-from model.interface import Network
 from model.report import Report
+from model.torch_network import Network, torch_network
 from training.bootstrap import Bootstrap
 from training.evaluation.named_words import named_words
 from training.grounding.cases import (
@@ -91,7 +91,7 @@ def ground(
     Raises:
         ConfigError: an unknown method.
     """
-    model = generator.model
+    model = torch_network(generator.model)
     bootstrap, threshold = Bootstrap(len(studies)), model.config.grounded_share
     words = Words()
     methods, heads = _measure(model, subjects, options, bootstrap, studies, words)
@@ -124,7 +124,7 @@ def ground_boxes(
         DataError: a box beyond its image.
     """
     bootstrap = Bootstrap(1 + max(subject.row for subject in subjects))
-    methods, heads = _measure(generator.model, subjects, options, bootstrap)
+    methods, heads = _measure(torch_network(generator.model), subjects, options, bootstrap)
     return Grounding(
         model=generator.identity.name,
         sha256=generator.identity.sha256,
@@ -320,7 +320,7 @@ def _occlusion(
     chosen = [subject for subject in subjects if subject.cases][: options.occluded]
     for subject in tqdm(chosen, "occlusion test", unit=" studies", disable=not options.progress):
         study, pixels = studies[subject.row], subject.read()
-        known = (generator.model, generator.tokenizer)
+        known = (torch_network(generator.model), generator.tokenizer)
         for case in occlude_findings(*known, study, pixels, subject):
             measured.add(subject.row, *case)
     return measured.scores(OCCLUSION, bootstrap)

@@ -18,8 +18,8 @@ from torch.nn import functional as F  # noqa: N812 (the name everyone knows it b
 
 from model.errors import ConfigError
 from model.heatmap import TokenAttention, token_attention
-from model.interface import Network
 from model.network import ReportModel, report_model
+from model.torch_network import Network
 from training.grounding.gradients import grad_cam, gradient
 from training.grounding.map_scores import THRESHOLDS
 from training.grounding.occlusion import occlusion

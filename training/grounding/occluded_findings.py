@@ -25,9 +25,9 @@ from data_prep.manifest import Finding, Study
 from data_prep.occlusion import Box, cover, elsewhere
 from model.decoding import decode
 from model.exam import encode_studies
-from model.heatmap import teacher_forced
-from model.interface import Network, Tokenizer
+from model.interface import Tokenizer
 from model.report_text.parser import Assertion, read_findings
+from model.torch_network import Network
 from training.grounding.cases import Subject
 from training.grounding.map_scores import Ground, size_of
 from training.teacher_forcing import Text, placements_of, squares
@@ -148,9 +148,9 @@ def _readings(
     subject: Subject,
 ) -> Iterator[_Reading]:
     given, count = subject.given, len(variants)
-    images = [squares(model, variant) for variant in variants]
+    images = [squares(model, variant).numpy() for variant in variants]
     memory = encode_studies(model, images, [given.kinds] * count, [given.prompt] * count)
-    scores = teacher_forced(model, memory, [subject.text.tokens] * count, maps=False)[1].numpy()
+    scores = model.read_texts(memory, [subject.text.tokens] * count, False).log_probabilities
     for row, tokens in zip(scores, decode(model, memory), strict=True):
         yield _Reading(row, read_findings(tokenizer.decode(tokens)))
 

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from model.errors import DataError
-from model.interface import Network
 from model.overlay import LINE_HEIGHT, blend, tiled, write
+from model.torch_network import Network
 from training.grounding.cases import Subject, whole_phrases
 from training.grounding.map_scores import Ground, measure
 from training.grounding.methods import Method

@@ -56,7 +56,7 @@ def thumbnail(radiograph: Radiograph) -> np.ndarray:
     """float32 (1024,): 32x32 pixels of mean 0 and deviation 1, so exposure does not count."""
     height, width = radiograph.pixels.shape
     small = Letterbox(height, width, THUMBNAIL).apply(radiograph.pixels).flatten()
-    return ((small - small.mean()) / small.std().clamp_min(1e-6)).numpy()
+    return ((small - small.mean()) / max(float(small.std(ddof=1)), 1e-6)).astype(np.float32)
 
 
 def nearest(

@@ -13,8 +13,8 @@ from problem import assert_problem
 from app.api.schemas import AskAnswer, ReportAnswer
 from app.main import MAX_INDICATION, create_app
 from app.settings import Settings
-from model.config import VIEWS
 from model.generator import ReportGenerator
+from model.interface import VIEWS
 
 Parts = list[tuple[str, tuple[str | None, bytes]]]
 

@@ -22,7 +22,7 @@ from app.batch.results import BatchImage, Record, Results
 from app.batch.run import BatchOptions, Outcome, run_batch
 from app.settings import Settings
 from app.views import MAX_IMAGES
-from model.checkpoint import ModelIdentity
+from model.checkpoint_folder import ModelIdentity
 from model.errors import ConfigError, CrossRayError, DataError
 from model.exam import Exam
 from model.generator import ReportGenerator

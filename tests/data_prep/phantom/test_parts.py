@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data_prep.phantom.parts import make_parts, prepare_parts
-from model.anatomy import PARTS
+from model.anatomy_parts import PARTS
 from model.errors import ConfigError, DataError
 
 

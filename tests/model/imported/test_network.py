@@ -107,7 +107,7 @@ def test_without_images_is_a_black_image(network) -> None:
     memory = network.encode(images(2))
     size = network.config.image_size
     black = network.place(size, size).apply(torch.zeros(size, size).numpy())
-    expected = network.encode(black[None, None])
+    expected = network.encode(torch.from_numpy(black)[None, None])
     found = network.without_images(memory)
     for layer in (found.cross_keys_layers, found.cross_values_layers):
         assert len(layer) == 2
@@ -162,9 +162,8 @@ def test_what_follows_the_separator_of_sections_is_of_another_type(tmp_path: Pat
     step = network.incremental_decoder(memory, 1, len(text))
     with torch.no_grad():
         for position in range(tokens.shape[1]):
-            torch.testing.assert_close(
-                step(tokens[:, position]), logits[:, position], atol=1e-4, rtol=0
-            )
+            own = torch.from_numpy(step(tokens[:, position].numpy()))
+            torch.testing.assert_close(own, logits[:, position], atol=1e-4, rtol=0)
         types = torch.zeros_like(tokens)
         types[0, len(words) + 2 :] = 1
         theirs = decoder(

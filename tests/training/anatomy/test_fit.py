@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from paths import ROOT
 
 from data_prep.phantom.parts import prepare_parts
-from model.anatomy import PARTS, load_anatomy, segment
+from model.anatomy import segment
+from model.anatomy_network import load_anatomy
+from model.anatomy_parts import PARTS
 from model.errors import DataError
 from training.anatomy.alterations import moved, recolored
 from training.anatomy.examples import LONGEST, UNKNOWN, outlined, radiographs, read_phantoms

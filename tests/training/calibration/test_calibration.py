@@ -23,10 +23,11 @@ from model.checkpoint import load_checkpoint, save_checkpoint
 from model.decoding import decode
 from model.errors import DataError
 from model.generator import ReportGenerator
+from model.image_features import image_features
 from model.imaging.radiograph import Radiograph
 from model.imaging.read import read_image
 from model.network import ReportModel
-from model.novelty import image_features, novelty_warnings
+from model.novelty import novelty_warnings
 from training.calibration.command import run_calibration
 from training.calibration.estimators import (
     CLOSE,
@@ -218,8 +219,8 @@ def test_a_image_is_as_far_alone_as_beside_others() -> None:
     images = tiny_images(0, 2, 2)
     mask = torch.tensor([[True, True], [True, False]])
     with torch.inference_mode():
-        together = image_features(model.encode(images, mask), model.grid)
-        alone = image_features(model.encode(images[:1, 1:]), model.grid)
+        together = image_features(model.encode(images, mask), model.prefix, model.grid)
+        alone = image_features(model.encode(images[:1, 1:]), model.prefix, model.grid)
         told = novelty_warnings(model, model.encode(images, mask))
     torch.testing.assert_close(together[0, 1], alone[0, 0])
     assert together[1, 1].isnan().all() and not together[1, 0].isnan().any()

@@ -1,0 +1,134 @@
+"""Where converted models lie: a folder of the user's cache for each checkpoint, whole or absent.
+
+A folder is written beside its place and moved there as the last step, and nothing in it is used
+before its sum is right. It is only ever written with a self-test that held (self_test.py).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model.engine.config import EngineConfig
+
+__all__ = [
+    "MODELS",
+    "VARIABLE",
+    "CorruptEntry",
+    "Entry",
+    "SelfTestFailed",
+    "cache_folder",
+    "entry_folder",
+    "read_entry",
+    "write_entry",
+]
+
+FORMAT = 1
+"""Of entries and of the models in them: raised whenever either changes."""
+MODELS = ("images", "decoder", "anatomy")
+VARIABLE = "CROSSRAY_CACHE"
+RECORD = "record.json"
+SINK = "sink.bin"
+
+
+class CorruptEntry(Exception):
+    """A folder that is there and cannot be used; the message says why."""
+
+
+class SelfTestFailed(Exception):
+    """Converted models do not compute what they were made of; the message says by how much."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint's converted models."""
+
+    config: EngineConfig
+    models: Mapping[str, bytes]
+    """Of each of MODELS, as runtime.imported reads it."""
+    sink: bytes
+    """float32: per layer the sink's keys and values."""
+    self_test: Mapping[str, Any]
+    """How far they were from the reference."""
+
+
+def cache_folder() -> Path:
+    """$CROSSRAY_CACHE; else crossray/ in $XDG_CACHE_HOME or ~/.cache."""
+    if own := os.environ.get(VARIABLE):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "crossray"
+
+
+def entry_folder(parts: Mapping[str, str], root: Path | None = None) -> Path:
+    """Where the entry lies of all that it was made of and depends on: sums, versions, processor."""
+    key = hashlib.sha256(json.dumps({"format": FORMAT, **parts}, sort_keys=True).encode())
+    return (root or cache_folder()) / "openvino" / key.hexdigest()
+
+
+def read_entry(folder: Path) -> Entry | None:
+    """The entry in a folder; None where there is none.
+
+    Raises:
+        CorruptEntry: it is not whole, or not as it was written.
+    """
+    if not folder.is_dir():
+        return None
+    try:
+        record = json.loads((folder / RECORD).read_bytes())
+        contents = {name: _read(folder / name, record["sums"][name]) for name in _files()}
+        config = EngineConfig(**record["config"])
+        models = {name: contents[f"{name}.bin"] for name in MODELS}
+        return Entry(config, models, contents[SINK], record["self_test"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptEntry(f"{type(error).__name__} in {folder.name[:12]}") from error
+
+
+def write_entry(folder: Path, entry: Entry, parts: Mapping[str, str]) -> None:
+    """Put an entry in its place, in one step; what was there goes.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    contents = {f"{name}.bin": content for name, content in entry.models.items()}
+    contents[SINK] = entry.sink
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    record = {
+        "made_of": dict(parts),
+        "sums": sums,
+        "config": asdict(entry.config),
+        "self_test": dict(entry.self_test),
+    }
+    contents[RECORD] = json.dumps(record, indent=1).encode()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
+    try:
+        for name, content in contents.items():
+            (part / name).write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)
+        # Where another process was faster, its entry is as good.
+        if not folder.exists():
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _files() -> list[str]:
+    return [*(f"{name}.bin" for name in MODELS), SINK]
+
+
+def _read(path: Path, expected: str) -> bytes:
+    """Its content.
+
+    Raises:
+        ValueError: it is not the one that was written.
+    """
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise ValueError(path.name)
+    return content

@@ -1,0 +1,227 @@
+"""Texts written and read by a converted decoder: its state, masks and places of tokens.
+
+What a decoding has written step by step need not be read again: attention and probabilities of its
+steps are kept with the memory it read.
+"""
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.engine.config import EngineConfig
+from model.engine.runtime import Compiled
+from model.interface import Rows, TextReading
+
+__all__ = ["Decoding", "EngineMemory", "Floats", "Written", "forced"]
+
+Floats = NDArray[np.float32]
+Tokens = NDArray[np.int64]
+
+
+class Written:
+    """What greedy decoding would write and has attended to, study by study and step by step."""
+
+    def __init__(self, studies: int, limit: int, positions: int) -> None:
+        self.tokens = np.full((studies, limit), -1)
+        self.logs = np.zeros((studies, limit), np.float32)
+        # Never filled where nobody steps so far: it then takes no memory.
+        self.attention = np.empty((studies, limit, positions), np.float32)
+
+    def add(
+        self, step: int, studies: Tokens, logits: Floats, attention: Floats, heat: float
+    ) -> None:
+        """One step of some studies.
+
+        Args:
+            logits: (studies, vocabulary).
+            attention: (studies, positions).
+            heat: the temperature of probabilities.
+        """
+        scaled = logits / np.float32(heat)
+        scaled -= scaled.max(axis=1, keepdims=True)
+        self.tokens[studies, step] = logits.argmax(axis=1)
+        self.logs[studies, step] = -np.log(np.exp(scaled, out=scaled).sum(axis=1))
+        self.attention[studies, step] = attention
+
+    def reading(self, texts: Sequence[Sequence[int]]) -> TextReading | None:
+        """Of these very texts, one a study; None where others were written."""
+        if len(texts) != len(self.tokens):
+            return None
+        longest = max(map(len, texts))
+        if longest > self.tokens.shape[1] or not all(
+            np.array_equal(own[: len(text)], text)
+            for own, text in zip(self.tokens, texts, strict=True)
+        ):
+            return None
+        return TextReading(self.logs[:, :longest], self.attention[:, :longest])
+
+
+@dataclass
+class EngineMemory:
+    """A StudyMemory: per layer the keys and values of sink and patches."""
+
+    cross: Sequence[Floats]
+    """Per layer keys (studies, heads, head_dim, positions) and values (studies, heads, positions,
+    head_dim)."""
+    present: NDArray[np.bool_]
+    """(studies, positions)."""
+    images: NDArray[np.int64]
+    """(studies,), how many a study has: the sink counts once for each."""
+    distances: Floats
+    """(studies, images), see Engine.novelty_distances."""
+    prompt: Tokens
+    """(studies, prompt), padded in front."""
+    written: Written | None = None
+    """By the last decoding of one text a study."""
+
+    def studies(self, rows: Rows) -> "EngineMemory":
+        """See StudyMemory."""
+        return EngineMemory(
+            [each[rows] for each in self.cross],
+            self.present[rows],
+            self.images[rows],
+            self.distances[rows],
+            self.prompt[rows],
+        )
+
+    @property
+    def bias(self) -> Floats:
+        """What is added to every comparison with a position, (studies, 1, 1, positions)."""
+        bias = np.where(self.present, np.float32(0), np.float32(-np.inf))
+        bias[:, 0] = np.log(np.maximum(self.images, 1))
+        return bias[:, None, None]
+
+    def inputs(self) -> dict[str, Floats]:
+        """As the decoder names them."""
+        kinds = ("keys", "values")
+        named = {f"{kinds[n % 2]}.{n // 2}": each for n, each in enumerate(self.cross)}
+        return {"bias": self.bias, **named}
+
+
+class Decoding:
+    """An IncrementalDecoder (model/interface.py)."""
+
+    def __init__(
+        self,
+        decoder: Compiled,
+        config: EngineConfig,
+        memory: EngineMemory,
+        beams: int,
+        limit: int,
+    ) -> None:
+        self._config = config
+        self._given = self._memory = memory
+        self._beams = beams
+        self._request = decoder.take()
+        weakref.finalize(self, decoder.give, self._request)
+        self._read(memory)
+        self._running = np.arange(len(memory.present))
+        """The studies that are still written, as `memory` counts them at the start."""
+        self._order = np.arange(len(memory.present) * beams, dtype=np.int32)
+        self._step = 0
+        self._prompt = memory.prompt.repeat(beams, axis=0)
+        self._written: Written | None = None
+        if beams == 1:
+            self._written = Written(len(memory.present), limit, memory.present.shape[1])
+            memory.written = self._written
+
+    def __call__(self, chosen: Tokens) -> Floats:
+        """See IncrementalDecoder."""
+        first = self._step == 0
+        tokens = np.hstack((self._prompt, chosen[:, None])) if first else chosen[:, None]
+        logits, attention = self._request(
+            {
+                "tokens": tokens,
+                "places": _places(self._prompt.shape[1], self._step, 1, self._config.max_tokens),
+                "mask": _mask(self._prompt, self._step, 1, self._config.pad_token_id),
+                "beam_idx": self._order,
+            }
+        )[:2]
+        if self._written is not None:
+            self._written.add(
+                self._step,
+                self._running,
+                logits[:, -1],
+                attention[:, -1],
+                self._config.temperature,
+            )
+        self._step += 1
+        self._order = np.arange(len(chosen), dtype=np.int32)
+        last: Floats = logits[:, -1]
+        return last
+
+    def reorder(self, rows: Tokens) -> None:
+        """See IncrementalDecoder."""
+        if len(rows) != len(self._order):
+            self._beams = self._beams * len(rows) // len(self._order)
+            # Several texts of a study: none of them is the one it wrote.
+            self._written = self._given.written = None
+        self._order, self._prompt = self._order[rows], self._prompt[rows]
+
+    def keep(self, studies: Tokens) -> None:
+        """See IncrementalDecoder."""
+        rows = (studies[:, None] * self._beams + np.arange(self._beams)).flatten()
+        self._order, self._prompt = self._order[rows], self._prompt[rows]
+        self._running = self._running[studies]
+        self._memory = self._memory.studies(studies)
+        self._read(self._memory)
+
+    def _read(self, memory: EngineMemory) -> None:
+        for name, value in memory.inputs().items():
+            self._request.set(name, value)
+
+
+def forced(
+    decoder: Compiled, config: EngineConfig, memory: EngineMemory, texts: Sequence[Sequence[int]]
+) -> tuple[Floats, Floats]:
+    """Read finished texts in one pass.
+
+    Args:
+        memory: of as many studies as texts, or of fewer with several texts each.
+        texts: without bos.
+
+    Returns:
+        logits (texts, tokens, vocabulary) that each token was chosen from, and the attention
+        (texts, tokens, positions) that chose it.
+    """
+    longest = max(map(len, texts))
+    before = np.full((len(texts), longest), config.pad_token_id)
+    before[:, 0] = config.bos_token_id
+    for row, text in enumerate(texts):
+        before[row, 1 : len(text)] = text[:-1]
+    prompt = memory.prompt.repeat(len(texts) // len(memory.present), axis=0)
+    with decoder.request() as request:
+        logits, attention = request(
+            {
+                **memory.inputs(),
+                "tokens": np.hstack((prompt, before)),
+                "places": _places(prompt.shape[1], 0, longest, config.max_tokens),
+                "mask": _mask(prompt, 0, longest, config.pad_token_id),
+                "beam_idx": np.arange(len(texts), dtype=np.int32),
+            }
+        )[:2]
+        return logits[:, prompt.shape[1] :].copy(), attention[:, prompt.shape[1] :].copy()
+
+
+def _places(prompt: int, past: int, count: int, max_tokens: int) -> Tokens:
+    """See DecoderModule; the prompt comes with the first tokens."""
+    of_prompt = max_tokens + np.arange(prompt)[::-1] if not past else np.zeros(0, np.int64)
+    return np.concatenate((of_prompt, np.arange(past, past + count)))
+
+
+def _mask(prompt: Tokens, past: int, count: int, pad: int) -> Floats:
+    """What `count` tokens after `past` may read, and the prompt with the first ones: no padding,
+    nothing later. Padding reads itself: softmax over nothing is not a number."""
+    length = prompt.shape[1]
+    total = length + past + count
+    new = count if past else total
+    rows, columns = np.arange(total - new, total)[:, None], np.arange(total)
+    read = (columns <= rows)[None]
+    if length:
+        padding = np.zeros((len(prompt), 1, total), bool)
+        padding[:, 0, :length] = prompt == pad
+        read = (read & ~padding) | (columns == rows)
+    return np.where(read, np.float32(0), np.float32(-np.inf))[:, None]

@@ -1,0 +1,184 @@
+"""Which engine computes a checkpoint: OpenVINO where it can, else PyTorch, which can all.
+
+Nothing here imports either before it is known to be needed.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from model.anatomy import Segmenter
+from model.checkpoint_folder import SUMS, ModelIdentity, read_folder, read_tokenizer
+from model.engine.cache import (
+    VARIABLE,
+    CorruptEntry,
+    Entry,
+    SelfTestFailed,
+    entry_folder,
+    read_entry,
+    write_entry,
+)
+from model.errors import ConfigError
+from model.interface import Engine, Tokenizer
+
+__all__ = ["EngineName", "EngineOptions", "Loaded", "engine_name", "load_engine"]
+
+log = logging.getLogger("crossray.engine")
+
+EngineName = Literal["auto", "torch", "openvino"]
+OWN_MODEL = "crossray"
+"""The model_type of config.json that is converted."""
+ANATOMY_SUM = Path(__file__).parent.parent / "anatomy.sha256"
+
+
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
+
+def engine_name(name: str) -> EngineName:
+    """One of ENGINES.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    for engine in ENGINES:
+        if engine == name:
+            return engine
+    raise ConfigError(f"engine cannot be {name!r}: name one of {', '.join(ENGINES)}")
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What computes, and where."""
+
+    engine: EngineName = "auto"
+    """"auto": OpenVINO where it is installed and runs the checkpoint, else PyTorch."""
+    device: str = "cpu"
+    """"cpu", or of PyTorch such as "cuda"."""
+    threads: int | None = None
+    """Of OpenVINO; None: its own choice. PyTorch's are the process's."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint ready to be used."""
+
+    engine: Engine[Any]
+    tokenizer: Tokenizer
+    identity: ModelIdentity
+    segmenter: Segmenter | None = None
+    """The anatomy network; None: that of PyTorch, loaded when it is needed."""
+
+
+def load_engine(source: Path | str, options: EngineOptions) -> Loaded:
+    """Load a checkpoint.
+
+    Args:
+        source: see model/loading.py.
+
+    Raises:
+        CheckpointError: the folder is incomplete, altered or of another kind.
+        ConfigError: OpenVINO was asked for and cannot run it; a device that cannot be used here.
+    """
+    if options.engine == "torch":
+        return _torch(source, options.device)
+    obstacle = _obstacle(source, options.device)
+    if obstacle is None:
+        try:
+            return _openvino(Path(source), options.threads)
+        except SelfTestFailed as failure:
+            # A wrong conversion is never used, and never passed over in silence.
+            log.warning("%s: PyTorch computes instead", failure)
+            obstacle = str(failure)
+    if options.engine == "openvino":
+        raise ConfigError(f"OpenVINO cannot run {str(source)!r}: {obstacle}; use --engine auto")
+    log.info("PyTorch computes: %s", obstacle)
+    return _torch(source, options.device)
+
+
+def _obstacle(source: Path | str, device: str) -> str | None:
+    """Why OpenVINO cannot run a checkpoint; None where it can."""
+    if device != "cpu":
+        return f"it computes on the processor, not on {device!r}"
+    if _version("openvino") is None:
+        return "it is not installed"
+    try:
+        kind = json.loads((Path(source) / "config.json").read_bytes()).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return "it is no checkpoint folder of CrossRay"  # PyTorch's way says what is wrong
+    if kind != OWN_MODEL or not (Path(source) / SUMS).is_file():
+        return "only networks that CrossRay trained are converted"
+    return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _torch(source: Path | str, device: str) -> Loaded:
+    import torch
+
+    from model.loading import load_network
+
+    network, tokenizer, identity = load_network(source)
+    try:
+        network.to(torch.device(device))  # type: ignore[arg-type]
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device {device!r} cannot be used here ({str(error)[:100]}): try 'cpu'"
+        ) from error
+    return Loaded(network, tokenizer, identity)
+
+
+def _openvino(folder: Path, threads: int | None) -> Loaded:
+    """From the cache, or converted now and put there."""
+    from model.engine.openvino_engine import ready
+    from model.engine.runtime import processor
+
+    contents, sums = read_folder(folder)
+    parts = {
+        **{name: sums[name] for name in ("config.json", "model.safetensors", "tokenizer.json")},
+        "anatomy": ANATOMY_SUM.read_text("ascii").split()[0],
+        "openvino": _version("openvino") or "",
+        "processor": processor(),
+    }
+    place = entry_folder(parts)
+    made = None
+    try:
+        if (entry := read_entry(place)) is not None:
+            made = ready(entry, threads)
+    except (CorruptEntry, RuntimeError) as error:
+        log.warning("converted models in the cache are damaged (%s): they are made anew", error)
+    if made is None:
+        made = ready(_converted(contents, sums, place, parts), threads)
+    engine, anatomy = made
+    tokenizer = read_tokenizer(contents["tokenizer.json"])
+    identity = ModelIdentity(engine.config.name, sums["model.safetensors"])
+    return Loaded(engine, tokenizer, identity, anatomy)
+
+
+def _converted(
+    contents: dict[str, bytes], sums: dict[str, str], place: Path, parts: dict[str, str]
+) -> Entry:
+    """Made of the PyTorch network, tested against it, and put into the cache.
+
+    Raises:
+        CheckpointError: a file of the checkpoint is of another kind.
+        SelfTestFailed: the engine is wrong.
+    """
+    from model.checkpoint import load_own
+    from model.engine.convert import convert_network
+
+    log.info("converting the checkpoint for OpenVINO: this is done once")
+    network, _, _ = load_own(contents, sums)
+    entry = convert_network(network)
+    try:
+        write_entry(place, entry, parts)
+    except OSError as error:
+        log.warning("the converted models cannot be kept (%s): set %s", error.strerror, VARIABLE)
+    return entry

@@ -1,0 +1,173 @@
+"""Converted models held to the PyTorch network they were made of, before they are ever used."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.anatomy_network import load_anatomy
+from model.anatomy_parts import SIZE
+from model.decoding import GREEDY, DecodingOptions, decode, log_softmax
+from model.engine.decoding import EngineMemory
+from model.engine.openvino_engine import OpenVinoAnatomy, OpenVinoEngine
+from model.exam import encode_studies
+from model.interface import VIEWS, Engine, M, TextReading
+from model.memory import Memory
+from model.network import ReportModel
+
+__all__ = ["SelfTest", "compared"]
+
+STUDIES = 3
+LONG = 64
+"""Tokens: attention that is not fused with its state went wrong from about the 15th."""
+UNLIKELY = -12.0
+"""Nats: of tokens less likely than this the log magnifies rounding."""
+TIE = 1e-3
+"""Nats between two tokens that rounding may exchange: both are as good."""
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """How far an engine is from the reference, on noise and gradients of gray: the largest
+    differences, and the limits to them."""
+
+    tokens: int
+    """Written and compared, greedily and by beam search."""
+    differing_texts: float
+    """But for ties."""
+    attention: float
+    """Of a share of attention."""
+    log_probability: float
+    """In nats, of the tokens that were written."""
+    novelty: float
+    """Of the distance, relative to it."""
+    anatomy: float
+    """Of the anatomy network's logits."""
+
+    @property
+    def failures(self) -> list[str]:
+        """What is too far, in words; empty where the engine may be used."""
+        limits = {
+            "differing_texts": 0.0,
+            "attention": 1e-5,
+            "log_probability": 1e-3,
+            "novelty": 1e-3,
+            "anatomy": 1e-2,
+        }
+        return [
+            f"{name} {getattr(self, name):.3g} (at most {limit:g})"
+            for name, limit in limits.items()
+            # What is not a number is too far as well.
+            if not getattr(self, name) <= limit
+        ]
+
+    @property
+    def record(self) -> dict[str, float]:
+        """As JSON holds it."""
+        return asdict(self)
+
+
+def compared(network: ReportModel, engine: OpenVinoEngine, anatomy: OpenVinoAnatomy) -> SelfTest:
+    """Read and write the same with both.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+    """
+    expected, found = _read(network), _read(engine)
+    tokens, differing, attention, logs = 0, 0, [0.0], [0.0]
+    beams = DecodingOptions("beam", beams=2, max_tokens=min(32, network.config.max_tokens))
+    for options in (beams, GREEDY):
+        texts, own = decode(network, expected, options), decode(engine, found, options)
+        tokens += sum(map(len, texts))
+        differing += sum(
+            not _same(network, expected.studies(slice(row, row + 1)), *both)
+            for row, both in enumerate(zip(texts, own, strict=True))
+        )
+        references = _readings(network, expected, texts)
+        # The texts of the steps just made, and the same in one pass.
+        for memory in (found, found.studies(slice(None))):
+            for reference, reading in zip(
+                references, _readings(engine, memory, texts), strict=True
+            ):
+                for row, text in enumerate(texts):
+                    attention.append(_farthest(reference.attention, reading.attention, row, text))
+                    logs.append(
+                        _farthest(reference.log_probabilities, reading.log_probabilities, row, text)
+                    )
+    logs.append(_farthest_step(network, expected, engine, found))
+    distances = network.novelty_distances(expected)
+    away = np.abs(engine.novelty_distances(found) - distances) / np.maximum(distances, 1)
+    squares = np.random.default_rng(0).uniform(-1, 1, (2, 1, SIZE, SIZE)).astype(np.float32)
+    parts = np.abs(anatomy.logits(squares) - load_anatomy().logits(squares))
+    return SelfTest(
+        tokens, differing, max(attention), max(logs), float(np.nanmax(away)), float(parts.max())
+    )
+
+
+def _read(engine: Engine[M]) -> M:
+    """Studies of as many images, views and tokens of indication as the network reads."""
+    config, rng = engine.config, np.random.default_rng(0)
+    side = np.linspace(0, 1, 96, dtype=np.float32)
+    images, kinds, prompts = [], [], []
+    for study in range(STUDIES):
+        count = 1 if config.images_per_study == 1 else 1 + study % 2
+        pixels = [
+            (side[:, None] * side * (study + 1) + rng.random((96, 96), np.float32)) / (study + 2)
+            for _ in range(count)
+        ]
+        placement = engine.place(96, 96)
+        images.append([placement.apply(one.astype(np.float32)) for one in pixels])
+        kinds.append(
+            [VIEWS.index(config.views[number % len(config.views)]) for number in range(count)]
+        )
+        length = min(config.prompt_tokens, 4 * study)
+        prompts.append(rng.integers(3, config.vocab_size, length).tolist())
+    return encode_studies(engine, images, kinds, prompts)
+
+
+def _farthest_step(
+    network: ReportModel, expected: Memory, engine: OpenVinoEngine, found: EngineMemory
+) -> float:
+    """Largest difference of a log-probability while both go through the same long text."""
+    config, rows = network.config, len(expected.present)
+    limit = min(LONG, config.max_tokens)
+    steps = (
+        network.incremental_decoder(expected, 1, limit),
+        engine.incremental_decoder(found, 1, limit),
+    )
+    farthest, tokens = 0.0, np.full(rows, config.bos_token_id)
+    for place in range(limit):
+        reference, own = (log_softmax(step(tokens)) for step in steps)
+        likely = reference > UNLIKELY
+        farthest = max(farthest, float(np.abs(reference - own)[likely].max()))
+        tokens = (reference.argmax(axis=1) + place) % config.vocab_size
+    return farthest
+
+
+def _same(network: ReportModel, memory: Memory, text: list[int], own: list[int]) -> bool:
+    """Whether two texts of one study are equal up to a token of which the other is as good."""
+    at = next(
+        (n for n, both in enumerate(zip(text, own, strict=False)) if both[0] != both[1]), None
+    )
+    if at is None:
+        return len(text) == len(own)
+    both = network.read_texts(memory, [text[: at + 1], own[: at + 1]], False)
+    return bool(np.ptp(both.log_probabilities.sum(axis=1)) < TIE)
+
+
+def _readings(engine: Engine[M], memory: M, texts: Sequence[list[int]]) -> list[TextReading]:
+    """With the images and without."""
+    return [
+        engine.read_texts(each, texts, True) for each in (memory, engine.without_images(memory))
+    ]
+
+
+def _farthest(
+    reference: NDArray[np.float32] | None,
+    reading: NDArray[np.float32] | None,
+    row: int,
+    text: list[int],
+) -> float:
+    assert reference is not None and reading is not None
+    return float(np.abs(reference[row, : len(text)] - reading[row, : len(text)]).max())

@@ -1,0 +1,204 @@
+"""Which engine is taken, and its cache: whole or absent, tested, never trusted when damaged."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from material import SAMPLE
+from paths import ROOT
+
+from model.checkpoint import load_checkpoint
+from model.engine import convert, load
+from model.engine.cache import SelfTestFailed, cache_folder
+from model.engine.load import EngineOptions, engine_name, load_engine
+from model.engine.openvino_engine import OpenVinoEngine
+from model.engine.self_test import SelfTest
+from model.errors import ConfigError
+from model.generator import EMBEDDED, ReportGenerator
+from model.imaging.read import read_image
+from model.network import ReportModel
+
+SHIPPED = ("default", "phantom", "views")
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CROSSRAY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def engine_of(folder: Path | str, name: str = "auto", device: str = "cpu") -> object:
+    return load_engine(folder, EngineOptions(engine_name(name), device, 1)).engine
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_same_report_of_every_shipped_checkpoint(name: str) -> None:
+    folder = EMBEDDED.parent / name
+    image = read_image(SAMPLE)
+    written = []
+    for engine in ("torch", "openvino"):
+        generator = ReportGenerator.load(folder, engine=engine)
+        written.append((generator(image), generator.ask(image, "left pleural effusion")))
+    (expected, answer), (found, own) = written
+    assert found.text == expected.text
+    assert [word.state for word in found.words] == [word.state for word in expected.words]
+    for one, other in zip(found.words, expected.words, strict=True):
+        np.testing.assert_allclose(one.heatmap, other.heatmap, atol=1e-5)
+        assert one.probability == pytest.approx(other.probability, abs=1e-4)
+        assert one.evidence == pytest.approx(other.evidence, abs=1e-3)
+    assert [f.name for f in found.findings] == [f.name for f in expected.findings]
+    assert (found.review, found.warnings, found.model) == (
+        expected.review,
+        expected.warnings,
+        expected.model,
+    )
+    assert (own.matches, own.text) == (answer.matches, answer.text)
+    assert own.probability == pytest.approx(answer.probability, abs=1e-4)
+
+
+def test_it_is_converted_once(
+    tiny_checkpoint: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(engine_of(tiny_checkpoint), OpenVinoEngine)
+    [record] = empty_cache.rglob("record.json")
+    told = json.loads(record.read_text("utf-8"))
+    assert not SelfTest(**told["self_test"]).failures
+    assert told["self_test"]["tokens"] > 30
+    assert not list(empty_cache.rglob(".part-*"))
+    monkeypatch.setattr(convert, "convert_network", _never)
+    assert isinstance(engine_of(tiny_checkpoint), OpenVinoEngine)
+
+
+def _never(network: ReportModel) -> None:
+    raise AssertionError("converted again")
+
+
+@pytest.mark.parametrize("file", ["decoder.bin", "sink.bin", "record.json"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "missing"])
+def test_a_damaged_cache_is_made_anew_and_says_so(
+    tiny_checkpoint: Path, empty_cache: Path, caplog: pytest.LogCaptureFixture, file, damage
+) -> None:
+    engine_of(tiny_checkpoint)
+    [path] = empty_cache.rglob(file)
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes(flipped if damage == "flipped" else content[:middle])
+    with caplog.at_level(logging.WARNING, "crossray"):
+        assert isinstance(engine_of(tiny_checkpoint), OpenVinoEngine)
+    assert "damaged" in caplog.text and "made anew" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "crossray"):
+        engine_of(tiny_checkpoint)
+    assert not caplog.text, "the new entry is whole"
+
+
+def test_another_calibration_is_another_entry(
+    tiny_checkpoint: Path, empty_cache: Path, tmp_path: Path
+) -> None:
+    """The weights are the same; what the engine knows of them is not."""
+    from model.checkpoint import save_checkpoint
+
+    model, tokenizer, _ = load_checkpoint(tiny_checkpoint)
+    model.config.temperature = 1.5
+    save_checkpoint(tmp_path / "warm", model, tokenizer, {}, "")
+    engines = [engine_of(folder) for folder in (tiny_checkpoint, tmp_path / "warm")]
+    assert [engine.config.temperature for engine in engines] == [1.0, 1.5]
+    assert len(list(empty_cache.rglob("record.json"))) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_said(
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("CROSSRAY_CACHE", str(tmp_path / "file"))
+    with caplog.at_level(logging.WARNING, "crossray"):
+        assert isinstance(engine_of(tiny_checkpoint), OpenVinoEngine)
+    assert "cannot be kept" in caplog.text and "CROSSRAY_CACHE" in caplog.text
+
+
+def test_a_conversion_that_fails_its_test_is_not_used(
+    tiny_checkpoint: Path,
+    empty_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def wrong(network: ReportModel) -> None:
+        raise SelfTestFailed("OpenVINO does not compute what PyTorch does: attention 0.5")
+
+    monkeypatch.setattr(convert, "convert_network", wrong)
+    with caplog.at_level(logging.WARNING, "crossray"):
+        assert isinstance(engine_of(tiny_checkpoint), ReportModel)
+    assert "attention 0.5: PyTorch computes instead" in caplog.text
+    assert not list(empty_cache.rglob("*.bin"))
+    with pytest.raises(ConfigError, match=r"cannot run .*attention 0\.5"):
+        engine_of(tiny_checkpoint, "openvino")
+
+
+def test_the_order_of_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CROSSRAY_CACHE", "/a")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/b")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == Path("/a")
+    monkeypatch.delenv("CROSSRAY_CACHE")
+    assert cache_folder() == Path("/b/crossray")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == tmp_path / ".cache" / "crossray"
+
+
+def test_what_openvino_cannot_do_is_done_by_torch_or_refused(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="not on 'meta'; use --engine auto"):
+        engine_of(tiny_checkpoint, "openvino", "meta")
+    with pytest.raises(ConfigError, match="no checkpoint folder of CrossRay"):
+        engine_of(tmp_path, "openvino")
+    with pytest.raises(ConfigError, match="engine cannot be 'abacus'"):
+        engine_of(tiny_checkpoint, "abacus")
+    monkeypatch.setattr(load, "_version", lambda _: None)
+    assert isinstance(engine_of(tiny_checkpoint), ReportModel)
+    with pytest.raises(ConfigError, match="it is not installed"):
+        engine_of(tiny_checkpoint, "openvino")
+
+
+LARGE = ("torch", "torchvision", "timm", "transformers", "fastapi")
+COLD = f"""
+import sys
+from app.cli.main import main
+sys.argv = {{arguments!r}}
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print([name for name in {LARGE} if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("command", ["report", "batch"])
+def test_a_cold_command_loads_no_torch(command: str, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    engine_of(tiny_checkpoint)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one.png").write_bytes(SAMPLE.read_bytes())
+    given = {
+        "report": [str(SAMPLE), "--heatmaps", str(tmp_path / "maps")],
+        "batch": [str(tmp_path / "in"), "-o", str(tmp_path / "out")],
+    }[command]
+    arguments = ["crossray", command, *given, "--model", str(tiny_checkpoint)]
+    ended = subprocess.run(
+        [sys.executable, "-c", COLD.format(arguments=arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    last = ended.stderr.splitlines()[-1]
+    assert last == "[]", ended.stderr
