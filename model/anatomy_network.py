@@ -1,6 +1,5 @@
 """The network behind anatomy.py, a small U-Net (Ronneberger et al. 2015), and its weights."""
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -14,12 +13,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from model.anatomy_parts import PARTS
 from model.errors import CheckpointError
+from model.weights_file import read_weights, write_weights
 
 __all__ = ["AnatomyNetwork", "load_anatomy", "save_anatomy"]
 
 WIDTHS = (16, 32, 64, 96, 96)
 WEIGHTS = Path(__file__).with_name("anatomy.safetensors")
-SUM = "anatomy.sha256"
 
 
 class _Block(nn.Sequential):
@@ -72,10 +71,7 @@ def save_anatomy(network: AnatomyNetwork, path: Path = WEIGHTS) -> str:
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in network.state_dict().items()
     }
-    content = save(tensors)
-    digest = hashlib.sha256(content).hexdigest()
-    path.write_bytes(content)
-    path.with_name(SUM).write_text(f"{digest}  {path.name}\n", encoding="ascii")
+    digest = write_weights(save(tensors), path)
     load_anatomy.cache_clear()
     return digest
 
@@ -88,15 +84,7 @@ def load_anatomy(path: Path = WEIGHTS) -> AnatomyNetwork:
         CheckpointError: the weights or their sum are missing or altered.
     """
     way_out = "install CrossRay again, or train it anew with `crossray anatomy --fit`"
-    try:
-        content = path.read_bytes()
-        expected = path.with_name(SUM).read_text(encoding="ascii").split()[:1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path.name} or {SUM} cannot be read; {way_out}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    # safetensors would load a flipped bit silently.
-    if [digest] != expected:
-        raise CheckpointError(f"{path.name} has SHA-256 {digest}, not that of {SUM}; {way_out}")
+    content = read_weights(path, way_out)
     network = AnatomyNetwork()
     try:
         network.load_state_dict(load(content))
