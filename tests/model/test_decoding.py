@@ -1,10 +1,11 @@
 """Decoding: the tokens of transformers' generate, and a study's text is its own."""
 
+import numpy as np
 import pytest
 import torch
 from tiny import generated, tiny_images, tiny_model
 
-from model.decoding import DecodingOptions, decode
+from model.decoding import DecodingOptions, _Sampler, decode, sample_texts
 from model.errors import ConfigError
 from model.memory import Memory
 from model.network import ReportModel
@@ -88,6 +89,26 @@ def test_sampling_repeats_by_its_seed_and_varies_without() -> None:
     runs = {seed: decode(model, memory, DecodingOptions("sample", seed=seed)) for seed in range(8)}
     assert decode(model, memory, DecodingOptions("sample", seed=5)) == runs[5]
     assert len({str(run) for run in runs.values()}) > 4
+
+
+def test_samples_as_a_tree_are_the_samples_one_by_one() -> None:
+    """Each text goes through the network whole at every token, and none is shared."""
+    model = tiny_model(6)
+    memory = model.encode(tiny_images(6, 3))
+    options, count = DecodingOptions("sample", temperature=0.7, seed=5), 8
+    choose = _Sampler(options, count)
+    texts = [[1] for _ in range(3 * count)]
+    every = memory.studies(np.arange(3).repeat(count))
+    for _ in range(model.config.max_tokens):
+        with torch.no_grad():
+            logits = model(torch.tensor(texts), encoder_outputs=every).logits[:, -1].numpy()
+        chosen = choose(logits, np.arange(3 * count))
+        texts = [[*text, token] for text, token in zip(texts, chosen.tolist(), strict=True)]
+    expected = [text[1 : text.index(2) + 1] if 2 in text[1:] else text[1:] for text in texts]
+    found = sample_texts(model, memory, count, options)
+    assert [text for of_study in found for text in of_study] == expected
+    shared = {tuple(text[:2]) for text in expected[:count]}
+    assert 1 < len(shared) < count, "some begin alike, and not all"
 
 
 def test_sampling_draws_from_the_models_distribution() -> None:

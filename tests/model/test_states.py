@@ -271,7 +271,7 @@ def test_the_command_asks_as_the_api_does(
     for seed, path in enumerate(files):
         path.write_bytes(make_png(seed))
     arguments = ("ask", *files, "is there a pleural effusion?", "--model", tiny_checkpoint)
-    status, out, _ = run(*arguments, "--json")
+    status, out, _ = run(*arguments, "--json", "--engine", "torch")
     asked = post(
         client,
         *[f.read_bytes() for f in files],

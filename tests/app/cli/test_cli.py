@@ -80,7 +80,9 @@ def test_the_json_is_the_apis_answer(
 ) -> None:
     other = tmp_path / "lateral.png"
     other.write_bytes(make_png())
-    status, out, _ = run("report", image, other, "--json", "--model", tiny_checkpoint)
+    status, out, _ = run(
+        *("report", image, other, "--json", "--model", tiny_checkpoint, "--engine", "torch")
+    )
     parts = [("files", ("x", path.read_bytes())) for path in (image, other)]
     client = TestClient(create_app(Settings(), tiny_generator))
     assert status == 0
@@ -148,7 +150,7 @@ def test_views_a_prior_and_an_indication_are_the_apis(
     side.write_bytes(make_png(1))
     old.write_bytes(make_png(2))
     given = ["--lateral", side, "--prior", old, "--indication", "The lungs."]
-    model = ["--model", seeing_checkpoint]
+    model = ["--model", seeing_checkpoint, "--engine", "torch"]
     client = TestClient(create_app(Settings(), seeing_generator))
     parts = [("files", ("x", path.read_bytes())) for path in (image, side)]
     parts += [("priors", ("x", old.read_bytes()))]
