@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data_prep.manifest import FINDINGS
-from model.interface import Network
 from model.loading import AnyNetwork
 from model.memory import Memory
+from model.torch_network import Network
 from training.dataset.batches import Batch, Batches
 from training.losses import DenseHead, guided, pooled, searching, token_loss
 

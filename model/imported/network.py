@@ -14,11 +14,11 @@ from torch.nn import functional as F  # noqa: N812 (the name everyone knows it b
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from model.errors import DataError
+from model.image_features import image_features, mahalanobis_distances
 from model.imported.config import ImportedConfig
 from model.imported.processing import ProcessedPlacement
 from model.memory import Memory
 from model.network import CACHE
-from model.image_features import image_features, mahalanobis_distances
 from model.torch_network import TorchEngine
 
 __all__ = ["ImportedNetwork"]
