@@ -87,7 +87,10 @@ def _spread_doubt(sentence: str, found: Sequence[Term], statuses: dict[Term, Sta
         listed = terms.LISTED.fullmatch(links[k]) and not terms.NEW_STATEMENT.search(links[k])
         closes = any(either[k + 1 :]) or "," not in links[k]
         if either[k]:
-            statuses[before] = statuses[after] = Status.POSSIBLE
+            statuses[after] = Status.POSSIBLE
+            # "Airspace disease, worrisome for aspiration or pneumonia": the list starts in between.
+            if not terms.POINTS_ONWARD.search(links[k]):
+                statuses[before] = Status.POSSIBLE
         elif listed and closes and statuses.get(before) is Status.POSSIBLE:
             statuses[after] = Status.POSSIBLE
 
@@ -121,7 +124,7 @@ def _denied_before(sentence: str, trigger: re.Match[str], found: Sequence[Term])
         if re.search(r"\b(?:there|with)\b", between):
             break
         if not shared:
-            if not joined or re.search(r"\b(?:is|are|has|have|but)\b", between):
+            if not joined or terms.EVENT_BETWEEN.search(between):
                 break
             if denied and joined["link"] == "and" and not several:
                 break

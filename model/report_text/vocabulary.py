@@ -185,9 +185,11 @@ _CANNOT = (
     r"(?:cannot|can ?not|can't|could not|couldn't|unable to|(?:difficult|hard|impossible) to|not|"
     r"never|doesn't|don't|isn't|aren't)"
 )
+_APART = r"(?:distinguish(?:ed)?|differentiated?|told(?: apart)?)"
 NOT_EXCLUDED = _any(
     rf"\b{_CANNOT}(?: be)?(?: (?:\w+ly|well))?(?: be)? "
-    r"(?:(?:exclud(?:e|ed|ing)|dismiss(?:ed)?|r/o)\b|rule(?:d)?(?: ?-?out)?\b)",
+    r"(?:(?:exclud(?:e|ed|ing)|dismiss(?:ed)?|r/o)\b|rule(?:d)?(?: ?-?out)?\b|"
+    rf"{_APART} from\b)",
 )
 DOUBT = _any(
     r"\b(?:possibl[ey]|possibilit(?:y|ies)|potential(?:ly)?|probabl[ey]|(?<!un)likely|likelihood)\b",
@@ -205,7 +207,12 @@ POINTS_ONWARD = _any(
     r"\b(?:(?:may|might|could|would|likely|possibly|probably) )*(?:represent|reflect)\w*",
 )
 # Behind a finding: the other one it may be ("atelectasis versus pneumonia").
-ALTERNATIVE = _any(r"(?:\s+(?!with\b|and\b|but\b)[\w-]+){0,4}?\s+(?:versus|vs)\b")
+# Or that it is no more than likely ("edema is likely, although").
+ALTERNATIVE = _any(
+    r"(?:\s+(?!with\b|and\b|but\b)[\w-]+){0,4}?\s+(?:versus|vs)\b",
+    r"\s+(?:is|are|seems?|appears?) (?:\w+ )?(?:likely|probable)\b(?=\s*(?:$|[,.;]|given\b|but\b))",
+    rf"\s+{_CANNOT} (?:be )?(?:\w+ly )?{_APART} from\b",
+)
 # Between two findings of which the report says that it is one or the other.
 EITHER = re.compile(r"[\w\s,/-]*?(?:\b(?:or|versus|vs)\b\.?|/)[\w\s-]*", re.IGNORECASE)
 LISTED = re.compile(r"\s*,\s*(?:[\w-]+\s+){0,3}|\s+and\s+", re.IGNORECASE)
@@ -232,6 +239,7 @@ DENIAL_BEFORE = _any(
     r"\bfail(?:s|ed)? to (?:show|demonstrate|reveal)\b",
     r"\bagainst (?!the\b)|\bunlikely(?: to (?:be|represent|reflect|indicate))?(?=\s)",
     r"\b(?:rather than|instead of|as opposed to)\b",
+    r"\b(?:not (?:to )?be|rather than) (?:mistaken for|confused with)\b",
     r"\b(?:excludes|excluding|rules out|ruling out|ruled out)\b",
     r"\b(?:simulat|mimic)\w*\b",
     r"(?:^\W*|\b(?:an?|the|now|interval|with|recently) )(?:completely |now )?"
@@ -272,8 +280,8 @@ DENIAL_AFTER = _any(
     rf"\b(?:not|no longer) {_SEEN}\b",
     rf"(?:\b(?:{_BE} )+)?\b{_NOW}"
     r"(?:resolved|cleared|disappeared|vanished|removed|excluded|ruled out|absent|gone|unlikely|"
-    r"extubated|explanted|improbable)\b",
-    r"(?::|\s[-\u2013\u2014])\s*(?:none|no|nil|absent|negative|not (?:seen|present))\b",
+    r"extubated|explanted|improbable|pulled|discontinued|taken out)\b",
+    rf"(?::|\s[-\u2013\u2014])\s*(?:none|no|nil|absent|negative|not {_SEEN})\b",
     r",\s*(?:none|nil|absent|negative)\b",
     r"(?<=\w) removal\b",
 )
@@ -308,6 +316,11 @@ NEGATION_ENDS = (
     _any(rf",\s*(?:and\s+)?(?={_AFRESH})", rf"\band\s+(?={_AFRESH})"),
 )
 NEGATION_INSIDE = _any(r"\b(?:not|no longer|never)\b|n't\b")
+# Between two findings: what is gone or not seen behind it is the later one only.
+EVENT_BETWEEN = _any(
+    r"\b(?:is|are|has|have|but|persists?|remains?)\b",
+    r"\b(?:after|following|post|before|prior to|despite|upon)\b",
+)
 EXPLANATION = _any(
     r"\b(?:consistent|compatible|in keeping) with\b",
     r"\b(?:likely|probably|possibly)\b",

@@ -70,7 +70,8 @@ VOCABULARY: tuple[tuple[str, re.Pattern[str]], ...] = (
             rf"\b{_BLUNTED}(?:,? (?:(?:which )?(?:may|might|could)|likely|possibly|probably|suggest\w*|"
             r"versus)[\w\s]{0,40}?effusions?\b)?",
             r"(?<!pericardial )(?<!joint )\b(?:pleural )?effusions?\b",
-            r"\bpleural fluid\b|\bfluid in the (?:\w+ )?(?:pleural space|fissures?)\b",
+            r"\bpleural fluid\b|\bfluid (?:\w+ ){0,4}?(?:in|within|along) (?:the )?(?:\w+ ){0,2}?"
+            r"(?:pleural spaces?|fissures?)\b",
             r"\bh(?:a)?emothorax\b",
         ),
     ),
@@ -141,8 +142,9 @@ VOCABULARY: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"\b(?:airspace |air space )?opaci(?:ty|ties|fications?|fied)\b",
             r"\binfiltrat\w+\b",
             r"\bair\s?-?space (?:disease|process\w*|filling)\b",
-            r"\b(?:increased|abnormal|patchy|hazy|focal|ill-defined|streaky|basilar|lobe|lung) "
-            r"densit(?:y|ies)\b",
+            r"\b(?:increased|abnormal|patchy|hazy|fluffy|vague|focal|ill-defined|streaky|perihilar|"
+            r"retrocardiac|basilar|bibasilar|lobe|lung|parenchymal) "
+            r"(?:(?!bone|bony|osseous|mineral|nodular)[\w-]+ )?densit(?:y|ies)\b",
             r"\b(?:prominent |increased |coarse\w* |diffuse |chronic )*(?:interstitial|reticular|"
             r"reticulonodular)\s+(?:lung )?(?:markings?|patterns?|prominence|thickening|disease|"
             r"changes?|densit\w+|abnormalit\w+|scarring)\b",
@@ -158,7 +160,7 @@ NORMAL: tuple[tuple[str, re.Pattern[str]], ...] = (
         _any(
             rf"\b{_HEART}[\w\s,:]{{0,60}}?{_NOT_NORMAL}\b(?:normal|unremarkable)\b(?! limits?,? upper)",
             rf"{_NOT_NORMAL}\bnormal (?:\w+ )?{_HEART}\b",
-            r"\bcardiomediastinal (?:silhouette|contours?)[\w\s,]{0,40}?\b(?:normal|unremarkable)\b",
+            r"\bcardiomediastinal (?:silhouette|contours?)[\w\s,:]{0,40}?\b(?:normal|unremarkable)\b",
         ),
     ),
     (
@@ -167,6 +169,10 @@ NORMAL: tuple[tuple[str, re.Pattern[str]], ...] = (
             rf"\b{_MEDIASTINUM}[\w\s,:]{{0,60}}?{_NOT_NORMAL}\b(?:normal|unremarkable)\b",
             rf"\bnormal (?:\w+ )?{_MEDIASTINUM}\b",
         ),
+    ),
+    (
+        "Pleural Effusion",
+        _any(r"\bpleural spaces? (?:is|are|remains?|appears?)\s+(?:\w+ )?clear\b"),
     ),
     ("Support Devices", _any(r"\b(?:extubat\w+|decannulat\w+)\b")),
 )
