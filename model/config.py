@@ -58,6 +58,8 @@ class ReportConfig(PretrainedConfig):
             for; the others are told without one. None: all of them.
         finding_scale, finding_offset: the same for what the report itself asserts, of the
             log-probability of the clause that names it first; None where nothing was fitted.
+        report_words: the words of the training reports in small letters, sorted: a phrase of these
+            can be asked for. None where they were not recorded.
         novelty_threshold: an image whose features lie farther than this from those of the
             phantoms or radiographs fitted on is reported as unfamiliar; 0 where nothing was fitted.
 
@@ -104,6 +106,7 @@ class ReportConfig(PretrainedConfig):
     finding_scale: float | None = None
     finding_offset: float = 0.0
     calibrated: list[str] | None = None
+    report_words: list[str] | None = None
     novelty_threshold: float = 0.0
     is_encoder_decoder: bool = True
 

@@ -9,7 +9,8 @@ word the model cannot know anything, and a small probability would look as if it
 
 import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -25,9 +26,20 @@ from model.report_text.parser import read_denials, read_findings, sentences
 from model.report_text.question_forms import asked_phrase, without_negation
 from model.report_text.vocabulary import TERMS
 
-__all__ = ["SAMPLES", "Asked", "ask", "asserting_sentence", "log_odds", "sampled", "stripped"]
+__all__ = [
+    "SAMPLES",
+    "Asked",
+    "ask",
+    "asserting_sentence",
+    "log_odds",
+    "report_words",
+    "sampled",
+    "stripped",
+]
 
 SAMPLES = 48
+WORD_REPORTS = 3
+"""A word of so many training reports can be asked for."""
 READ_BACK = 4
 """Of the sampled reports that assert it, so many are read back for the map."""
 CARRIER = "Findings: There is {phrase}."
@@ -93,17 +105,33 @@ def ask(model: Engine[M], memory: M, tokenizer: Tokenizer, phrase: str) -> list[
         DataError: no phrase, or one too long for the model.
     """
     asked, negated = without_negation(stripped(phrase))
-    _require_known(tokenizer, asked)
+    _require_known(model.config, tokenizer, asked)
     ask_for = _answered if model.config.answers else _counted
     answers = ask_for(model, memory, tokenizer, asked)
     return [_of_absence(answer) for answer in answers] if negated else answers
 
 
-def _require_known(tokenizer: Tokenizer, phrase: str) -> None:
+def report_words(reports: Iterable[str]) -> list[str]:
+    """The words that a checkpoint keeps of the reports it learned from, in small letters, sorted.
+
+    Those of WORD_REPORTS reports at least, and no numbers: what is rarer was not learned, and may
+    be a name or a date.
+    """
+    counts: Counter[str] = Counter()
+    for report in reports:
+        counts.update({word.lower() for word in _WORDS.findall(report)})
+    return sorted(
+        word for word, count in counts.items() if count >= WORD_REPORTS and word.isalpha()
+    )
+
+
+def _require_known(config: NetworkConfig, tokenizer: Tokenizer, phrase: str) -> None:
     """Raises UnknownFinding for a word that no training report can have held.
 
-    A tokenizer is trained on the training reports, so a word of theirs is one token of it.
+    The checkpoint lists the words of these reports. A tokenizer is trained on them too, so what is
+    one token of it was one of their words, also where the list is of a later training.
     """
+    listed = frozenset(config.report_words or ())
     findings = read_findings(f"{phrase}.")
     in_terms = {
         index
@@ -119,6 +147,7 @@ def _require_known(tokenizer: Tokenizer, phrase: str) -> None:
         if (
             word.start() not in in_terms
             and word[0].lower() not in _SMALL
+            and word[0].lower() not in listed
             and not (findings and word[0].lower() in _PLACES)
             and all(len(tokenizer.encode(f" {each}").ids) > 1 for each in spellings)
         ):

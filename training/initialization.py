@@ -128,6 +128,7 @@ def _continued(config: TrainConfig, initial: str) -> tuple[ReportModel, Backend]
         else {"encoder": earlier.config.encoder, "vision": earlier.config.vision}
     )
     model = ReportModel(_shape(config, tokenizer, **kept))
+    model.config.report_words = earlier.config.report_words
     weights = earlier.state_dict()
     key = "encoder.trunk.pos_embed"
     grids = list(model.encoder.coarse_grid), list(earlier.encoder.coarse_grid)

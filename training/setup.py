@@ -15,6 +15,7 @@ from data_prep.source import IMPORTED
 from model.errors import ConfigError
 from model.interface import VIEWS, Tokenizer
 from model.loading import AnyNetwork
+from model.query import report_words
 from training.config import TrainConfig, require_search
 from training.dataset.batches import Batches, Mixture, Variation
 from training.dataset.samples import StudyEncoder
@@ -118,6 +119,9 @@ def set_up(config: TrainConfig) -> Setup:
         }
     studies = [study for source in train for study in source.split.studies]
     _warn_of_missing(config, studies)
+    # What the weights that it starts from have learned stays known.
+    words = {*(model.config.report_words or ()), *report_words(s.report for s in studies)}
+    model.config.report_words = sorted(words)
     critic = None
     if config.losses.reward:
         critic = SelfCritical(tokenizer, [study.report for study in studies], config.reward)

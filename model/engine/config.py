@@ -32,6 +32,7 @@ class EngineConfig:
     ask_offset: float
     finding_scale: float | None
     finding_offset: float
+    report_words: list[str] | None
     novelty_threshold: float
     rows: int
     """Of patches on one image."""

@@ -68,6 +68,7 @@ class ImportedConfig:
     finding_scale: float | None = None
     finding_offset: float = 0.0
     calibrated: list[str] | None = field(default_factory=list)
+    report_words: list[str] | None = None
     novelty_threshold: float = 0.0
 
     prompt_tokens = 0

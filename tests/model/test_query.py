@@ -15,7 +15,7 @@ from model.errors import DataError, UnknownFinding
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
 from model.network import ReportModel
-from model.query import ask, asserting_sentence, log_odds, sampled, stripped
+from model.query import ask, asserting_sentence, log_odds, report_words, sampled, stripped
 from model.report_text.question_forms import without_negation
 
 TOKENIZER = train_tokenizer(TEXTS, 1024)
@@ -188,6 +188,23 @@ def test_what_no_report_can_have_held_is_no_finding(unknown: str) -> None:
     net = model()
     with pytest.raises(UnknownFinding, match=r"no such finding as .* The nearest that it has: \w+"):
         ask(net, net.encode(tiny_images(3, 1)), TOKENIZER, unknown)
+
+
+@torch.no_grad()
+def test_a_word_of_the_training_reports_can_be_asked_for_however_it_is_split() -> None:
+    reports = ["Bronchiectasis is seen.", "Mild bronchiectasis of 2019.", "bronchiectasis, seen."]
+    words = report_words(reports)
+    assert words == ["bronchiectasis"], "neither rare words nor numbers"
+    assert len(TOKENIZER.encode(" bronchiectasis").ids) > 1
+    net = model()
+    memory = net.encode(tiny_images(3, 1))
+    with pytest.raises(UnknownFinding):
+        ask(net, memory, TOKENIZER, "bronchiectasis")
+    net.config.report_words = words
+    [found] = ask(net, memory, TOKENIZER, "is there Bronchiectasis?")
+    assert found.phrase == "Bronchiectasis"
+    with pytest.raises(UnknownFinding):
+        ask(net, memory, TOKENIZER, "banana")
 
 
 @torch.no_grad()
