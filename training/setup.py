@@ -93,12 +93,7 @@ def set_up(config: TrainConfig) -> Setup:
             log.info("not all in %s has a box: no sink and dense losses of its studies", folder)
     mixed = {folder: records[folder] for folder in config.mix}
     data = {**records[config.data], **({"mixed": mixed} if mixed else {})}
-    torch.manual_seed(config.seed)
-    # What resumes brings its weights; nothing is fetched for it again.
-    resumes = snapshot_path(config).is_file()
-    model, tokenizer = first_model(config.changed(pretrained="") if resumes else config)
-    if config.lora.rank:
-        add_adapters(model.decoder, config.lora)
+    model, tokenizer = _network(config)
     encoders = {
         folder: StudyEncoder(
             tokenizer,
@@ -125,12 +120,7 @@ def set_up(config: TrainConfig) -> Setup:
     critic = None
     if config.losses.reward:
         critic = SelfCritical(tokenizer, [study.report for study in studies], config.reward)
-    objective = Objective(model, config, critic)
-    # channels_last: faster convolutions.
-    objective.to(processes.device).to(memory_format=torch.channels_last)
-    if processes.device.type == "cpu":
-        plain_attention(model)
-        keep_memory()
+    objective = _placed(Objective(model, config, critic), processes.device)
     return Setup(
         config=config,
         processes=processes,
@@ -144,6 +134,26 @@ def set_up(config: TrainConfig) -> Setup:
         average=ModelEmaV3(objective, config.ema, use_warmup=True) if config.ema else None,
         optimizer=make_optimizer(objective, config),
     )
+
+
+def _network(config: TrainConfig) -> tuple[AnyNetwork, Tokenizer]:
+    """As the run begins, or as it is made before a snapshot is read into it."""
+    torch.manual_seed(config.seed)
+    # What resumes brings its weights; nothing is fetched for it again.
+    resumes = snapshot_path(config).is_file()
+    model, tokenizer = first_model(config.changed(pretrained="") if resumes else config)
+    if config.lora.rank:
+        add_adapters(model.decoder, config.lora)
+    return model, tokenizer
+
+
+def _placed(objective: Objective, device: torch.device) -> Objective:
+    # channels_last: faster convolutions.
+    objective.to(device).to(memory_format=torch.channels_last)
+    if device.type == "cpu":
+        plain_attention(objective.model)
+        keep_memory()
+    return objective
 
 
 def _check_losses(config: TrainConfig, model: AnyNetwork, boxes: bool) -> None:
