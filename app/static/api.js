@@ -10,8 +10,8 @@
  * @typedef {{scale: number, data: string}} Heatmap
  * @typedef {{probability: number, evidence: number, state: "grounded" | "not grounded" | "unknown" | "withheld",
  *   attention: number, heatmap: Heatmap | null}} Carried
- *   evidence in nats; attention: share of it that fell on the images; no map where not grounded;
- *   all but the state null where withheld
+ *   evidence in nats; attention: share of it that fell on the images; not grounded: the map is no
+ *   place; all but the state null where withheld
  * @typedef {Carried & {text: string, start: number, end: number}} Word
  * @typedef {Word & {words: number[]}} Span
  * @typedef {Span & {name: string, sides: string[], zone: string | null, certainty: string,
@@ -97,7 +97,7 @@ const INVALID = "/problems/invalid-request";
  * @throws {Problem} the service refused, could not be reached, or answered nonsense
  */
 export async function requestReport(sent, signal, off = new Set()) {
-  return checked(await send(`v1/reports?pixels=true${queryOf(off)}`, formOf(sent), signal));
+  return checked(await send(`v1/reports?pixels=true&maps=all${queryOf(off)}`, formOf(sent), signal));
 }
 
 /**

@@ -69,6 +69,19 @@ export function attentionInWords(attention) {
 }
 
 /**
+ * What a map of words without a place is worth.
+ *
+ * @param {Word[]} chosen
+ * @param {Answer} answer
+ * @returns {string}
+ */
+export function rawInWords(chosen, answer) {
+  const mean = chosen.reduce((sum, word) => sum + word.attention, 0) / chosen.length;
+  const why = chosen.length === 1 ? whyNowhere(chosen[0], answer) : "none of these words has one";
+  return `None: ${why}. ${attentionInWords(mean)}, ${percent(1 - mean)} on the sink; the map shows that little, not where a finding is`;
+}
+
+/**
  * What the word's button says of itself to screen readers.
  *
  * @param {Word} word

@@ -9,6 +9,12 @@
 /** @typedef {import("./api.js").Image} Image */
 /** @typedef {import("./api.js").Heatmap} Heatmap */
 /** @typedef {{image: number, row: number, column: number, share: number}} Peak */
+/** @typedef {{width: number, height: number, rgba: Uint8ClampedArray<ArrayBuffer>}} Painting */
+/**
+ * @typedef {{even: number, top: number, log: boolean, perWord: boolean}} Scale shares of attention per patch:
+ *   of a map spread evenly over its image, and at the upper end; log: from the one to the other in equal
+ *   ratios; perWord: stretched to what is shown
+ */
 
 /**
  * @param {Heatmap | null} heatmap
@@ -168,22 +174,40 @@ function overlaps(start, length, count) {
 const FINE = 12;
 
 /**
+ * @param {number} share
+ * @param {Scale} scale
+ * @returns {number} its place on the scale, in [0, 1]
+ */
+export function levelOf(share, { even, top, log }) {
+  if (!log) return Math.min(1, share / top);
+  return share <= even ? 0 : Math.min(1, Math.log(share / even) / Math.log(top / even));
+}
+
+/**
+ * @param {number} level in [0, 1]
+ * @param {Scale} scale
+ * @returns {number} the share that lies there
+ */
+export function shareOfLevel(level, { even, top, log }) {
+  return log ? even * (top / even) ** level : level * top;
+}
+
+/**
  * Paint one image's map. Color and opacity both rise with the share, so that patches without
  * attention leave the radiograph as it is.
  *
  * @param {Float32Array} patches rows x columns
  * @param {number} rows
  * @param {number} columns
- * @param {{table: Uint8Array, top: number, smooth: boolean}} paint
- * @returns {{width: number, height: number, rgba: Uint8ClampedArray<ArrayBuffer>}}
+ * @param {{table: Uint8Array, scale: Scale, smooth: boolean}} paint
+ * @returns {Painting}
  */
-export function painted(patches, rows, columns, { table, top, smooth }) {
+export function painted(patches, rows, columns, { table, scale, smooth }) {
   const factor = smooth ? FINE : 1;
   const [width, height] = [columns * factor, rows * factor];
-  const values = smooth ? interpolated(patches, rows, columns, factor) : patches;
   const rgba = new Uint8ClampedArray(width * height * 4);
-  values.forEach((share, at) => {
-    const level = Math.min(1, share / top);
+  fine(patches, rows, columns, factor).forEach((share, at) => {
+    const level = levelOf(share, scale);
     const color = Math.round(level * 255) * 3;
     rgba[at * 4] = table[color];
     rgba[at * 4 + 1] = table[color + 1];
@@ -194,7 +218,7 @@ export function painted(patches, rows, columns, { table, top, smooth }) {
 }
 
 /**
- * @param {number} level share of attention over the top of the scale, in [0, 1]
+ * @param {number} level on the scale, in [0, 1]
  * @returns {number} opacity in [0, 1]; full from 0.4 on
  */
 export function opacityOf(level) {
@@ -211,18 +235,19 @@ export function opacityOf(level) {
  * @param {number} factor
  * @returns {Float32Array} (rows x factor) x (columns x factor)
  */
-function interpolated(patches, rows, columns, factor) {
+export function fine(patches, rows, columns, factor) {
+  if (factor === 1) return patches;
   const across = corners(columns, factor);
   const down = corners(rows, factor);
-  const fine = new Float32Array(down.length * across.length);
+  const values = new Float32Array(down.length * across.length);
   down.forEach(({ low: top, high: bottom, t: v }, y) => {
     across.forEach(({ low: left, high: right, t: u }, x) => {
       const above = patches[top * columns + left] * (1 - u) + patches[top * columns + right] * u;
       const below = patches[bottom * columns + left] * (1 - u) + patches[bottom * columns + right] * u;
-      fine[y * across.length + x] = above * (1 - v) + below * v;
+      values[y * across.length + x] = above * (1 - v) + below * v;
     });
   });
-  return fine;
+  return values;
 }
 
 /**

@@ -5,14 +5,13 @@
  */
 
 import { percent } from "./legend.js";
-import { context } from "./viewer.js";
+import { context } from "./viewer/viewer.js";
 
 /** @typedef {import("./api.js").Image} Image */
-/** @typedef {import("./viewer.js").Radiograph} Radiograph */
-
-/** @typedef {import("./viewer.js").Painting} Painting */
-/** @typedef {{canvas: HTMLCanvasElement, plain: HTMLCanvasElement, scale: number}} Small
- *   scale: pixels of the thumbnail per original pixel */
+/** @typedef {import("./viewer/heat.js").HeatOfImage} HeatOfImage */
+/** @typedef {import("./viewer/pixels.js").PixelImage} PixelImage */
+/** @typedef {{canvas: HTMLCanvasElement, plain: HTMLCanvasElement, scale: number, left: number, top: number}} Small
+ *   scale: pixels of the thumbnail per original pixel; left and top: of the image in it */
 
 const SIDE = 176; // pixels of a thumbnail, twice its CSS size
 
@@ -33,10 +32,10 @@ export class ImageTabs {
 
   /**
    * @param {Image[]} images
-   * @param {Radiograph[]} radiographs
+   * @param {PixelImage[]} previews
    */
-  render(images, radiographs) {
-    this.smalls = radiographs.map(thumbnail);
+  render(images, previews) {
+    this.smalls = previews.map(thumbnail);
     this.tabs = images.map((image, index) => this.tab(image, index));
     this.list.replaceChildren(...this.tabs);
     this.list.hidden = images.length < 2; // one image needs no choosing
@@ -69,27 +68,15 @@ export class ImageTabs {
     });
   }
 
-  /**
-   * Lay each image's part of the shown map over it.
-   *
-   * @param {(Painting | null)[]} paintings null shows the image alone
-   * @param {Image[]} images
-   * @param {{opacity: number, smooth: boolean}} look
-   */
-  showHeat(paintings, images, { opacity, smooth }) {
-    this.smalls.forEach(({ canvas, plain, scale }, index) => {
+  /** Lay each image's part of the shown map over it. @param {(HeatOfImage | null)[]} heats */
+  showHeat(heats) {
+    this.smalls.forEach(({ canvas, plain, scale, left, top }, index) => {
       const pen = context(canvas);
       pen.drawImage(plain, 0, 0);
-      const painting = paintings[index];
-      if (!painting) return;
-      const { width, height, extent } = images[index];
-      const heat = canvasOf(painting);
       pen.save();
-      pen.translate((SIDE - width * scale) / 2, (SIDE - height * scale) / 2);
+      pen.translate(left, top);
       pen.scale(scale, scale);
-      pen.globalAlpha = opacity;
-      pen.imageSmoothingEnabled = smooth;
-      pen.drawImage(heat, extent.left, extent.top, extent.width, extent.height);
+      heats[index]?.draw(pen, scale);
       pen.restore();
     });
   }
@@ -126,32 +113,22 @@ export function viewName({ view, prior }) {
 }
 
 /**
- * @param {Radiograph} radiograph
+ * @param {PixelImage} preview
  * @returns {Small}
  */
-function thumbnail({ pixels, columns, rows, width, height }) {
-  const rgba = new Uint8ClampedArray(pixels.length * 4).fill(255);
-  pixels.forEach((gray, at) => rgba.fill(gray, at * 4, at * 4 + 3));
-  const full = canvasOf({ width: columns, height: rows, rgba });
-  const [plain, canvas] = ["canvas", "canvas"].map((tag) => /** @type {HTMLCanvasElement} */ (document.createElement(tag)));
+function thumbnail({ description: { width, height }, levels: [{ samples, columns, rows }] }) {
+  const rgba = new Uint8ClampedArray(samples.length * 4).fill(255);
+  samples.forEach((gray, at) => rgba.fill(gray, at * 4, at * 4 + 3));
+  const [full, plain, canvas] = ["canvas", "canvas", "canvas"].map((tag) => /** @type {HTMLCanvasElement} */ (document.createElement(tag)));
+  [full.width, full.height] = [columns, rows];
+  context(full).putImageData(new ImageData(rgba, columns), 0, 0);
   for (const small of [plain, canvas]) small.width = small.height = SIDE;
   const scale = SIDE / Math.max(width, height);
+  const [left, top] = [(SIDE - width * scale) / 2, (SIDE - height * scale) / 2];
   const pen = context(plain);
   pen.fillRect(0, 0, SIDE, SIDE);
   pen.imageSmoothingQuality = "high";
-  pen.drawImage(full, (SIDE - width * scale) / 2, (SIDE - height * scale) / 2, width * scale, height * scale);
+  pen.drawImage(full, left, top, width * scale, height * scale);
   context(canvas).drawImage(plain, 0, 0);
-  return { canvas, plain, scale };
-}
-
-/**
- * @param {Painting} painting
- * @returns {HTMLCanvasElement}
- */
-function canvasOf({ width, height, rgba }) {
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  context(canvas).putImageData(new ImageData(rgba, width), 0, 0);
-  return canvas;
+  return { canvas, plain, scale, left, top };
 }

@@ -1,17 +1,20 @@
 // @ts-check
 /** The color scale with its numbers: shares of attention and multiples of an even spread. */
 
-import { opacityOf } from "./heatmap.js";
-import { context } from "./viewer.js";
+import { opacityOf, shareOfLevel } from "./heatmap.js";
+import { context } from "./viewer/viewer.js";
 
-const STEPS = 4;
+/** @typedef {import("./heatmap.js").Scale} Scale */
+
+/** Levels of the scale that have numbers. */
+const LINEAR = [0, 0.25, 0.5, 0.75, 1];
+const LOGARITHMIC = [0, 1 / 3, 2 / 3, 1];
 
 /**
  * @param {{bar: HTMLCanvasElement, ticks: HTMLElement, caption: HTMLElement}} parts
- * @param {{table: Uint8Array, top: number, patches: number, opacity: number, perWord: boolean}} scale
- *   top: share of attention at the upper end; patches: of the whole study
+ * @param {{table: Uint8Array, scale: Scale, patches: number, opacity: number}} shown patches: of the whole study
  */
-export function drawLegend({ bar, ticks, caption }, { table, top, patches, opacity, perWord }) {
+export function drawLegend({ bar, ticks, caption }, { table, scale, patches, opacity }) {
   const pen = context(bar);
   pen.fillStyle = "#6b7278"; // a mid gray stands for the radiograph under the colors
   pen.fillRect(0, 0, bar.width, bar.height);
@@ -22,14 +25,16 @@ export function drawLegend({ bar, ticks, caption }, { table, top, patches, opaci
     pen.fillStyle = `rgb(${table[at]} ${table[at + 1]} ${table[at + 2]} / ${alpha})`;
     pen.fillRect(x, 0, 1, bar.height);
   }
-  ticks.replaceChildren(
-    ...Array.from({ length: STEPS + 1 }, (_, step) => tick((top * step) / STEPS, patches, step === STEPS)),
-  );
-  const range = perWord ? "stretched to what is shown: not to be compared" : "the same for every word and report";
-  caption.textContent = `Share of attention per patch, ${range}. 1× = spread evenly.`;
+  const levels = scale.log ? LOGARITHMIC : LINEAR;
+  ticks.replaceChildren(...levels.map((level) => tick(shareOfLevel(level, scale), patches, level === 1)));
+  const range = scale.perWord ? "stretched to what is shown: not to be compared" : "the same for every word and report";
+  const floor = scale.log ? " Less than an even spread stays uncolored." : "";
+  caption.textContent = `Color: how much of the attention fell there, ${range}. 1× = spread evenly.${floor}`;
+  const from = percent(shareOfLevel(0, scale));
   bar.setAttribute(
     "aria-label",
-    `Color scale from 0 to ${percent(top)} of the attention per patch, ${times(top, patches)} an even spread, ${range}`,
+    `Color scale from ${from === percent(0) ? "0" : from} to ${percent(scale.top)} of the attention per patch, ` +
+      `${times(scale.top, patches)} an even spread, ${range}`,
   );
 }
 

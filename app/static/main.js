@@ -3,9 +3,11 @@
 
 import { describeModel, Problem, requestAnswer, requestReport } from "./api.js";
 import { Composer } from "./compose.js";
+import { Drafts } from "./drafts.js";
 import { connectIntake, offerSamples } from "./intake.js";
 import { StudyView } from "./study.js";
 import { connectThemeButton } from "./theme.js";
+import { PixelLoader } from "./viewer/loader.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {import("./api.js").Check} Check */
@@ -27,6 +29,11 @@ let off = new Set();
 let refusing = null;
 /** @type {Answer | null} */
 let shown = null;
+/** The draft that was on the page before. @type {import("./drafts.js").Draft | null} */
+let previous = null;
+/** @type {PixelLoader | null} */
+let loader = null;
+const drafts = new Drafts();
 
 /** @param {string} message */
 function announce(message) {
@@ -39,6 +46,8 @@ function enter(state) {
   element("start").hidden = state !== "start";
   element("busy").hidden = state !== "busy";
   element("study").hidden = state !== "report";
+  document.body.classList.remove("reading-first");
+  element("previous").hidden = previous === null;
   element("main").setAttribute("aria-busy", String(state === "busy"));
 }
 
@@ -61,11 +70,62 @@ async function receive(files, earlier) {
   await learnModel();
   if (!composer.needed) return submit(plain(files));
   if (document.body.dataset.state === "start" && composer.isOpen) return composer.add(files, earlier);
+  leaveStudy();
+  composer.open(files);
+}
+
+/** Back to the start; the draft that was shown stays at hand. */
+function leaveStudy() {
   running?.abort();
   running = null;
+  loader?.stop();
+  if (shown) previous = { sent: lastSent, answer: shown };
+  shown = null;
+  drafts.close();
   element("problem").hidden = true;
+  nameStudy(null);
   enter("start");
-  composer.open(files);
+}
+
+/** @param {Sent | null} sent the study that is open */
+function nameStudy(sent) {
+  const files = sent ? [...sent.files, ...sent.priors] : [];
+  element("open-name").textContent = files.length > 1 ? `${files[0].name} and ${files.length - 1} more` : (files[0]?.name ?? "");
+  element("open-name").title = files.map(({ name }) => name).join("\n");
+}
+
+/** @param {Sent} sent whose values are fetched while its report is written */
+function loadPixels(sent) {
+  loader?.stop();
+  study.clear();
+  loader = new PixelLoader([...sent.files, ...sent.priors], (index, image) => {
+    study.viewing.grow(index, image);
+    if (document.body.dataset.state !== "busy" || index > 0) return;
+    element("study").hidden = false;
+    document.body.classList.add("reading-first");
+  });
+}
+
+async function openPrevious() {
+  if (!previous) return;
+  running?.abort();
+  running = null;
+  const { sent, answer } = previous;
+  previous = shown ? { sent: lastSent, answer: shown } : null;
+  await openDraft(sent, answer);
+}
+
+/**
+ * @param {Sent} sent
+ * @param {Answer} answer that was written for it before
+ */
+async function openDraft(sent, answer) {
+  lastSent = sent;
+  off = new Set();
+  element("problem").hidden = true;
+  nameStudy(sent);
+  loadPixels(sent);
+  await showReport(answer);
 }
 
 /**
@@ -79,11 +139,14 @@ async function submit(sent, switchedOff = new Set()) {
   running?.abort();
   const mine = new AbortController();
   running = mine;
+  if (shown) previous = { sent: lastSent, answer: shown };
   lastSent = sent;
   off = switchedOff;
   shown = null;
   element("problem").hidden = true;
+  nameStudy(sent);
   enter("busy");
+  loadPixels(sent);
   const clock = startClock([...sent.files, ...sent.priors]);
   try {
     const answer = await requestReport(sent, mine.signal, off);
@@ -116,8 +179,9 @@ function startClock(files) {
 
 /** @param {Answer} answer */
 async function showReport(answer) {
-  await study.show(answer);
+  await study.show(answer, loader);
   shown = answer;
+  drafts.keep({ sent: lastSent, answer }, previous);
   element("notice").textContent = answer.notice;
   element("model-name").textContent = answer.model.name;
   element("model-hash").textContent = answer.model.sha256;
@@ -130,6 +194,8 @@ async function showReport(answer) {
 
 /** @param {unknown} error a Problem, an AbortError, or a fault of this page */
 function showProblem(error) {
+  loader?.stop();
+  nameStudy(null);
   enter("start");
   if (error instanceof DOMException && error.name === "AbortError") {
     announce("Cancelled.");
@@ -217,6 +283,18 @@ element("dismiss").addEventListener("click", () => {
   element(composer.isOpen ? "write" : "choose").focus();
 });
 element("copy").addEventListener("click", copyText);
+element("print").addEventListener("click", () => print());
+element("previous").addEventListener("click", openPrevious);
+element("brand").addEventListener("click", (event) => {
+  event.preventDefault(); // nothing is loaded anew, so nothing is lost
+  composer.close();
+  leaveStudy();
+});
 element("download").addEventListener("click", downloadJson);
 enter("start");
+const kept = await drafts.restore();
+if (kept) {
+  previous = kept.previous;
+  await openDraft(kept.shown.sent, kept.shown.answer);
+}
 await Promise.all([learnModel(), offerSamples(receiver)]);

@@ -17,7 +17,7 @@ const STEPS = 32; // of the image's side, by which keys move and size a region
 
 export class RegionView {
   /**
-   * @param {import("./viewer.js").Viewer} viewer draws the outline
+   * @param {import("./viewer/viewer.js").Viewer} viewer
    * @param {import("./report.js").ReportView} report highlights the words
    * @param {(message: string) => void} announce
    */
@@ -31,6 +31,9 @@ export class RegionView {
     this.study = null;
     /** @type {Extent | null} */
     this.box = null;
+    viewer.layers.push((pen, frame) => {
+      if (this.box) outline(pen, this.box, frame.scale / frame.ratio);
+    });
     element("region-clear").addEventListener("click", () => this.clear());
     this.connectList();
     addEventListener("keydown", (event) => {
@@ -97,7 +100,7 @@ export class RegionView {
   /** @param {Extent | null} box */
   set(box) {
     this.box = box;
-    this.viewer.setRegion(box);
+    this.viewer.redraw();
     const lookers = this.lookers();
     this.report.markInside(new Map(lookers.map(({ word, share }) => [word, share])));
     this.panel.hidden = box === null;
@@ -114,6 +117,21 @@ export class RegionView {
   lookers() {
     const { box, study } = this;
     return box && study ? lookersAt(study.maps, study.answer.images, study.image, box) : [];
+  }
+}
+
+/**
+ * A light line between two dark ones, seen on any image and under any color.
+ *
+ * @param {CanvasRenderingContext2D} pen in original pixels
+ * @param {Extent} box
+ * @param {number} scale CSS pixels per original pixel
+ */
+function outline(pen, { left, top, width, height }, scale) {
+  for (const [style, line] of /** @type {const} */ ([["#05070a", 4], ["#f2fbff", 1.5]])) {
+    pen.strokeStyle = style;
+    pen.lineWidth = line / scale;
+    pen.strokeRect(left, top, width, height);
   }
 }
 
