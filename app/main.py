@@ -15,6 +15,7 @@ from starlette.responses import FileResponse
 from starlette.types import Scope
 
 from app.accounts.sessions import Lifetime, Sessions
+from app.api.answers import Maps
 from app.api.description import QUESTION, RAW_BODY, REPORT, answered, openapi
 from app.api.documents import documents
 from app.api.gate import Gate, MayEdit
@@ -120,8 +121,15 @@ def _options(
             "that is not earlier, and report it as a warning"
         ),
     ] = True,
+    maps: Annotated[
+        Maps,
+        Query(
+            description="all: the heatmap also of words, sentences, findings and answers that are "
+            "not grounded; what they attended to is no place, most of it fell on no image"
+        ),
+    ] = "grounded",
 ) -> Options:
-    return Options(pixels, input_check, identity_check)
+    return Options(pixels, input_check, identity_check, maps)
 
 
 WithOptions = Annotated[Options, Depends(_options)]

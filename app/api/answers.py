@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -27,22 +27,37 @@ from model.imaging.letterbox import Placement
 from model.imaging.radiograph import Radiograph
 from model.report import Answer, Report
 
-__all__ = ["answer", "ask_answer", "encode_heatmap", "encode_image", "gray", "png", "section_text"]
+__all__ = [
+    "Maps",
+    "answer",
+    "ask_answer",
+    "encode_heatmap",
+    "encode_image",
+    "gray",
+    "png",
+    "section_text",
+]
 
+Maps = Literal["grounded", "all"]
+"""Which words, spans and answers have their heatmap: those with a place on the images, or all."""
 IMAGE_SIDE = 1024
 """Longest side of an image in an answer, in pixels."""
 
 
 def answer(
-    report: Report, notice: str, radiographs: Sequence[Radiograph] | None = None
+    report: Report,
+    notice: str,
+    radiographs: Sequence[Radiograph] | None = None,
+    maps: Maps = "grounded",
 ) -> ReportAnswer:
     """A report as the API's JSON.
 
     Args:
         notice: what the model's checkpoint says about its use.
         radiographs: the images the report was made from, in its order; they fill `images[].png`.
+        maps: of which words and spans the answer has the heatmap.
     """
-    withheld = report.withheld is not None
+    shown = None if report.withheld else maps
     return ReportAnswer(
         text=report.text,
         sections=[
@@ -50,10 +65,10 @@ def answer(
             for s in report.sections
         ],
         words=[
-            WordAnswer(text=w.text, start=w.start, end=w.end, **_carried(w, withheld))
+            WordAnswer(text=w.text, start=w.start, end=w.end, **_carried(w, shown))
             for w in report.words
         ],
-        sentences=[SpanAnswer(**_span(sentence, withheld)) for sentence in report.sentences],
+        sentences=[SpanAnswer(**_span(sentence, shown)) for sentence in report.sentences],
         findings=[
             FindingAnswer(
                 name=finding.name,
@@ -61,8 +76,8 @@ def answer(
                 zone=finding.zone,
                 certainty=finding.certainty,
                 presence_probability=finding.presence_probability,
-                clause_evidence=None if withheld else finding.clause_evidence,
-                **_span(finding, withheld),
+                clause_evidence=None if shown is None else finding.clause_evidence,
+                **_span(finding, shown),
             )
             for finding in report.findings
         ],
@@ -75,16 +90,19 @@ def answer(
 
 
 def ask_answer(
-    found: Answer, notice: str, radiographs: Sequence[Radiograph] | None = None
+    found: Answer,
+    notice: str,
+    radiographs: Sequence[Radiograph] | None = None,
+    maps: Maps = "grounded",
 ) -> AskAnswer:
     """The answer to a question as the API's JSON; Args as for `answer`."""
-    withheld = found.withheld is not None
+    shown = None if found.withheld else maps
     return AskAnswer(
         phrase=found.phrase,
         text=found.text,
-        matches=None if withheld else found.matches,
+        matches=None if shown is None else found.matches,
         samples=found.samples,
-        **_carried(found, withheld),
+        **_carried(found, shown),
         **_study(found, notice, radiographs),
     )
 
@@ -126,13 +144,13 @@ def png(image: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def _span(span: Span, withheld: bool) -> dict[str, Any]:
+def _span(span: Span, maps: Maps | None) -> dict[str, Any]:
     return {
         "text": span.text,
         "start": span.start,
         "end": span.end,
         "words": list(span.words),
-        **_carried(span, withheld),
+        **_carried(span, maps),
     }
 
 
@@ -191,15 +209,16 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _carried(part: Word | Span | Answer, withheld: bool) -> dict[str, Any]:
-    """What words, spans and answers have in common; no map where it would mean nothing."""
-    if withheld:
+def _carried(part: Word | Span | Answer, maps: Maps | None) -> dict[str, Any]:
+    """What words, spans and answers have in common; `maps` is None where all is withheld."""
+    if maps is None:
         unknown = dict.fromkeys(("probability", "evidence", "attention", "heatmap"))
         return {"state": "withheld", **unknown}
+    has_map = maps == "all" or part.state != "not grounded"
     return {
         "probability": part.probability,
         "evidence": part.evidence,
         "state": part.state,
         "attention": min(1.0, float(part.heatmap.sum())),
-        "heatmap": None if part.state == "not grounded" else encode_heatmap(part.heatmap),
+        "heatmap": encode_heatmap(part.heatmap) if has_map else None,
     }

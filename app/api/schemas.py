@@ -67,7 +67,10 @@ class Grounded(Answer):
     attention: float | None = Field(
         ge=0, le=1, description="share of the attention that fell on the images; it decides state"
     )
-    heatmap: HeatmapAnswer | None = Field(description="null where it is not grounded")
+    heatmap: HeatmapAnswer | None = Field(
+        description="null where it is not grounded, unless ?maps=all asked for what it attended to "
+        "all the same: that is no place"
+    )
 
 
 class WordAnswer(Grounded):

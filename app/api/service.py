@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from app.api.answers import answer, ask_answer
+from app.api.answers import Maps, answer, ask_answer
 from app.api.keeping import new_study
 from app.api.metrics import Metrics
 from app.api.problems import Busy, NotReady, kind_of
@@ -49,6 +49,12 @@ class Options:
     """Refuse images that the input check rejects."""
     identity_check: bool = True
     """Refuse images of different patients or studies."""
+    maps: Maps = "grounded"
+    """Of which words, spans and answers the heatmap is given."""
+
+    def shown(self, exam: Exam) -> list[Radiograph] | None:
+        """The images an answer holds."""
+        return exam.shown if self.pixels else None
 
 
 @dataclass(frozen=True)
@@ -242,11 +248,14 @@ class Service:
                 report = generator(
                     exam, input_check=options.input_check, identity_check=options.identity_check
                 )
-            written = answer(report, generator.notice)
+            written = answer(report, generator.notice, maps=options.maps)
             study = None
             if store is not None:
                 study = add_study(store, self._kept(sent, exam, written, options), actor)
-            shown = answer(report, generator.notice, exam.shown) if options.pixels else written
+            if options.pixels:
+                shown = answer(report, generator.notice, exam.shown, options.maps)
+            else:
+                shown = written
             return shown.model_copy(update={"study": study})
 
     def ask(self, sent: Sent, phrase: str, options: Options) -> AskAnswer:
@@ -260,7 +269,7 @@ class Service:
             exam = self._read(sent)
             with self.metrics.ask_seconds.time():
                 found = generator.ask(exam, phrase, options.input_check, options.identity_check)
-            return ask_answer(found, generator.notice, exam.shown if options.pixels else None)
+            return ask_answer(found, generator.notice, options.shown(exam), options.maps)
 
     @contextmanager
     def pixels(self, file: BinaryIO) -> Iterator[StoredImage]:

@@ -1,7 +1,7 @@
 """The commands that read images: report, ask, batch and serve. Each imports what it needs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -43,6 +43,12 @@ IndicationOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the answer of the REST API instead of text.")
 ]
+MapsOption = Annotated[
+    Literal["grounded", "all"],
+    typer.Option(
+        "--maps", help="With --json: heatmaps of what has a place on the images, or of all."
+    ),
+]
 InputCheckOption = Annotated[
     bool,
     typer.Option(
@@ -77,6 +83,7 @@ def report(
     priors: PriorOption = None,
     indication: IndicationOption = "",
     as_json: JsonOption = False,
+    maps: MapsOption = "grounded",
     heatmaps: Annotated[
         Path | None,
         typer.Option(
@@ -122,7 +129,7 @@ def report(
     if as_json:
         from app.api.answers import answer
 
-        typer.echo(answer(written, generator.notice).model_dump_json())
+        typer.echo(answer(written, generator.notice, maps=maps).model_dump_json())
     else:
         from app.cli.output import report_text
 
@@ -138,6 +145,7 @@ def ask(
     priors: PriorOption = None,
     indication: IndicationOption = "",
     as_json: JsonOption = False,
+    maps: MapsOption = "grounded",
     model: ModelOption = None,
     engine: EngineOption = "auto",
     no_input_check: InputCheckOption = False,
@@ -158,7 +166,7 @@ def ask(
     if as_json:
         from app.api.answers import ask_answer
 
-        typer.echo(ask_answer(found, generator.notice).model_dump_json())
+        typer.echo(ask_answer(found, generator.notice, maps=maps).model_dump_json())
     else:
         from app.cli.output import asked_text
 

@@ -1,6 +1,7 @@
 """What a person does on the page, and what is then on the screen."""
 
 import base64
+import re
 from typing import Any
 
 import cv2
@@ -24,6 +25,14 @@ def send(page: Any, *files: tuple[str, str, bytes]) -> None:
     payloads = [{"name": name, "mimeType": mime, "buffer": data} for name, mime, data in files]
     page.locator("#files").set_input_files(payloads)
     expect(page.locator("body[data-state=busy]")).to_have_count(0)
+
+
+def show_file(page: Any, file: bytes, answer: dict[str, Any]) -> None:
+    """Show a file's stored values beside an answer for an image of its size."""
+    page.unroute("**/v1/reports*")
+    page.route("**/v1/reports*", lambda route: route.fulfill(status=201, json=answer))
+    send(page, ("image.dcm", "application/dicom", file))
+    expect(page.locator("#corner-image")).to_have_text(re.compile(r"\d+ bit$"))
 
 
 def canvas(page: Any) -> np.ndarray:

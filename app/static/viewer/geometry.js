@@ -43,7 +43,7 @@ function onScreen({ quarter, mirrored }, { x, y }) {
  * @param {Point} vector of the screen
  * @returns {Point} of the image
  */
-function onImage({ quarter, mirrored }, { x, y }) {
+export function onImage({ quarter, mirrored }, { x, y }) {
   const [cosine, sine] = [[1, 0], [0, 1], [-1, 0], [0, -1]][quarter];
   const across = cosine * x + sine * y;
   return { x: mirrored ? -across : across, y: cosine * y - sine * x };

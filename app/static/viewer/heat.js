@@ -13,7 +13,8 @@ import { context } from "./viewer.js";
 const CONTOUR_LEVELS = [1 / 3, 2 / 3, 0.9];
 const CONTOUR_FINE = 4; // values per patch and axis between which lines run
 
-const element = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
+const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const control = (/** @type {string} */ id) => /** @type {HTMLInputElement | HTMLSelectElement} */ (element(id));
 
 /** One image's part of the shown map, ready to be drawn. */
 export class HeatOfImage {
@@ -84,14 +85,14 @@ export class HeatControls {
 
   /** @returns {{table: Uint8Array, smooth: boolean, opacity: number, style: string}} */
   look() {
-    const opacity = Number(element("opacity").value);
+    const opacity = Number(control("opacity").value);
     element("opacity-value").textContent = `${opacity}\u202f%`;
     element("opacity").setAttribute("aria-valuetext", `${opacity} percent`);
     return {
-      table: colorTable(element("colors").value),
-      smooth: element("smooth").checked,
+      table: colorTable(control("colors").value),
+      smooth: /** @type {HTMLInputElement} */ (element("smooth")).checked,
       opacity: opacity / 100,
-      style: element("heat-style").value,
+      style: control("heat-style").value,
     };
   }
 
@@ -101,7 +102,7 @@ export class HeatControls {
    * @returns {Scale}
    */
   scale(image, map) {
-    const mode = element("scale-mode").value;
+    const mode = control("scale-mode").value;
     const even = 1 / (image.rows * image.columns);
     if (mode === "word" && map) return { even, top: topOfOne(map), log: false, perWord: true };
     return { even, top: absoluteTop(image), log: mode !== "linear", perWord: mode === "word" };
@@ -128,7 +129,7 @@ export class HeatControls {
     const patches = images.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
     const { table, opacity } = this.look();
     drawLegend(
-      { bar: element("legend"), ticks: element("ticks"), caption: element("scale-caption") },
+      { bar: /** @type {HTMLCanvasElement} */ (element("legend")), ticks: element("ticks"), caption: element("scale-caption") },
       { table, scale: this.scale(images[shown], map), patches, opacity },
     );
   }

@@ -7,7 +7,7 @@
  */
 
 import { asWindow, clamp, sameVoi } from "./grayscale.js";
-import { flipped, Frame, lettersOf, turned, UPRIGHT } from "./geometry.js";
+import { flipped, Frame, lettersOf, onImage, turned, UPRIGHT } from "./geometry.js";
 import { Raster } from "./raster.js";
 
 /** @typedef {import("../api.js").Extent} Extent */
@@ -175,10 +175,13 @@ export class Viewer {
    */
   zoomTo(zoom, fixed = { x: this.canvas.clientWidth / 2, y: this.canvas.clientHeight / 2 }) {
     const most = Math.max(LARGEST_ZOOM, LARGEST_SCALE / this.fitScale());
-    const before = this.toImage(fixed);
+    const { clientWidth, clientHeight } = this.canvas;
+    const away = { x: (fixed.x - clientWidth / 2) * this.ratio, y: (fixed.y - clientHeight / 2) * this.ratio };
+    const { x, y } = onImage(this.view.pose, away);
+    const before = this.scale();
     this.view = { ...this.view, zoom: clamp(zoom, SMALLEST_ZOOM, most) };
-    const after = this.toImage(fixed);
-    this.centerOn(this.view.center.x + before.x - after.x, this.view.center.y + before.y - after.y);
+    const shift = 1 / before - 1 / this.scale();
+    this.centerOn(this.view.center.x + x * shift, this.view.center.y + y * shift);
   }
 
   /**

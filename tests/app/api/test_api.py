@@ -72,6 +72,24 @@ def test_the_extent_covers_the_image(client: TestClient, make_png: Callable) -> 
     assert extent["left"] == pytest.approx(-20) and extent["top"] == pytest.approx(0)
 
 
+def test_all_maps_come_only_when_asked_for(client: TestClient, make_png: Callable) -> None:
+    """What is not grounded stays so: only what it attended to is told."""
+    plain = post(client, make_png()).json()
+    whole = post(client, make_png(), query="?maps=all").json()
+    assert [w["heatmap"] for w in plain["words"] if w["state"] != "not grounded"] == [
+        w["heatmap"] for w in whole["words"] if w["state"] != "not grounded"
+    ]
+    for part in ("words", "sentences"):
+        for one, other in zip(plain[part], whole[part], strict=True):
+            assert (one["state"], one["attention"]) == (other["state"], other["attention"])
+            assert (one["heatmap"] is None) == (one["state"] == "not grounded")
+            shares = np.frombuffer(base64.b64decode(other["heatmap"]["data"]), np.uint8)
+            assert shares.sum() * other["heatmap"]["scale"] == pytest.approx(
+                other["attention"], abs=shares.size * other["heatmap"]["scale"] / 2
+            )
+    assert_problem(post(client, make_png(), query="?maps=most"), 422, "invalid-request")
+
+
 def test_pixels_come_only_when_asked_for(client: TestClient, make_png: Callable) -> None:
     file = make_png(height=1500, width=600)
     [without] = post(client, file, query="?input_check=false").json()["images"]

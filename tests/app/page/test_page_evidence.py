@@ -256,7 +256,7 @@ def test_half_a_patch_counts_half(page) -> None:
 def test_a_region_is_drawn_moved_and_sized_by_keys(page) -> None:
     show(page, regional())
     page.locator("#canvas").focus()
-    page.keyboard.press("r")
+    page.keyboard.press("b")
     region = page.get_by_role("button", name="Region", exact=True)
     expect(region).to_have_attribute("aria-pressed", "true")
     before = canvas(page)

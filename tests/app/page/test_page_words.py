@@ -60,6 +60,7 @@ def test_up_and_down_move_between_lines(page) -> None:
 def test_pinned_words_are_averaged(page) -> None:
     show(page, known({1: hot((1, 1, 0.5)), 2: hot((6, 3, 0.5))}))
     page.get_by_role("checkbox", name="Smooth").uncheck()
+    page.get_by_role("combobox", name="Scale").select_option("linear")
     set_slider(page, "Opacity", 100)
     word(page, 1).hover()
     alone = colored(canvas(page))
@@ -123,8 +124,8 @@ def test_the_scale_is_one_for_all_words_and_reports_until_asked(page) -> None:
     word(page, 1).hover()
     expect(legend).to_have_attribute(
         "aria-label",
-        "Color scale from 0 to 50\u202f% of the attention per patch, 32\u00d7 an even spread, "
-        "the same for every word and report",
+        "Color scale from 1.6\u202f% to 50\u202f% of the attention per patch, "
+        "32\u00d7 an even spread, the same for every word and report",
     )
     assert not colored(canvas(page)).any()
     page.get_by_role("combobox", name="Scale").select_option("word")
