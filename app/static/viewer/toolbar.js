@@ -123,7 +123,7 @@ export class Toolbar {
     const key = (keys, title, group, run, onCanvas = false) => ({ keys, title, group, run, onCanvas });
     const [windows, views, tools] = ["Window", "View", "Tools"];
     return [
-      ...[1, 2, 3, 4, 5, 6, 7].map((n) => key([String(n)], `Window ${n} of the list`, windows, () => this.choosePreset(n - 1))),
+      key([..."1234567"], "Window of that number in the list", windows, (event) => this.choosePreset(Number(event.key) - 1)),
       key(["i"], "Invert", windows, press("invert")),
       key(["[", "]"], "Level down, up", windows, (event) => this.shiftWindow(0, event.key === "[" ? -8 : 8)),
       key(["{", "}"], "Window narrower, wider", windows, (event) => this.shiftWindow(event.key === "{" ? -16 : 16, 0)),
