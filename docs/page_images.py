@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from app.main import create_app
 from app.settings import Settings
-from data_prep.phantom.dicom import write_dx
+from data_prep.phantom.dicom import Instance, write_dx
 from data_prep.phantom.study import make_phantom
 from model.generator import ReportGenerator
 
@@ -75,9 +75,10 @@ def main() -> None:
     other = make_phantom(SEED, 0, SIDE)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         files = [Path(folder) / "study.dcm", Path(folder) / "second.dcm"]
-        for file, image in zip(files, (study.images[0], other.images[0]), strict=True):
+        shown = (study.images[0], other.images[0])
+        for number, (file, image) in enumerate(zip(files, shown, strict=True), 1):
             rng = np.random.default_rng(SEED)
-            write_dx(file, image.pixels, "PA", rng, "2.25.4242", files.index(file) + 1)
+            write_dx(file, image.pixels, "PA", rng, Instance("2.25.4242", number))
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )

@@ -37,6 +37,7 @@ def show_file(page: Any, file: bytes, answer: dict[str, Any]) -> None:
 
 def canvas(page: Any) -> np.ndarray:
     """The viewer's pixels, once it has drawn: uint8 (height, width, 4), RGBA."""
+    page.wait_for_function("() => document.getElementById('canvas').width > 1")
     address = page.evaluate(
         """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(
             () => done(document.getElementById("canvas").toDataURL()))))"""

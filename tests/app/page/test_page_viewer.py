@@ -17,7 +17,7 @@ REAL = SHARED / "data" / "dicom" / "RG1_JLSN.dcm"
 HEIGHT, WIDTH = 300, 240
 
 
-def table(bits: int = 8) -> Dataset:
+def table(bits: int = 12) -> Dataset:
     """A VOI LUT of 12-bit values that is no straight line."""
     item = Dataset()
     item.LUTDescriptor = [4096, 0, bits]
@@ -94,7 +94,7 @@ def expected_gray(ds: Dataset) -> np.ndarray:
     values = apply_modality_lut(ds.pixel_array, ds)
     shown = apply_voi_lut(values, ds).astype(float)
     if "VOILUTSequence" in ds:
-        low, high = 0.0, 255.0
+        low, high = 0.0, 4095.0
     else:
         slope, intercept = float(ds.get("RescaleSlope", 1)), float(ds.get("RescaleIntercept", 0))
         low = -2048.0 * ds.PixelRepresentation * slope + intercept
