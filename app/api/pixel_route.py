@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.api.description import RAW_BODY
+from app.api.gate import MayRead
 from app.api.pixels import MEDIA_TYPE, pixel_stream
 from app.api.problems import documented
 from app.api.service import Service
@@ -59,6 +60,7 @@ class PixelResponse(StreamingResponse):
 def create_pixels(
     files: Annotated[list[UploadFile], File(description="one DICOM, PNG or JPEG file")],
     request: Request,
+    actor: MayRead,
 ) -> StreamingResponse:
     """For viewers that apply windows themselves. Nothing is kept."""
     if len(files) != 1:

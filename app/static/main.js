@@ -292,7 +292,8 @@ element("brand").addEventListener("click", (event) => {
 });
 element("download").addEventListener("click", downloadJson);
 enter("start");
-const kept = await drafts.restore();
+const isKept = new URLSearchParams(location.search).has("study"); // opened by its address, not from here
+const kept = isKept ? null : await drafts.restore();
 if (kept) {
   previous = kept.previous;
   await openDraft(kept.shown.sent, kept.shown.answer);

@@ -1,7 +1,7 @@
 // @ts-check
 /** An image's stored values: asked for, unpacked as they arrive, small first. Draws nothing. */
 
-import { problemFrom } from "../api.js";
+import { pageHeaders, problemFrom } from "../api.js";
 
 /** @typedef {{first: number, white: number, entries: string}} Table base64 of uint16 */
 /**
@@ -34,7 +34,7 @@ import { problemFrom } from "../api.js";
 export async function requestPixels(file, signal, grown) {
   const form = new FormData();
   form.append("files", file, file.name);
-  const response = await fetch("v1/pixels", { method: "POST", body: form, signal });
+  const response = await fetch("v1/pixels", { method: "POST", body: form, signal, headers: pageHeaders() });
   if (!response.ok || !response.body) throw await problemFrom(response);
   return unpack(new Blocks(response.body.getReader()), grown);
 }
