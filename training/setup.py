@@ -87,10 +87,7 @@ def set_up(config: TrainConfig) -> Setup:
     config = config.changed(precision=chosen_precision(config.precision, device))
     processes = Processes(device, config.accumulate, config.batch)
     records = {folder: data_record(Path(folder)) for folder in (config.data, *config.mix)}
-    complete = {folder: _is_complete(record) for folder, record in records.items()}
-    for folder in records:
-        if not complete[folder]:
-            log.info("not all in %s has a box: no sink and dense losses of its studies", folder)
+    complete = _complete(records)
     mixed = {folder: records[folder] for folder in config.mix}
     data = {**records[config.data], **({"mixed": mixed} if mixed else {})}
     model, tokenizer = _network(config)
@@ -154,6 +151,15 @@ def _placed(objective: Objective, device: torch.device) -> Objective:
         plain_attention(objective.model)
         keep_memory()
     return objective
+
+
+def _complete(records: dict[str, dict[str, Any]]) -> dict[str, bool]:
+    """By folder, whether all that is there to be found has a box."""
+    complete = {folder: _is_complete(record) for folder, record in records.items()}
+    for folder in records:
+        if not complete[folder]:
+            log.info("not all in %s has a box: no sink and dense losses of its studies", folder)
+    return complete
 
 
 def _check_losses(config: TrainConfig, model: AnyNetwork, boxes: bool) -> None:
