@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def _kind(operation: ov.Node) -> str:
 
 def compiled(model: ov.Model, threads: int | None) -> Compiled:
     """Compile a model."""
-    return Compiled(ov.Core().compile_model(model, DEVICE, _settings(threads)))
+    return Compiled(_core().compile_model(model, DEVICE, _settings(threads)))
 
 
 def imported(content: bytes, threads: int | None) -> Compiled:
@@ -121,14 +122,20 @@ def imported(content: bytes, threads: int | None) -> Compiled:
     Raises:
         RuntimeError: it was not.
     """
-    return Compiled(ov.Core().import_model(content, DEVICE, _settings(threads)))
+    return Compiled(_core().import_model(content, DEVICE, _settings(threads)))
 
 
 def processor() -> str:
     """What exported models depend on beside OpenVINO's version."""
-    core = ov.Core()
+    core = _core()
     name = core.get_property(DEVICE, "FULL_DEVICE_NAME")
     return f"{name} {' '.join(core.get_property(DEVICE, 'OPTIMIZATION_CAPABILITIES'))}"
+
+
+@cache
+def _core() -> ov.Core:
+    """One, which outlives what it has made."""
+    return ov.Core()
 
 
 def _settings(threads: int | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import numpy as np
 
 from model import errors
 from model.errors import ConfigError, ImageTooLarge, UndecodableImage
-from model.imaging.geometry import StoredGrid
+from model.imaging.geometry import StoredGrid, Turn
 from model.imaging.radiograph import Identity, ImageWarning, Radiograph
 from model.imaging.stored import PixelDescription, StoredImage
 
@@ -75,8 +75,6 @@ def read_image_isolated(
         ImageTooLarge: as `read_image`, and when a limit of the child is hit.
         ConfigError: the helper process does not start.
     """
-    from pydantic import TypeAdapter
-
     request = {"limits": asdict(limits), "sha256": sha256, "stored": False}
     with _answered(source, request, limits) as (answer, descriptors):
         match answer:
@@ -85,12 +83,14 @@ def read_image_isolated(
                 "view": view,
                 "warnings": warnings,
                 "identity": identity,
-                "grid": grid,
+                "grid": {"rows": rows, "columns": columns, "turn": turn},
             } if descriptors:
                 pixels = np.empty((height, width), np.float32)
                 if os.preadv(descriptors[0], [pixels.data], 0) == pixels.nbytes:
                     repairs = tuple(ImageWarning(**one) for one in warnings)
-                    stored = TypeAdapter(StoredGrid).validate_python(grid)
+                    # JSON knows no tuples.
+                    directions = tuple(turn["directions"])
+                    stored = StoredGrid(rows, columns, Turn(**{**turn, "directions": directions}))
                     return Radiograph(pixels, view, repairs, Identity(**identity), stored)
     raise UndecodableImage(_NOT_WHOLE)
 
