@@ -65,10 +65,12 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "crossray"
 
 
-def entry_folder(parts: Mapping[str, str], root: Path | None = None) -> Path:
+def entry_folder(parts: Mapping[str, str]) -> Path:
     """Where the entry lies of all that it was made of and depends on: sums, versions, processor."""
-    key = hashlib.sha256(json.dumps({"format": FORMAT, **parts}, sort_keys=True).encode())
-    return (root or cache_folder()) / "openvino" / key.hexdigest()
+    # A setting that is new in the code is in no older entry.
+    whole = {"format": FORMAT, "settings": list(EngineConfig.__dataclass_fields__), **parts}
+    key = hashlib.sha256(json.dumps(whole, sort_keys=True).encode())
+    return cache_folder() / "openvino" / key.hexdigest()
 
 
 def read_entry(folder: Path) -> Entry | None:

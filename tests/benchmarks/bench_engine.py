@@ -1,6 +1,6 @@
 """What docs/explanation/performance.md says of the engines: each beside what it is compared with.
 
-    python tests/benchmarks/bench_engine.py [embedded] [small] [base] [cold]
+    python tests/benchmarks/bench_engine.py [embedded] [cold] [small] [base] [base-batch]
 
 Contestants take turns in one process, and the median of their rounds counts. All compute with one
 thread, in float32 unless it is said. transformers' generate runs on the same weights, with
@@ -158,6 +158,12 @@ def compare_shape(shape: str) -> None:
         }
     )
     table(f"{shape}, OpenVINO's parts", found, "writing, greedy")
+
+
+def compare_batch(shape: str) -> None:
+    model = untrained(shape)
+    engine = ready(convert_network(model), threads=1)[0]
+    half = untrained(shape).to(torch.bfloat16)
     many = squares(model, BATCH)
     found = medians(
         {
@@ -253,11 +259,15 @@ def cold() -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or ("embedded", "small", "base", "cold"):
-        if name in SHAPES:
-            compare_shape(name)
-        else:
-            {"embedded": compare_embedded, "cold": cold}[name]()
+    known: dict[str, Callable[[], None]] = {
+        "embedded": compare_embedded,
+        "cold": cold,
+        "small": lambda: compare_shape("small"),
+        "base": lambda: compare_shape("base"),
+        "base-batch": lambda: compare_batch("base"),
+    }
+    for name in sys.argv[1:] or known:
+        known[name]()
 
 
 if __name__ == "__main__":
