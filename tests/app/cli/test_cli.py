@@ -70,8 +70,10 @@ def test_a_report_for_the_terminal(run: Callable, image: Path, tiny_checkpoint: 
     assert NOTICE in words
 
 
+@pytest.mark.parametrize("maps", ["grounded", "all"])
 def test_the_json_is_the_apis_answer(
     run: Callable,
+    maps: str,
     image: Path,
     tmp_path: Path,
     tiny_checkpoint: Path,
@@ -81,12 +83,13 @@ def test_the_json_is_the_apis_answer(
     other = tmp_path / "lateral.png"
     other.write_bytes(make_png())
     status, out, _ = run(
-        *("report", image, other, "--json", "--model", tiny_checkpoint, "--engine", "torch")
+        *("report", image, other, "--json", "--maps", maps),
+        *("--model", tiny_checkpoint, "--engine", "torch"),
     )
     parts = [("files", ("x", path.read_bytes())) for path in (image, other)]
     client = TestClient(create_app(Settings(), tiny_generator))
     assert status == 0
-    assert json.loads(out) == client.post("/v1/reports", files=parts).json()
+    assert json.loads(out) == client.post(f"/v1/reports?maps={maps}", files=parts).json()
 
 
 def test_heatmaps_are_one_overlay_a_word(

@@ -358,6 +358,15 @@ def test_keys_work_wherever_the_focus_is_but_in_a_field(page) -> None:
     expect(page.get_by_label("Ask for a finding")).to_have_value("iris")
 
 
+def test_the_viewer_fills_the_screen_and_comes_back(page) -> None:
+    open_file(page, radiograph())
+    page.keyboard.press("e")
+    page.wait_for_function("() => document.fullscreenElement?.id === 'viewer'")
+    expect(page.get_by_role("button", name="Full screen")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("e")
+    page.wait_for_function("() => document.fullscreenElement === null")
+
+
 def test_a_sheet_lists_the_keys_and_switches_them_off(page) -> None:
     open_file(page, radiograph())
     page.keyboard.press("?")
