@@ -52,7 +52,8 @@ export class HeatOfImage {
     }
     for (const { path, level } of this.contours) {
       const at = Math.round(level * 255) * 3;
-      const [red, green, blue] = this.look.table.subarray(at, at + 3);
+      // Lighter than the map, so that both are seen together.
+      const [red, green, blue] = [...this.look.table.subarray(at, at + 3)].map((part) => (part + 255) / 2);
       pen.strokeStyle = "rgb(5 7 9 / 0.8)";
       pen.lineWidth = 4 / scale;
       pen.stroke(path);
