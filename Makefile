@@ -1,12 +1,13 @@
 # make run    a draft report for the sample study, then the page and the API on 127.0.0.1:8000
 # make test   the tests
 # make cover  the tests in two processes, and that they cover at least COVERAGE % of the lines
-# make soak   50,000 spoilt files and 25 killed batches; takes hours
+# make soak   FILES spoilt files (50,000) and 25 killed batches; takes hours
 # make check  format, lint and types
 # make docs   the documentation as a site, in docs/_build/html
 
 PYTHON ?= python3
 COVERAGE := 94
+FILES ?= 50000
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
 
@@ -26,7 +27,7 @@ cover: .venv/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report term:skip-covered --cov-fail-under=$(COVERAGE)
 
 soak: .venv/.installed
-	$(BIN)/python -m pytest tests/soak --soak -s
+	$(BIN)/python -m pytest tests/soak --soak=$(FILES) -s
 
 check: .venv/.installed
 	$(BIN)/ruff format --check .

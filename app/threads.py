@@ -14,6 +14,7 @@ __all__ = ["available_cores", "free_cores", "use_threads"]
 
 MOST = 8
 """More do not make so small a model faster."""
+_LOAD = Path("/proc/loadavg")
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -38,8 +39,20 @@ def use_threads(threads: int | None = None) -> int:
 
 
 def free_cores() -> int:
-    """Cores this process may use that others left idle in the last minute, at least 1."""
-    return max(1, available_cores() - math.ceil(os.getloadavg()[0] - 0.5))
+    """Cores this process may use that nothing else keeps busy, at least 1.
+
+    Busy are those of the last minute, or of now where these are more.
+    """
+    busy = max(math.ceil(os.getloadavg()[0] - 0.5), _running())
+    return max(1, available_cores() - busy)
+
+
+def _running() -> int:
+    """Threads that run or could run at this moment, without this one; 0 where none can be told."""
+    try:
+        return int(_LOAD.read_text("ascii").split()[3].partition("/")[0]) - 1
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def available_cores() -> int:

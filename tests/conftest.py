@@ -38,7 +38,15 @@ def engine_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--soak", action="store_true", help="run the long form of tests/soak (hours)")
+    parser.addoption(
+        "--soak",
+        type=int,
+        nargs="?",
+        const=50_000,
+        default=0,
+        metavar="FILES",
+        help="run the long form of tests/soak, with so many spoilt files (hours)",
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Thousands of spoilt files and killed batches. `pytest tests/soak --soak` runs the long form."""
+"""Thousands of spoilt files and killed batches. `pytest tests/soak --soak` runs the long form.
+
+`--soak=5000` takes so many files.
+"""
 
 import json
 import os
@@ -27,12 +30,13 @@ from model.generator import ReportGenerator
 
 ANSWERS = {201, 413, 415, 422}
 SECONDS = 20
-LONG = 50_000
+SHORT = 60
 
 
 @pytest.fixture
 def files(request: pytest.FixtureRequest) -> int:
-    return LONG if request.config.getoption("--soak") else 60
+    count: int = request.config.getoption("--soak")
+    return count or SHORT
 
 
 @pytest.fixture
@@ -71,7 +75,8 @@ def test_no_spoilt_file_is_more_than_refused(tiny_generator: ReportGenerator, fi
         assert client.get("/readyz").status_code == 200
     assert 0 < refused < files
     # In the short form a busy machine may be late.
-    assert slowest < SECONDS or files < LONG
+    assert slowest < SECONDS or files == SHORT
+    sys.stdout.write(f"{files} files, {refused} refused, slowest {slowest:.2f} s\n")
 
 
 @pytest.mark.timeout(0)

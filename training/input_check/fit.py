@@ -53,8 +53,8 @@ class Allowed:
 
 
 ALLOWED = {
-    "refused": Allowed(0.0, 0.9),
-    "not_chest": Allowed(0.005, 0.5),
+    "refused": Allowed(0.01, 0.6),
+    "not_chest": Allowed(0.02, 0.4),
     "lateral": Allowed(0.005, 0.25),
     "cropped": Allowed(0.005, 0.5),
     "inverted": Allowed(0.003, 0.5),
