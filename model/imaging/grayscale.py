@@ -17,7 +17,7 @@ _BLOCK = 1 << 15
 """Pixels looked up at a time: numpy makes indices 8 bytes each, and these stay in the cache."""
 _SAMPLED = 1 << 18
 """Pixels that decide whether an image can be seen."""
-_SPREAD = 0.08
+_SPREAD = 0.2
 """Of values between the 1st and the 99th hundredth, in a radiograph that can be seen."""
 _BETWEEN = 0.05
 """Share of its pixels that are neither black nor white."""

@@ -29,6 +29,35 @@ _OTHER_OPACITY = re.compile(
 """What radiologists call an opacity and no consolidation."""
 
 
+_MINOR = re.compile(
+    r"\b(?:linear|streaky|band-?like|strandy|plate-?like|atelecta\w+|scar\w*|calcifi\w+|chronic|"
+    r"granulom\w+|fibro\w+|overl\w+|old|shadow\w*|nipple)\b",
+    re.IGNORECASE,
+)
+"""What does not keep radiologists from calling lungs clear."""
+_WHOLE = r"(?<!upper )(?<!lower )(?<!remaining )(?<!otherwise )"
+_NORMAL: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
+    (
+        re.compile(
+            r"\b(?:heart|cardiac)(?: size| silhouette)?(?: (?:is|remains|appears))?"
+            r"(?: (?:within|stable|grossly|at))* normal\b(?! limits?,? upper)|"
+            r"\bnormal (?:heart|cardiac) (?:size|silhouette)\b|\bheart size is (?:\w+ )?normal\b",
+            re.IGNORECASE,
+        ),
+        frozenset({"cardiomegaly"}),
+    ),
+    (
+        re.compile(
+            rf"\b{_WHOLE}lungs (?:are|remain|appear) (?:well (?:\w+ )?and )?clear\b(?! of)|"
+            rf"\b{_WHOLE}clear lungs\b",
+            re.IGNORECASE,
+        ),
+        frozenset({"opacity", "edema", "nodule"}),
+    ),
+)
+"""What calls a part of the chest normal, and the findings that it then cannot have."""
+
+
 @dataclass(frozen=True)
 class Contradiction:
     """Where the second of two statements stands, and what is wrong with it."""
@@ -42,7 +71,11 @@ def contradictions(text: str) -> tuple[Contradiction, ...]:
     """The contradictions of a report, at most one for each statement, in the order of the text."""
     asserted = [found for found in read_findings(text) if found.certainty == "definite"]
     found: dict[int, Contradiction] = {}
-    for each in (*_denied(text, asserted), *_between_sections(text, asserted)):
+    for each in (
+        *_denied(text, asserted),
+        *_called_normal(text, asserted),
+        *_between_sections(text, asserted),
+    ):
         found.setdefault(each.start, each)
     return tuple(sorted(found.values(), key=lambda each: each.start))
 
@@ -60,6 +93,19 @@ def _denied(text: str, asserted: Sequence[Assertion]) -> Iterator[Contradiction]
                     denial.start,
                     denial.end,
                 )
+
+
+def _called_normal(text: str, asserted: Sequence[Assertion]) -> Iterator[Contradiction]:
+    """A clear lung with an opacity, a heart of normal size that is enlarged."""
+    for pattern, names in _NORMAL:
+        for normal in pattern.finditer(text):
+            for found in asserted:
+                if found.name in names and not _MINOR.search(_sentence_of(text, found)):
+                    clause = text[slice(*found.clause)].strip(" ,.;")
+                    yield Contradiction(
+                        f"{normal[0]!r} is said here, and elsewhere: {clause!r}.", *normal.span()
+                    )
+                    break
 
 
 def _is_same(text: str, found: Assertion, denial: Denial) -> bool:

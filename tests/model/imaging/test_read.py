@@ -217,3 +217,13 @@ def test_reading_imports_neither_torch_nor_until_needed_pydicom():
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert out.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(0.1, 0.0), (0.1, 0.9), (0.12, 0.4)])
+def test_an_image_of_hardly_any_contrast_is_windowed_anew(scale, offset):
+    """What is nearly black, or nearly white, would be read as clear lungs."""
+    faint = np.rint(GRAY8 * scale + 255 * offset).astype(np.uint8)
+    seen = read_image(written(faint, ".png"))
+    assert [warning.code for warning in seen.warnings] == ["display"]
+    low, high = np.percentile(seen.pixels, (1, 99))
+    assert high - low > 0.9

@@ -26,6 +26,10 @@ OPENI = SHARED / "data" / "openi" / "indiana_reports.csv"
         ("There is no focal consolidation. Opacity in the left mid lung.", "Opacity.", "is denied"),
         ("Right upper lobe opacity. No focal consolidation.", "None.", "is denied"),
         ("The heart is enlarged. There is cardiomegaly.", "No cardiomegaly.", "is denied"),
+        ("The heart is enlarged.", "Normal heart size.", "is said here"),
+        ("Heart size is normal.", "Cardiomegaly.", "is said here"),
+        ("Both lungs are clear.", "Bibasilar opacities.", "is said here"),
+        ("Lungs are clear. A 5 mm right apical nodule.", "Nodule.", "is said here"),
     ],
 )
 def test_a_contradiction_is_found(findings: str, impression: str, message: str) -> None:
