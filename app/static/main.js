@@ -5,6 +5,7 @@ import { describeModel, Problem, requestAnswer, requestReport } from "./api.js";
 import { Composer } from "./compose.js";
 import { Drafts } from "./drafts.js";
 import { connectIntake, offerSamples } from "./intake.js";
+import { Room } from "./room.js";
 import { StudyView } from "./study.js";
 import { connectThemeButton } from "./theme.js";
 import { PixelLoader } from "./viewer/loader.js";
@@ -34,6 +35,14 @@ let previous = null;
 /** @type {PixelLoader | null} */
 let loader = null;
 const drafts = new Drafts();
+
+const room = new Room({
+  open: openDraft,
+  showAgain: showReport,
+  showWord: (index) => study.report.show(index),
+  announce,
+  failed: showProblem,
+});
 
 /** @param {string} message */
 function announce(message) {
@@ -81,6 +90,7 @@ function leaveStudy() {
   loader?.stop();
   if (shown) previous = { sent: lastSent, answer: shown };
   shown = null;
+  room.follow(null);
   drafts.close();
   element("problem").hidden = true;
   nameStudy(null);
@@ -182,6 +192,7 @@ async function showReport(answer) {
   await study.show(answer, loader);
   shown = answer;
   drafts.keep({ sent: lastSent, answer }, previous);
+  room.follow(answer);
   element("notice").textContent = answer.notice;
   element("model-name").textContent = answer.model.name;
   element("model-hash").textContent = answer.model.sha256;
@@ -293,6 +304,7 @@ element("brand").addEventListener("click", (event) => {
 element("download").addEventListener("click", downloadJson);
 enter("start");
 const isKept = new URLSearchParams(location.search).has("study"); // opened by its address, not from here
+await room.start();
 const kept = isKept ? null : await drafts.restore();
 if (kept) {
   previous = kept.previous;

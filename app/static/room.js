@@ -21,9 +21,9 @@ const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (docume
 
 export class Room {
   /**
-   * @param {{open: (sent: Sent, answer: Answer) => Promise<void>, showWord: (index: number | null) => void,
+   * @param {{open: (sent: Sent, answer: Answer) => Promise<void>, showAgain: (answer: Answer) => Promise<void>, showWord: (index: number | null) => void,
    *   announce: (message: string) => void, failed: (error: unknown) => void}} page
-   *   showWord: the map of this word of the shown answer
+   *   showAgain: another text of the study that is open; showWord: the map of this word of the shown answer
    */
   constructor(page) {
     this.page = page;
@@ -120,6 +120,7 @@ export class Room {
       this.study = null;
       this.editor.close();
       element("room").hidden = true;
+      element("report-title").textContent = "Draft report";
       element("words").hidden = false;
       history.replaceState(null, "", location.pathname);
     }
@@ -142,6 +143,7 @@ export class Room {
     element("room").hidden = false;
     element("room").dataset.status = status;
     element("room-status").textContent = STATUSES[status];
+    element("report-title").textContent = status === "signed" ? "Signed report" : "Draft report";
     element("room-name").textContent = study.accession ?? study.name;
     element("room-by").textContent = `version ${last.number}, ${last.author}, ${shownTime(last.at)}`;
     const signature = versions.find(({ kind }) => kind === "sign");
@@ -308,7 +310,7 @@ export class Room {
       const sent = study.sent;
       this.study = await fetchKept(study.id);
       this.study.sent = sent;
-      await this.page.open(sent ?? (await filesOf(this.study)), this.study.report);
+      await this.page.showAgain(this.study.report);
       this.show();
     } finally {
       this.opening = false;

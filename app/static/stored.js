@@ -56,10 +56,11 @@ export function markReaders(container, { marked }) {
     if (!word && /\w/.test(text.data)) loose.push(text);
   }
   for (const text of loose) {
+    const [, before, words, behind] = /** @type {RegExpExecArray} */ (/^(\s*)(.*?)(\s*)$/s.exec(text.data));
     const mark = document.createElement("mark");
     mark.className = "by-reader";
     mark.title = "Written by a reader";
-    text.replaceWith(mark);
-    mark.append(text);
+    mark.textContent = words;
+    text.replaceWith(before, mark, behind);
   }
 }

@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from app.store.errors import StoreFull, StoreUnavailable, StoreVersion
@@ -108,6 +108,8 @@ def database_errors() -> Iterator[None]:
     """Turn the database's errors into the store's; what a statement held is not quoted."""
     try:
         yield
+    except IntegrityError:
+        raise  # says something of the data: whoever wrote them knows what
     except DBAPIError as error:
         if _is_full(error.orig):
             raise StoreFull(

@@ -168,7 +168,7 @@ def drop_autosave(store: Store, study: str, who: str) -> None:
 
 def _step(store: Store, study: str, number: int, actor: Actor, step: _Step) -> Version:
     with store.database.writing() as session:
-        row = study_row(session, study, draft=True)
+        row = study_row(session, study, draft=True, lock=True)
         text = row.text if step.text is None else step.text
         _check(session, row, number, step.kind, text)
         made = VersionRow(

@@ -122,14 +122,18 @@ def preview_file(store: Store, image: Image) -> bytes:
     return store.files.read(image.preview)
 
 
-def study_row(session: Session, study: str, draft: bool = False) -> StudyRow:
+def study_row(session: Session, study: str, draft: bool = False, lock: bool = False) -> StudyRow:
     """A study's row.
+
+    Args:
+        draft: load the draft too.
+        lock: nobody else may change it until the transaction ends.
 
     Raises:
         UnknownStudy: there is none.
     """
     options = [undefer(StudyRow.draft)] if draft else []
-    row = session.get(StudyRow, study, options=options)
+    row = session.get(StudyRow, study, options=options, with_for_update=lock or None)
     if row is None:
         raise UnknownStudy("the store has no such study")
     return row

@@ -1,21 +1,16 @@
 """The page in a real browser, against the real service with a tiny real model."""
 
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
-import uvicorn
 from material import chest
+from page_server import serving
 
-from app.main import create_app
-from app.settings import Settings
 from app.store.store import Store, open_store
 from app.store_options import StoreOptions
 from model.generator import ReportGenerator
@@ -68,21 +63,6 @@ def keeping(tiny_generator: ReportGenerator, tmp_path: Path) -> Iterator[tuple[s
         store = open_store(StoreOptions(tmp_path / "store"))
         yield address, store
         store.close()
-
-
-@contextmanager
-def serving(generator: ReportGenerator, **settings: Any) -> Iterator[str]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_app(Settings(**settings), generator), log_level="warning", ws="none", lifespan="on"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
-    listening.close()
 
 
 # Module scope: playwright's event loop, while it lives, forbids other tests their own.
