@@ -251,7 +251,8 @@ class Service:
             written = answer(report, generator.notice, maps=options.maps)
             study = None
             if store is not None:
-                study = add_study(store, self._kept(sent, exam, written, options), actor)
+                whole = answer(report, generator.notice, maps="all")  # as the page asks for it
+                study = add_study(store, self._kept(sent, exam, whole, options), actor)
             if options.pixels:
                 shown = answer(report, generator.notice, exam.shown, options.maps)
             else:

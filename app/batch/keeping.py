@@ -44,7 +44,7 @@ def keeper(options: StoreOptions | None, total: int) -> Iterator[Keep]:
                     new = new_study(
                         [source.path.read_bytes() for source in sources],
                         study.decoded.exam,
-                        answer(study.report, notice),
+                        answer(study.report, notice, maps="all"),
                         sources[0].path.name,
                         "batch",
                         vars(checks),

@@ -116,9 +116,9 @@ def _pictures(study: Study, previews: Sequence[bytes], width: float) -> list[Flo
 
 
 def _mapped(report: ReportAnswer) -> list[FindingAnswer]:
-    """The findings that have a map, each name once."""
-    named = {f.name: f for f in reversed(report.findings) if f.heatmap is not None}
-    return [finding for finding in report.findings if named.get(finding.name) is finding]
+    """The findings that have a place, each name once."""
+    placed = [f for f in report.findings if f.heatmap is not None and f.state != "not grounded"]
+    return list({finding.name: finding for finding in reversed(placed)}.values())[::-1]
 
 
 def _map(
