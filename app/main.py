@@ -16,13 +16,13 @@ from starlette.types import Scope
 
 from app.accounts.sessions import Lifetime, Sessions
 from app.api.answers import Maps
-from app.api.description import QUESTION, RAW_BODY, REPORT, answered, openapi
+from app.api.description import CHECK, QUESTION, RAW_BODY, REPORT, answered, openapi
 from app.api.documents import documents
 from app.api.gate import Gate, MayEdit
 from app.api.middleware import BodyLimit, Border, BrowserGate, UploadLimits
 from app.api.pixel_route import pixels
 from app.api.problems import TooManyFiles, add_problem_handlers, documented
-from app.api.schemas import AskAnswer, ModelDescription, ReportAnswer, Status
+from app.api.schemas import AskAnswer, CheckAnswer, ModelDescription, ReportAnswer, Status
 from app.api.service import Options, Sent, Service
 from app.api.sign_in import add_sign_in_cookie, open_provider, session
 from app.api.sign_in import pages as sign_in_pages
@@ -38,6 +38,8 @@ __all__ = ["STATIC", "create_app"]
 STATIC = Path(__file__).parent / "static"
 MAX_PHRASE = 200
 """Letters of a question; the decoder reads no more than a report's tokens."""
+MAX_REPORT = 10_000
+"""Letters of a report to check; the decoder reads no more than a report's tokens."""
 MAX_NAME = 200
 """Letters of what the worklist calls a study."""
 MAX_INDICATION = 1000
@@ -142,6 +144,15 @@ Phrase = Annotated[
     ),
 ]
 
+ReportText = Annotated[
+    str,
+    Form(
+        min_length=1,
+        max_length=MAX_REPORT,
+        description="somebody's report of these images, in any words; nothing of it is logged",
+    ),
+]
+
 reports = APIRouter(prefix="/v1", tags=["reports"], route_class=StudyRoute)
 health = APIRouter(tags=["health"])
 
@@ -181,6 +192,23 @@ def create_question(
     """How probable the phrase is on these images, and where. Nothing is kept."""
     with service.place():
         return service.ask(study, phrase, options)
+
+
+@reports.post(
+    "/checks",
+    status_code=201,
+    responses=answered(CHECK) | documented(400, 403, 413, 415, 422, 500, 503),
+    summary="Check somebody's report against the images of one study",
+)
+def create_check(
+    study: Study,
+    report: ReportText,
+    service: ServiceHere,
+    options: WithOptions,
+) -> CheckAnswer:
+    """What the images contradict, and what is seen and not mentioned. Nothing is kept."""
+    with service.place():
+        return service.check(study, report, options)
 
 
 @reports.get("/model", responses=documented(503), summary="The model reports are written by")

@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from model.errors import DataError
 
@@ -49,7 +50,8 @@ FINDINGS = (
     "pacemaker",
 )
 SPLITS = ("train", "validate", "test")
-LATER = ("prior", "source", "pixels", "indication", "comparison", "patient", "labels")
+LATER = ("prior", "source", "pixels", "indication", "comparison", "patient", "labels", "places",
+         "absent")  # fmt: skip
 """Fields that are not written where they say nothing: the hashes of folders without them stay."""
 
 
@@ -68,6 +70,8 @@ class Finding:
     box: tuple[int, int, int, int]
     image: int = 0
     """Which of the study's images the box lies on."""
+    absent: bool = False
+    """True: it is not there, and the box is where it would show."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class Study:
     """What the data set calls the patient; None where it does not say."""
     labels: dict[str, int] | None = None
     """Of labeled images: 1 present, 0 absent, -1 uncertain; a label not spoken of is missing."""
+    places: tuple[Finding, ...] = ()
+    """Where findings that are absent would show; a bilateral one has two places."""
 
 
 def write_studies(folder: Path, studies: Iterable[Study]) -> str:
@@ -145,7 +151,9 @@ def read_studies(folder: Path, split: str | None = None) -> Iterator[Study]:
 def study_line(study: Study) -> str:
     """One line of the manifest, the same on every machine."""
     fields = asdict(study)
-    for of_whom, optional in ((Study, fields), *((Image, p) for p in fields["images"])):
+    parts = [(Study, fields), *((Image, image) for image in fields["images"])]
+    parts += [(Finding, finding) for finding in (*fields["findings"], *fields["places"])]
+    for of_whom, optional in parts:
         for name in LATER:
             if name in optional and optional[name] == getattr(of_whom, name):
                 del optional[name]
@@ -159,10 +167,21 @@ def parse_study(line: str) -> Study:
         KeyError, TypeError, ValueError: not such a line.
     """
     fields = json.loads(line)
-    findings = [Finding(**{**f, "box": tuple(f["box"])}) for f in fields.pop("findings")]
+    findings = [_finding(each) for each in fields.pop("findings")]
+    places = [_finding(each) for each in fields.pop("places", ())]
     phrases = [Phrase(**{**p, "findings": tuple(p["findings"])}) for p in fields.pop("phrases")]
     images = [Image(**p) for p in fields.pop("images")]
-    return Study(**fields, images=tuple(images), findings=tuple(findings), phrases=tuple(phrases))
+    return Study(
+        **fields,
+        images=tuple(images),
+        findings=tuple(findings),
+        phrases=tuple(phrases),
+        places=tuple(places),
+    )
+
+
+def _finding(fields: dict[str, Any]) -> Finding:
+    return Finding(**{**fields, "box": tuple(fields["box"])})
 
 
 def manifest_hash(folder: Path) -> str:

@@ -14,11 +14,18 @@ from app.cli.main import app
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 WIDTH = 96
 GROUPS = {
-    "Write reports": ("report", "ask", "batch", "batch-merge", "serve"),
+    "Write reports": ("report", "ask", "check", "batch", "batch-merge", "serve"),
     "Look after a store": ("store",),
     "Prepare data": ("prepare",),
     "Train": ("train", "pretrain", "calibrate"),
-    "Evaluate a checkpoint": ("evaluate", "grounding", "lungs", "robustness", "input-check"),
+    "Evaluate a checkpoint": (
+        "evaluate",
+        "evaluate-check",
+        "grounding",
+        "lungs",
+        "robustness",
+        "input-check",
+    ),
     "Anatomy": ("anatomy",),
     "Score reports of any system": ("score", "compare", "label", "rexrank"),
 }

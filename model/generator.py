@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.anatomy import Segmenter, right_of_spine
+from model.check import Measured, issues_of, measure
 from model.checkpoint_folder import ModelIdentity
 from model.decoding import GREEDY, DecodingOptions, decode
 from model.engine.load import EngineName, EngineOptions, load_engine
@@ -28,9 +29,12 @@ from model.imaging.radiograph import ImageWarning, Radiograph
 from model.input_check import examine, load_input_check
 from model.interface import NOTICE, VIEWS, Engine, StudyMemory, Tokenizer
 from model.novelty import novelty_warnings
+from model.presence import Presence, presence_of
 from model.query import ask
-from model.report import Answer, Report, sections
+from model.read_report import checked_statements, report_tokens
+from model.report import Answer, Check, Report, sections
 from model.report_text.parser import sentences
+from model.report_text.statements import read_statements
 from model.review import review
 from model.verification import verified
 
@@ -179,6 +183,52 @@ class ReportGenerator:
         [found] = ask(self.model, memory, self.tokenizer, phrase)
         study = given.with_novelty(novelty_warnings(self.model, memory)[0])
         return Answer(**vars(found), **study.described, model=self.identity)
+
+    @torch.inference_mode()
+    def check(
+        self,
+        exam: Exam | Radiograph | Sequence[Radiograph],
+        text: str,
+        input_check: bool = True,
+        identity_check: bool = True,
+    ) -> Check:
+        """Hold somebody's report against its images.
+
+        Args:
+            text: in any words; what it states of findings is read by rules.
+            input_check, identity_check: as for `reports`.
+
+        Raises:
+            RefusedError, IdentityMismatch, NotARadiograph: as `reports`.
+            DataError: as `reports`, and a text without words, or longer than the model reads.
+        """
+        given = self._input(0, _exam(exam), input_check, identity_check)
+        tokens, read = report_tokens(self.model, self.tokenizer, text)
+        memory = self._encode([given])
+        [spoken] = words(self.model, memory, [tokens], self.tokenizer)
+        study = given.with_novelty(novelty_warnings(self.model, memory)[0])
+        statements = read_statements(read)
+        presence: Presence | None = None
+        measured: list[Measured] = []
+        parts = (self.model, memory, self.tokenizer)
+        if study.withheld is None:
+            [presence] = presence_of(*parts)
+            measured = measure(*parts, presence, statements)
+        shape = (len(study.placements), *self.model.grid)
+        return Check(
+            text=read,
+            sections=sections(read),
+            sentences=tuple(
+                span_of(read, start, end, spoken, inside(spoken, start, end), shape)
+                for start, end in sentences(read)
+            ),
+            words=tuple(spoken),
+            statements=checked_statements(read, spoken, statements, shape, presence),
+            issues=issues_of(*parts, read, spoken, measured, study.exam.prior),
+            grid=self.model.grid,
+            **study.described,
+            model=self.identity,
+        )
 
     def _input(self, row: int, exam: Exam, input_check: bool, identity_check: bool) -> "_Input":
         """Study number `row` with what its checks say.

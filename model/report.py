@@ -1,4 +1,4 @@
-"""Values that a report generator returns: Report, Section, Answer."""
+"""Values that a report generator returns: Report, Section, Answer, Check."""
 
 import re
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from model.check import Issue
 from model.checkpoint_folder import ModelIdentity
 from model.errors import DataError
 from model.findings import NamedFinding, inside
@@ -17,7 +18,7 @@ from model.imaging.radiograph import ImageWarning
 from model.query import Asked
 from model.review import Flag
 
-__all__ = ["Answer", "Report", "Section", "sections"]
+__all__ = ["Answer", "Check", "CheckedStatement", "Report", "Section", "sections"]
 
 _HEADING = re.compile(r"\b(findings|impression)\s*:", re.IGNORECASE)
 
@@ -144,6 +145,48 @@ class Answer(Asked):
     warnings: tuple[tuple[ImageWarning, ...], ...]
     study_warnings: tuple[StudyWarning, ...]
     withheld: str | None
+    model: ModelIdentity
+
+
+@dataclass(frozen=True)
+class CheckedStatement(Span):
+    """One thing that somebody's report states, as the decoder reads it with these images."""
+
+    name: str
+    present: bool
+    """False where it is denied."""
+    sides: frozenset[str]
+    zone: str | None
+    severity: str | None
+    """"mild", "moderate" or "severe"; None where none is given, and of what is denied."""
+    presence_probability: float | None
+    """In (0, 1), calibrated: that there is such a finding, whatever the report says of it. None
+    where it was not calibrated, and where it is withheld."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Somebody's report held against its images, and the images, as in Report."""
+
+    text: str
+    """As the network reads it: spaces for line breaks."""
+    sections: tuple[Section, ...]
+    sentences: tuple[Span, ...]
+    words: tuple[Word, ...]
+    """Each with the evidence of the images for it, its state and its map."""
+    statements: tuple[CheckedStatement, ...]
+    issues: tuple[Issue, ...]
+    """What the images contradict, and last what is seen and not mentioned."""
+    grid: tuple[int, int]
+    placements: tuple[Placement, ...]
+    views: tuple[str | None, ...]
+    priors: tuple[bool, ...]
+    indication: str
+    warnings: tuple[tuple[ImageWarning, ...], ...]
+    study_warnings: tuple[StudyWarning, ...]
+    withheld: str | None
+    """Why no probability, evidence or map may be shown; then only issues that need no image are
+    listed."""
     model: ModelIdentity
 
 

@@ -16,7 +16,7 @@ from model.heatmap import Word
 from model.report_text import vocabulary as terms
 from model.report_text.contradictions import contradictions
 
-__all__ = ["LEAST_EVIDENCE", "LEAST_SHARE", "Code", "Flag", "review"]
+__all__ = ["LEAST_EVIDENCE", "LEAST_SHARE", "Code", "Flag", "comparisons", "review"]
 
 Code = Literal["side", "prior", "evidence", "contradiction", "cut"]
 
@@ -63,7 +63,7 @@ def review(
     """
     flags = [
         *_wrong_sides(findings, sides),
-        *([] if any(priors) else _comparisons(text)),
+        *([] if any(priors) else comparisons(text)),
         *_unsupported(findings),
         *(
             Flag("contradiction", each.message, each.start, each.end)
@@ -110,7 +110,7 @@ def _share_on(
     return share if side == "right" else 1 - share
 
 
-def _comparisons(text: str) -> Iterator[Flag]:
+def comparisons(text: str) -> Iterator[Flag]:
     """One flag for each run of words, of a report that was given no earlier image."""
     for match in terms.PRIOR.finditer(text):
         yield Flag(

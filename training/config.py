@@ -255,6 +255,9 @@ class TrainConfig(Settings):
     )
     """How often an epoch has the studies with a finding, by its name; once where nothing is said.
     What is hard is learned sooner, at the price of being reported more readily than it occurs."""
+    denials: bool = False
+    """What the report denies has places too, where the prepared folder names them (`prepare phantom
+    --places`): guidance, search and occlusion apply to its words as to those of findings."""
     image_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of studies whose text is read without the image: the decoder then learns what the
     text alone suggests, the language prior that a word's evidence is measured against."""

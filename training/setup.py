@@ -194,7 +194,7 @@ def _train_batches(
 ) -> list[Batches]:
     """Of every prepared folder, varied, as many studies a step as the settings say."""
     augment = config.augmentation if config.augment else None
-    variation = Variation(augment, config.drop, config.repeat)
+    variation = Variation(augment, config.drop, config.repeat, config.denials)
     sizes = {config.data: config.batch - sum(config.mix.values()), **config.mix}
     splits = {folder: _split(config, folder, "train", each) for folder, each in encoders.items()}
     return [

@@ -53,7 +53,8 @@ def truth_of(study: Study, complete: bool) -> Truth:
         DataError: a finding that is none of FINDINGS.
     """
     if complete:
-        return Truth(frozenset(map(kind_of, (f.name for f in study.findings))), EVERY)
+        there = (finding.name for finding in study.findings if not finding.absent)
+        return Truth(frozenset(map(kind_of, there)), EVERY)
     if study.labels is not None:
         return label_truth(study.labels)
     return Truth(_asserted(study.report), EVERY)

@@ -9,28 +9,34 @@ import numpy as np
 
 from app.api.schemas import (
     AskAnswer,
+    CheckAnswer,
     ExtentAnswer,
     FindingAnswer,
     FlagAnswer,
     HeatmapAnswer,
     ImageAnswer,
+    IssueAnswer,
     ModelAnswer,
+    PlaceAnswer,
     ReportAnswer,
     SectionAnswer,
     SpanAnswer,
+    StatementAnswer,
     StoredAnswer,
     WarningAnswer,
     WordAnswer,
 )
+from model.check import Issue
 from model.heatmap import Span, Word
 from model.imaging.letterbox import Placement
 from model.imaging.radiograph import Radiograph
-from model.report import Answer, Report
+from model.report import Answer, Check, Report
 
 __all__ = [
     "Maps",
     "answer",
     "ask_answer",
+    "check_answer",
     "encode_heatmap",
     "encode_image",
     "gray",
@@ -59,16 +65,7 @@ def answer(
     """
     shown = None if report.withheld else maps
     return ReportAnswer(
-        text=report.text,
-        sections=[
-            SectionAnswer(name=s.name, text=s.text, start=s.start, end=s.end)
-            for s in report.sections
-        ],
-        words=[
-            WordAnswer(text=w.text, start=w.start, end=w.end, **_carried(w, shown))
-            for w in report.words
-        ],
-        sentences=[SpanAnswer(**_span(sentence, shown)) for sentence in report.sentences],
+        **_text(report, shown),
         findings=[
             FindingAnswer(
                 name=finding.name,
@@ -105,6 +102,60 @@ def ask_answer(
         **_carried(found, shown),
         **_study(found, notice, radiographs),
     )
+
+
+def check_answer(
+    found: Check, notice: str, radiographs: Sequence[Radiograph] | None = None
+) -> CheckAnswer:
+    """A checked report as the API's JSON; Args as for `answer`."""
+    shown: Maps | None = None if found.withheld else "all"
+    return CheckAnswer(
+        **_text(found, shown),
+        statements=[
+            StatementAnswer(
+                name=statement.name,
+                present=statement.present,
+                sides=sorted(statement.sides),
+                zone=statement.zone,
+                severity=statement.severity,
+                presence_probability=statement.presence_probability,
+                **_span(statement, shown),
+            )
+            for statement in found.statements
+        ],
+        issues=[_issue(issue, found.withheld is not None) for issue in found.issues],
+        **_study(found, notice, radiographs),
+    )
+
+
+def _issue(issue: Issue, withheld: bool) -> IssueAnswer:
+    seen = issue.heatmap is not None and issue.state != "not grounded"
+    return IssueAnswer(
+        code=issue.code,
+        message=issue.message,
+        name=issue.name,
+        places=[PlaceAnswer(start=start, end=end) for start, end in issue.spans],
+        probability=issue.probability,
+        evidence=issue.evidence,
+        suggestion=issue.suggestion,
+        state="withheld" if withheld else issue.state,
+        heatmap=encode_heatmap(issue.heatmap) if seen and issue.heatmap is not None else None,
+    )
+
+
+def _text(read: Report | Check, shown: Maps | None) -> dict[str, Any]:
+    """What a report consists of, whoever wrote it."""
+    return {
+        "text": read.text,
+        "sections": [
+            SectionAnswer(name=s.name, text=s.text, start=s.start, end=s.end) for s in read.sections
+        ],
+        "words": [
+            WordAnswer(text=w.text, start=w.start, end=w.end, **_carried(w, shown))
+            for w in read.words
+        ],
+        "sentences": [SpanAnswer(**_span(sentence, shown)) for sentence in read.sentences],
+    }
 
 
 def section_text(report: Report, name: str) -> str:
@@ -155,7 +206,7 @@ def _span(span: Span, maps: Maps | None) -> dict[str, Any]:
 
 
 def _study(
-    made: Report | Answer, notice: str, radiographs: Sequence[Radiograph] | None
+    made: Report | Answer | Check, notice: str, radiographs: Sequence[Radiograph] | None
 ) -> dict[str, Any]:
     """What reports and answers say of the study they were made from."""
     return {
@@ -168,8 +219,10 @@ def _study(
     }
 
 
-def _images(report: Report | Answer, radiographs: Sequence[Radiograph] | None) -> list[ImageAnswer]:
-    rows, columns = report.grid if isinstance(report, Report) else report.heatmap.shape[1:]
+def _images(
+    report: Report | Answer | Check, radiographs: Sequence[Radiograph] | None
+) -> list[ImageAnswer]:
+    rows, columns = report.heatmap.shape[1:] if isinstance(report, Answer) else report.grid
     images = [None] * len(report.placements) if radiographs is None else radiographs
     return [
         ImageAnswer(

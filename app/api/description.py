@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from app.api.uploads import RAW_TYPES
 
-__all__ = ["QUESTION", "RAW_BODY", "REPORT", "answered", "openapi"]
+__all__ = ["CHECK", "QUESTION", "RAW_BODY", "REPORT", "answered", "openapi"]
 
 _BINARY = {"type": "string", "format": "binary"}
 RAW_BODY: dict[str, Any] = {
@@ -86,6 +86,38 @@ QUESTION: dict[str, Any] = {
     "matches": 41,
     "samples": 48,
     **_GROUNDED,
+    **_STUDY,
+}
+CHECK: dict[str, Any] = {
+    **{name: REPORT[name] for name in ("text", "sections", "words", "sentences")},
+    "statements": [
+        {
+            "name": "pleural_effusion",
+            "present": True,
+            "sides": ["left"],
+            "zone": None,
+            "severity": None,
+            "presence_probability": 0.97,
+            "text": "pleural effusion",
+            "start": 15,
+            "end": 31,
+            "words": [1, 2],
+            **_GROUNDED,
+        }
+    ],
+    "issues": [
+        {
+            "code": "side",
+            "message": "pleural effusion is stated as left; the images rather show right.",
+            "name": "pleural_effusion",
+            "places": [{"start": 15, "end": 31}],
+            "probability": 0.98,
+            "evidence": 6.2,
+            "suggestion": "There is a right pleural effusion.",
+            "state": "grounded",
+            "heatmap": {"scale": 0.0038, "data": "AAAA/w=="},
+        }
+    ],
     **_STUDY,
 }
 

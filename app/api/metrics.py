@@ -52,6 +52,12 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.check_seconds = Histogram(
+            "crossray_check_seconds",
+            "One report checked against its study",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self.studies = Gauge(
             "crossray_studies_in_hand", "Studies being read or waiting", registry=self.registry
         )

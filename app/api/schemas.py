@@ -6,17 +6,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "AskAnswer",
+    "CheckAnswer",
     "ExtentAnswer",
     "FindingAnswer",
     "FlagAnswer",
     "HeatmapAnswer",
     "ImageAnswer",
+    "IssueAnswer",
     "ModelAnswer",
     "ModelDescription",
+    "PlaceAnswer",
     "Problem",
     "ReportAnswer",
     "SectionAnswer",
     "SpanAnswer",
+    "StatementAnswer",
     "Status",
     "StudyAnswer",
     "WarningAnswer",
@@ -215,6 +219,66 @@ class AskAnswer(Grounded, StudyAnswer):
         "answers questions, and where probability_withheld says why"
     )
     samples: int | None = Field(description="how many reports were sampled; null as above")
+
+
+class StatementAnswer(SpanAnswer):
+    """One thing that the report states of a finding."""
+
+    name: str = Field(description='such as "pleural_effusion"')
+    present: bool = Field(description="false where it is denied")
+    sides: list[str] = Field(
+        description='the patient\'s "left", "right" or both; empty where none is said'
+    )
+    zone: str | None = Field(description='"upper", "mid" or "lower" third; null where none is said')
+    severity: str | None = Field(
+        description='"mild", "moderate" or "severe"; null where none is said, and of a denial'
+    )
+    presence_probability: float | None = Field(
+        ge=0,
+        le=1,
+        description="calibrated probability that there is such a finding, whatever the report says "
+        "of it; null where it was not calibrated, and where probability_withheld says why",
+    )
+
+
+class PlaceAnswer(Answer):
+    start: int = Field(description="first character in the report's text")
+    end: int = Field(description="one past the last character")
+
+
+class IssueAnswer(Answer):
+    """Something that is wrong with the report, or missing from it."""
+
+    code: str = Field(description="stable; docs/reference/rest-api.md lists them")
+    message: str
+    name: str | None = Field(description="the finding; null of what is not about one")
+    places: list[PlaceAnswer] = Field(
+        description="where the report states it; empty of what it does not mention"
+    )
+    probability: float | None = Field(
+        ge=0,
+        le=1,
+        description="that it is an error, in reports of which every second one has one; null where "
+        "the checkpoint was not fitted, where it needs no image, and where probability_withheld "
+        "says why",
+    )
+    evidence: float | None = Field(description="log-odds that it is an error, in nats; or null")
+    suggestion: str = Field(description="what the report could say instead; may be empty")
+    state: Literal["grounded", "not grounded", "unknown", "withheld"]
+    heatmap: HeatmapAnswer | None = Field(description="of the suggestion; null where it has none")
+
+
+class CheckAnswer(StudyAnswer):
+    """Somebody's report held against its images."""
+
+    text: str = Field(description="as the model reads it: with spaces for line breaks")
+    sections: list[SectionAnswer]
+    words: list[WordAnswer]
+    sentences: list[SpanAnswer]
+    statements: list[StatementAnswer] = Field(description="what it states of findings, in order")
+    issues: list[IssueAnswer] = Field(
+        description="what to correct, in the order of the text; what is missing comes last"
+    )
 
 
 class ModelDescription(Answer):

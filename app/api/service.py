@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from app.api.answers import Maps, answer, ask_answer
+from app.api.answers import Maps, answer, ask_answer, check_answer
 from app.api.keeping import new_study
 from app.api.metrics import Metrics
 from app.api.problems import Busy, NotReady, kind_of
-from app.api.schemas import AskAnswer, ModelDescription, ReportAnswer
+from app.api.schemas import AskAnswer, CheckAnswer, ModelDescription, ReportAnswer
 from app.settings import Settings
 from app.store.errors import NoStore
 from app.store.records import Actor, NewStudy
@@ -302,6 +302,19 @@ class Service:
             contents.append(file.read())
         checks = {"input_check": options.input_check, "identity_check": options.identity_check}
         return new_study(contents, exam, written, sent.name, "upload", checks)
+
+    def check(self, sent: Sent, text: str, options: Options) -> CheckAnswer:
+        """Somebody's report held against one study; Raises as for `report`, and:
+
+        Raises:
+            DataError: a text without words, or longer than the model reads.
+        """
+        generator = self.generator
+        with self.turn():
+            exam = self._read(sent)
+            with self.metrics.check_seconds.time():
+                found = generator.check(exam, text, options.input_check, options.identity_check)
+            return check_answer(found, generator.notice, exam.shown if options.pixels else None)
 
     def _read(self, sent: Sent) -> Exam:
         views = sent.views or [""] * len(sent.files)

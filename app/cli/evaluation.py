@@ -15,7 +15,7 @@ from app.cli.options import (
     RadgraphOption,
 )
 
-__all__ = ["anatomy", "evaluate", "grounding", "lungs", "robustness"]
+__all__ = ["anatomy", "evaluate", "evaluate_check", "grounding", "lungs", "robustness"]
 
 
 def evaluate(
@@ -86,6 +86,34 @@ def evaluate(
     learned_metrics = LearnedMetrics.load(chexbert, radgraph)
     outputs = Outputs(json_file, predictions, card)
     typer.echo(run_evaluation(model, data, outputs, options, learned_metrics, device))
+
+
+def evaluate_check(
+    model: ModelArgument,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared phantoms to measure on.")],
+    fit: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Prepared phantoms of another seed, to fit probabilities and thresholds on.",
+        ),
+    ],
+    save: Annotated[
+        bool, typer.Option("--save", help="Write what was fitted into the checkpoint.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=2, help="Studies of each folder; all if omitted.")
+    ] = None,
+    json_file: JsonFileOption = None,
+) -> None:
+    """Measure how well `check` finds errors in reports, beside baselines, with 95 % intervals.
+
+    Each report gets one error of each kind it can have: side, negation, insertion, deletion, zone,
+    severity. Baselines: the decoder without the images, presence alone, always correct.
+    """
+    from training.report_check.command import CheckOptions, run_evaluate_check
+
+    typer.echo(run_evaluate_check(model, data, fit, json_file, CheckOptions(limit, save)))
 
 
 def robustness(

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from app.cli.checkpoints import import_checkpoint
-from app.cli.evaluation import anatomy, evaluate, grounding, lungs, robustness
+from app.cli.evaluation import anatomy, evaluate, evaluate_check, grounding, lungs, robustness
 from app.cli.importing import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli.phantom import prepare
-from app.cli.reading import ask, batch, batch_merge, report, serve
+from app.cli.reading import ask, batch, batch_merge, check, report, serve
 from app.cli.scoring import compare, label, rexrank, score
 from app.cli.store import store
 from app.cli.training import calibrate, input_check, pretrain, train
@@ -34,13 +34,14 @@ app.add_typer(store, name="store")
 for importer in (iu_xray, mimic_cxr, nih, folder, boxes):
     prepare.command()(importer)
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(report, ask, batch, serve, import_checkpoint),
+    *(report, ask, check, batch, serve, import_checkpoint),
     *(score, compare, label, rexrank),
     *(train, pretrain, evaluate, robustness, grounding, calibrate),
 )
 for command in COMMANDS:
     app.command()(command)
 app.command("batch-merge")(batch_merge)
+app.command("evaluate-check")(evaluate_check)
 app.command("input-check")(input_check)
 app.command()(lungs)
 app.command()(anatomy)

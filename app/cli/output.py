@@ -1,12 +1,13 @@
-"""What `crossray report` and `ask` print for people."""
+"""What `crossray report`, `ask` and `check` print for people."""
 
 import math
 from textwrap import wrap
 
 from app.views import image_name
-from model.report import Answer, Report
+from model.check import Issue
+from model.report import Answer, Check, CheckedStatement, Report
 
-__all__ = ["asked_text", "report_text", "times_as_likely"]
+__all__ = ["asked_text", "check_text", "report_text", "times_as_likely"]
 
 UNSURE = 0.5
 HARDLY = 1.5
@@ -82,6 +83,35 @@ def _probability(found: Answer) -> str:
     return f"Probability {found.probability:.2f}: {share}."
 
 
+def check_text(check: Check, notice: str) -> str:
+    """What is wrong with a report, then what it states, then what it was checked by."""
+    lines = [*_given(check), *_warnings(check)]
+    lines.append("To correct" if check.issues else "Nothing to correct was found")
+    for issue in check.issues:
+        lines += _wrapped(_issue(issue))
+        if issue.suggestion:
+            lines += _wrapped(f"Suggestion: {issue.suggestion}", "    ")
+    lines += ["", "Statements"]
+    for statement in check.statements:
+        lines += _wrapped(_statement(statement, check.withheld is not None))
+    if not check.statements:
+        lines += _wrapped("None about a finding that is known.")
+    return "\n".join([*lines, "", *_source(check, notice)])
+
+
+def _issue(issue: Issue) -> str:
+    sure = "" if issue.probability is None else f" (probability {issue.probability:.2f})"
+    return f"{issue.code}: {issue.message.rstrip('.')}{sure}."
+
+
+def _statement(statement: CheckedStatement, withheld: bool) -> str:
+    line = f"{statement.text!r}: {statement.name.replace('_', ' ')}"
+    line += " asserted" if statement.present else " denied"
+    if statement.presence_probability is not None:
+        line += f", present with a probability of {statement.presence_probability:.2f}"
+    return f"{line}." if withheld else f"{line}. {times_as_likely(statement.evidence)}"
+
+
 def times_as_likely(evidence: float) -> str:
     """Nats as a sentence."""
     times = math.exp(min(abs(evidence), math.log(LARGEST_RATIO)))
@@ -104,7 +134,7 @@ def _marked(report: Report, start: int, end: int) -> str:
     return "".join([*parts, report.text[at:end]])
 
 
-def _given(made: Report | Answer) -> list[str]:
+def _given(made: Report | Answer | Check) -> list[str]:
     """The images by their numbers, where there are several, and the indication."""
     lines = []
     if len(made.views) > 1:
@@ -116,7 +146,7 @@ def _given(made: Report | Answer) -> list[str]:
     return lines
 
 
-def _warnings(made: Report | Answer) -> list[str]:
+def _warnings(made: Report | Answer | Check) -> list[str]:
     lines = _wrapped(made.withheld) if made.withheld is not None else []
     for study_warning in made.study_warnings:
         lines += _wrapped(f"{study_warning.code}: {study_warning.message}")
@@ -127,7 +157,7 @@ def _warnings(made: Report | Answer) -> list[str]:
     return ["Warnings", *lines, ""] if lines else []
 
 
-def _source(made: Report | Answer, notice: str) -> list[str]:
+def _source(made: Report | Answer | Check, notice: str) -> list[str]:
     return [*_wrapped(notice, ""), f"Model {made.model.name} {made.model.sha256[:12]}"]
 
 

@@ -48,6 +48,10 @@ def prepare_phantom(
         float,
         typer.Option(min=0, max=1, help="Share of studies with an indication."),
     ] = 0.0,
+    locations: Annotated[
+        bool,
+        typer.Option("--places", help="Also write where absent findings would show."),
+    ] = False,
     workers: WorkersOption = None,
 ) -> None:
     """Simulated chest radiographs with reports, masks and boxes."""
@@ -56,7 +60,7 @@ def prepare_phantom(
     from data_prep.phantom.study import Additions
 
     additions = Additions(occluded, lateral, prior, indication)
-    digest = make(out, PhantomOptions(studies, seed, size, dicom, additions), workers)
+    digest = make(out, PhantomOptions(studies, seed, size, dicom, additions, locations), workers)
     typer.echo(f"{studies} studies in {out}, SHA-256 of the manifest {digest}")
 
 

@@ -1,4 +1,4 @@
-"""The commands that read images: report, ask, batch and serve. Each imports what it needs."""
+"""The commands that read images: report, ask, check, batch and serve. Each imports what it needs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ import typer
 from app.cli.options import EXIT_BAD_FILES, EngineOption, ModelOption, StoreOption
 from model.errors import CrossRayError
 
-__all__ = ["ask", "batch", "batch_merge", "report", "serve"]
+__all__ = ["ask", "batch", "batch_merge", "check", "report", "serve"]
 
 FilesArgument = Annotated[
     list[Path],
@@ -173,6 +173,44 @@ def ask(
         typer.echo(asked_text(found, generator.notice))
 
 
+def check(
+    files: FilesArgument,
+    report: Annotated[
+        Path, typer.Argument(metavar="REPORT", help="Text file with somebody's report of them.")
+    ],
+    laterals: LateralOption = None,
+    priors: PriorOption = None,
+    indication: IndicationOption = "",
+    as_json: JsonOption = False,
+    model: ModelOption = None,
+    no_input_check: InputCheckOption = False,
+    no_identity_check: IdentityCheckOption = False,
+    threads: ThreadsOption = None,
+) -> None:
+    """Check somebody's report against the images of one study.
+
+    Lists what the images contradict (a side, a zone, a severity, a finding that is denied and seen,
+    or asserted and not seen), comparisons with an image that was not given, and what is seen and
+    not mentioned, each with its probability and a suggestion.
+    """
+    from app.threads import use_threads
+
+    use_threads(threads)
+    from app.api.answers import check_answer
+    from app.cli.exams import read_exam
+    from app.cli.output import check_text
+    from model.generator import ReportGenerator
+
+    text = _text(report)
+    exam = read_exam(files, laterals, priors, indication)
+    generator = ReportGenerator.load(model)
+    found = generator.check(exam, text, not no_input_check, not no_identity_check)
+    if as_json:
+        typer.echo(check_answer(found, generator.notice).model_dump_json())
+    else:
+        typer.echo(check_text(found, generator.notice))
+
+
 def batch(
     source: Annotated[
         Path, typer.Argument(metavar="IN", help="Folder; all files below it are read.")
@@ -299,6 +337,15 @@ def _refuse_earlier_overlays(folder: Path) -> None:
         raise CrossRayError(
             f"the folder {str(folder)!r} holds overlays of an earlier report: name another"
         )
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise CrossRayError(f"there is no file {str(path)!r}: name a text file with the report")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CrossRayError(f"{str(path)!r} is no text in UTF-8: save it as such") from error
 
 
 def _write_files(folder: Path, files: list[tuple[str, bytes]]) -> None:

@@ -34,8 +34,8 @@ __all__ = ["PhantomOptions", "prepare_phantom"]
 
 PART = 50
 SMALLEST, LARGEST = 64, 2048
-LATER = ("lateral", "prior", "indication")
-"""Additions that prepared.json states only where they are not 0: a folder begun before they
+LATER = ("lateral", "prior", "indication", "places")
+"""Options that prepared.json states only where they are not 0: a folder begun before they
 existed can be finished."""
 
 
@@ -55,6 +55,8 @@ class PhantomOptions:
     dicom: bool = False
     """Each image is also written as a DX DICOM file under dicom/."""
     additions: Additions = NOTHING_ADDED
+    places: bool = False
+    """The manifest says where the findings that are absent would show."""
 
     def __post_init__(self) -> None:
         if self.studies < 1:
@@ -153,6 +155,7 @@ def _write_study(job: _Job, index: int) -> Study:
         findings=phantom.findings,
         phrases=phantom.phrases,
         indication=phantom.indication,
+        places=phantom.places if options.places else (),
     )
 
 

@@ -16,10 +16,11 @@ from data_prep.manifest import Finding, Phrase
 from data_prep.phantom.comparison import compare
 from data_prep.phantom.indication import draw_indication
 from data_prep.phantom.patient import Patient, sample_patient
+from data_prep.phantom.places import absent_places
 from data_prep.phantom.plan import HEART, Plan, draw_plans
 from data_prep.phantom.prior import draw_earlier, place_of
 from data_prep.phantom.report import ReportContext, write_report
-from data_prep.phantom.views import View, draw_frontal, draw_lateral, occluded_view
+from data_prep.phantom.views import View, draw_anatomy, draw_frontal, draw_lateral, occluded_view
 from data_prep.phantom.wording import Marked
 from model.errors import ConfigError
 
@@ -54,6 +55,9 @@ class Phantom:
     report: str
     phrases: tuple[Phrase, ...]
     indication: str = ""
+    places: tuple[Finding, ...] = ()
+    """Where the findings that are absent would show on the frontal image; none where it is
+    occluded."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def make_phantom(
     rng = np.random.default_rng([seed, index])
     plans = draw_plans(rng) if rng.random() < 0.5 else []
     patient = patient_with(plans, rng)
-    frontal = draw_frontal(patient, plans, size, rng)
+    frontal, anatomy = draw_anatomy(patient, plans, size, rng)
     views = [frontal]
     if (beside := _chosen(seed, index, LATERAL, additions.lateral)) is not None:
         views.append(draw_lateral(patient, frontal.shown, size, beside))
@@ -121,6 +125,7 @@ def make_phantom(
         report=report,
         phrases=phrases,
         indication=draw_indication(names, reason) if reason is not None else "",
+        places=absent_places(anatomy, names) if views[0] is frontal else (),
     )
 
 

@@ -70,6 +70,7 @@ class ImportedConfig:
     calibrated: list[str] | None = field(default_factory=list)
     report_words: list[str] | None = None
     novelty_threshold: float = 0.0
+    check: dict[str, list[float]] | None = None
 
     prompt_tokens = 0
     answers = False

@@ -21,6 +21,7 @@ from model.memory import Memory
 from model.torch_network import Network
 from training.config import AugmentConfig, DropConfig
 from training.dataset.augmentation import Augmentation
+from training.dataset.denied_places import add_areas, with_denied_places
 from training.dataset.occlusion import occlude
 from training.dataset.questions import Asked, question_arrays, questions_for
 from training.dataset.samples import Sample
@@ -137,6 +138,8 @@ class Variation:
     drop: DropConfig = KEEP_ALL
     repeat: Mapping[str, int] = field(default_factory=dict)
     """By finding, see TrainConfig.repeat."""
+    denials: bool = False
+    """See TrainConfig.denials."""
 
 
 AS_PREPARED = Variation()
@@ -227,6 +230,9 @@ class Batches(Dataset[Batch]):
             image, area = split.images.read(row, int(number))
             images.append(image)
             areas.append(area)
+        if self.variation.denials:
+            study = with_denied_places(study)
+            add_areas(study, areas)
         occluded: frozenset[int] = frozenset()
         if rng.random() < drop.finding:
             occluded = occlude(study, images, areas, split.encoder.placement, rng)

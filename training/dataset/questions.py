@@ -57,7 +57,7 @@ def questions_for(
             tuple(
                 j
                 for j, finding in enumerate(study.findings)
-                if finding.name == FINDINGS[kind] and j not in occluded
+                if finding.name == FINDINGS[kind] and j not in occluded and not finding.absent
             ),
         )
         for kind in kinds
@@ -67,7 +67,9 @@ def questions_for(
 def _placed(study: Study, name: str, occluded: frozenset[int], rng: np.random.Generator) -> Asked:
     """A question about one side, and perhaps one zone of it: a true one as often as a false."""
     own = [
-        j for j, finding in enumerate(study.findings) if finding.name == name and j not in occluded
+        j
+        for j, finding in enumerate(study.findings)
+        if finding.name == name and j not in occluded and not finding.absent
     ]
     side, zone = SIDES[int(rng.integers(2))], None
     if name in ZONED and rng.random() < PLACED_SHARE:

@@ -33,7 +33,7 @@ class Sample:
     leads: NDArray[np.uint64]
     """The same where it leads up to the words that do: "There is a" before "small nodule"."""
     kinds: tuple[int, ...]
-    """For each finding of the study its index in FINDINGS."""
+    """For each finding of the study its index in FINDINGS; -1 for what is absent."""
     truth: Truth
     """Which findings the study is known to have, and not to have."""
 
@@ -86,6 +86,6 @@ class StudyEncoder:
         leads[mentions > 0] = 0
         # A long indication is cut: what matters comes first, and the report is learned without.
         prompt = self.tokenizer.encode(study.indication).ids[: self.config.prompt_tokens]
-        kinds = tuple(kind_of(finding.name) for finding in study.findings)
+        kinds = tuple(-1 if f.absent else kind_of(f.name) for f in study.findings)
         truth = truth_of(study, self.complete)
         return Sample(tokens, np.array(prompt, np.int64), mentions, leads, kinds, truth)

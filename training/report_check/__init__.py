@@ -1,0 +1,1 @@
+"""How well errors in reports are found: errors put in, thresholds fitted, detection measured."""

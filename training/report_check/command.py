@@ -1,0 +1,130 @@
+"""The command `crossray evaluate-check`: fits on one folder of phantoms, measures on another."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from data_prep.manifest import Study, manifest_hash, read_studies
+from model.check import Fits
+from model.checkpoint import save_checkpoint
+from model.errors import DataError
+from model.generator import ReportGenerator
+from model.network import report_model
+from training.bootstrap import Score, interval
+from training.files import require_writable, write_json
+from training.provenance import data_record, record_of, saw
+from training.report_check.errors import KINDS
+from training.report_check.fit import fit_check
+from training.report_check.measure import BASELINES, Detection, detection, read_reports
+from training.study_inputs import readable
+
+__all__ = ["CheckOptions", "run_evaluate_check"]
+
+THE_CHECK = "check"
+FIT_SEED, MEASURE_SEED = 0, 1
+"""Of wordings and errors."""
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    limit: int | None = None
+    """Studies of each folder; None is all."""
+    save: bool = False
+    """Write what was fitted into the checkpoint."""
+
+
+def run_evaluate_check(
+    folder: Path,
+    data: Path,
+    fit_on: Path,
+    json_file: Path | None = None,
+    options: CheckOptions = CheckOptions(),
+) -> str:
+    """Measure how well a checkpoint finds errors in reports; returns the tables to print.
+
+    Args:
+        data: prepared phantoms to measure on, of a seed that neither the weights nor `fit_on` saw.
+        fit_on: prepared phantoms that probabilities and thresholds are fitted on, of the check and
+            of each baseline.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be loaded.
+        DataError: no phantoms, or those that something was learned from.
+    """
+    require_writable(json_file)
+    generator = ReportGenerator.load(folder)
+    record = record_of(folder)
+    for each in (data, fit_on):
+        if saw(record, each):
+            raise DataError(
+                f"the weights were trained on phantoms of {str(each)!r}: take a new seed"
+            )
+    if saw({"data": data_record(fit_on)}, data):
+        raise DataError(f"{str(data)!r} and {str(fit_on)!r} are of one seed: take two")
+    sources = {THE_CHECK: lambda read: read.measured, **BASELINES}
+    fitted_on = list(
+        read_reports(generator, fit_on, _phantoms(generator, fit_on, options), FIT_SEED)
+    )
+    fits = {name: fit_check(fitted_on, source) for name, source in sources.items()}
+    studies = _phantoms(generator, data, options)
+    reports = list(read_reports(generator, data, studies, MEASURE_SEED))
+    found = {
+        name: detection(reports, fits[name], len(studies), source)
+        for name, source in sources.items()
+    }
+    if options.save:
+        _save(generator, folder, fit_on, fits[THE_CHECK])
+    if json_file is not None:
+        numbers = {name: asdict(each) for name, each in found.items()}
+        made = {"model": generator.identity.name, "sha256": generator.identity.sha256}
+        hashes = {"data_sha256": manifest_hash(data), "fit_sha256": manifest_hash(fit_on)}
+        write_json(json_file, {**made, **hashes, "fits": fits, "detection": numbers})
+    return check_table(generator.identity.name, len(studies), len(reports), found)
+
+
+def _phantoms(generator: ReportGenerator, data: Path, options: CheckOptions) -> list[Study]:
+    if data_record(data).get("source") != "phantom":
+        raise DataError(f"{str(data)!r} holds no phantoms: errors are put into phantoms' reports")
+    studies = readable(read_studies(data), generator.model.config.views)
+    return list(islice(studies, options.limit))
+
+
+def _save(generator: ReportGenerator, folder: Path, fit_on: Path, fits: Fits) -> None:
+    record = record_of(folder)
+    record["check"] = {"fits": fits, "data": data_record(fit_on)}
+    model = report_model(generator.model)
+    model.config.check = {code: list(numbers) for code, numbers in fits.items()}
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    save_checkpoint(folder, model, tokenizer, record, card)
+
+
+def check_table(name: str, studies: int, reports: int, found: Mapping[str, Detection]) -> str:
+    """F1 of every kind and method, then precision and recall of the check, then false alarms."""
+    own = found[THE_CHECK]
+    head = f"{name}: {reports} reports of {studies} studies, value [95 %]"
+    f1 = _rows("F1", KINDS, {method: each.f1 for method, each in found.items()})
+    details = _rows(
+        "check",
+        KINDS,
+        {
+            "precision": own.precision,
+            "recall": own.recall,
+            "false alarms": own.false_alarms_by_kind,
+        },
+    )
+    alarms = {method: {"true reports": each.false_alarms} for method, each in found.items()}
+    return "\n\n".join((head, f1, details, _rows("false alarms", ("true reports",), alarms)))
+
+
+def _rows(title: str, rows: Sequence[str], columns: Mapping[str, Mapping[str, Score]]) -> str:
+    lines = [f"{title:<14}{'n':>6}  " + "".join(f"{name:<24}" for name in columns)]
+    first: Mapping[str, Any] = next(iter(columns.values()))
+    for row in rows:
+        cells = "".join(f"{interval(scores[row], 3):<24}" for scores in columns.values())
+        lines.append(f"{row:<14}{first[row].n:>6}  {cells}")
+    return "\n".join(line.rstrip() for line in lines)
