@@ -8,14 +8,12 @@ raise the one over the other is the evidence; what the words alone suggest cance
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Generic
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from model.heatmap import teacher_forced
-from model.interface import Network, Tokenizer
-from model.memory import Memory
+from model.interface import Engine, M, Tokenizer
 from model.report_text.location import SIDED, ZONED
 from model.report_text.statements import SEVERITIES, Statement
 
@@ -23,6 +21,7 @@ __all__ = [
     "SIDES",
     "ZONES",
     "Claim",
+    "EncodedStudy",
     "claim_of",
     "denial",
     "image_evidence",
@@ -37,15 +36,16 @@ ZONES = ("upper", "mid", "lower")
 _SMALL = ("small", "moderate", "large")
 _MILD = ("mild", "moderate", "severe")
 _PHRASES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "endotracheal_tube": ("An endotracheal tube is in place.", ()),
+    "central_line": ("A {side} central venous catheter is in place.", ()),
+    "pacemaker": ("A {side} pacemaker is in place.", ()),
+    "hyperinflation": (
+        "The lungs are {severity} hyperinflated.",
+        ("mildly", "moderately", "severely"),
+    ),
     "opacity": (
         "There is a {severity} {side} {zone} lung zone opacity.",
         ("faint", "patchy", "dense"),
-    ),
-    "pleural_effusion": ("There is a {severity} {side} pleural effusion.", _SMALL),
-    "pneumothorax": ("There is a {severity} {side} pneumothorax.", _SMALL),
-    "cardiomegaly": (
-        "The heart is {severity} enlarged.",
-        ("mildly", "moderately", "severely"),
     ),
     "edema": ("There is {severity} pulmonary edema.", _MILD),
     "atelectasis": (
@@ -56,17 +56,27 @@ _PHRASES: dict[str, tuple[str, tuple[str, ...]]] = {
         "There is a {severity} {side} {zone} lung zone nodule.",
         ("small", "rounded", "large"),
     ),
-    "rib_fracture": ("There is a {side} {zone} rib fracture.", ()),
-    "hyperinflation": (
-        "The lungs are {severity} hyperinflated.",
+    "pleural_effusion": ("There is a {severity} {side} pleural effusion.", _SMALL),
+    "pneumothorax": ("There is a {severity} {side} pneumothorax.", _SMALL),
+    "cardiomegaly": (
+        "The heart is {severity} enlarged.",
         ("mildly", "moderately", "severely"),
     ),
     "hiatal_hernia": ("There is a hiatal hernia.", ()),
-    "endotracheal_tube": ("An endotracheal tube is in place.", ()),
-    "central_line": ("A {side} central venous catheter is in place.", ()),
-    "pacemaker": ("A {side} pacemaker is in place.", ()),
+    "rib_fracture": ("There is a {side} {zone} rib fracture.", ()),
 }
-"""Sentence and words of severity of each finding, as phantoms' reports have them."""
+"""Sentence and words of severity of each finding, and the order they come in, as in phantoms'
+reports."""
+_ORDER = tuple(_PHRASES)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedStudy(Generic[M]):
+    """One study as a network has read it."""
+
+    engine: Engine[M]
+    memory: M
+    tokenizer: Tokenizer
 
 
 @dataclass(frozen=True)
@@ -123,34 +133,42 @@ def places(name: str) -> list[Claim]:
 
 
 def texts_of(claims: Sequence[Claim], others: Sequence[Claim]) -> list[tuple[str, int]]:
-    """Each claim said after what else there is: (text, first character of its sentence)."""
-    before = " ".join(["Findings:", *(sentence(each) for each in others)])
+    """Each claim said after the other findings that come before it: (text, first character of its
+    sentence).
+
+    Out of its place the network would not say it, whatever it sees.
+
+    Args:
+        claims: of one finding.
+    """
+    place = _ORDER.index(claims[0].name)
+    earlier = sorted(
+        (each for each in others if _ORDER.index(each.name) < place),
+        key=lambda each: _ORDER.index(each.name),
+    )
+    before = " ".join(["Findings:", *map(sentence, earlier)])
     return [(f"{before} {sentence(claim)}", len(before) + 1) for claim in claims]
 
 
-@torch.inference_mode()
 def image_evidence(
-    model: Network,
-    memory: Memory,
-    tokenizer: Tokenizer,
+    study: EncodedStudy[M],
     texts: Sequence[tuple[str, int]],
     less_prior: bool = True,
 ) -> NDArray[np.float64]:
     """In nats, (texts,): by how much the images raise the end of each text after its beginning.
 
     Args:
-        memory: of one study.
         texts: (text, first character of its end).
         less_prior: False: the log-probability of the end itself.
     """
-    encodings = [tokenizer.encode(text) for text, _ in texts]
-    most = model.config.max_tokens - 1
+    engine, memory = study.engine, study.memory
+    encodings = [study.tokenizer.encode(text) for text, _ in texts]
+    most = engine.config.max_tokens - 1
     tokens = [encoding.ids[:most] for encoding in encodings]
-    _, seen = teacher_forced(model, memory, tokens, maps=False)
-    raised = seen.double().numpy()
+    raised = engine.read_texts(memory, tokens, maps=False).log_probabilities.astype(np.float64)
     if less_prior:
-        blind = model.without_images(memory)
-        raised -= teacher_forced(model, blind, tokens, maps=False)[1].double().numpy()
+        blind = engine.without_images(memory)
+        raised -= engine.read_texts(blind, tokens, maps=False).log_probabilities
     return np.array(
         [
             sum(

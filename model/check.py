@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from model.alternatives import (
     Claim,
+    EncodedStudy,
     claim_of,
     denial,
     image_evidence,
@@ -25,8 +26,7 @@ from model.alternatives import (
     variants,
 )
 from model.heatmap import State, Word, span_of, words
-from model.interface import Network, Tokenizer
-from model.memory import Memory
+from model.interface import M
 from model.presence import NAMES, Presence
 from model.report_text.contradictions import contradictions
 from model.report_text.parser import read_findings
@@ -100,9 +100,7 @@ class Measured:
 
 
 def measure(
-    model: Network,
-    memory: Memory,
-    tokenizer: Tokenizer,
+    study: EncodedStudy[M],
     presence: Presence,
     statements: Sequence[Statement],
     less_prior: bool = True,
@@ -110,15 +108,16 @@ def measure(
     """Every error that a report could have, with its log-odds.
 
     Args:
-        memory: of one study.
         statements: of its report.
         less_prior: False: side, zone and severity by what is likely, not by what the images raise.
             With a memory without images that is what the text alone suggests.
     """
     asserted = _grouped([each for each in statements if each.present])
+    said = {claim.name for claim in asserted}
+    unsaid = tuple(Claim(n) for n in NAMES if presence.of(n) > 0 and n not in said)
     return [
         *_presence_errors(presence, statements, asserted),
-        *_place_errors(model, memory, tokenizer, asserted, less_prior),
+        *_place_errors(study, asserted, unsaid, less_prior),
     ]
 
 
@@ -169,18 +168,22 @@ def _presence_errors(
 
 
 def _place_errors(
-    model: Network,
-    memory: Memory,
-    tokenizer: Tokenizer,
+    study: EncodedStudy[M],
     asserted: Mapping[Claim, Sequence[Statement]],
+    unsaid: Sequence[Claim],
     less_prior: bool,
 ) -> Iterator[Measured]:
-    """Each asserted finding against the other side, the other zones and the other severities."""
+    """Each asserted finding against the other side, the other zones and the other severities.
+
+    Args:
+        unsaid: what is seen beside; the network would rather say it than what it is asked for.
+    """
     cases: list[tuple[Code, Claim, list[Claim]]] = []
     texts: list[tuple[str, int]] = []
     others: dict[Claim, tuple[Claim, ...]] = {}
     for claim in asserted:
-        others[claim] = tuple(each for each in asserted if each.name != claim.name)
+        rest = tuple(each for each in asserted if each.name != claim.name)
+        others[claim] = (*rest, *unsaid)
         same_name = [each for each in asserted if each.name == claim.name and each != claim]
         for code in _TELLING:
             choices = variants(claim, code)
@@ -191,7 +194,7 @@ def _place_errors(
                 texts += texts_of(choices, others[claim])
     if not cases:
         return
-    evidence = iter(image_evidence(model, memory, tokenizer, texts, less_prior).tolist())
+    evidence = iter(image_evidence(study, texts, less_prior).tolist())
     for code, claim, choices in cases:
         own, *rest = (next(evidence) for _ in choices)
         best = max(range(len(rest)), key=rest.__getitem__)
@@ -235,9 +238,7 @@ def called(fits: Fits | None, measured: Sequence[Measured]) -> list[Measured]:
 
 
 def issues_of(
-    model: Network,
-    memory: Memory,
-    tokenizer: Tokenizer,
+    study: EncodedStudy[M],
     text: str,
     told: Sequence[Word],
     measured: Sequence[Measured],
@@ -246,13 +247,12 @@ def issues_of(
     """What is wrong with a report, in the order of its text; what is missing comes last.
 
     Args:
-        memory: of one study.
         told: the report's words.
         measured: what `measure` says of it.
         priors: per image, True where it is of an earlier study.
     """
-    found = [_issue(model, memory, tokenizer, text, told, each)
-             for each in called(model.config.check, measured)]  # fmt: skip
+    found = [_issue(study, text, told, each)
+             for each in called(study.engine.config.check, measured)]  # fmt: skip
     flags = [] if any(priors) else list(comparisons(text))
     found += [_of_text("prior", each.message, each.start, each.end) for each in flags]
     found += [
@@ -268,17 +268,15 @@ def _of_text(code: Code, message: str, start: int, end: int) -> Issue:
 
 
 def _issue(
-    model: Network,
-    memory: Memory,
-    tokenizer: Tokenizer,
+    study: EncodedStudy[M],
     text: str,
     told: Sequence[Word],
     measured: Measured,
 ) -> Issue:
-    config, better = model.config, measured.better
+    config, better = study.engine.config, measured.better
     fitted = measured.calibrated and config.check is not None
     if better is not None and better == Claim(better.name):
-        better = _best_place(model, memory, tokenizer, measured)
+        better = _best_place(study, measured)
     if better is None:
         span = span_of(
             text,
@@ -287,11 +285,11 @@ def _issue(
             told,
             [k for s in measured.statements for k, word in enumerate(told)
              if word.start < s.end and word.end > s.start],
-            told[0].heatmap.shape if told else (len(memory.views[0]), *model.grid),
+            told[0].heatmap.shape,
         )  # fmt: skip
         state, heatmap = span.state, span.heatmap
     else:
-        state, heatmap = _region(model, memory, tokenizer, better, measured.others)
+        state, heatmap = _region(study, better, measured.others)
     return Issue(
         code=measured.code,
         message=_message(measured, better),
@@ -305,20 +303,20 @@ def _issue(
     )
 
 
-def _best_place(model: Network, memory: Memory, tokenizer: Tokenizer, measured: Measured) -> Claim:
+def _best_place(study: EncodedStudy[M], measured: Measured) -> Claim:
     """The place at which a finding that is not asserted is seen."""
     choices = places(measured.stated.name)
-    evidence = image_evidence(model, memory, tokenizer, texts_of(choices, measured.others))
+    evidence = image_evidence(study, texts_of(choices, measured.others))
     return choices[int(evidence.argmax())]
 
 
 def _region(
-    model: Network, memory: Memory, tokenizer: Tokenizer, claim: Claim, others: Sequence[Claim]
+    study: EncodedStudy[M], claim: Claim, others: Sequence[Claim]
 ) -> tuple[State, NDArray[np.float32]]:
     """What the decoder attends to when it says so."""
     [(text, start)] = texts_of([claim], others)
-    tokens = tokenizer.encode(text).ids[: model.config.max_tokens - 1]
-    [spoken] = words(model, memory, [tokens], tokenizer)
+    tokens = study.tokenizer.encode(text).ids[: study.engine.config.max_tokens - 1]
+    [spoken] = words(study.engine, study.memory, [tokens], study.tokenizer)
     named = [found for found in read_findings(text) if found.start >= start]
     which = [
         k

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.alternatives import EncodedStudy
 from model.anatomy import Segmenter, right_of_spine
 from model.check import Measured, issues_of, measure
 from model.checkpoint_folder import ModelIdentity
@@ -184,7 +185,6 @@ class ReportGenerator:
         study = given.with_novelty(novelty_warnings(self.model, memory)[0])
         return Answer(**vars(found), **study.described, model=self.identity)
 
-    @torch.inference_mode()
     def check(
         self,
         exam: Exam | Radiograph | Sequence[Radiograph],
@@ -210,10 +210,10 @@ class ReportGenerator:
         statements = read_statements(read)
         presence: Presence | None = None
         measured: list[Measured] = []
-        parts = (self.model, memory, self.tokenizer)
+        encoded = EncodedStudy(self.model, memory, self.tokenizer)
         if study.withheld is None:
-            [presence] = presence_of(*parts)
-            measured = measure(*parts, presence, statements)
+            [presence] = presence_of(self.model, memory, self.tokenizer)
+            measured = measure(encoded, presence, statements)
         shape = (len(study.placements), *self.model.grid)
         return Check(
             text=read,
@@ -224,7 +224,7 @@ class ReportGenerator:
             ),
             words=tuple(spoken),
             statements=checked_statements(read, spoken, statements, shape, presence),
-            issues=issues_of(*parts, read, spoken, measured, study.exam.prior),
+            issues=issues_of(encoded, read, spoken, measured, study.exam.prior),
             grid=self.model.grid,
             **study.described,
             model=self.identity,

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.interface import Network, Tokenizer
-from model.memory import Memory
+from model.interface import Engine, M, Tokenizer
 from model.query import log_odds, sampled
 from model.questions import answer_log_odds, finding_phrase
 from model.report_text.parser import read_findings
@@ -38,12 +37,12 @@ class Presence:
         return bool(self.calibrated[NAMES.index(name)])
 
 
-def presence_of(model: Network, memory: Memory, tokenizer: Tokenizer) -> list[Presence]:
+def presence_of(model: Engine[M], memory: M, tokenizer: Tokenizer) -> list[Presence]:
     """Of each study of a memory."""
     config = model.config
     if config.answers:
         phrases = [finding_phrase(name) for name in NAMES]
-        odds = answer_log_odds(model, memory, tokenizer, phrases).double().numpy()
+        odds = answer_log_odds(model, memory, tokenizer, phrases).astype(np.float64)
     else:
         odds = np.array([_counted([text for _, text in drafts])
                          for drafts in sampled(model, memory, tokenizer)])  # fmt: skip

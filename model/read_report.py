@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from model.errors import DataError
 from model.findings import inside
 from model.heatmap import WORD, Word, span_of
-from model.interface import Network, Tokenizer
+from model.interface import Engine, M, Tokenizer
 from model.presence import Presence
 from model.report import CheckedStatement
 from model.report_text.statements import Statement
@@ -14,7 +14,7 @@ from model.report_text.statements import Statement
 __all__ = ["checked_statements", "report_tokens"]
 
 
-def report_tokens(model: Network, tokenizer: Tokenizer, text: str) -> tuple[list[int], str]:
+def report_tokens(model: Engine[M], tokenizer: Tokenizer, text: str) -> tuple[list[int], str]:
     """The tokens of a report, and the text that they stand for.
 
     Line breaks become spaces, as in the reports that networks learn from; no character moves, but

@@ -128,6 +128,14 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "training.grounding": ({"training.grounding"}, {"training", "training.evaluation"}),
     "training.input_check": ({"training.input_check"}, {"training"}),
+    "training.report_check": (
+        {"training.report_check"},
+        {"training", "training.calibration"},
+    ),
+    "training.experiments": (
+        {"training.experiments"},
+        {"training", "training.evaluation", "training.grounding"},
+    ),
     "training.anatomy": ({"training.anatomy"}, {"training"}),
     "app.schemas": ({"app.api.schemas"}, set()),
     "app.store": ({"app.store"}, {"app", "app.schemas"}),
@@ -204,6 +212,7 @@ def test_training_takes_only_what_describes_data_from_data_prep() -> None:
         "data_prep.occlusion",
         "data_prep.source",
         "data_prep.datasets.boxes",
+        "data_prep.phantom.report_errors",
         "data_prep.report_text",
         "data_prep.tables",
     }

@@ -108,7 +108,7 @@ def check_answer(
     found: Check, notice: str, radiographs: Sequence[Radiograph] | None = None
 ) -> CheckAnswer:
     """A checked report as the API's JSON; Args as for `answer`."""
-    shown: Maps | None = None if found.withheld else "all"
+    shown: Maps | None = None if found.withheld else "grounded"
     return CheckAnswer(
         **_text(found, shown),
         statements=[

@@ -1,4 +1,4 @@
-"""The commands that read images: report, ask, check, batch and serve. Each imports what it needs."""
+"""The commands that read images: report, ask, check, batch, serve. Each imports what it needs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -183,6 +183,7 @@ def check(
     indication: IndicationOption = "",
     as_json: JsonOption = False,
     model: ModelOption = None,
+    engine: EngineOption = "auto",
     no_input_check: InputCheckOption = False,
     no_identity_check: IdentityCheckOption = False,
     threads: ThreadsOption = None,
@@ -193,21 +194,21 @@ def check(
     or asserted and not seen), comparisons with an image that was not given, and what is seen and
     not mentioned, each with its probability and a suggestion.
     """
-    from app.threads import use_threads
-
-    use_threads(threads)
-    from app.api.answers import check_answer
-    from app.cli.exams import read_exam
-    from app.cli.output import check_text
-    from model.generator import ReportGenerator
+    from app.cli.exams import ExamFiles, load_generator, read_exam
 
     text = _text(report)
-    exam = read_exam(files, laterals, priors, indication)
-    generator = ReportGenerator.load(model)
+    given = ExamFiles(files, laterals, priors, indication)
+    given.prepare()
+    generator = load_generator(model, engine, threads)
+    exam = read_exam(given)
     found = generator.check(exam, text, not no_input_check, not no_identity_check)
     if as_json:
+        from app.api.answers import check_answer
+
         typer.echo(check_answer(found, generator.notice).model_dump_json())
     else:
+        from app.cli.output import check_text
+
         typer.echo(check_text(found, generator.notice))
 
 

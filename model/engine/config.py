@@ -33,6 +33,7 @@ class EngineConfig:
     finding_scale: float | None
     finding_offset: float
     report_words: list[str] | None
+    check: dict[str, list[float]] | None
     novelty_threshold: float
     rows: int
     """Of patches on one image."""

@@ -9,6 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from data_prep.manifest import Study, manifest_hash, read_studies
+from data_prep.phantom.report_errors import KINDS
 from model.check import Fits
 from model.checkpoint import save_checkpoint
 from model.errors import DataError
@@ -17,7 +18,6 @@ from model.network import report_model
 from training.bootstrap import Score, interval
 from training.files import require_writable, write_json
 from training.provenance import data_record, record_of, saw
-from training.report_check.errors import KINDS
 from training.report_check.fit import fit_check
 from training.report_check.measure import BASELINES, Detection, detection, read_reports
 from training.study_inputs import readable

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.phantom.report_errors import CODE_OF
 from model.check import FITTED
 from training.calibration.estimators import fit_platt
-from training.report_check.errors import CODE_OF
 from training.report_check.measure import ReportRead, Source
 
 __all__ = ["ALARMS", "fit_check"]

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data_prep.manifest import Study
+from data_prep.phantom.report_errors import CODE_OF, KINDS, altered, true_report
+from model.alternatives import EncodedStudy
 from model.check import Fits, Measured, called, measure
 from model.exam import encode_studies
 from model.generator import ReportGenerator
@@ -17,7 +19,6 @@ from model.imaging.read import read_image
 from model.presence import Presence, presence_of
 from model.report_text.statements import read_statements
 from training.bootstrap import Bootstrap, Score
-from training.report_check.errors import CODE_OF, KINDS, altered, true_report
 from training.teacher_forcing import given_of, squares
 
 __all__ = ["BASELINES", "Detection", "ReportRead", "Source", "detection", "read_reports"]
@@ -78,19 +79,23 @@ def read_reports(
     for row, study in enumerate(tqdm(studies, "checking reports", unit=" studies")):
         pixels = [read_image(data / image.path).pixels for image in study.images]
         given = given_of(study, tokenizer, model.config.prompt_tokens)
-        memory = encode_studies(model, [squares(model, pixels)], [given.kinds], [given.prompt])
+        memory = encode_studies(
+            model, [squares(model, pixels).numpy()], [given.kinds], [given.prompt]
+        )
         nothing = model.without_images(memory)
         [presence] = presence_of(model, memory, tokenizer)
         if blind is None:
             [blind] = presence_of(model, nothing, tokenizer)
+        seen = EncodedStudy(model, memory, tokenizer)
+        unseen = EncodedStudy(model, nothing, tokenizer)
         for kind, name, text in _reports(study, np.random.default_rng([seed, row])):
             statements = read_statements(text)
             yield ReportRead(
                 row=row,
                 kind=kind,
                 name=name,
-                measured=measure(model, memory, tokenizer, presence, statements),
-                prior=measure(model, nothing, tokenizer, blind, statements, less_prior=False),
+                measured=measure(seen, presence, statements),
+                prior=measure(unseen, blind, statements, less_prior=False),
             )
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from prepared_folder import SETTINGS, write_prepared
+from prepared_folder import write_prepared, write_settings
 
 from data_prep.manifest import Finding, Study, read_studies, write_studies
 from training.config import load_config
@@ -76,14 +76,11 @@ def test_denial_words_are_guided_and_their_findings_stay_absent(tmp_path) -> Non
             for s in read_studies(folder)
         ],
     )
-    settings = tmp_path / "settings.toml"
-    settings.write_text(SETTINGS)
-    paths = (f'data="{folder}"', f'output="{tmp_path / "run"}"', "augment=false", "workers=0")
+    settings = write_settings(tmp_path, folder, workers=0)
     losses, batches = {}, {}
     for denials in ("false", "true"):
-        config = load_config(
-            settings, (*paths, f"denials={denials}", f'output="{tmp_path}/{denials}"')
-        )
+        changes = ("augment=false", f"denials={denials}", f'output="{tmp_path}/{denials}"')
+        config = load_config(settings, changes)
         training = Training(config)
         batches[denials] = training.setup.train_batches[0, 0]
         losses[denials] = next(training.steps())
