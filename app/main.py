@@ -197,7 +197,7 @@ def create_question(
 @reports.post(
     "/checks",
     status_code=201,
-    responses=answered(CHECK) | documented(400, 403, 413, 415, 422, 500, 503),
+    responses=answered(CHECK) | documented(400, 401, 403, 413, 415, 422, 429, 500, 503),
     summary="Check somebody's report against the images of one study",
 )
 def create_check(
