@@ -179,6 +179,7 @@ class Check:
     """What the images contradict, and last what is seen and not mentioned."""
     grid: tuple[int, int]
     placements: tuple[Placement, ...]
+    stored: tuple[StoredGrid, ...]
     views: tuple[str | None, ...]
     priors: tuple[bool, ...]
     indication: str

@@ -28,7 +28,7 @@ __all__ = [
     "write_entry",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Of entries and of the models in them: raised whenever either changes."""
 MODELS = ("images", "decoder", "anatomy")
 VARIABLE = "CROSSRAY_CACHE"
