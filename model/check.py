@@ -196,12 +196,12 @@ def _place_errors(
         return
     evidence = iter(image_evidence(study, texts, less_prior).tolist())
     for code, claim, choices in cases:
-        own, *rest = (next(evidence) for _ in choices)
-        best = max(range(len(rest)), key=rest.__getitem__)
+        own, *alternatives = (next(evidence) for _ in choices)
+        best = int(np.argmax(alternatives))
         yield Measured(
             code,
             tuple(asserted[claim]),
-            rest[best] - own,
+            alternatives[best] - own,
             True,
             claim,
             choices[1 + best],

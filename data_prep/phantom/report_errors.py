@@ -7,6 +7,7 @@ report to compare with is written anew in the same way.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,8 @@ def _moved(study: Study, field: str, values: Sequence[str]) -> Iterator[Change]:
             continue
         for value in values:
             if value != own:
-                wrong = replace(finding, **{field: value})
+                change: dict[str, Any] = {field: value}
+                wrong = replace(finding, **change)
                 rest = study.findings[place + 1 :]
                 yield (*study.findings[:place], wrong, *rest), wrong, NOTHING
 

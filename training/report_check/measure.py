@@ -18,6 +18,7 @@ from model.generator import ReportGenerator
 from model.imaging.read import read_image
 from model.presence import Presence, presence_of
 from model.report_text.statements import read_statements
+from model.torch_network import torch_network
 from training.bootstrap import Bootstrap, Score
 from training.teacher_forcing import given_of, squares
 
@@ -74,7 +75,7 @@ def read_reports(
         data: prepared folder of phantoms.
         seed: of the wordings and the errors.
     """
-    model, tokenizer = generator.model, generator.tokenizer
+    model, tokenizer = torch_network(generator.model), generator.tokenizer
     blind: Presence | None = None
     for row, study in enumerate(tqdm(studies, "checking reports", unit=" studies")):
         pixels = [read_image(data / image.path).pixels for image in study.images]
