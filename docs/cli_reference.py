@@ -24,6 +24,7 @@ GROUPS = {
         "grounding",
         "lungs",
         "robustness",
+        "experiment",
         "input-check",
     ),
     "Anatomy": ("anatomy",),

@@ -15,7 +15,15 @@ from app.cli.options import (
     RadgraphOption,
 )
 
-__all__ = ["anatomy", "evaluate", "evaluate_check", "grounding", "lungs", "robustness"]
+__all__ = [
+    "anatomy",
+    "evaluate",
+    "evaluate_check",
+    "experiment",
+    "grounding",
+    "lungs",
+    "robustness",
+]
 
 
 def evaluate(
@@ -114,6 +122,39 @@ def evaluate_check(
     from training.report_check.command import CheckOptions, run_evaluate_check
 
     typer.echo(run_evaluate_check(model, data, fit, json_file, CheckOptions(limit, save)))
+
+
+def experiment(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="fusion, jitter, noise, highway, dominance, directions or heads.",
+        ),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Checkpoint folder, for noise and heads."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Prepared phantoms, for noise and heads."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write NAME.json and plots to this folder.")
+    ] = None,
+    studies: Annotated[int, typer.Option(min=2, help="Phantoms, or test images.")] = 100,
+    steps: Annotated[int, typer.Option(min=1, help="Of each training on toy images.")] = 600,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each network.")] = 3,
+) -> None:
+    """Run an experiment on cross-attention.
+
+    docs/explanation/cross-attention.md says what each asks and what it gave.
+    """
+    from training.experiments.command import run_experiment
+    from training.experiments.results import Options
+
+    typer.echo(run_experiment(name, Options(model, data, studies, steps, seeds), out))
 
 
 def robustness(

@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from app.cli.checkpoints import import_checkpoint
-from app.cli.evaluation import anatomy, evaluate, evaluate_check, grounding, lungs, robustness
+from app.cli.evaluation import (
+    anatomy,
+    evaluate,
+    evaluate_check,
+    experiment,
+    grounding,
+    lungs,
+    robustness,
+)
 from app.cli.importing import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli.phantom import prepare
 from app.cli.reading import ask, batch, batch_merge, check, report, serve
@@ -42,6 +50,7 @@ for command in COMMANDS:
     app.command()(command)
 app.command("batch-merge")(batch_merge)
 app.command("evaluate-check")(evaluate_check)
+app.command()(experiment)
 app.command("input-check")(input_check)
 app.command()(lungs)
 app.command()(anatomy)

@@ -21,11 +21,11 @@ from model.memory import Memory
 from model.torch_network import Network
 from training.config import AugmentConfig, DropConfig
 from training.dataset.augmentation import Augmentation
-from training.dataset.denied_places import add_areas, with_denied_places
 from training.dataset.occlusion import occlude
 from training.dataset.questions import Asked, question_arrays, questions_for
 from training.dataset.samples import Sample
 from training.dataset.split import Split
+from training.denied_places import add_areas, with_denied_places
 from training.partial_study import with_images
 from training.study_inputs import kind_in
 from training.truth import Truth

@@ -26,12 +26,11 @@ from tqdm import tqdm
 from data_prep.manifest import Finding, Image, Study
 from model.errors import DataError
 from model.imaging.letterbox import Placement
+from training.denied_places import MOST_FINDINGS
 from training.truth import kind_of
 
 __all__ = ["ImageStore", "open_store"]
 
-MOST_FINDINGS = 16
-"""On one image: a pixel's findings are the bits of 16."""
 FORMAT = 2
 """Raise it when what is written changes."""
 

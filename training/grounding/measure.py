@@ -25,6 +25,7 @@ from training.grounding.cases import (
     patches_inside,
     whole_phrases,
 )
+from training.grounding.denials import measure_denials
 from training.grounding.map_scores import MEASURES, Ground, Measured, measure, size_of
 from training.grounding.methods import (
     METHODS,
@@ -105,6 +106,9 @@ def ground(
         own_report=_own_reports(generator, studies, subjects, options, bootstrap),
         occlusion=_occlusion(generator, studies, subjects, options, bootstrap),
         words=None if threshold is None else words.scores(threshold, bootstrap),
+        denials=measure_denials(
+            torch_network(generator.model), studies, subjects, options.progress
+        ),
     )
 
 

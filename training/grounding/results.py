@@ -31,6 +31,8 @@ class Grounding:
     """Words of the model's own reports, for the maps that CrossRay shows."""
     occlusion: Scored | None = None
     words: Mapping[str, Score] | None = None
+    denials: Mapping[str, Score] | None = None
+    """Of phantoms prepared with places; see denials.DENIALS."""
     missing: tuple[str, ...] = ()
     """Images of a box file that were not there."""
 

@@ -36,7 +36,12 @@ def table(grounding: Grounding) -> str:
         )
         parts.append(_groups(title, grounding.occlusion, OCCLUSION))
     if grounding.words is not None:
-        parts.append(_words(grounding.words))
+        parts.append(
+            _scores("state and evidence of the words of reference reports", grounding.words)
+        )
+    if grounding.denials is not None:
+        title = "denials: where their words attend, and whether they fall with it covered"
+        parts.append(_scores(title, grounding.denials))
     return "\n\n".join(parts)
 
 
@@ -95,9 +100,9 @@ def _cells(
         yield f"{'-' if value is None else f'{value:.3f}':>{NARROW + 2}}"
 
 
-def _words(words: Mapping[str, Score]) -> str:
-    lines = ["state and evidence of the words of reference reports"]
-    lines += [f"{name:<34}{_value(score):<{WIDE}}{score.n:>7}" for name, score in words.items()]
+def _scores(title: str, scores: Mapping[str, Score]) -> str:
+    lines = [title]
+    lines += [f"{name:<34}{_value(score):<{WIDE}}{score.n:>7}" for name, score in scores.items()]
     return "\n".join(lines)
 
 

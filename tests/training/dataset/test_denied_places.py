@@ -8,7 +8,7 @@ from prepared_folder import write_prepared, write_settings
 
 from data_prep.manifest import Finding, Study, read_studies, write_studies
 from training.config import load_config
-from training.dataset.denied_places import add_areas, with_denied_places
+from training.denied_places import add_areas, with_denied_places
 from training.train import Training
 
 TEXT = (

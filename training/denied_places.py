@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from data_prep.manifest import Finding, Phrase, Study
 from model.imaging.letterbox import Letterbox
 from model.report_text.statements import Statement, read_statements
-from training.dataset.image_store import MOST_FINDINGS
 
-__all__ = ["add_areas", "with_denied_places"]
+__all__ = ["MOST_FINDINGS", "add_areas", "with_denied_places"]
+
+MOST_FINDINGS = 16
+"""On one image: a pixel's findings are the bits of 16."""
 
 
 def with_denied_places(study: Study) -> Study:

@@ -1,0 +1,1 @@
+"""What is said of cross-attention, measured: one file an experiment, one command each."""
