@@ -195,13 +195,13 @@ class Typed(BertLMHeadModel):
 
     separator: int
 
-    def prepare_inputs_for_generation(self, input_ids: Tensor, **given: Any) -> dict[str, Any]:
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
         after = (input_ids == self.separator).cumsum(1) - (input_ids == self.separator).long()
         return {
             "input_ids": input_ids,
             "token_type_ids": (after > 0).long(),
             "attention_mask": torch.ones_like(input_ids),
-            "encoder_hidden_states": given["encoder_hidden_states"],
+            "encoder_hidden_states": kwargs["encoder_hidden_states"],
             "use_cache": False,
         }
 
