@@ -37,4 +37,4 @@ def test_a_word_is_drawn_and_said_to_be_of_unknown_state(
     assert not colored(canvas(page)).any()
     word(page, 0).hover()
     assert colored(canvas(page)).any()
-    expect(page.locator("body")).to_contain_text("whether it has a place on the image is unknown")
+    expect(page.locator("body")).to_contain_text("Unknown: never measured for this model")
