@@ -213,7 +213,7 @@ def test_the_cvt_beams_are_those_of_generate(tmp_path: Path) -> None:
     assert isinstance(network, ImportedNetwork)
     decoder.__class__ = Typed
     decoder.separator = separator = network.config.section_token_id
-    likelier = 2.0  # or random weights would hardly write it
+    likelier = 8.0  # or random weights would hardly write it
     for each in (decoder, network.decoder):
         with torch.no_grad():
             each.get_output_embeddings().bias[separator] += likelier
