@@ -43,7 +43,7 @@ def _data(folder: Path, studies: int, tokens: int, images: int) -> None:
     pixels = rng.integers(0, 255, (512, 420)).astype(np.uint8)
     assert cv2.imwrite(str(folder / "images" / "0.png"), pixels)
     views = ("PA", "LATERAL")[:images]
-    seen = tuple(Image("images/0.png", 512, 420, view) for view in views)
+    seen = tuple(Image("images/0.png", 420, 512, view) for view in views)
     report = (WORD * tokens).strip()
     names = ["train"] * studies + ["validate"]
     write_studies(folder, [Study(f"{k:05d}", n, seen, report) for k, n in enumerate(names)])
