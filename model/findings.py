@@ -10,12 +10,15 @@ from model.imaging.radiograph import ImageWarning
 from model.interface import NetworkConfig
 from model.questions import finding_probability
 from model.report_text.parser import Assertion, read_findings
+from model.report_text.statements import read_statements
 
 __all__ = [
+    "NamedDenial",
     "NamedFinding",
     "clause_log_probability",
     "confidence_withheld",
     "inside",
+    "named_denials",
     "named_findings",
 ]
 
@@ -49,6 +52,31 @@ class NamedFinding(Span):
     about it, the same that `ask` gives, or of a model that does not answer questions from how sure
     it was of the clause that names it first. Not `probability`, that of naming it so. None where it
     was not calibrated (training/calibration/fit.py), and where confidence is withheld."""
+
+
+@dataclass(frozen=True)
+class NamedDenial(Span):
+    """One finding that the report says is not there, in words or by calling something normal.
+
+    Where its words are grounded, the decoder inspected the place before it denied the finding.
+    """
+
+    name: str
+    sides: frozenset[str]
+    """Where it is absent; empty where that is everywhere."""
+
+
+def named_denials(
+    text: str, text_words: Sequence[Word], shape: tuple[int, ...]
+) -> tuple[NamedDenial, ...]:
+    """What a report denies, in the order of the text; Args as `named_findings`."""
+    found = []
+    for each in read_statements(text):
+        if not each.present:
+            which = inside(text_words, each.start, each.end)
+            span = span_of(text, each.start, each.end, text_words, which, shape)
+            found.append(NamedDenial(**vars(span), name=each.name, sides=each.sides))
+    return tuple(found)
 
 
 def named_findings(

@@ -22,7 +22,13 @@ from model.decoding import GREEDY, DecodingOptions, decode
 from model.engine.load import EngineName, EngineOptions, load_engine
 from model.errors import DataError, NotARadiograph, RefusedError
 from model.exam import Exam, encode_studies, kind_of
-from model.findings import NamedFinding, confidence_withheld, inside, named_findings
+from model.findings import (
+    NamedFinding,
+    confidence_withheld,
+    inside,
+    named_denials,
+    named_findings,
+)
 from model.heatmap import Word, span_of, words
 from model.identity import StudyWarning, check_identity
 from model.imaging.letterbox import Placement
@@ -309,6 +315,7 @@ class ReportGenerator:
             ),
             words=tuple(written),
             findings=findings,
+            denials=named_denials(text, written, shape),
             review=review(text, written, findings, self._sides(study, findings), priors, ended),
             grid=self.model.grid,
             **study.described,

@@ -9,7 +9,7 @@ import numpy as np
 from model.check import Issue
 from model.checkpoint_folder import ModelIdentity
 from model.errors import DataError
-from model.findings import NamedFinding, inside
+from model.findings import NamedDenial, NamedFinding, inside
 from model.heatmap import Span, Word, span_of
 from model.identity import StudyWarning
 from model.imaging.geometry import StoredGrid
@@ -42,6 +42,8 @@ class Report:
     words: tuple[Word, ...]
     findings: tuple[NamedFinding, ...]
     """What it asserts, in its order."""
+    denials: tuple[NamedDenial, ...]
+    """What it says is not there, in its order."""
     review: tuple[Flag, ...]
     """What to check first."""
     grid: tuple[int, int]

@@ -10,6 +10,7 @@ import numpy as np
 from app.api.schemas import (
     AskAnswer,
     CheckAnswer,
+    DenialAnswer,
     ExtentAnswer,
     FindingAnswer,
     FlagAnswer,
@@ -78,6 +79,12 @@ def answer(
             )
             for finding in report.findings
         ],
+        denials=[
+            DenialAnswer(
+                name=denial.name, sides=sorted(denial.sides), **_inspected(_span(denial, shown))
+            )
+            for denial in report.denials
+        ],
         review=[
             FlagAnswer(code=flag.code, message=flag.message, start=flag.start, end=flag.end)
             for flag in report.review
@@ -102,6 +109,12 @@ def ask_answer(
         **_carried(found, shown),
         **_study(found, notice, radiographs),
     )
+
+
+def _inspected(span: dict[str, Any]) -> dict[str, Any]:
+    """A denial's words are no finding: where they attended to a place, it was inspected."""
+    states = {"grounded": "inspected", "not grounded": "not inspected"}
+    return {**span, "state": states.get(span["state"], span["state"])}
 
 
 def check_answer(

@@ -77,6 +77,7 @@ REPORT: dict[str, Any] = {
             **_GROUNDED,
         }
     ],
+    "denials": [],
     "review": [],
     **_STUDY,
 }

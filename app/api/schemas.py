@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = [
     "AskAnswer",
     "CheckAnswer",
+    "DenialAnswer",
     "ExtentAnswer",
     "FindingAnswer",
     "FlagAnswer",
@@ -113,6 +114,22 @@ class FindingAnswer(SpanAnswer):
     )
 
 
+Inspected = Literal["inspected", "not inspected", "unknown", "withheld"]
+"""Of what is denied: whether the decoder attended to a place on the images before it denied it."""
+
+
+class DenialAnswer(SpanAnswer):
+    """A finding that the report denies, in words or by calling something normal."""
+
+    name: str = Field(description='such as "pleural_effusion"')
+    sides: list[str] = Field(
+        description='the patient\'s "left", "right" or both; empty where it is denied everywhere'
+    )
+    state: Inspected = Field(  # type: ignore[assignment]
+        description="whether its words attended to a place on the images, which heatmap then shows"
+    )
+
+
 class FlagAnswer(Answer):
     """Something of the report that its reader should check first."""
 
@@ -201,6 +218,9 @@ class ReportAnswer(StudyAnswer):
     words: list[WordAnswer]
     sentences: list[SpanAnswer]
     findings: list[FindingAnswer] = Field(description="what the report asserts, in its order")
+    denials: list[DenialAnswer] = Field(
+        default_factory=list, description="what the report says is not there, in its order"
+    )
     review: list[FlagAnswer] = Field(description="what to check first; empty where nothing is odd")
 
 
