@@ -11,7 +11,7 @@ const LEAST = 4; // CSS pixels below which a drag measures nothing: a hand is ne
 const TITLES = { ruler: "Ruler", angle: "Angle" };
 const WORTH = {
   calibrated: "calibrated spacing",
-  imager: "imager spacing: on the detector, larger than in the patient",
+  imager: "imager spacing: on the detector, not in the patient",
   scanned: "spacing of the scanned film",
   unstated: "spacing whose calibration is not stated",
 };
