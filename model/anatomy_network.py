@@ -1,5 +1,6 @@
 """The network behind anatomy.py, a small U-Net (Ronneberger et al. 2015), and its weights."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -55,11 +56,20 @@ class AnatomyNetwork(nn.Module):
         return found
 
     def forward(self, squares: Tensor) -> Tensor:
+        return self.decode(self.encode(squares))
+
+    def encode(self, squares: Tensor) -> list[Tensor]:
+        """Features of each level, from fine to coarse."""
         features = F.pixel_unshuffle(squares, 2)
         levels = []
         for number, block in enumerate(self.down):
             features = block(F.max_pool2d(features, 2) if number else features)
             levels.append(features)
+        return levels
+
+    def decode(self, levels: Sequence[Tensor]) -> Tensor:
+        """The logits of what `encode` returned."""
+        features = levels[-1]
         for block, level in zip(self.up, levels[-2::-1], strict=True):
             features = block(torch.cat([F.interpolate(features, scale_factor=2.0), level], 1))
         return F.interpolate(self.head(features), scale_factor=2.0, mode="bilinear")

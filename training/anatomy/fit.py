@@ -63,9 +63,6 @@ STAGES = (
     Stage(128, 400, 1.2e-3, dropped=0.2),
     Stage(128, 400, 8e-4, dropped=0.1),
 )
-"""From random weights."""
-RESUMED = (Stage(128, 200, 1e-3, dropped=0.2), Stage(128, 200, 8e-4, dropped=0.1))
-"""From those that are there."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +79,12 @@ class Material:
 def fit_anatomy(
     material: Material,
     stages: Sequence[Stage] = STAGES,
-    start: AnatomyNetwork | None = None,
     seed: int = 0,
     measured: Callable[[str, AnatomyNetwork], None] | None = None,
 ) -> AnatomyNetwork:
     """The network after all stages.
 
     Args:
-        start: the weights to go on from; None draws random ones.
         measured: called with the name of each stage and its network.
 
     Raises:
@@ -98,8 +93,6 @@ def fit_anatomy(
     keep_memory()
     torch.manual_seed(seed)
     network = AnatomyNetwork()
-    if start is not None:
-        network.load_state_dict(start.state_dict())
     rng = np.random.default_rng(seed)
     for number, stage in enumerate(stages, 1):
         source = _of(material.phantoms)

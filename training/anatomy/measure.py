@@ -22,8 +22,9 @@ from model.errors import DataError
 from model.imaging.read import read_image
 from model.lung_base import Side, lung_base
 from model.overlay import tiled
+from training.anatomy.adapt import adapt
 from training.anatomy.examples import outlined, radiographs, read_phantoms
-from training.anatomy.fit import RESUMED, STAGES, Material, fit_anatomy
+from training.anatomy.fit import Material, fit_anatomy
 from training.anatomy.outlines import Mask, Outlines, inside, read_outlines
 from training.anatomy.sheet import tile
 from training.anatomy.threshold import threshold_lungs
@@ -93,16 +94,15 @@ def lung_overlaps(
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What `crossray anatomy --fit` learns from and chooses on."""
+    """What `crossray anatomy` learns from and chooses on before it measures."""
 
-    phantoms: Path
-    """What `crossray prepare anatomy` wrote."""
+    phantoms: Path | None = None
+    """What `crossray prepare anatomy` wrote, to train on from random weights. None adapts the last
+    layers of the network that is there."""
     outlines: Path | None = None
-    """Of radiographs that are learnt from."""
+    """Of radiographs that are learned from."""
     validation: Path | None = None
     """Of others: the stage that finds their lungs best is kept. None keeps the last."""
-    resume: bool = False
-    """Go on from the weights that are there, instead of from random ones."""
 
 
 @dataclass(frozen=True)
@@ -154,33 +154,46 @@ def run_anatomy(
 
 
 def _fitted(fit: FitOptions, images: Path, measured: Outlines) -> AnatomyNetwork:
-    """The network of the best stage."""
+    """The network of the stage that validates best."""
     validation, learned = (
         {} if file is None else read_outlines(file) for file in (fit.validation, fit.outlines)
     )
     if shared := learned.keys() & (validation.keys() | measured.keys()):
-        raise DataError(f"{min(shared)!r} is learnt from and measured on: leave it out of one file")
+        raise DataError(f"{min(shared)!r} is learned from and measured on: leave it out of a file")
+
+    def overlap(network: AnatomyNetwork) -> float:
+        found = lung_overlaps(lambda own: segment(own, network).lungs, images, validation)
+        return float(np.mean([*found.values()])) if found else float("nan")
+
+    if fit.phantoms is None:
+        if not (learned and validation):
+            raise DataError("nothing to adapt to: give --learn and --validation, or --fit")
+        network, overlaps = adapt(load_anatomy(), outlined(images, learned), overlap)
+        log.info("Dice of the validation images: %s", " ".join(f"{each:.4f}" for each in overlaps))
+        return network
+    return _trained(fit.phantoms, images, learned, [*measured, *validation], overlap)
+
+
+def _trained(
+    phantoms: Path,
+    images: Path,
+    learned: Outlines,
+    apart: Sequence[str],
+    overlap: Callable[[AnatomyNetwork], float],
+) -> AnatomyNetwork:
     rng = np.random.default_rng(0)
-    apart = [*measured, *validation]
     folders = sorted(file.parent for file in images.glob("*/labels.csv"))
     pixels = [image for folder in folders for image in radiographs(folder, PER_FOLDER, apart, rng)]
-    material = Material(list(read_phantoms(fit.phantoms)), pixels, outlined(images, learned))
-    best: tuple[float, AnatomyNetwork | None] = (-1.0, None)
+    material = Material(list(read_phantoms(phantoms)), pixels, outlined(images, learned))
+    networks: dict[float, AnatomyNetwork] = {}
 
-    def keep_best(stage: str, network: AnatomyNetwork) -> None:
-        nonlocal best
-        found = lung_overlaps(lambda own: segment(own, network).lungs, images, validation)
-        overlap = float(np.mean([*found.values()]))
-        log.info("%s: lungs of the validation images found with a Dice of %.4f", stage, overlap)
-        if overlap > best[0]:
-            best = overlap, copy.deepcopy(network)
+    def keep(stage: str, network: AnatomyNetwork) -> None:
+        found = overlap(network)
+        log.info("%s: lungs of the validation images found with a Dice of %.4f", stage, found)
+        networks[found] = copy.deepcopy(network)
 
-    start = load_anatomy() if fit.resume else None
-    if start is not None and validation:
-        keep_best("before", start)
-    stages = RESUMED if fit.resume else STAGES
-    last = fit_anatomy(material, stages, start, measured=keep_best if validation else None)
-    return best[1] or last
+    last = fit_anatomy(material, measured=keep)
+    return networks[max(networks)] if np.isfinite(list(networks)).all() else last
 
 
 def _write_sheet(file: Path, images: Path, outlines: Outlines, found: Mapping[str, float]) -> None:
