@@ -109,6 +109,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "data_prep.importing": ({"data_prep.importing"}, {"data_prep"}),
     "data_prep.phantom": ({"data_prep.phantom"}, {"data_prep"}),
+    "data_prep.composition": ({"data_prep.composition"}, {"data_prep", "data_prep.phantom"}),
     "training.loop": (
         {
             f"training.{name}"

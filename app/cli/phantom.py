@@ -76,3 +76,25 @@ def prepare_anatomy(
 
     prepare_parts(out, count, seed, size)
     typer.echo(f"{count} phantoms in {out}")
+
+
+@prepare.command("composed")
+def prepare_composed(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SRC", help="Prepared folder of labeled radiographs, as of `nih`."),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    each: Annotated[int, typer.Option(min=1, help="Composed images of each radiograph.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the first images to this file.")
+    ] = None,
+) -> None:
+    """Put phantom findings and devices into the radiographs without labels of a prepared folder.
+
+    Reports, boxes and masks are the findings' own. Test splits are not used.
+    """
+    from data_prep.composition.prepare import prepare_composed as make
+
+    typer.echo(make(source, out, each, seed, sheet))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from data_prep.phantom.anatomy import LUNG_AIR, Anatomy
 from data_prep.phantom.canvas import Canvas, Plane
 
-__all__ = ["expose"]
+__all__ = ["attenuation", "expose"]
 
 MU_SOFT, MU_BONE, MU_METAL = 0.190, 0.34, 9.0
 """Linear attenuation in 1/cm at about 70 keV, of bone what it adds to soft tissue."""
@@ -45,7 +45,7 @@ def expose(a: Anatomy, view: str, rng: np.random.Generator) -> NDArray[np.float3
     p, canvas, technique = a.patient, a.canvas, TECHNIQUES[view]
     if rng.random() < technique.leads:
         _leads(a, rng)
-    tissue = np.clip(a.soft - np.clip(a.air - LUNG_AIR * a.vessels, 0, None), 0, None)
+    tissue = _tissue(a)
     tissue *= 1 + 0.012 * canvas.clouds(rng, 6)
     path = MU_SOFT * tissue + MU_BONE * p.bone * a.bone + MU_METAL * a.metal
     primary = canvas.blur(np.exp(-path).astype(np.float32), rng.uniform(0.02, 0.07))
@@ -61,6 +61,20 @@ def expose(a: Anatomy, view: str, rng: np.random.Generator) -> NDArray[np.float3
     density = -np.log(signal) + cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.4, 0.8))
     shown = _display(density.astype(np.float32), a, view, rng)
     return _finish(shown, canvas, view, rng)
+
+
+def attenuation(a: Anatomy) -> tuple[Plane, Plane]:
+    """-log of the share of the rays that passes, scatter and noise aside.
+
+    Returns:
+        Of soft tissue, and of bone and metal, (size, size) each.
+    """
+    return MU_SOFT * _tissue(a), MU_BONE * a.patient.bone * a.bone + MU_METAL * a.metal
+
+
+def _tissue(a: Anatomy) -> Plane:
+    """Soft tissue in cm."""
+    return np.clip(a.soft - np.clip(a.air - LUNG_AIR * a.vessels, 0, None), 0, None)
 
 
 def _scattering(primary: Plane, tissue: Plane, view: str) -> Plane:

@@ -1,5 +1,6 @@
 """Which findings a simulated study has, drawn before anything of it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,11 +58,15 @@ class Plan:
         return {name: value for name, value in known.items() if value is not None}
 
 
-def draw_plans(rng: np.random.Generator) -> list[Plan]:
-    """At least one finding, with what may not stand together left out."""
+def draw_plans(rng: np.random.Generator, among: Sequence[str] = FINDINGS) -> list[Plan]:
+    """At least one finding, with what may not stand together left out.
+
+    Args:
+        among: names that may occur.
+    """
     names: list[str] = []
     while not names:
-        names = [name for name in FINDINGS if rng.random() < PREVALENCE[name]]
+        names = [name for name in among if rng.random() < PREVALENCE[name]]
     if "edema" in names and rng.random() < 0.4 and "pleural_effusion" not in names:
         names.append("pleural_effusion")
     if "hyperinflation" in names:

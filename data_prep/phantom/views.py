@@ -1,5 +1,6 @@
 """One image of a simulated patient: the anatomy laid out, the findings put in, exposed."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,15 +10,24 @@ from numpy.typing import NDArray
 from data_prep.manifest import FINDINGS
 from data_prep.occlusion import HIDDEN, Box, cover, elsewhere
 from data_prep.phantom.anatomy import Anatomy, build
-from data_prep.phantom.canvas import Canvas
-from data_prep.phantom.exposure import expose
+from data_prep.phantom.canvas import Canvas, Plane
+from data_prep.phantom.exposure import attenuation, expose
 from data_prep.phantom.lateral_anatomy import build_lateral, lateral_field
 from data_prep.phantom.lateral_pathology import LATERAL_PATHOLOGIES, Region, trace_effusion
 from data_prep.phantom.pathology import PATHOLOGIES, Mask, add_ribs
 from data_prep.phantom.patient import Patient
 from data_prep.phantom.plan import Plan
 
-__all__ = ["Shown", "View", "draw_anatomy", "draw_frontal", "draw_lateral", "occluded_view"]
+__all__ = [
+    "Change",
+    "Shown",
+    "View",
+    "draw_anatomy",
+    "draw_change",
+    "draw_frontal",
+    "draw_lateral",
+    "occluded_view",
+]
 
 BOX_MARGIN = {"nodule": 0.5}
 """Centimetres added around a mask: a reader's box does not cut through the lesion's rim."""
@@ -68,6 +78,33 @@ def draw_anatomy(
     add_ribs(anatomy, rng)
     pixels = expose(anatomy, patient.view, rng)
     return View(patient.view, pixels, _mask(shown, size), shown), anatomy
+
+
+@dataclass(frozen=True)
+class Change:
+    """What findings change on an image of a patient."""
+
+    soft: Plane
+    """(size, size), what their tissue adds to -log of the rays that pass; below 0 where they bring
+    air."""
+    dense: Plane
+    """(size, size), the same of metal."""
+    shown: tuple[Shown, ...]
+    before: Anatomy
+    """The patient without them."""
+
+
+def draw_change(
+    patient: Patient, plans: Sequence[Plan], size: int, rng: np.random.Generator
+) -> Change:
+    """The findings of `draw_frontal` alone, without the patient's image."""
+    anatomy = build(patient, _field(patient, size, rng), rng)
+    before = copy.deepcopy(anatomy)
+    shown = _apply(anatomy, plans, rng, _put_frontal)
+    soft, dense = (
+        now - then for now, then in zip(attenuation(anatomy), attenuation(before), strict=True)
+    )
+    return Change(soft, dense, shown, before)
 
 
 def draw_lateral(

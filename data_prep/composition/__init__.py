@@ -1,0 +1,1 @@
+"""Findings of the phantom put into radiographs without any."""
