@@ -20,6 +20,7 @@ GROUPS = {
     "Train": ("train", "pretrain", "calibrate"),
     "Evaluate a checkpoint": (
         "evaluate",
+        "answers",
         "evaluate-check",
         "grounding",
         "lungs",

@@ -149,6 +149,9 @@ def _check_config(config: ReportConfig) -> None:
         **config.encoder_arguments,
         **{name: getattr(config, name) for name in _NUMBERS},
     }
+    for name, line in config.answer_scales.items():
+        fields |= {f"answer_scales.{name}[{k}]": value for k, value in enumerate(line)}
+    fields |= {f"assert_from.{name}": limit for name, limit in config.assert_from.items()}
     for name, value in fields.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise CheckpointError(f"config.json has {name} {value}; {WAY_OUT}")

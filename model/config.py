@@ -54,6 +54,9 @@ class ReportConfig(PretrainedConfig):
         ask_scale, ask_offset: the probability of what is asked for is
             sigmoid(ask_scale * log_odds + ask_offset) (Platt 1999), of the answer's log-odds or of
             the share of samples.
+        answer_scales: the same of single findings, [scale, offset] by name.
+        assert_from: the probability from which a report asserts a finding, by name; what the answer
+            calls at least as probable is named whether or not the text was about to.
         calibrated: the findings whose probability held on images like those the checkpoint is
             for; the others are told without one. None: all of them.
         finding_scale, finding_offset: the same for what the report itself asserts, of the
@@ -107,6 +110,8 @@ class ReportConfig(PretrainedConfig):
     answers: bool = False
     ask_scale: float = 1.0
     ask_offset: float = 0.0
+    answer_scales: dict[str, list[float]] = field(default_factory=dict)
+    assert_from: dict[str, float] = field(default_factory=dict)
     finding_scale: float | None = None
     finding_offset: float = 0.0
     calibrated: list[str] | None = None
@@ -148,6 +153,8 @@ class ReportConfig(PretrainedConfig):
             raise ConfigError(f"temperature must be above 0, got {self.temperature}")
         if not 0 <= self.grounded_share <= 1:
             raise ConfigError(f"grounded_share must be in [0, 1], got {self.grounded_share}")
+        if wrong := [name for name, line in self.answer_scales.items() if len(line) != 2]:
+            raise ConfigError(f"answer_scales of {wrong} must each be [scale, offset]")
         if not self.novelty_threshold >= 0:
             raise ConfigError(f"novelty_threshold must be 0 or above, got {self.novelty_threshold}")
         if refused := REFUSED_ARGUMENTS & self.encoder_arguments.keys():

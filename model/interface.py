@@ -6,7 +6,7 @@ adapter to published checkpoints (model/imported/), and either of them converted
 (model/engine/). Everything beyond these methods is a network's own affair.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
@@ -84,6 +84,10 @@ class NetworkConfig(Protocol):
     def ask_scale(self) -> float: ...
     @property
     def ask_offset(self) -> float: ...
+    @property
+    def answer_scales(self) -> Mapping[str, Sequence[float]]: ...
+    @property
+    def assert_from(self) -> Mapping[str, float]: ...
     @property
     def finding_scale(self) -> float | None: ...
     @property

@@ -21,7 +21,9 @@ from model.report_text.parser import Assertion, read_findings
 __all__ = [
     "ANSWERS",
     "Question",
+    "answer_line",
     "answer_log_odds",
+    "estimated_probability",
     "finding_phrase",
     "finding_probability",
     "named_log_odds",
@@ -127,18 +129,31 @@ def finding_probability(
     calibrated = config.calibrated
     if calibrated is not None and (name not in calibrated or placed):
         return None
-    score = config.ask_scale * log_odds + config.ask_offset
-    return 0.5 * (1 + math.tanh(score / 2))  # exp would overflow
+    return estimated_probability(config, name, log_odds)
+
+
+def estimated_probability(config: NetworkConfig, name: str, log_odds: float) -> float:
+    """The same whether or not it held on radiographs: what decides, and is not shown."""
+    scale, offset = answer_line(config, name)
+    return 0.5 * (1 + math.tanh((scale * log_odds + offset) / 2))  # exp would overflow
+
+
+def answer_line(config: NetworkConfig, name: str) -> tuple[float, float]:
+    """Scale and offset of a finding's log-odds: its own, or those of all findings."""
+    scale, offset = config.answer_scales.get(name, (config.ask_scale, config.ask_offset))
+    return scale, offset
 
 
 def named_log_odds(
     engine: Engine[M], memory: M, tokenizer: Tokenizer, texts: Sequence[str]
 ) -> list[Mapping[str, float]]:
-    """Of each study's report, the log-odds of every finding that it asserts, whole.
+    """Of each study's report, the log-odds of every finding that it asserts, whole, and of those
+    that a report must name (ReportConfig.assert_from).
 
     A side that a report names is the report's: the question is whether there is such a finding.
     """
-    asserted = [{finding.name for finding in read_findings(text)} for text in texts]
+    always = set(engine.config.assert_from)
+    asserted = [always | {finding.name for finding in read_findings(text)} for text in texts]
     names = sorted(set().union(*asserted))
     if not names:
         return [{} for _ in texts]

@@ -17,6 +17,7 @@ from app.cli.options import (
 
 __all__ = [
     "anatomy",
+    "answers",
     "evaluate",
     "evaluate_check",
     "experiment",
@@ -233,6 +234,22 @@ def lungs(
     typer.echo(run_lungs(model, images, limit, sheet, json_file))
 
 
+def answers(
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="Folder that the labels' images are below.")
+    ],
+    labels: Annotated[
+        Path, typer.Option(metavar="FILE", help="JSON of what a reader saw on each image.")
+    ],
+    model: ModelOption = None,
+    json_file: JsonFileOption = None,
+) -> None:
+    """Measure a model's answers about findings on images that a reader labeled."""
+    from training.evaluation.image_labels import run_answers
+
+    typer.echo(run_answers(model, images, labels, json_file))
+
+
 def anatomy(
     images: Annotated[
         Path, typer.Argument(metavar="IMAGES", help="Folder that the outlines' images are below.")
@@ -254,15 +271,18 @@ def anatomy(
     ] = None,
     learn: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --fit: outlines of radiographs to learn from."),
+        typer.Option(
+            metavar="FILE",
+            help="Outlines of radiographs to learn from first: with --fit from random weights, "
+            "without by the last layers of the network that is there.",
+        ),
     ] = None,
     validation: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --fit: outlines that the best stage is chosen on."),
+        typer.Option(
+            metavar="FILE", help="With --learn or --fit: outlines to choose the best stage on."
+        ),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="With --fit: go on from the weights that are there.")
-    ] = False,
     sheet: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw what was found to this file.")
     ] = None,
@@ -271,5 +291,5 @@ def anatomy(
     """Measure how well lungs and other parts of the chest are found on radiographs."""
     from training.anatomy.measure import FitOptions, Outputs, run_anatomy
 
-    options = None if fit is None else FitOptions(fit, learn, validation, resume)
+    options = FitOptions(fit, learn, validation) if fit or learn else None
     typer.echo(run_anatomy(images, outlines, phantoms, options, Outputs(sheet, json_file)))

@@ -9,6 +9,7 @@ import typer
 from app.cli.checkpoints import import_checkpoint
 from app.cli.evaluation import (
     anatomy,
+    answers,
     evaluate,
     evaluate_check,
     experiment,
@@ -53,6 +54,7 @@ app.command("evaluate-check")(evaluate_check)
 app.command()(experiment)
 app.command("input-check")(input_check)
 app.command()(lungs)
+app.command()(answers)
 app.command()(anatomy)
 
 

@@ -83,7 +83,16 @@ def calibrate(
         typer.Option(
             metavar="DIR",
             help="Prepared folder of labeled radiographs: the probabilities of findings are fitted "
-            "on its validate split; findings too rare there get none.",
+            "on its validate split; those that are too rare there or do not hold get none.",
+        ),
+    ] = None,
+    fold: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="With --labels: a checkpoint trained in the same way without one fold of the "
+            "patients (`train --set fold=0/3`), one for each fold: its train split is fitted on "
+            "too.",
         ),
     ] = None,
     json_file: JsonFileOption = None,
@@ -91,12 +100,13 @@ def calibrate(
     """Calibrate a trained checkpoint on studies its weights were not trained on.
 
     Fits the temperature of word probabilities, the threshold of grounded words, the probability of
-    findings, and the novelty threshold, and writes them into the checkpoint folder. No word of any
-    report changes. --measure prints how well calibrated the probabilities are.
+    findings, and the novelty threshold, and writes them into the checkpoint folder. With --labels
+    also from which probability a report asserts a finding. --measure prints how well calibrated
+    the probabilities are.
     """
     from training.calibration.command import run_calibration
 
-    typer.echo(run_calibration(model, data, measure, json_file, labels))
+    typer.echo(run_calibration(model, data, measure, json_file, labels, fold or ()))
 
 
 def input_check(

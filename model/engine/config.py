@@ -30,6 +30,8 @@ class EngineConfig:
     calibrated: list[str] | None
     ask_scale: float
     ask_offset: float
+    answer_scales: dict[str, list[float]]
+    assert_from: dict[str, float]
     finding_scale: float | None
     finding_offset: float
     report_words: list[str] | None

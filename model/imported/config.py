@@ -65,6 +65,8 @@ class ImportedConfig:
     grounded_share: float | None = None
     ask_scale: float = 1.0
     ask_offset: float = 0.0
+    answer_scales: dict[str, list[float]] = field(default_factory=dict)
+    assert_from: dict[str, float] = field(default_factory=dict)
     finding_scale: float | None = None
     finding_offset: float = 0.0
     calibrated: list[str] | None = field(default_factory=list)

@@ -84,6 +84,8 @@ def test_no_probability_where_none_was_calibrated() -> None:
     config = tiny_config(ask_scale=2.0, ask_offset=-1.0)
     assert finding_probability(config, "edema", 1.5) == pytest.approx(1 / (1 + np.exp(-2)))
     assert finding_probability(config, "edema", -1e6) == 0
+    config.answer_scales = {"nodule": [1.0, -1.5]}
+    assert finding_probability(config, "nodule", 1.5) == 0.5
     config.calibrated = ["opacity"]
     assert finding_probability(config, "edema", 1.5) is None
     assert finding_probability(config, "opacity", 1.5) is not None

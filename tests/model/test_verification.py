@@ -52,6 +52,35 @@ def test_the_border_is_a_calibrated_probability_of_a_half() -> None:
     assert "effusion" not in written(odds, ask_scale=0.5, ask_offset=-1.0)
 
 
+def test_a_finding_has_its_own_line_and_limit() -> None:
+    odds = {"pleural_effusion": -1.0, "cardiomegaly": 3.0, "opacity": 3.0}
+    of_effusions = {"answer_scales": {"pleural_effusion": [1.0, 2.0]}}
+    assert written(odds, **of_effusions) == TEXT
+    assert "effusion" not in written(odds, assert_from={"pleural_effusion": 0.8}, **of_effusions)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Findings: Opacity.", "Findings: Opacity. Pleural effusion."),
+        ("Findings: The lungs are clear. No effusion.", "Findings: Pleural effusion."),
+        ("Findings: Opacity. No effusion.", "Findings: Opacity. Pleural effusion."),
+        (
+            "Findings: Opacity. Impression: Opacity.",
+            "Findings: Opacity. Pleural effusion. Impression: Opacity.",
+        ),
+        ("Findings: Small effusion.", "Findings: Small effusion."),
+    ],
+)
+def test_what_is_probable_is_named(text: str, expected: str) -> None:
+    odds = {"pleural_effusion": -1.0, "opacity": 3.0}
+    limits = {"pleural_effusion": 0.2}
+    assert written(odds, text, assert_from=limits) == expected
+    odds["pleural_effusion"] = -9.0
+    silent = written(odds, text, assert_from=limits)
+    assert not any(finding.name == "pleural_effusion" for finding in read_findings(silent))
+
+
 @torch.no_grad()
 def test_a_model_that_does_not_answer_is_left_alone() -> None:
     net = tiny_model(4, vocab_size=TOKENIZER.get_vocab_size())

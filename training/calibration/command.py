@@ -19,6 +19,7 @@ from model.errors import DataError
 from model.generator import ReportGenerator
 from model.image_features import mahalanobis_distances
 from model.loading import AnyNetwork
+from model.questions import answer_line
 from training.bootstrap import Bootstrap, Score, interval
 from training.calibration.fit import (
     Observed,
@@ -29,7 +30,8 @@ from training.calibration.fit import (
     save_fit,
     unseen,
 )
-from training.calibration.labeled import labeled_studies
+from training.calibration.labeled import fold_checkpoints, labeled_studies
+from training.calibration.presence import presence_table
 from training.calibration.reliability import (
     Predictions,
     Reliability,
@@ -68,12 +70,14 @@ def run_calibration(
     measure_on: Path | None,
     json_file: Path | None = None,
     labeled: Path | None = None,
+    folds: Sequence[Path] = (),
 ) -> str:
     """Calibrate a checkpoint folder, measure it, or both; returns the tables to print.
 
     Args:
         data: prepared folder to fit on; None leaves the checkpoint as it is.
         labeled: prepared folder of labeled radiographs, see training.calibration.fit.calibrate.
+        folds: checkpoints that each left out one fold of its patients, for cross-fitting.
         measure_on: prepared folder with studies that neither training nor fitting has seen.
         json_file: where to write the numbers too.
 
@@ -83,6 +87,10 @@ def run_calibration(
     """
     if data is None and measure_on is None:
         raise DataError("nothing to do: name a prepared folder to fit on, --measure one, or both")
+    if folds and labeled is None:
+        raise DataError(
+            "--fold without --labels: name the labeled folder that they were trained on"
+        )
     require_writable(json_file)
     generator = ReportGenerator.load(folder)
     tables, numbers = [], {}
@@ -90,12 +98,16 @@ def run_calibration(
         studies = unseen(_record(folder), data, generator.model.config.views)
         views = generator.model.config.views
         radiographs = None if labeled is None else labeled_studies(_record(folder), labeled, views)
-        fit = calibrate(generator, data, studies, radiographs)
+        left_out = {} if labeled is None else fold_checkpoints(folds, labeled)
+        fit = calibrate(generator, data, studies, radiographs, left_out)
         save_fit(generator, folder, data, fit, labeled)
         generator = ReportGenerator.load(folder)
         numbers["fit"] = asdict(fit)
-        lines = [f"    {name:<20}{_shown(value):>12}" for name, value in asdict(fit).items()]
+        values = {name: value for name, value in vars(fit).items() if name != "presence"}
+        lines = [f"    {name:<20}{_shown(value):>12}" for name, value in values.items()]
         tables.append("\n".join([f"{generator.identity.name} calibrated", *lines]))
+        if fit.presence is not None:
+            tables.append(presence_table(fit.presence))
     if measure_on is not None:
         measured = measure(
             generator,
@@ -141,7 +153,8 @@ def measure(generator: ReportGenerator, data: Path, studies: Sequence[Study]) ->
     count, config = len(studies), model.config
     tokens = force(generator, data, studies)
     observed = observe(generator, data, studies)
-    asked = expit(config.ask_scale * observed.asked_odds + config.ask_offset)
+    lines = np.array([answer_line(config, name) for name in observed.asked])
+    asked = expit(lines[:, 0] * observed.asked_odds + lines[:, 1])
     before = {
         "token of a true report": _tokens(tokens, 1.0),
         "reported finding": _reported(observed, np.exp(observed.reported_log_probability)),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.errors import DataError
 
-__all__ = ["Novelty", "fit_novelty", "fit_platt", "fit_share", "fit_temperature"]
+__all__ = ["Novelty", "fit_novelty", "fit_platt", "fit_share", "fit_temperature", "platt_targets"]
 
 CLOSE = 0.01
 FOLDS = 5
@@ -78,8 +78,7 @@ def fit_platt(evidence: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
         evidence: float, any shape; truth: bool of the same shape.
     """
     scores, there = evidence.ravel(), truth.ravel()
-    positive, negative = int(there.sum()), int((~there).sum())
-    target = np.where(there, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    target = platt_targets(there)
     spread = max(float(scores.std()), 1e-6)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -90,6 +89,12 @@ def fit_platt(evidence: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS")
     return float(found.x[0] / spread), float(found.x[1])
+
+
+def platt_targets(truth: np.ndarray) -> np.ndarray:
+    """What a logistic fit aims at instead of 0 and 1 (Platt 1999), of bool (cases,)."""
+    positive, negative = int(truth.sum()), int((~truth).sum())
+    return np.where(truth, (positive + 1) / (positive + 2), 1 / (negative + 2))
 
 
 def fit_novelty(features: np.ndarray) -> Novelty:

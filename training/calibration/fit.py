@@ -3,14 +3,16 @@
 Five things are fitted: the temperature of its probabilities (Guo et al. 2017, On Calibration of
 Modern Neural Networks), the share of attention from which a word counts as grounded, the
 probabilities of a reported finding and of one that is asked for (Platt 1999), and which images are
-in distribution (Lee et al. 2018). None of them changes a word of any report;
+in distribution (Lee et al. 2018). None of them changes a word of any report, but for the
+probability from which a finding is asserted, which labeled radiographs give (presence.py);
 training/calibration/command.py measures the result.
 """
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,9 +34,16 @@ from model.questions import answer_log_odds
 from model.report_text.parser import read_findings
 from model.torch_network import Network, torch_network
 from training.calibration.estimators import fit_novelty, fit_platt, fit_share, fit_temperature
-from training.calibration.labeled import FEWEST_STUDIES, Labeled, fitted_answers, labeled_features
+from training.calibration.labeled import (
+    FEWEST_STUDIES,
+    Labeled,
+    held_out_answers,
+    labeled_features,
+)
+from training.calibration.presence import PresenceFit, fit_presence
 from training.calibration.reading import batches, spoken_name
 from training.export import save
+from training.folds import Fold
 from training.provenance import data_record, saw
 from training.study_inputs import readable
 
@@ -49,6 +58,7 @@ __all__ = [
     "unseen",
 ]
 
+NO_FOLDS: Mapping[Fold, ReportGenerator] = MappingProxyType({})
 ASKED_STUDIES = 208
 """Studies that are asked for every finding: their samples are most of the time this takes."""
 
@@ -104,7 +114,9 @@ class Fit:
     ask_scale: float
     ask_offset: float
     calibrated: list[str] | None
-    """Of labeled radiographs, the findings that had enough cases; None of phantoms alone."""
+    """Of labeled radiographs, the findings whose probability held; None of phantoms alone."""
+    presence: PresenceFit | None
+    """Of labeled radiographs, finding by finding."""
     finding_scale: float | None
     finding_offset: float
     novelty_threshold: float
@@ -150,12 +162,14 @@ def calibrate(
     data: Path,
     studies: Sequence[Study],
     labeled: Labeled | None = None,
+    folds: Mapping[Fold, ReportGenerator] = NO_FOLDS,
 ) -> Fit:
     """Fit everything on these studies and set it in the generator's model.
 
     Args:
         labeled: radiographs on which the probability of findings is fitted instead, of those that
             enough of them have; and that are familiar too.
+        folds: see training.calibration.labeled.held_out_answers.
 
     Raises:
         DataError: studies without findings, or without words that speak of none.
@@ -168,15 +182,19 @@ def calibrate(
     config.temperature = fit_temperature(tokens.logits, tokens.labels)
     observed = observe(generator, data, studies)
     config.grounded_share, f1 = fit_share(observed.shares, observed.spoken)
-    config.calibrated = None
-    asked_odds, truth = observed.asked_odds, observed.truth
-    features = observed.features
-    if labeled is not None:
-        asked_odds, truth, config.calibrated = fitted_answers(generator, labeled)
+    config.calibrated, config.answer_scales, config.assert_from = None, {}, {}
+    features, presence, questions = observed.features, None, observed.asked_odds.size
+    if labeled is None:
+        config.ask_scale, config.ask_offset = fit_platt(observed.asked_odds, observed.truth)
+    else:
+        answers = held_out_answers(generator, labeled, folds)
+        presence, questions = fit_presence(answers), int(answers.known.sum())
+        config.ask_scale, config.ask_offset = presence.scale, presence.offset
+        config.calibrated, config.answer_scales = presence.shown, presence.scales
+        config.assert_from = presence.assert_from
         radiographs = [*labeled.held_out, *labeled.trained]
         more = labeled_features(generator, labeled.folder, radiographs).double().numpy()
         features = np.concatenate((features, more))
-    config.ask_scale, config.ask_offset = fit_platt(asked_odds, truth)
     config.finding_scale, config.finding_offset = None, 0.0
     if len(observed.reported_log_probability):  # a model that reports no finding has none to fit
         fitted = fit_platt(observed.reported_log_probability, observed.reported_right)
@@ -192,13 +210,14 @@ def calibrate(
         ask_scale=config.ask_scale,
         ask_offset=config.ask_offset,
         calibrated=config.calibrated,
+        presence=presence,
         finding_scale=config.finding_scale,
         finding_offset=config.finding_offset,
         novelty_threshold=config.novelty_threshold,
         studies=len(studies),
         tokens=len(tokens.labels),
         words=len(observed.shares),
-        questions=asked_odds.size,
+        questions=questions,
         reported=len(observed.reported_log_probability),
         images=len(features),
         labeled_studies=0 if labeled is None else len(labeled.held_out),

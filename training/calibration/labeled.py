@@ -1,6 +1,6 @@
 """Radiographs whose findings are known from labels: what a model answers about them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,18 @@ from model.generator import ReportGenerator
 from model.image_features import image_features
 from model.query import asserting_sentence, log_odds, sampled
 from model.questions import answer_log_odds
+from training.calibration.presence import Answers
 from training.calibration.reading import batches, spoken_name
-from training.provenance import saw
+from training.folds import Fold
+from training.provenance import record_of, saw
 from training.study_inputs import readable
 from training.truth import truth_of
 
 __all__ = [
     "FEWEST_STUDIES",
     "Labeled",
-    "fitted_answers",
+    "fold_checkpoints",
+    "held_out_answers",
     "labeled_answers",
     "labeled_features",
     "labeled_studies",
@@ -31,9 +34,6 @@ __all__ = [
 ]
 
 FEWEST_STUDIES = 20
-FEWEST_CASES = 5
-"""Labeled radiographs with a finding, and without it, from which its probability is fitted: of
-fewer none is given."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +68,81 @@ def labeled_studies(record: dict[str, Any], folder: Path, views: Collection[str]
     return Labeled(folder, held_out, trained)
 
 
-def fitted_answers(
-    generator: ReportGenerator, labeled: Labeled
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Log-odds (questions,), truth bool (questions,), and the findings asked about."""
+def held_out_answers(
+    generator: ReportGenerator, labeled: Labeled, folds: Mapping[Fold, ReportGenerator]
+) -> Answers:
+    """What the model answers about studies that it has not learned from; and, with `folds`, what
+    checkpoints trained in the same way answer about those that they have not learned from.
+
+    The answers of folds are brought to the model's scale: on the studies that neither has learned
+    from they get its mean and standard deviation, finding by finding.
+
+    Args:
+        folds: the checkpoint that did not learn from each fold; empty for none.
+
+    Raises:
+        DataError: the model was not taught to answer.
+    """
     if not generator.model.config.answers:
         raise DataError(
             "this checkpoint was not taught to answer questions (losses.answers): calibrate it "
             "without labeled radiographs"
         )
-    odds = labeled_answers(generator, labeled.folder, labeled.held_out)
-    truths = [truth_of(study, complete=False) for study in labeled.held_out]
-    known = np.array([[k in truth.known for k in range(len(FINDINGS))] for truth in truths])
-    present = np.array([[k in truth.present for k in range(len(FINDINGS))] for truth in truths])
-    with_it, without = (known & present).sum(0), (known & ~present).sum(0)
-    enough = np.minimum(with_it, without) >= FEWEST_CASES
-    if not enough.any():
+    studies = list(labeled.held_out)
+    odds = labeled_answers(generator, labeled.folder, studies)
+    if folds:
+        of_folds = {
+            study.id: own
+            for fold, model in folds.items()
+            for study, own in _answers_of(model, labeled, fold)
+        }
+        there = np.array([of_folds[study.id] for study in studies])
+        scale = odds.std(axis=0) / there.std(axis=0).clip(1e-6)
+        more = np.array([of_folds[study.id] for study in labeled.trained])
+        odds = np.concatenate((odds, (more - there.mean(axis=0)) * scale + odds.mean(axis=0)))
+        studies += labeled.trained
+    truths = [truth_of(study, complete=False) for study in studies]
+    names = [study.patient or study.id for study in studies]
+    return Answers(
+        odds=odds,
+        known=np.array([[k in truth.known for k in range(len(FINDINGS))] for truth in truths]),
+        present=np.array([[k in truth.present for k in range(len(FINDINGS))] for truth in truths]),
+        normal=np.array([not any(v == 1 for v in (s.labels or {}).values()) for s in studies]),
+        patient=np.unique(names, return_inverse=True)[1],
+    )
+
+
+def _answers_of(
+    model: ReportGenerator, labeled: Labeled, fold: Fold
+) -> Iterator[tuple[Study, np.ndarray]]:
+    studies = [s for s in (*labeled.held_out, *labeled.trained) if fold.holds(s)]
+    return zip(studies, labeled_answers(model, labeled.folder, studies), strict=True)
+
+
+def fold_checkpoints(checkpoints: Sequence[Path], folder: Path) -> dict[Fold, ReportGenerator]:
+    """Checkpoints trained without a fold each, by the fold that their record names.
+
+    Raises:
+        CheckpointError: one cannot be loaded.
+        DataError: one was trained without folds or on other data, or a fold is missing.
+    """
+    found: dict[Fold, ReportGenerator] = {}
+    for checkpoint in checkpoints:
+        record = record_of(checkpoint)
+        name = record.get("settings", {}).get("fold")
+        if not name or not saw(record, folder):
+            raise DataError(
+                f"{str(checkpoint)!r} did not leave out a fold of {str(folder)!r}: train it with "
+                "--set fold=0/3"
+            )
+        found[Fold.parse(name)] = ReportGenerator.load(checkpoint)
+    counts = {fold.count for fold in found}
+    if found and (len(counts) != 1 or len(found) != max(counts)):
         raise DataError(
-            f"no finding has {FEWEST_CASES} labeled studies with it and as many without: prepare "
-            "more"
+            f"folds {', '.join(map(str, found))}: one checkpoint of each fold of one count is "
+            "needed"
         )
-    asked = known & enough
-    return odds[asked], present[asked], [FINDINGS[k] for k in np.flatnonzero(enough)]
+    return found
 
 
 def labeled_answers(generator: ReportGenerator, data: Path, studies: Sequence[Study]) -> np.ndarray:

@@ -18,6 +18,7 @@ from data_prep.manifest import FINDINGS, Study
 from model.errors import DataError
 from model.generator import ReportGenerator
 from model.imaging.read import read_image
+from model.questions import answer_line
 from model.report_text.parser import read_findings
 from training.bootstrap import Bootstrap, Score, divide, draw, percentiles
 from training.calibration.labeled import labeled_answers, novelty_distances
@@ -46,6 +47,9 @@ class FindingRow:
     sensitivity: Score
     """Of what the report asserts."""
     specificity: Score
+    calibration: Reliability | None
+    """Of its probability, shown or withheld; None where none was fitted."""
+    withheld: bool
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class LabelEvaluation:
     precision: Score
     """Share of asserted findings (of those that labels name) that are labeled."""
     reliability: Reliability
-    """Of the probabilities of findings that have one."""
+    """Of the probabilities of findings that were fitted, shown or withheld."""
     risk: Mapping[float, Score]
     """Error of "present if the probability is .5 or more" among the surest share of cases."""
     in_distribution: Score
@@ -160,6 +164,14 @@ def evaluate_labels(
     scores["nearest images"] = _nearest(train, measured)
     scores |= {other.identity.name: labeled_answers(other, data, studies) for other in others}
     view = np.array([study.images[0].view for study in studies])
+    probability, fitted, shown = _probabilities(generator, odds)
+    calibration = {
+        k: reliability(
+            Predictions(probability[use, k], present[use, k], np.flatnonzero(use)), len(studies)
+        )
+        for k in np.flatnonzero(present.any(axis=0))
+        if fitted[k] and (use := known[:, k]).any()
+    }
     rows = []
     for k in np.flatnonzero(present.any(axis=0)):
         cases = present[:, k]
@@ -174,11 +186,12 @@ def evaluate_labels(
                 auc=auc,
                 sensitivity=patients.ratio(cases & asserted[:, k], cases),
                 specificity=patients.ratio(normal & ~asserted[:, k], normal),
+                calibration=calibration.get(k),
+                withheld=not shown[k],
             )
         )
     labeled = known.any(axis=0) | present.any(axis=0)
-    probability, calibrated = _probabilities(generator, odds)
-    judged = known & calibrated
+    judged = known & fitted
     where = np.argwhere(judged)
     predictions = Predictions(probability[judged], present[judged], where[:, 0])
     return LabelEvaluation(
@@ -201,11 +214,16 @@ def _patients(studies: Sequence[Study]) -> _Patients:
     return _Patients(draw(int(numbers.max()) + 1)[:, numbers])
 
 
-def _probabilities(generator: ReportGenerator, odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Calibrated (studies, findings), and bool (findings,), which of them are given."""
+def _probabilities(
+    generator: ReportGenerator, odds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Estimated (studies, findings), and bool (findings,) each, which of them were fitted on
+    radiographs or hold for all findings, and which are shown."""
     config = generator.model.config
-    given = np.array([config.calibrated is None or name in config.calibrated for name in FINDINGS])
-    return expit(config.ask_scale * odds + config.ask_offset), given
+    shown = np.array([config.calibrated is None or name in config.calibrated for name in FINDINGS])
+    fitted = shown | np.array([name in config.answer_scales for name in FINDINGS])
+    lines = np.array([answer_line(config, name) for name in FINDINGS])
+    return expit(lines[:, 0] * odds + lines[:, 1]), fitted, shown
 
 
 def _risk(predictions: Predictions, studies: int) -> dict[float, Score]:

@@ -18,12 +18,19 @@ def label_table(scores: LabelEvaluation) -> str:
         lines += [_line(f"    AUC, {who}", score) for who, score in row.auc.items()]
         lines.append(_line("    sensitivity of the report", row.sensitivity))
         lines.append(_line("    specificity of the report", row.specificity))
+        if row.calibration is not None:
+            state = "withheld" if row.withheld else "shown"
+            chance = f"{row.calibration.by_chance or 0:.3f} by chance; {state}"
+            name = "    calibration error in bins"
+            lines.append(f"{_line(name, row.calibration.error)}  {chance}")
     lines.append(_line("no label, no finding asserted", scores.normal_clear))
     lines.append(_line("precision of asserted findings", scores.precision))
     lines.append(_line("in distribution", scores.in_distribution))
     for coverage, error in scores.risk.items():
         lines.append(_line(f"error among the surest {coverage:.0%}", error))
-    lines.append(reliability_table("probability of a finding", scores.reliability))
+    lines.append(
+        reliability_table("probabilities of findings, shown or withheld", scores.reliability)
+    )
     return "\n".join(lines)
 
 

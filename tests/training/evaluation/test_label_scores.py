@@ -13,7 +13,8 @@ from tiny import tiny_model
 from tokenizers import Tokenizer
 
 from data_prep.manifest import read_studies
-from model.checkpoint import save_checkpoint
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.errors import DataError
 from training.calibration.command import run_calibration
 from training.evaluation.evaluate import EvaluationOptions, Outputs, run_evaluation
 from training.evaluation.label_scores import weighted_auc
@@ -51,9 +52,13 @@ def test_calibrated_on_validate_measured_on_test(folders: tuple[Path, Path, Path
     table = run_calibration(checkpoint, boxed, None, labeled=labeled)
     record = json.loads((checkpoint / "training.json").read_text())["calibration"]
     # Of 24 studies 12 have an effusion and 6 an opacity; nothing else occurs.
-    assert record["calibrated"] == ["opacity", "pleural_effusion"]
-    assert record["labeled_studies"] == 24
-    assert "opacity, pleural_effusion" in table
+    reasons = {row["finding"]: row["withheld"] for row in record["presence"]["findings"]}
+    assert reasons.keys() == {"opacity", "pleural_effusion"}
+    assert all("fewer than 20" in reason for reason in reasons.values())
+    assert record["calibrated"] == [] and record["labeled_studies"] == 24
+    assert "opacity: withheld, 6 labeled images" in table
+    config = json.loads((checkpoint / "config.json").read_text())
+    assert config["answer_scales"].keys() == config["assert_from"].keys() == reasons.keys()
 
     out = checkpoint.parent / "scores.json"
     csv = checkpoint.parent / "labels.csv"
@@ -72,4 +77,27 @@ def test_calibrated_on_validate_measured_on_test(folders: tuple[Path, Path, Path
     assert effusion["auc"]["model"] == effusion["auc"]["tiny"]
     assert {"AP", "PA", "age, sex, view"} < effusion["auc"].keys()
     assert scores["reliability"]["error"]["n"] == 24 + 12 + 6
+    assert effusion["withheld"] and effusion["calibration"]["error"]["n"] == 24
     assert "no label, no finding asserted" in table and "error among the surest 40%" in table
+
+
+def test_folds_add_the_train_split(folders: tuple[Path, Path, Path]) -> None:
+    checkpoint, boxed, labeled = folders
+    record = json.loads((checkpoint / "training.json").read_text())
+    model, tokenizer, _ = load_checkpoint(checkpoint)
+    left_out = []
+    for number in range(2):
+        folder = checkpoint.parent / f"fold-{number}"
+        own = {**record, "settings": {"fold": f"{number}/2"}}
+        save_checkpoint(folder, model, tokenizer, own, "# Tiny\n")
+        left_out.append(folder)
+    run_calibration(checkpoint, boxed, None, labeled=labeled, folds=left_out)
+    fit = json.loads((checkpoint / "training.json").read_text())["calibration"]["presence"]
+    counts = {row["finding"]: row["present"] + row["absent"] for row in fit["findings"]}
+    assert counts["pleural_effusion"] == sum(s.split != "test" for s in read_studies(labeled))
+    with pytest.raises(DataError, match="one checkpoint of each fold"):
+        run_calibration(checkpoint, boxed, None, labeled=labeled, folds=left_out[:1])
+    with pytest.raises(DataError, match="did not leave out a fold"):
+        run_calibration(checkpoint, boxed, None, labeled=labeled, folds=[checkpoint])
+    with pytest.raises(DataError, match="--fold without --labels"):
+        run_calibration(checkpoint, boxed, None, folds=left_out)

@@ -1,0 +1,77 @@
+"""Probabilities of findings from answers: calibrated on others, shown by a rule, few false ones."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.special import expit, logit
+
+from data_prep.manifest import FINDINGS
+from model.errors import DataError
+from training.calibration.presence import Answers, fit_presence, presence_table
+
+COMMON, RARE, NOISE = (FINDINGS.index(n) for n in ("opacity", "pleural_effusion", "edema"))
+
+
+def answers(count: int, seed: int = 0) -> Answers:
+    """Log-odds that are right but for a scale of 2 and an offset; those of edema say nothing."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(-9, 0.1, (count, len(FINDINGS)))
+    present = np.zeros((count, len(FINDINGS)), bool)
+    known = np.zeros_like(present)
+    for k, base in ((COMMON, -0.3), (RARE, -2.5), (NOISE, -1.5)):
+        true = rng.normal(base, 1.6, count)
+        present[:, k] = rng.random(count) < expit(true)
+        odds[:, k] = 2 * true + 1.5 if k != NOISE else rng.normal(0, 2, count)
+        known[:, k] = True
+    return Answers(odds, known, present, ~present.any(axis=1), np.arange(count) // 2)
+
+
+def test_the_line_of_each_finding_is_found() -> None:
+    given = answers(3000)
+    fit = fit_presence(given)
+    found = {each.finding: each for each in fit.findings}
+    assert list(found) == [FINDINGS[k] for k in sorted((COMMON, RARE, NOISE))]
+    for k in (COMMON, RARE):
+        each = found[FINDINGS[k]]
+        assert each.scale == pytest.approx(0.5, abs=0.08)
+        probability = expit(each.scale * given.odds[:, k] + each.offset)
+        assert_allclose(probability.mean(), given.present[:, k].mean(), atol=0.02)
+        assert each.withheld is None and each.error < each.largest_error < 0.05
+    assert set(fit.shown) >= {FINDINGS[COMMON], FINDINGS[RARE]}
+    assert "opacity: shown" in presence_table(fit)
+
+
+def test_reports_assert_what_is_mostly_right_and_seldom_on_normal_images() -> None:
+    given = answers(3000)
+    for each in fit_presence(given).findings:
+        k = FINDINGS.index(each.finding)
+        asserted = expit(each.scale * given.odds[:, k] + each.offset) >= each.assert_from
+        if k == NOISE:
+            assert asserted.mean() < 0.01
+            continue
+        assert each.precision.value is not None and each.precision.value >= 0.6
+        assert given.present[asserted, k].mean() > 0.55
+        assert (asserted & given.normal).sum() < 0.12 * given.normal.sum()
+        assert each.sensitivity.value is not None and each.sensitivity.value > 0.05
+
+
+def test_few_images_have_no_probability() -> None:
+    few = fit_presence(answers(70))
+    assert {each.finding for each in few.findings} >= {FINDINGS[COMMON]}
+    assert all(each.withheld for each in few.findings)
+    with pytest.raises(DataError, match="no finding has 5"):
+        fit_presence(replace(answers(40), present=np.zeros((40, len(FINDINGS)), bool)))
+
+
+def test_probabilities_that_do_not_hold_on_other_patients_are_withheld() -> None:
+    """Each patient's images agree with each other, not with the odds: only 20 say the truth."""
+    given = answers(400)
+    shift = np.where(given.patient % 2, 3.0, -3.0) * (given.patient > 150)
+    odds = given.odds.copy()
+    odds[:, COMMON] = logit(np.clip(given.present[:, COMMON], 0.2, 0.8)) + shift
+    fit = fit_presence(replace(given, odds=odds, patient=np.minimum(given.patient, 12)))
+    [each] = [f for f in fit.findings if f.finding == FINDINGS[COMMON]]
+    assert each.largest_error > each.error
+    assert each.binned.value is not None and each.by_chance > 0
