@@ -98,7 +98,9 @@ def compose(
         tissue=float(np.percentile(pixels[middle], BRIGHTEST)) / 255,
     )
     gain = _contrast(float(np.median(pixels[middle])) / 255 - levels.lungs, change)
-    soft, dense = (gain * _warped(plane, places) for plane in (change.soft, change.dense))
+    soft, dense = (
+        np.float32(gain) * _warped(plane, places) for plane in (change.soft, change.dense)
+    )
     findings, mask = [], np.zeros(pixels.shape, np.uint16)
     air = np.zeros(pixels.shape, np.float32)
     for shown in change.shown:
@@ -129,7 +131,8 @@ def _lungs(change: Change) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 def _largest(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
-    return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()) if count > 1 else region
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()) if count > 1 else 0
+    return np.asarray(labels == largest, bool) if largest else region
 
 
 def _warped(

@@ -113,6 +113,7 @@ class ImportedConfig:
         fitted: dict[str, Any] = {"temperature": 1.0, "grounded_share": None, "calibrated": []}
         fitted |= {"ask_scale": 1.0, "ask_offset": 0.0, "finding_scale": None}
         fitted |= {"finding_offset": 0.0, "novelty_threshold": 0.0}
+        fitted |= {"answer_scales": {}, "assert_from": {}}
         return replace(self, **fitted, **changes)
 
     def say_calibrated(self) -> None:
