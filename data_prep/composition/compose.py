@@ -17,7 +17,7 @@ from data_prep.composition.warp import phantom_places
 from data_prep.manifest import FINDINGS, Finding, Phrase
 from data_prep.phantom.exposure import attenuation
 from data_prep.phantom.plan import draw_plans
-from data_prep.phantom.report import write_report
+from data_prep.phantom.report import ReportContext, write_report
 from data_prep.phantom.study import patient_with
 from data_prep.phantom.views import BOX_MARGIN, Change, draw_change
 from model.anatomy import ChestAnatomy
@@ -114,7 +114,7 @@ def compose(
             air = np.maximum(air, where)
     if not findings:
         return None
-    report, phrases = write_report(findings, rng, view)
+    report, phrases = write_report(findings, rng, ReportContext(view))
     composed = _added(_without_texture(pixels, air), soft, dense, levels)
     untouched = (np.abs(soft) < LEAST_CHANGE) & (dense < LEAST_CHANGE) & (air == 0)
     composed = np.where(untouched, pixels, composed)
@@ -163,7 +163,8 @@ def _without_texture(pixels: Pixels, air: NDArray[np.float32]) -> NDArray[np.flo
     if not air.any():
         return unit
     smooth = cv2.GaussianBlur(unit, (0, 0), TEXTURE * max(pixels.shape))
-    return unit + (smooth - unit) * cv2.GaussianBlur(air, (0, 0), 1.0)
+    share = cv2.GaussianBlur(air, (0, 0), 1.0)
+    return np.asarray(unit + (smooth - unit) * share, np.float32)
 
 
 def _added(
