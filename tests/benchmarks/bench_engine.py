@@ -100,12 +100,6 @@ def read(engine: Engine[M], images: Sequence[np.ndarray]) -> M:
     return encode_studies(engine, images, [[0]] * len(images), [[]] * len(images))
 
 
-def written(engine: Engine[M], images: Sequence[np.ndarray]) -> M:
-    memory = read(engine, images)
-    decode(engine, memory)
-    return memory
-
-
 def with_maps(engine: Engine[M], images: Sequence[np.ndarray]) -> object:
     """Image to tokens and all maps."""
     memory = read(engine, images)
