@@ -34,6 +34,8 @@ MODELS = ("images", "decoder", "anatomy")
 VARIABLE = "CROSSRAY_CACHE"
 RECORD = "record.json"
 SINK = "sink.bin"
+SUMS = "SHA256SUMS"
+FILES = (*(f"{name}.bin" for name in MODELS), SINK, RECORD)
 
 
 class CorruptEntry(Exception):
@@ -82,8 +84,10 @@ def read_entry(folder: Path) -> Entry | None:
     if not folder.is_dir():
         return None
     try:
-        record = json.loads((folder / RECORD).read_bytes())
-        contents = {name: _read(folder / name, record["sums"][name]) for name in _files()}
+        lines = (folder / SUMS).read_text("ascii").splitlines()
+        sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
+        contents = {name: _read(folder / name, sums[name]) for name in FILES}
+        record = json.loads(contents[RECORD])
         config = EngineConfig(**record["config"])
         models = {name: contents[f"{name}.bin"] for name in MODELS}
         return Entry(config, models, contents[SINK], record["self_test"])
@@ -99,14 +103,14 @@ def write_entry(folder: Path, entry: Entry, parts: Mapping[str, str]) -> None:
     """
     contents = {f"{name}.bin": content for name, content in entry.models.items()}
     contents[SINK] = entry.sink
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     record = {
         "made_of": dict(parts),
-        "sums": sums,
         "config": asdict(entry.config),
         "self_test": dict(entry.self_test),
     }
     contents[RECORD] = json.dumps(record, indent=1).encode()
+    sums = (f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in FILES)
+    contents[SUMS] = "".join(sums).encode()
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
     try:
@@ -118,10 +122,6 @@ def write_entry(folder: Path, entry: Entry, parts: Mapping[str, str]) -> None:
             part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def _files() -> list[str]:
-    return [*(f"{name}.bin" for name in MODELS), SINK]
 
 
 def _read(path: Path, expected: str) -> bytes:

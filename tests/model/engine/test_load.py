@@ -77,20 +77,14 @@ def _never(network: ReportModel) -> None:
     raise AssertionError("converted again")
 
 
-@pytest.mark.parametrize("file", ["decoder.bin", "sink.bin", "record.json"])
-@pytest.mark.parametrize("damage", ["flipped", "cut", "missing"])
 def test_a_damaged_cache_is_made_anew_and_says_so(
-    tiny_checkpoint: Path, empty_cache: Path, caplog: pytest.LogCaptureFixture, file, damage
+    tiny_checkpoint: Path, empty_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """tests/model/engine/test_cache.py damages every file in every way."""
     engine_of(tiny_checkpoint)
-    [path] = empty_cache.rglob(file)
+    [path] = empty_cache.rglob("decoder.bin")
     content = path.read_bytes()
-    if damage == "missing":
-        path.unlink()
-    else:
-        middle = len(content) // 2
-        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        path.write_bytes(flipped if damage == "flipped" else content[:middle])
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with caplog.at_level(logging.WARNING, "crossray"):
         assert isinstance(engine_of(tiny_checkpoint), OpenVinoEngine)
     assert "damaged" in caplog.text and "made anew" in caplog.text
