@@ -165,13 +165,7 @@ def evaluate_labels(
     scores |= {other.identity.name: labeled_answers(other, data, studies) for other in others}
     view = np.array([study.images[0].view for study in studies])
     probability, fitted, shown = _probabilities(generator, odds)
-    calibration = {
-        k: reliability(
-            Predictions(probability[use, k], present[use, k], np.flatnonzero(use)), len(studies)
-        )
-        for k in np.flatnonzero(present.any(axis=0))
-        if fitted[k] and (use := known[:, k]).any()
-    }
+    calibration = _calibration(probability, present, known & fitted)
     rows = []
     for k in np.flatnonzero(present.any(axis=0)):
         cases = present[:, k]
@@ -206,6 +200,19 @@ def evaluate_labels(
         risk=_risk(predictions, len(studies)),
         in_distribution=_in_distribution(generator, data, studies),
     )
+
+
+def _calibration(
+    probability: np.ndarray, present: np.ndarray, judged: np.ndarray
+) -> dict[int, Reliability]:
+    """By finding, of those that some study is judged by; arrays (studies, findings)."""
+    return {
+        k: reliability(
+            Predictions(probability[use, k], present[use, k], np.flatnonzero(use)), len(judged)
+        )
+        for k in np.flatnonzero(judged.any(axis=0)).tolist()
+        if len(use := judged[:, k])
+    }
 
 
 def _patients(studies: Sequence[Study]) -> _Patients:
