@@ -206,13 +206,12 @@ def _calibration(
     probability: np.ndarray, present: np.ndarray, judged: np.ndarray
 ) -> dict[int, Reliability]:
     """By finding, of those that some study is judged by; arrays (studies, findings)."""
-    return {
-        k: reliability(
-            Predictions(probability[use, k], present[use, k], np.flatnonzero(use)), len(judged)
-        )
-        for k in np.flatnonzero(judged.any(axis=0)).tolist()
-        if len(use := judged[:, k])
-    }
+    found = {}
+    for k in np.flatnonzero(judged.any(axis=0)).tolist():
+        use = judged[:, k]
+        cases = Predictions(probability[use, k], present[use, k], np.flatnonzero(use))
+        found[k] = reliability(cases, len(judged))
+    return found
 
 
 def _patients(studies: Sequence[Study]) -> _Patients:
