@@ -180,7 +180,7 @@ def evaluate_labels(
                 auc=auc,
                 sensitivity=patients.ratio(cases & asserted[:, k], cases),
                 specificity=patients.ratio(normal & ~asserted[:, k], normal),
-                calibration=calibration.get(k),
+                calibration=calibration.get(int(k)),
                 withheld=not shown[k],
             )
         )
