@@ -56,7 +56,7 @@ def run_evaluate_check(
         DataError: no phantoms, or those that something was learned from.
     """
     require_writable(json_file)
-    generator = ReportGenerator.load(folder)
+    generator = ReportGenerator.load(folder, engine="auto")
     record = record_of(folder)
     for each in (data, fit_on):
         if saw(record, each):
@@ -77,7 +77,7 @@ def run_evaluate_check(
         for name, source in sources.items()
     }
     if options.save:
-        _save(generator, folder, fit_on, fits[THE_CHECK])
+        _save(folder, fit_on, fits[THE_CHECK])
     if json_file is not None:
         numbers = {name: asdict(each) for name, each in found.items()}
         made = {"model": generator.identity.name, "sha256": generator.identity.sha256}
@@ -93,10 +93,10 @@ def _phantoms(generator: ReportGenerator, data: Path, options: CheckOptions) -> 
     return list(islice(studies, options.limit))
 
 
-def _save(generator: ReportGenerator, folder: Path, fit_on: Path, fits: Fits) -> None:
+def _save(folder: Path, fit_on: Path, fits: Fits) -> None:
     record = record_of(folder)
     record["check"] = {"fits": fits, "data": data_record(fit_on)}
-    model = report_model(generator.model)
+    model = report_model(ReportGenerator.load(folder).model)
     model.config.check = {code: list(numbers) for code, numbers in fits.items()}
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     card = (folder / "README.md").read_text(encoding="utf-8")

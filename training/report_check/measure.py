@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -18,9 +17,8 @@ from model.generator import ReportGenerator
 from model.imaging.read import read_image
 from model.presence import Presence, presence_of
 from model.report_text.statements import read_statements
-from model.torch_network import torch_network
 from training.bootstrap import Bootstrap, Score
-from training.teacher_forcing import given_of, squares
+from training.teacher_forcing import given_of
 
 __all__ = ["BASELINES", "Detection", "ReportRead", "Source", "detection", "read_reports"]
 
@@ -65,7 +63,6 @@ class Detection:
     false_alarms_by_kind: Mapping[str, Score]
 
 
-@torch.inference_mode()
 def read_reports(
     generator: ReportGenerator, data: Path, studies: Sequence[Study], seed: int
 ) -> Iterator[ReportRead]:
@@ -75,14 +72,13 @@ def read_reports(
         data: prepared folder of phantoms.
         seed: of the wordings and the errors.
     """
-    model, tokenizer = torch_network(generator.model), generator.tokenizer
+    model, tokenizer = generator.model, generator.tokenizer
     blind: Presence | None = None
     for row, study in enumerate(tqdm(studies, "checking reports", unit=" studies")):
         pixels = [read_image(data / image.path).pixels for image in study.images]
         given = given_of(study, tokenizer, model.config.prompt_tokens)
-        memory = encode_studies(
-            model, [squares(model, pixels).numpy()], [given.kinds], [given.prompt]
-        )
+        squares = [model.place(*image.shape).apply(image) for image in pixels]
+        memory = encode_studies(model, [squares], [given.kinds], [given.prompt])
         nothing = model.without_images(memory)
         [presence] = presence_of(model, memory, tokenizer)
         if blind is None:
