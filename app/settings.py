@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     host: str = Field(default="127.0.0.1", min_length=1)
-    """Address to listen on. There is no log-in: put a proxy with one before any other address."""
+    """Address to listen on. There is no TLS: put a proxy with it before any other address."""
     port: int = Field(default=8000, ge=0, le=65535)
     """TCP port; 0 lets the system choose one."""
     model: Path | None = None

@@ -314,8 +314,8 @@ def serve(
     """Serve the page and the REST API until interrupted.
 
     Everything else is set by CROSSRAY_ environment variables, listed in
-    docs/reference/rest-api.md. There is no login: before listening on any other address than
-    127.0.0.1, put a proxy with one in front.
+    docs/reference/rest-api.md. There is no TLS, and nobody signs in unless CROSSRAY_ACCOUNTS says
+    how: before listening on any other address than 127.0.0.1, put a proxy with TLS in front.
     """
     from app.logs import configure_logging
     from app.settings import load_settings
