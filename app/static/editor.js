@@ -39,6 +39,8 @@ export class Editor {
     this.fields = new Map();
     /** @type {Marked} */
     this.marked = { draft_words: [], by_reader: [] };
+    /** The text that `marked` is of. */
+    this.markedText = "";
     this.timers = { marks: 0, save: 0 };
     this.saved = "";
     this.kept = "";
@@ -79,11 +81,13 @@ export class Editor {
     this.marked = study.marked;
     if (text !== undefined) this.render(bodies(text));
     await this.mark();
-    this.fields.get("findings")?.focus();
+    const first = this.fields.get("findings");
+    if (first) goToEnd(first);
     this.tell();
   }
 
   close() {
+    this.markedText = "";
     clearTimeout(this.timers.marks);
     clearTimeout(this.timers.save);
     this.study = null;
@@ -118,9 +122,7 @@ export class Editor {
     if (!field) return;
     const selection = getSelection();
     if (!selection?.anchorNode || !field.contains(selection.anchorNode)) {
-      field.focus();
-      selection?.selectAllChildren(field);
-      selection?.collapseToEnd();
+      goToEnd(field);
     }
     const before = plain(field).slice(0, offsetIn(field));
     const after = plain(field).slice(offsetIn(field));
@@ -171,6 +173,8 @@ export class Editor {
       const marked = await call(`v1/studies/${study.id}/marks`, { method: "POST", body: { text } });
       if (text !== this.text) return; // typed on meanwhile
       this.marked = marked;
+      this.markedText = text;
+      this.pointed();
       paint("by-reader", marked.by_reader.map(([start, end]) => this.range(start, end)));
     } catch (error) {
       this.use.failed(error);
@@ -212,7 +216,7 @@ export class Editor {
 
   /** The map of the draft's word at the caret. */
   pointed() {
-    if (!this.study) return;
+    if (!this.study || this.markedText !== this.text) return; // else places are of another text
     const at = this.caret();
     const word = at === null ? undefined : this.marked.draft_words.find(([start, end]) => start <= at && at <= end);
     this.use.word(word ? word[2] : null);
@@ -281,6 +285,13 @@ export function backedUp(study) {
 /** @param {string} study */
 function backUpKey(study) {
   return `crossray-typed-${study}`;
+}
+
+/** The caret behind the last letter. @param {HTMLElement} field */
+function goToEnd(field) {
+  field.focus();
+  getSelection()?.selectAllChildren(field);
+  getSelection()?.collapseToEnd();
 }
 
 /** @param {HTMLElement} field @returns {string} without space around it */

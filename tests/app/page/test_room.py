@@ -170,10 +170,11 @@ def test_the_map_of_the_word_at_the_caret(
         expect(page.locator("#room-status")).to_have_text("Draft")
         page.get_by_role("button", name="Edit", exact=True).click()
         field(page).click()
-        page.keyboard.press("Home")
+        page.keyboard.press("Control+Home")
         page.keyboard.press("ArrowRight")
         expect(page.locator("#shown-words")).to_have_text("The")
-        page.keyboard.type("x")  # the word is the reader's now
+        page.keyboard.type("x")
+        expect(page.locator("#shown-words")).not_to_have_text("The")  # it is the reader's now
 
 
 def test_versions_are_compared(page: Any, keeping: tuple[str, Store]) -> None:
