@@ -23,6 +23,7 @@ class Cells(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.rows: list[list[str]] = []
+        self.inside = False
         self.addresses: list[str] = []
         self.tags: set[str] = set()
         self.feed(html)
@@ -34,9 +35,13 @@ class Cells(HTMLParser):
             self.rows.append([])
         if tag in {"th", "td"}:
             self.rows[-1].append("")
+            self.inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = self.inside and tag not in {"th", "td"}
 
     def handle_data(self, data: str) -> None:
-        if self.rows and self.rows[-1]:
+        if self.inside:
             self.rows[-1][-1] += data
 
 
