@@ -28,7 +28,7 @@ from training.anatomy.examples import Example
 __all__ = ["adapt"]
 
 STEPS, EVERY = 240, 40
-"""Steps, and after how many the overlap is looked at."""
+"""How many, and after how many the overlap is looked at."""
 BATCH, RATE = 16, 1.5e-3
 WINDOWS = 5
 """Of each image: the whole, and the window around the lungs, moved and scaled a little."""
@@ -42,6 +42,7 @@ def adapt(
     network: AnatomyNetwork,
     outlined: Sequence[Example],
     overlap: Callable[[AnatomyNetwork], float],
+    steps: int = STEPS,
     seed: int = 0,
 ) -> tuple[AnatomyNetwork, list[float]]:
     """The network with the largest overlap, the given one included, and the overlaps seen.
@@ -57,8 +58,8 @@ def adapt(
     tuned = copy.deepcopy(network).eval()  # the statistics of its norms stay
     learning = nn.ModuleList([*tuned.up[-TUNED:], tuned.head])
     optimizer = torch.optim.AdamW(learning.parameters(), lr=RATE, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    for step in range(1, STEPS + 1):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for step in range(1, steps + 1):
         rows = torch.from_numpy(rng.integers(0, len(truth), BATCH))
         logits = tuned.decode([level[rows] for level in levels])
         optimizer.zero_grad()
