@@ -13,12 +13,11 @@ const NAMES = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: 
 export class Shortcuts {
   /**
    * @param {Shortcut[]} shortcuts
-   * @param {{sheet: HTMLDialogElement, list: HTMLElement, toggle: HTMLInputElement}} parts
+   * @param {{list: HTMLElement, toggle: HTMLInputElement}} parts of the sheet
    * @param {() => boolean} active whether there is an image to act on
    */
-  constructor(shortcuts, { sheet, list, toggle }, active) {
+  constructor(shortcuts, { list, toggle }, active) {
     this.shortcuts = shortcuts;
-    this.sheet = sheet;
     this.active = active;
     toggle.checked = remembered();
     toggle.addEventListener("change", () => remember(toggle.checked));
@@ -29,7 +28,8 @@ export class Shortcuts {
 
   /** @param {KeyboardEvent} event */
   pressed(event) {
-    if (event.defaultPrevented || isField(event.target) || this.sheet.open || !this.active()) return;
+    const inDialog = event.target instanceof Element && event.target.closest("dialog") !== null;
+    if (event.defaultPrevented || isField(event.target) || inDialog || !this.active()) return;
     const onCanvas = event.target instanceof HTMLCanvasElement;
     const undo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !event.shiftKey;
     if (!undo && (event.ctrlKey || event.metaKey || event.altKey)) return;

@@ -37,7 +37,7 @@ export class Toolbar {
       input(id).addEventListener("pointerdown", () => this.pane.viewer.remember());
     }
     const sheet = /** @type {HTMLDialogElement} */ (element("help"));
-    const parts = { sheet, list: element("help-keys"), toggle: input("single-keys") };
+    const parts = { list: element("help-keys"), toggle: input("single-keys") };
     this.shortcuts = new Shortcuts(this.keys(), parts, () => !element("study").hidden);
     element("help-close").addEventListener("click", () => sheet.close());
     document.addEventListener("fullscreenchange", () => pressed("full-screen", document.fullscreenElement !== null));
