@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from app.main import create_app
 from app.settings import Settings
 from data_prep.phantom.dicom import Instance, write_dx
-from data_prep.phantom.study import Additions, make_phantom
+from data_prep.phantom.study import make_phantom
 from model.generator import ReportGenerator
 
 IMAGES = Path(__file__).parent / "images"
@@ -71,12 +71,14 @@ def measured(page: Page) -> None:
 
 
 def main() -> None:
-    study = make_phantom(SEED, INDEX, SIDE, Additions(lateral=1.0))
+    study = make_phantom(SEED, INDEX, SIDE)
+    other = make_phantom(SEED, 0, SIDE)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        files = [Path(folder) / "frontal.dcm", Path(folder) / "lateral.dcm"]
-        for number, (file, image) in enumerate(zip(files, study.images, strict=True), 1):
+        files = [Path(folder) / "study.dcm", Path(folder) / "second.dcm"]
+        shown = (study.images[0], other.images[0])
+        for number, (file, image) in enumerate(zip(files, shown, strict=True), 1):
             rng = np.random.default_rng(SEED)
-            write_dx(file, image.pixels, image.view, rng, Instance("2.25.4242", number))
+            write_dx(file, image.pixels, "PA", rng, Instance("2.25.4242", number))
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
