@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
+from upath import UPath
 
+from app.batch.locations import Location, remote
 from app.batch.sharding import Shard
+from app.batch.summary import walk_order
 from model.errors import DataError
 from model.imaging.header import HEAD_BYTES, header_values
 
@@ -35,9 +38,9 @@ KEY_LETTERS = 16
 
 @dataclass(frozen=True)
 class Source:
-    """One file of the input folder."""
+    """One file of the input folder, or object below the input prefix."""
 
-    path: Path
+    path: Location
     name: str
     """Relative to the input folder, with forward slashes and a leading "./"."""
     sha256: str
@@ -80,7 +83,9 @@ class Unread:
     reason: str
 
 
-def find_files(folder: Path, without: Path | None = None) -> tuple[list[Path], list[OSError]]:
+def find_files(
+    folder: Location, without: Location | None = None
+) -> tuple[list[Location], list[OSError]]:
     """Every regular file below a folder in a settled order; links to folders are not followed.
 
     Args:
@@ -91,12 +96,15 @@ def find_files(folder: Path, without: Path | None = None) -> tuple[list[Path], l
 
     Raises:
         DataError: no such folder.
+        CrossRayError: object storage answers with an error.
     """
+    if not isinstance(folder, Path):
+        return _find_objects(folder, without), []
     if not folder.is_dir():
         what = "is a file: give it to `crossray report`" if folder.exists() else "is not there"
         raise DataError(f"the input folder {str(folder)!r} {what}")
-    hidden = without.resolve() if without is not None else None
-    found: list[Path] = []
+    hidden = without.resolve() if isinstance(without, Path) else None
+    found: list[Location] = []
     unlisted: list[OSError] = []
     for root, folders, files in os.walk(folder, onerror=unlisted.append):
         here = Path(root)
@@ -105,7 +113,18 @@ def find_files(folder: Path, without: Path | None = None) -> tuple[list[Path], l
     return found, unlisted
 
 
-def read_source(path: Path, folder: Path) -> Source:
+def _find_objects(prefix: UPath, without: Location | None) -> list[Location]:
+    """Every object below a prefix, in the order in which a folder would be walked."""
+    with remote(f"the input {str(prefix)!r} cannot be listed"):
+        prefix.fs.invalidate_cache()
+        below = prefix.path.rstrip("/") + "/"
+        hidden = None if without is None else f"{str(without).rstrip('/')}/"
+        names = (path[len(below) :] for path in prefix.fs.find(prefix.path) if path[-1:] != "/")
+        found = [prefix / name for name in sorted((n for n in names if n), key=walk_order)]
+        return [path for path in found if hidden is None or not str(path).startswith(hidden)]
+
+
+def read_source(path: Location, folder: Location) -> Source:
     """One file's content hash and study.
 
     Raises:
@@ -132,7 +151,7 @@ def in_shard(name: str, shard: Shard | None) -> bool:
 
 
 def grouped(
-    paths: Sequence[Path], folder: Path, shard: Shard | None = None
+    paths: Sequence[Location], folder: Location, shard: Shard | None = None
 ) -> tuple[list[Study], list[Unread]]:
     """Studies in the order of their first file, and the files that cannot be opened.
 
@@ -163,7 +182,7 @@ def grouped(
     return studies, unread
 
 
-def _is_of_another(path: Path, shard: Shard) -> bool:
+def _is_of_another(path: Location, shard: Shard) -> bool:
     """Whether a file's header says that it falls to another part: its rest need not be read."""
     with path.open("rb") as file:
         uid = _study_uid(file.read(HEAD_BYTES))
@@ -180,9 +199,11 @@ def _key(identity: str) -> str:
     return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:KEY_LETTERS]
 
 
-def relative_name(path: Path, folder: Path) -> str:
+def relative_name(path: Location, folder: Location) -> str:
     """How a file is called in summaries: never beginning with what a spreadsheet would run."""
-    return f"./{path.relative_to(folder).as_posix()}"
+    if isinstance(path, Path):
+        return f"./{path.relative_to(str(folder)).as_posix()}"
+    return f"./{str(path)[len(str(folder).rstrip('/')) :].lstrip('/')}"
 
 
 def _is_regular(path: Path) -> bool:

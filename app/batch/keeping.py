@@ -8,26 +8,29 @@ from app.api.keeping import new_study
 from app.batch.stages import Checks, Reported
 from app.store_options import StoreOptions
 
-__all__ = ["Keep", "keeper"]
+__all__ = ["Keep", "keeper", "not_kept"]
 
 Keep = Callable[[Reported, str, Checks], None]
 """Takes a finished study, the model's notice, and the checks of the batch."""
 
 
 @contextmanager
-def keeper(options: StoreOptions | None, total: int) -> Iterator[Keep]:
+def not_kept() -> Iterator[Keep]:
+    """For a batch without a store."""
+    yield lambda *_: None
+
+
+@contextmanager
+def keeper(options: StoreOptions, total: int) -> Iterator[Keep]:
     """What keeps each study of a batch, and tells the worklist how far the batch is.
 
     Args:
-        options: of the store; None: nothing is kept.
+        options: of the store.
         total: studies of the batch.
 
     Raises:
         StoreError: the store cannot be opened or written.
     """
-    if options is None:
-        yield lambda *_: None
-        return
     from app.store.records import ALL_ROLES, Actor
     from app.store.store import open_store
     from app.store.studies import add_study

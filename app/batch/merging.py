@@ -5,17 +5,18 @@ writes into the same output folder. OUT/shards/I-of-N.json holds its rows of the
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 
-from app.batch.results import Results, summary_path
+from app.batch.finding_table import FINDINGS, finding_table, parquet
+from app.batch.locations import Location
+from app.batch.output import results_at
+from app.batch.page import PAGE, page_content
 from app.batch.sharding import Shard
+from app.batch.summary import Row, sorted_rows, summary_content, summary_name
 from model.errors import ConfigError
 
-__all__ = ["Merged", "merge_shards", "sorted_rows"]
-
-Row = Mapping[str, object]
+__all__ = ["Merged", "merge_shards"]
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,27 @@ class _Part:
     unmatched: list[int]
 
 
-def merge_shards(out: Path) -> Merged:
+def merge_shards(out: Location, findings: bool = False) -> Merged:
     """Write summary.csv from the parts of a batch, as one run over everything would have.
+
+    Args:
+        findings: write findings.parquet too.
 
     Raises:
         ConfigError: the folder is not a batch's, is being written to, a part is missing, or the
             parts are of two divisions.
         CrossRayError: the summary cannot be written.
     """
-    results = Results(out)
+    arrow = parquet() if findings else None
+    results = results_at(out)
     with results.reopened():
         parts = list(_parts(out))
         rows = sorted_rows(row for part in parts for row in part.rows)
         unmatched = set[int].intersection(*(set(part.unmatched) for part in parts))
-        results.write_summary(rows, sorted(unmatched))
+        results.put(summary_name(None), summary_content(rows, sorted(unmatched)))
+        results.put(PAGE, page_content(rows))
+        if arrow is not None:
+            results.put(FINDINGS, finding_table(arrow, out, rows))
     status = [row["status"] for row in rows]
     return Merged(
         done=status.count("done"),
@@ -60,9 +68,9 @@ def merge_shards(out: Path) -> Merged:
     )
 
 
-def _parts(out: Path) -> Iterator[_Part]:
-    paths = list((out / "shards").glob("*-of-*.json"))
-    counts = sorted({path.stem.split("-of-")[1] for path in paths})
+def _parts(out: Location) -> Iterator[_Part]:
+    names = [path.name for path in (out / "shards").glob("*-of-*.json")]
+    counts = sorted({name.removesuffix(".json").split("-of-")[1] for name in names})
     if len(counts) != 1:
         divisions = ", ".join(f"I/{count}" for count in counts) or "none"
         raise ConfigError(
@@ -74,7 +82,7 @@ def _parts(out: Path) -> Iterator[_Part]:
     missing = [
         f"{i}/{count}"
         for i in range(1, count + 1)
-        if not summary_path(out, Shard(i, count)).is_file()
+        if not (out / summary_name(Shard(i, count))).is_file()
     ]
     if missing:
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
@@ -83,7 +91,7 @@ def _parts(out: Path) -> Iterator[_Part]:
             "run `crossray batch` with these as --shard first"
         )
     for number in range(1, count + 1):
-        path = summary_path(out, Shard(number, count))
+        path = out / summary_name(Shard(number, count))
         try:
             part = json.loads(path.read_text("utf-8"))
             yield _Part(part["rows"], part["unmatched"])
@@ -91,20 +99,3 @@ def _parts(out: Path) -> Iterator[_Part]:
             raise ConfigError(
                 f"{str(path)!r} is damaged: run that part again with --shard {number}/{count}"
             ) from error
-
-
-def sorted_rows(rows: Iterable[Row]) -> list[Row]:
-    """Rows of summary.csv in their settled order: studies as their files lie, then other files."""
-    return sorted(rows, key=_order)
-
-
-def _order(row: Row) -> tuple[bool, Sequence[tuple[bool, str]], str]:
-    has_images = row["status"] in {"done", "refused"}
-    first = min(_walked(name) for name in str(row["sources"]).split("\n"))
-    return not has_images, first, str(row["study"])
-
-
-def _walked(name: str) -> list[tuple[bool, str]]:
-    """Sorts as the folder is walked: a folder's files, then the folders in it."""
-    *folders, file = PurePosixPath(name).parts or ("",)
-    return [*((True, folder) for folder in folders), (False, file)]

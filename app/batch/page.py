@@ -7,11 +7,12 @@ from app.store.records import Finding
 from app.store.urgency import urgency
 from app.store_options import DEFAULT_WEIGHTS
 
-__all__ = ["IDENTIFIERS", "page", "parse_probability"]
+__all__ = ["IDENTIFIERS", "PAGE", "page", "page_content", "parse_probability"]
 
 Row = Mapping[str, object]
 """A row of summary.csv."""
 
+PAGE = "index.html"
 IDENTIFIERS = {"study_uid": "StudyInstanceUID", "accession": "AccessionNumber"}
 """Columns that are there where the operator wants them, and their DICOM elements."""
 STYLE = """
@@ -66,6 +67,11 @@ def page(rows: Sequence[Row]) -> str:
         f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
         "</body>\n</html>\n"
     )
+
+
+def page_content(rows: Sequence[Row]) -> bytes:
+    """The page as a file: names of files need not be UTF-8, as in summary.csv."""
+    return page(rows).encode("utf-8", "backslashreplace")
 
 
 def _line(

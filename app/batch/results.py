@@ -10,106 +10,22 @@
 KEY is a hash; no name in here comes from a file's content.
 """
 
-import csv
 import fcntl
-import io
-import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from app.batch.page import IDENTIFIERS, page
+from app.batch.records import Output, Record, model_content, model_of, refuse_other_model
 from app.batch.sharding import Shard
 from model.checkpoint_folder import ModelIdentity
 from model.errors import ConfigError, CrossRayError
 
-__all__ = ["BatchImage", "Output", "Record", "Results", "Unused", "summary_path"]
+__all__ = ["Results"]
 
-COLUMNS = (
-    "study",
-    "status",
-    "sources",
-    "reason",
-    "images",
-    "views",
-    "findings",
-    "impression",
-    "probabilities",
-    "warnings",
-    "review",
-    "model",
-)
-LISTS = ("sha256", "probabilities", "warnings", "review")
 PARTIAL = ".partial-"
-
-
-@dataclass(frozen=True)
-class BatchImage:
-    """A file that a report was made from."""
-
-    sha256: str
-    view: str | None
-    """"PA", "AP", "LATERAL" or None where it does not say."""
-
-
-@dataclass(frozen=True)
-class Unused:
-    """A file that no report was made from."""
-
-    sha256: str
-    status: str
-    """"skipped": it is no radiograph of a view that the model reads. "failed": it should be one,
-    and cannot be read."""
-    reason: str
-
-
-@dataclass(frozen=True)
-class Output:
-    """A file of the study's folder."""
-
-    name: str
-    size: int
-    """In bytes."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What became of one study: a report, a refusal, or neither."""
-
-    study: str
-    sha256: tuple[str, ...]
-    """Of every file of the study, sorted."""
-    indication: str
-    """SHA-256 of the indication that was given; empty where none was."""
-    images: tuple[BatchImage, ...] = ()
-    """What the report was made from, in its order, or what was refused; none where no file could
-    be read."""
-    refusal: str = ""
-    """Why a check refuses the images; empty where there is a report."""
-    findings: str = ""
-    impression: str = ""
-    probabilities: tuple[str, ...] = ()
-    """Of the findings that it asserts, each "name=0.97", or "name=" where there is none."""
-    warnings: tuple[str, ...] = ()
-    """What speaks against a report on its images, each "code: message"."""
-    review: tuple[str, ...] = ()
-    """What of the report is to be checked first, each "code: message"."""
-    unused: tuple[Unused, ...] = ()
-    outputs: tuple[Output, ...] = ()
-
-    @property
-    def reported(self) -> bool:
-        return bool(self.images) and not self.refusal
-
-    @property
-    def failed(self) -> bool:
-        return any(file.status == "failed" for file in self.unused)
-
-
-PARTS = {"images": BatchImage, "unused": Unused, "outputs": Output}
 
 
 class Results:
@@ -150,9 +66,8 @@ class Results:
         Raises:
             ConfigError: the folder is not a batch's, or in use.
         """
-        if not (known := self.folder / "batch.json").is_file():
+        if not (self.folder / "batch.json").is_file():
             raise ConfigError(f"{str(self.folder)!r} is no output folder of `crossray batch`")
-        _earlier_model(known)
         with self._locked():
             yield
 
@@ -186,17 +101,8 @@ class Results:
         path = self._records / f"{study}.json"
         if not path.is_file():
             return None
-        try:
-            fields = json.loads(path.read_text("utf-8"))
-            parts = {
-                name: tuple(part(**values) for values in fields.pop(name))
-                for name, part in PARTS.items()
-            }
-            lists = {name: tuple(fields[name]) for name in LISTS}
-            record = Record(**{**fields, **lists, **parts})
-        except (KeyError, TypeError, ValueError):
-            return None  # not a record of this version: the study is done again
-        if (record.sha256, record.indication) != (sha256, indication) or record.failed:
+        record = Record.from_json(path.read_bytes())
+        if record is None or not record.covers(sha256, indication):
             return None
         return record if all(self._is_whole(study, output) for output in record.outputs) else None
 
@@ -235,27 +141,22 @@ class Results:
                 partial.rename(final)
             _sync(self._studies)
             shutil.rmtree(earlier, ignore_errors=True)
-            self._replace(self._records / f"{record.study}.json", _json(asdict(record)))
+            self._replace(self._records / f"{record.study}.json", record.to_json())
         return record
 
-    def write_summary(self, rows: Sequence[Mapping[str, object]], unmatched: Sequence[int]) -> None:
-        """Replace summary.csv and index.html, or what is this part's of them.
+    def remember(self, record: Record) -> None:
+        """Nothing more is to do: a run reads the records themselves."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Replace a file beside the studies.
 
         Args:
-            rows: by COLUMNS; a column that a row lacks is empty.
-            unmatched: rows of the indications that belong to no study, for other parts.
+            name: relative to the folder, such as "shards/1-of-2.json".
         """
-        path = summary_path(self.folder, self.shard)
+        path = self.folder / name
         with _writing(path.name):
             path.parent.mkdir(exist_ok=True)
-            if self.shard is None:
-                self._replace(path, _csv(rows))
-                html = page(rows).encode("utf-8", "backslashreplace")
-                self._replace(self.folder / "index.html", html)
-            else:
-                # File names need not be UTF-8: what they hold then survives as ASCII only.
-                content = json.dumps({"rows": rows, "unmatched": unmatched}, indent=1)
-                self._replace(path, content.encode())
+            self._replace(path, content)
 
     def _check_kind(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
@@ -273,16 +174,13 @@ class Results:
         """Make room, or go on where an earlier run with the same model stopped."""
         known = self.folder / "batch.json"
         if known.is_file():
-            earlier = _earlier_model(known)
-            if earlier != model.sha256 and not redo:
-                raise ConfigError(
-                    f"{str(self.folder)!r} was begun with model {earlier[:12]}, this one is "
-                    f"{model.sha256[:12]}: name another folder, or do it all again with --redo"
-                )
-            if redo:
+            earlier = model_of(known.read_bytes(), str(self.folder))
+            if not redo:
+                refuse_other_model(earlier, model, str(self.folder))
+            else:
                 shutil.rmtree(self._records, ignore_errors=True)
         # Before the folders: they, without it, would be a stranger's to the next run.
-        self._replace(known, _json({"format": 1, "model": asdict(model)}))
+        self._replace(known, model_content(model))
         for folder in (self._studies, self._records):
             folder.mkdir(exist_ok=True)
         for left in self._studies.glob(f"{PARTIAL}*"):
@@ -295,32 +193,6 @@ class Results:
         _write_file(partial, content)
         partial.replace(path)
         _sync(path.parent)
-
-
-def summary_path(out: Path, shard: Shard | None) -> Path:
-    """The file that tells what became of every file of a batch, or of a part."""
-    return out / "summary.csv" if shard is None else out / "shards" / f"{shard.name}.json"
-
-
-def _csv(rows: Sequence[Mapping[str, object]]) -> bytes:
-    text = io.StringIO(newline="")
-    extra = [name for name in IDENTIFIERS if any(name in row for row in rows)]
-    table = csv.DictWriter(text, [*COLUMNS, *extra], restval="")
-    table.writeheader()
-    table.writerows(rows)
-    # File names need not be UTF-8: bytes that are not come out as \udc80 and so on.
-    return text.getvalue().encode("utf-8", "backslashreplace")
-
-
-def _earlier_model(path: Path) -> str:
-    try:
-        return str(json.loads(path.read_text("utf-8"))["model"]["sha256"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{str(path)!r} is not a batch's: name another output folder") from error
-
-
-def _json(fields: object) -> bytes:
-    return (json.dumps(fields, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def _write_file(path: Path, content: bytes) -> None:

@@ -6,21 +6,26 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from app.batch.finding_table import FINDINGS, finding_table, parquet
 from app.batch.grouping import Study, Unread, find_files, grouped, in_shard, relative_name
 from app.batch.indications import Row, match_indications, read_indications
-from app.batch.keeping import keeper
-from app.batch.merging import sorted_rows
-from app.batch.page import IDENTIFIERS
-from app.batch.results import Record, Results
+from app.batch.keeping import keeper, not_kept
+from app.batch.locations import Location
+from app.batch.output import BatchResults, results_at
+from app.batch.page import IDENTIFIERS, PAGE, page_content
+from app.batch.ray_workers import Cluster, RayJob, connected, ray_records
+from app.batch.records import Record
 from app.batch.sharding import Shard
-from app.batch.stages import ALL_CHECKS, Checks, decoded, finished, reported
+from app.batch.stages import ALL_CHECKS, Checks
+from app.batch.summary import sorted_rows, summary_content, summary_name
+from app.batch.writing import write_reports
 from app.store_options import StoreOptions
 from app.views import image_name
 from model.errors import ConfigError, DataError
 from model.generator import ReportGenerator
 from model.imaging.header import HEAD_BYTES, header_values
 
-__all__ = ["BatchOptions", "Outcome", "run_batch"]
+__all__ = ["BatchOptions", "Cluster", "Outcome", "run_batch"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class BatchOptions:
     """Where the drafts are also kept for the worklist."""
     identifiers: bool = False
     """Write StudyInstanceUID and accession number into the summary."""
+    cluster: Cluster | None = None
+    """None: this process does it."""
+    findings: bool = False
+    """Write findings.parquet too; not of a part, their merge does."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,10 @@ class Outcome:
 
 
 def run_batch(
-    generator: ReportGenerator, source: Path, out: Path, options: BatchOptions = BatchOptions()
+    generator: ReportGenerator,
+    source: Location,
+    out: Location,
+    options: BatchOptions = BatchOptions(),
 ) -> Outcome:
     """Write a report for every study below a folder that has none yet.
 
@@ -76,48 +88,66 @@ def run_batch(
     Raises:
         DataError: the input folder is not there or holds no file; the indications are wrong.
         ConfigError: the output folder cannot be used; the model reads no indications; a part of
-            a batch is to be redone.
+            a batch is to be redone or to write a table; a package is missing.
         CrossRayError: the output could not be written; everything finished before is kept.
     """
-    if out.resolve() == source.resolve():
+    if _address(out) == _address(source):
         raise ConfigError("the output folder is the input folder: name another with -o")
     if options.shard is not None and options.redo:
         raise ConfigError("--redo would undo what other parts have done: name a new output folder")
+    if options.shard is not None and options.findings:
+        raise ConfigError("a part has no table of its own: use `crossray batch-merge --parquet`")
+    if options.cluster is not None and options.store is not None:
+        raise ConfigError("the workers of a cluster keep no drafts: leave out --store or --ray")
+    arrow = parquet() if options.findings else None
     rows = _indications(generator, options.indications)
     paths, unlisted = find_files(source, without=out)
     if not paths and not unlisted:
         raise DataError(f"no file is below the input folder {str(source)!r}")
-    results = Results(out, options.shard)
+    results = results_at(out, options.shard)
     with results.opened(generator.identity, options.redo):
         found, unread = grouped(paths, source, options.shard)
         indications, unmatched = match_indications(rows, ((s.key, s.names) for s in found))
         studies = [replace(s, indication=indications.get(s.key, "")) for s in found]
         earlier = _finished_before(results, studies, options.checks)
         missing = [study for study in studies if study.key not in earlier]
-        new = list(_new_records(generator, results, missing, options))
-        records = [*earlier.values(), *new]
+        new = list(_new_records(generator, results, missing, out, options))
         names = {s.sha256: s.name for study in studies for s in study.sources}
+        records = [*earlier.values(), *new]
         unlisted_files = (_unlisted(error, source) for error in unlisted)
         unread += [file for file in unlisted_files if in_shard(file.name, options.shard)]
         unread += [Unread(names[u.sha256], u.status, u.reason) for r in records for u in r.unused]
-        outcome = Outcome(
-            done=sum(record.reported for record in new),
-            kept=sum(record.reported for record in earlier.values()),
-            refused=sum(bool(record.refusal) for record in records),
-            warned=sum(bool(record.warnings) for record in records),
-            flagged=sum(bool(record.review) for record in records),
-            unread=tuple(sorted(unread, key=lambda file: file.name)),
-            # A part cannot tell: the studies of other parts may have them.
-            unmatched=() if options.shard else tuple(unmatched),
-        )
+        outcome = _outcome(new, list(earlier.values()), unread)
         keys = {s.name: study.key for study in studies for s in study.sources}
         model = generator.identity.sha256
         study_rows = _study_rows(records, names, model)
         if options.identifiers:
             study_rows = _identified(study_rows, source)
         summary = sorted_rows([*study_rows, *_file_rows(outcome, keys)])
-        results.write_summary(summary, unmatched)
-    return outcome
+        content = summary_content(summary, unmatched, options.shard)
+        results.put(summary_name(options.shard), content)
+        if options.shard is None:
+            results.put(PAGE, page_content(summary))
+        if arrow is not None:
+            results.put(FINDINGS, finding_table(arrow, out, summary))
+    # A part cannot tell: the studies of other parts may have them.
+    return outcome if options.shard else replace(outcome, unmatched=tuple(unmatched))
+
+
+def _outcome(new: Sequence[Record], earlier: Sequence[Record], unread: list[Unread]) -> Outcome:
+    records = [*earlier, *new]
+    return Outcome(
+        done=sum(record.reported for record in new),
+        kept=sum(record.reported for record in earlier),
+        refused=sum(bool(record.refusal) for record in records),
+        warned=sum(bool(record.warnings) for record in records),
+        flagged=sum(bool(record.review) for record in records),
+        unread=tuple(sorted(unread, key=lambda file: file.name)),
+    )
+
+
+def _address(location: Location) -> str:
+    return str(location.resolve()) if isinstance(location, Path) else str(location).rstrip("/")
 
 
 def _indications(generator: ReportGenerator, path: Path | None) -> list[Row]:
@@ -128,13 +158,13 @@ def _indications(generator: ReportGenerator, path: Path | None) -> list[Row]:
     return read_indications(path)
 
 
-def _unlisted(error: OSError, folder: Path) -> Unread:
+def _unlisted(error: OSError, folder: Location) -> Unread:
     name = relative_name(Path(error.filename), folder)
     return Unread(name, "failed", f"the folder cannot be listed: {error.strerror}")
 
 
 def _finished_before(
-    results: Results, studies: Sequence[Study], checks: Checks
+    results: BatchResults, studies: Sequence[Study], checks: Checks
 ) -> dict[str, Record]:
     """Records of earlier runs that hold still, by study.
 
@@ -149,17 +179,24 @@ def _finished_before(
 
 
 def _new_records(
-    generator: ReportGenerator, results: Results, studies: Sequence[Study], options: BatchOptions
+    generator: ReportGenerator,
+    results: BatchResults,
+    studies: Sequence[Study],
+    out: Location,
+    options: BatchOptions,
 ) -> Iterator[Record]:
-    """Each study read, reported on and written."""
-    read = decoded(generator, studies, ahead=options.batch_size)
-    made = reported(generator, read, options.batch_size, options.checks)
-    with keeper(options.store, len(studies)) as keep:
-        for study in tqdm(made, desc="Reporting", unit="study", total=len(studies)):
-            record, files = finished(generator, study)
-            # Before the record: a study that a crash keeps out of the store is done again.
-            keep(study, generator.notice, options.checks)
-            yield results.write(record, files)
+    """Each study read, reported on and written, here or on a cluster."""
+    size, checks = options.batch_size, options.checks
+    with keeper(options.store, len(studies)) if options.store else not_kept() as keep:
+        if options.cluster is None:
+            made = write_reports(generator, results, studies, size, checks, keep)
+        else:
+            sha256 = generator.identity.sha256
+            job = RayJob(options.cluster, sha256, out, options.shard, size, checks)
+            made = ray_records(connected(options.cluster.address), studies, job)
+        for record in tqdm(made, desc="Reporting", unit="study", total=len(studies)):
+            results.remember(record)
+            yield record
 
 
 def _study_rows(
@@ -185,7 +222,9 @@ def _study_rows(
         }
 
 
-def _identified(rows: Iterable[Mapping[str, object]], folder: Path) -> Iterator[dict[str, object]]:
+def _identified(
+    rows: Iterable[Mapping[str, object]], folder: Location
+) -> Iterator[dict[str, object]]:
     """The rows with what their first file says of its study."""
     for row in rows:
         with (folder / str(row["sources"]).partition("\n")[0]).open("rb") as file:

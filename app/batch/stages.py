@@ -9,23 +9,28 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from app.api.answers import answer, section_text
 from app.batch.grouping import Source, Study
-from app.batch.results import BatchImage, Record, Unused
+from app.batch.locations import remote
+from app.batch.records import BatchImage, Record, Unused
 from app.overlays import sheet
 from app.views import MAX_IMAGES
 from model.errors import (
+    CrossRayError,
     DataError,
     IdentityMismatch,
     ImageError,
+    ImageTooLarge,
     NotARadiograph,
     RefusedError,
+    UndecodableImage,
     UnsupportedImage,
 )
 from model.exam import Exam
 from model.generator import ReportGenerator
-from model.imaging.radiograph import Radiograph
+from model.imaging.radiograph import Radiograph, ReadLimits
 from model.imaging.sandbox import read_image_isolated
 from model.report import Report
 
@@ -101,7 +106,7 @@ def _decode(generator: ReportGenerator, study: Study) -> Decoded:
             continue
         try:
             # The bytes that are decoded must be those that the study's record will name.
-            radiograph = read_image_isolated(source.path, sha256=source.sha256)
+            radiograph = read_image_isolated(_content(source), sha256=source.sha256)
         except ImageError as error:
             unused.append(Unused(source.sha256, _status(source, error), str(error)))
         except Exception as error:
@@ -113,6 +118,21 @@ def _decode(generator: ReportGenerator, study: Study) -> Decoded:
                 images.append((source, radiograph))
     images.sort(key=lambda image: image[1].view == "LATERAL")
     return Decoded(study, tuple(images), tuple(unused))
+
+
+def _content(source: Source) -> Path | bytes:
+    """What the reading process gets: a file itself, of an object its bytes."""
+    if isinstance(source.path, Path):
+        return source.path
+    try:
+        with remote("the object cannot be read"):
+            if source.path.stat().st_size > ReadLimits().max_bytes:
+                raise ImageTooLarge(f"the object has more than {ReadLimits().max_bytes} bytes")
+            return bytes(source.path.read_bytes())
+    except ImageError:
+        raise
+    except CrossRayError as error:
+        raise UndecodableImage(str(error)) from error
 
 
 def _status(source: Source, error: ImageError) -> str:

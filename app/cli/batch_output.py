@@ -1,7 +1,6 @@
 """What `crossray batch` and `batch-merge` print for people."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from app.batch.merging import Merged
 from app.batch.run import Outcome
@@ -12,7 +11,7 @@ SKIPPED_SHOWN = 20
 ROWS_SHOWN = 20
 
 
-def batch_text(outcome: Outcome, summary: Path) -> str:
+def batch_text(outcome: Outcome, summary: str) -> str:
     """What a batch came to.
 
     Args:
@@ -22,13 +21,13 @@ def batch_text(outcome: Outcome, summary: Path) -> str:
     failed = [file for file in outcome.unread if file.status == "failed"]
     lines = [f"skipped  {file.name}: {file.reason}" for file in skipped[:SKIPPED_SHOWN]]
     if len(skipped) > SKIPPED_SHOWN:
-        lines.append(f"skipped  {len(skipped) - SKIPPED_SHOWN} more files, see {summary.name}")
+        lines.append(f"skipped  {len(skipped) - SKIPPED_SHOWN} more files, see {summary}")
     lines += [f"FAILED   {file.name}: {file.reason}" for file in failed]
     lines += _unmatched(outcome.unmatched)
     if outcome.warned or outcome.flagged:
         lines.append(
             f"{outcome.warned} studies with a warning, {outcome.flagged} with something to check "
-            f"first: see {summary.name}"
+            f"first: see {summary}"
         )
     lines.append(
         f"{outcome.done} studies reported, {outcome.kept} were there already, {outcome.refused} "
@@ -37,7 +36,7 @@ def batch_text(outcome: Outcome, summary: Path) -> str:
     return "\n".join(lines)
 
 
-def merged_text(merged: Merged, summary: Path) -> str:
+def merged_text(merged: Merged, summary: str) -> str:
     """What the parts of a batch came to."""
     total = (
         f"{merged.done} studies reported, {merged.refused} refused, {merged.skipped} files "

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.batch import batch, batch_merge
 from app.cli.checkpoints import import_checkpoint
 from app.cli.evaluation import (
     anatomy,
@@ -19,7 +20,7 @@ from app.cli.evaluation import (
 )
 from app.cli.importing import boxes, folder, iu_xray, mimic_cxr, nih
 from app.cli.phantom import prepare
-from app.cli.reading import ask, batch, batch_merge, check, report, serve
+from app.cli.reading import ask, check, report, serve
 from app.cli.scoring import compare, label, rexrank, score
 from app.cli.store import store
 from app.cli.training import calibrate, input_check, pretrain, train

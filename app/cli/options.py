@@ -10,6 +10,8 @@ __all__ = [
     "ChexbertOption",
     "DeviceOption",
     "EngineOption",
+    "IdentityCheckOption",
+    "InputCheckOption",
     "JsonFileOption",
     "ModelArgument",
     "ModelOption",
@@ -17,6 +19,7 @@ __all__ = [
     "RadgraphOption",
     "SizeOption",
     "StoreOption",
+    "ThreadsOption",
     "WorkersOption",
 ]
 
@@ -67,5 +70,29 @@ StoreOption = Annotated[
         "--store",
         metavar="DIR",
         help="Keep studies, drafts and their edits in this folder, for the worklist.",
+    ),
+]
+InputCheckOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-input-check",
+        help="Continue with images the input check rejects and report the reasons as warnings.",
+    ),
+]
+IdentityCheckOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-identity-check",
+        help="Continue with files of different patients or studies, or a prior that is not "
+        "earlier, and report it as a warning.",
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        max=1024,
+        help="Compute threads, at most one per core; one per idle core if omitted.",
     ),
 ]

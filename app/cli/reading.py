@@ -1,14 +1,21 @@
-"""The commands that read images: report, ask, check, batch, serve. Each imports what it needs."""
+"""The commands that read images: report, ask, check and serve. Each imports what it needs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from app.cli.options import EXIT_BAD_FILES, EngineOption, ModelOption, StoreOption
+from app.cli.options import (
+    EngineOption,
+    IdentityCheckOption,
+    InputCheckOption,
+    ModelOption,
+    StoreOption,
+    ThreadsOption,
+)
 from model.errors import CrossRayError
 
-__all__ = ["ask", "batch", "batch_merge", "check", "report", "serve"]
+__all__ = ["ask", "check", "report", "serve"]
 
 FilesArgument = Annotated[
     list[Path],
@@ -47,32 +54,6 @@ MapsOption = Annotated[
     Literal["grounded", "all"],
     typer.Option(
         "--maps", help="With --json: heatmaps of what has a place on the images, or of all."
-    ),
-]
-InputCheckOption = Annotated[
-    bool,
-    typer.Option(
-        "--no-input-check",
-        help="Continue with images the input check rejects and report the reasons as warnings.",
-    ),
-]
-IdentityCheckOption = Annotated[
-    bool,
-    typer.Option(
-        "--no-identity-check",
-        help="Continue with files of different patients or studies, or a prior that is not "
-        "earlier, and report it as a warning.",
-    ),
-]
-
-
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--threads",
-        min=1,
-        max=1024,
-        help="Compute threads, at most one per core; one per idle core if omitted.",
     ),
 ]
 
@@ -210,88 +191,6 @@ def check(
         from app.cli.output import check_text
 
         typer.echo(check_text(found, generator.notice))
-
-
-def batch(
-    source: Annotated[
-        Path, typer.Argument(metavar="IN", help="Folder; all files below it are read.")
-    ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the results.")
-    ],
-    model: ModelOption = None,
-    engine: EngineOption = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, max=256, help="Studies per batch.")] = 4,
-    redo: Annotated[
-        bool, typer.Option("--redo", help="Redo finished studies, also those of another model.")
-    ] = False,
-    no_input_check: InputCheckOption = False,
-    no_identity_check: IdentityCheckOption = False,
-    threads: ThreadsOption = None,
-    store: StoreOption = None,
-    indications: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="CSV file with the columns study (StudyInstanceUID, or the path of a file or "
-            "folder below IN) and indication. For models that read indications.",
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Do only part I of N. Parts may run at the same time, into one OUT; "
-            "`crossray batch-merge OUT` then writes summary.csv.",
-        ),
-    ] = None,
-    identifiers: Annotated[
-        bool,
-        typer.Option(
-            "--identifiers",
-            help="Write StudyInstanceUID and accession number into summary.csv and index.html.",
-        ),
-    ] = False,
-) -> None:
-    """Write a report for every study below a folder.
-
-    DICOM files are grouped by StudyInstanceUID; a PNG or JPEG is a study of its own.
-    OUT gets summary.csv, the same as a page (index.html) and, for each study, report.json and
-    heatmaps.png. Files that are no radiograph of a view the model reads are skipped, and studies
-    that a check refuses get no report, both with the reason in summary.csv. Files that should be
-    images and cannot be read are listed at the end, and the exit status is then 3. A second run
-    does only what is missing.
-    """
-    from app.batch.results import summary_path
-    from app.batch.run import BatchOptions, run_batch
-    from app.batch.sharding import Shard
-    from app.batch.stages import Checks
-    from app.cli.batch_output import batch_text
-    from app.cli.exams import load_generator
-    from app.settings import load_settings
-
-    checks = Checks(input_check=not no_input_check, identity_check=not no_identity_check)
-    part = None if shard is None else Shard.parse(shard)
-    kept = load_settings(store=store).store_options if store is not None else None
-    options = BatchOptions(batch_size, redo, checks, indications, part, kept, identifiers)
-    outcome = run_batch(load_generator(model, engine, threads), source, out, options)
-    typer.echo(batch_text(outcome, summary_path(out, part)), err=True)
-    if outcome.failed:
-        raise typer.Exit(EXIT_BAD_FILES)
-
-
-def batch_merge(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that the parts wrote into.")],
-) -> None:
-    """Write one summary.csv of a batch whose parts ran with --shard."""
-    from app.batch.merging import merge_shards
-    from app.batch.results import summary_path
-    from app.cli.batch_output import merged_text
-
-    merged = merge_shards(out)
-    typer.echo(merged_text(merged, summary_path(out, None)), err=True)
-    if merged.failed:
-        raise typer.Exit(EXIT_BAD_FILES)
 
 
 def serve(

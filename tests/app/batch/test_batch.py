@@ -18,7 +18,8 @@ from paths import ROOT
 
 from app.api.schemas import ReportAnswer
 from app.batch.grouping import read_source
-from app.batch.results import BatchImage, Record, Results
+from app.batch.records import BatchImage, Record
+from app.batch.results import Results
 from app.batch.run import BatchOptions, Outcome, run_batch
 from app.settings import Settings
 from app.views import MAX_IMAGES

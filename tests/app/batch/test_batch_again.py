@@ -10,7 +10,8 @@ from material import chest, put
 from pydicom import dcmread
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
-from app.batch.results import Record, Results
+from app.batch.records import Record
+from app.batch.results import Results
 from app.batch.run import BatchOptions, Outcome, run_batch
 from app.batch.stages import Checks
 from model.generator import ReportGenerator

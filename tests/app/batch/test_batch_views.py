@@ -108,7 +108,7 @@ def test_rows_of_no_study_are_told_by_number_and_not_by_content(
     out = tmp_path / "out"
     outcome = run_batch(seeing_generator, folder, out, BatchOptions(indications=given))
     assert outcome.unmatched == (2, 4, 5)
-    printed = batch_text(outcome, out / "summary.csv")
+    printed = batch_text(outcome, str(out / "summary.csv"))
     assert "belong to no study: 2, 4, 5" in printed
     assert "Quillfeather" not in printed and "secret" not in printed and UID not in printed
 
