@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from app.batch.grouping import Study
+from app.batch.keeping import not_kept
 from app.batch.locations import Location
 from app.batch.output import results_at
 from app.batch.records import Record, Unused
