@@ -61,7 +61,8 @@ def standardized(squares: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     low, high = np.percentile(squares[:, ::2, ::2], (1, 99), axis=(1, 2))[..., None, None]
     scaled = (squares - low) / np.maximum(high - low, 1e-4) * 2 - 1
-    return scaled.clip(-1.5, 1.5).astype(np.float32)[:, None]
+    standardized: NDArray[np.float32] = scaled.clip(-1.5, 1.5).astype(np.float32)[:, None]
+    return standardized
 
 
 @dataclass(frozen=True)

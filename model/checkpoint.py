@@ -194,7 +194,7 @@ def _model(config: ReportConfig, content: bytes) -> ReportModel:
         raise CheckpointError(
             f"model.safetensors does not fit config.json ({_brief(error)}); {WAY_OUT}"
         ) from error
-    result: ReportModel = model.eval()
+    result: ReportModel = model.eval()  # type: ignore[no-untyped-call]
     return result
 
 

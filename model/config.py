@@ -126,7 +126,7 @@ class ReportConfig(PretrainedConfig):
         return None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         self.decoder_start_token_id = self.bos_token_id
         if self.width % self.heads:
             raise ConfigError(f"heads must divide width, got {self.heads} and {self.width}")

@@ -214,7 +214,8 @@ class _Tree:
 
 
 def _likeliest(logits: Scores, rows: Tokens) -> Tokens:
-    return logits.argmax(axis=-1)
+    likeliest: Tokens = logits.argmax(axis=-1)
+    return likeliest
 
 
 class _Sampler:
@@ -361,7 +362,8 @@ class _Beams:
 
     def best(self, studies: Tokens) -> Tokens:
         """The best finished text of some studies, (studies, limit)."""
-        return self.ended_texts[studies, 0]
+        texts: Tokens = self.ended_texts[studies, 0]
+        return texts
 
     def keep(self, studies: Tokens) -> None:
         for name in ("texts", "scores", "ended_texts", "ended_scores", "ended", "improvable"):

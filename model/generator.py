@@ -268,7 +268,8 @@ class ReportGenerator:
         ]
         indications = [" ".join(study.exam.indication.split()) for study in inputs]
         prompts = [self.tokenizer.encode(indication).ids for indication in indications]
-        return encode_studies(self.model, pixels, kinds, prompts)
+        memory: StudyMemory = encode_studies(self.model, pixels, kinds, prompts)
+        return memory
 
     def _kinds(self, exam: Exam) -> list[int]:
         """What each image is, an index into VIEWS, if the model was trained to read such."""

@@ -68,8 +68,8 @@ class ReportModel(TorchEngine, PreTrainedModel, GenerationMixin):
         width = self.encoder.width
         self.register_buffer("feature_mean", torch.zeros(width))
         self.register_buffer("feature_precision", torch.zeros(width, width))
-        self.register_load_state_dict_pre_hook(_as_not_fitted)
-        self.post_init()
+        self.register_load_state_dict_pre_hook(_as_not_fitted)  # type: ignore[no-untyped-call]
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing that is drawn: decoder and timm draw their own weights when they are made.

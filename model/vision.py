@@ -146,5 +146,6 @@ def width_of(values: dict[str, Any]) -> int:
     if kind == "convnext":
         return int(values["hidden_sizes"][-1])
     if kind in ("swin", "swinv2"):
-        return int(values["embed_dim"]) * 2 ** (len(values["depths"]) - 1)
+        doublings: int = 2 ** (len(values["depths"]) - 1)
+        return int(values["embed_dim"]) * doublings
     return int(values["embed_dim"][-1] if kind == "cvt" else values["hidden_size"])

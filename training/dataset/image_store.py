@@ -183,7 +183,8 @@ def _read(path: Path, image: Image, kind: type) -> NDArray[Any]:
 
 def _square(pixels: NDArray[np.uint8], place: Placement) -> NDArray[np.uint8]:
     square = place.square(pixels.astype(np.float32) / 255)
-    return (square[0] * 255).round().astype(np.uint8)
+    stored: NDArray[np.uint8] = (square[0] * 255).round().astype(np.uint8)
+    return stored
 
 
 def _areas(

@@ -56,7 +56,9 @@ def thumbnail(radiograph: Radiograph) -> np.ndarray:
     """float32 (1024,): 32x32 pixels of mean 0 and deviation 1, so exposure does not count."""
     height, width = radiograph.pixels.shape
     small = Letterbox(height, width, THUMBNAIL).apply(radiograph.pixels).flatten()
-    return ((small - small.mean()) / max(float(small.std(ddof=1)), 1e-6)).astype(np.float32)
+    deviation = max(float(small.std(ddof=1)), 1e-6)
+    standardized: np.ndarray = ((small - small.mean()) / deviation).astype(np.float32)
+    return standardized
 
 
 def nearest(
