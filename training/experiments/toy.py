@@ -111,7 +111,9 @@ def _shape(name: str, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray
     if name == "bar":
         return ((np.abs(x) <= radius) & (np.abs(y) <= thin)).astype(np.float32)
     near = np.maximum(np.abs(x), np.abs(y)) <= radius
-    return (near & ((np.abs(x - y) <= thin) | (np.abs(x + y) <= thin))).astype(np.float32)
+    cross = (np.abs(x - y) <= thin) | (np.abs(x + y) <= thin)
+    drawn: NDArray[np.float32] = (near & cross).astype(np.float32)
+    return drawn
 
 
 def read(tokens: list[int]) -> dict[int, int]:

@@ -92,7 +92,8 @@ class ToyNetwork(nn.Module):
         for layer in self.encoder:
             hidden = layer(hidden)
         hidden = self.encoded(hidden).unflatten(0, (batch, views)) + self.views[:views, None]
-        return hidden.flatten(1, 2)
+        flat: Tensor = hidden.flatten(1, 2)
+        return flat
 
     def forward(
         self, images: Tensor, tokens: Tensor, present: Tensor | None = None
