@@ -1,7 +1,7 @@
-"""What the service does between a request and its answer: a bounded queue, one study at a time.
+"""What the service does between a request and its answer: a bounded queue, then the model.
 
 A study's pixels are 144 MB an image, so it is decoded when its turn has come and not while it
-waits: only one study's are ever in memory.
+waits: only a few studies' are ever in memory (turns.py).
 """
 
 import logging
@@ -17,6 +17,7 @@ from app.api.keeping import new_study
 from app.api.metrics import Metrics
 from app.api.problems import Busy, NotReady, kind_of
 from app.api.schemas import AskAnswer, CheckAnswer, ModelDescription, ReportAnswer
+from app.api.turns import Turns
 from app.settings import Settings
 from app.store.errors import NoStore
 from app.store.records import Actor, NewStudy
@@ -84,9 +85,8 @@ class Service:
         self._store: Store | None = None
         self._places = threading.BoundedSemaphore(settings.queue + 1)
         self._pixel_places = threading.BoundedSemaphore(PIXEL_PLACES)
-        self._changed = threading.Condition()
-        self._reading = False
-        self._stopping = False
+        self.turns = Turns()
+        self._counting = threading.Lock()
         self._in_hand = 0
 
     def load(self) -> None:
@@ -159,33 +159,12 @@ class Service:
 
     @property
     def is_reading(self) -> bool:
-        """Whether a study's turn has come and is not over."""
-        return self._reading
+        """Whether a study is being decoded or is with the model."""
+        return self.turns.busy
 
     def stop(self) -> None:
         """Take no more studies, and answer those that wait: one that is being read goes on."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """One study at a time.
-
-        Raises:
-            NotReady: the service stopped before the study's turn came.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping or not self._reading)
-            if self._stopping:
-                raise NotReady("the service is stopping: send the request again")
-            self._reading = True
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._reading = False
-                self._changed.notify()
+        self.turns.stop()
 
     def describe(self) -> ModelDescription:
         generator = self.generator
@@ -221,7 +200,7 @@ class Service:
             self._places.release()
 
     def _count(self, studies: int) -> None:
-        with self._changed:
+        with self._counting:
             self._in_hand += studies
 
     def report(self, sent: Sent, options: Options, actor: Actor) -> ReportAnswer:
@@ -242,9 +221,9 @@ class Service:
         """
         generator = self.generator
         store = self.store if self.keeps else None
-        with self.turn():
+        with self.turns.in_memory("report"):
             exam = self._read(sent)
-            with self.metrics.generate_seconds.time():
+            with self.turns.with_model("report"), self.metrics.generate_seconds.time():
                 report = generator(
                     exam, input_check=options.input_check, identity_check=options.identity_check
                 )
@@ -266,9 +245,9 @@ class Service:
             DataError: the phrase cannot be asked.
         """
         generator = self.generator
-        with self.turn():
+        with self.turns.in_memory("question"):
             exam = self._read(sent)
-            with self.metrics.ask_seconds.time():
+            with self.turns.with_model("question"), self.metrics.ask_seconds.time():
                 found = generator.ask(exam, phrase, options.input_check, options.identity_check)
             return ask_answer(found, generator.notice, options.shown(exam), options.maps)
 
@@ -310,9 +289,9 @@ class Service:
             DataError: a text without words, or longer than the model reads.
         """
         generator = self.generator
-        with self.turn():
+        with self.turns.in_memory("question"):
             exam = self._read(sent)
-            with self.metrics.check_seconds.time():
+            with self.turns.with_model("question"), self.metrics.check_seconds.time():
                 found = generator.check(exam, text, options.input_check, options.identity_check)
             return check_answer(found, generator.notice, exam.shown if options.pixels else None)
 

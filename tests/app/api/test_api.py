@@ -22,6 +22,7 @@ from app.api.middleware import SECURITY_HEADERS
 from app.api.problems import PROBLEMS, kind_of
 from app.api.schemas import ReportAnswer
 from app.api.service import Options, Sent, Service
+from app.api.turns import STUDIES_IN_MEMORY
 from app.main import create_app
 from app.settings import Settings, load_settings
 from model import errors
@@ -246,7 +247,7 @@ def test_the_process_is_alive_while_studies_wait(
     service = app.state.service
     answers = []
     with TestClient(app) as client:
-        with service.turn():
+        with service.turns.with_model("report"):
             waiting = [
                 threading.Thread(target=lambda: answers.append(post(client, make_png())))
                 for _ in range(4)
@@ -270,7 +271,9 @@ def test_a_study_that_waits_is_not_decoded(tiny_generator: ReportGenerator) -> N
             service.report(Sent(files), Options(), LOCAL)
         ended.append(True)
 
-    with service.turn():
+    with ExitStack() as stack:
+        for _ in range(STUDIES_IN_MEMORY):
+            stack.enter_context(service.turns.in_memory("report"))
         waiting = threading.Thread(target=report)
         waiting.start()
         waiting.join(0.3)
