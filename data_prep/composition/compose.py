@@ -180,7 +180,8 @@ def _added(
     filled = room * (1 - np.exp(-np.maximum(soft, 0) / span))
     raised = base + filled + np.minimum(soft, 0)
     raised = np.minimum(raised + dense, np.maximum(raised, METAL))
-    return np.round(np.clip(raised, 0, 1) * 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.round(np.clip(raised, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def _box(where: NDArray[np.bool_], margin: float) -> tuple[int, int, int, int] | None:

@@ -74,7 +74,8 @@ def attenuation(a: Anatomy) -> tuple[Plane, Plane]:
 
 def _tissue(a: Anatomy) -> Plane:
     """Soft tissue in cm."""
-    return np.clip(a.soft - np.clip(a.air - LUNG_AIR * a.vessels, 0, None), 0, None)
+    tissue: Plane = np.clip(a.soft - np.clip(a.air - LUNG_AIR * a.vessels, 0, None), 0, None)
+    return tissue
 
 
 def _scattering(primary: Plane, tissue: Plane, view: str) -> Plane:
