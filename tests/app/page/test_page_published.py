@@ -34,6 +34,7 @@ def test_a_word_is_drawn_and_said_to_be_of_unknown_state(
     expect(page.locator("#words .word")).to_have_count(len(answer["words"]))
     expect(page.locator("#notice")).to_contain_text("license mit")
     set_slider(page, "Opacity", 100)
+    page.get_by_role("combobox", name="Scale").select_option("word")  # most is at the class token
     assert not colored(canvas(page)).any()
     word(page, 0).hover()
     assert colored(canvas(page)).any()
