@@ -118,7 +118,18 @@ def check_table(name: str, studies: int, reports: int, found: Mapping[str, Detec
         },
     )
     alarms = {method: {"true reports": each.false_alarms} for method, each in found.items()}
-    return "\n\n".join((head, f1, details, _rows("false alarms", ("true reports",), alarms)))
+    parts = (head, f1, details, _rows("false alarms", ("true reports",), alarms), _missed(own))
+    return "\n\n".join(parts)
+
+
+def _missed(own: Detection) -> str:
+    """Per kind the findings whose errors were missed, the most missed first."""
+    lines = ["missed by the check, of all"]
+    for kind, names in own.missed.items():
+        most = sorted(names.items(), key=lambda item: -item[1][0])
+        shown = [f"{name} {lost}/{every}" for name, (lost, every) in most if lost]
+        lines.append(f"{kind:<14}{', '.join(shown) or 'none'}")
+    return "\n".join(lines)
 
 
 def _rows(title: str, rows: Sequence[str], columns: Mapping[str, Mapping[str, Score]]) -> str:

@@ -61,6 +61,8 @@ class Detection:
     false_alarms: Score
     """Share of true reports of which anything is called an error."""
     false_alarms_by_kind: Mapping[str, Score]
+    missed: Mapping[str, Mapping[str, tuple[int, int]]]
+    """By kind and finding: errors that were not found, and all."""
 
 
 def read_reports(
@@ -115,6 +117,7 @@ def detection(reports: Sequence[ReportRead], fits: Fits, studies: int, source: S
     bootstrap = Bootstrap(studies)
     codes = {kind: np.zeros((5, studies)) for kind in KINDS}
     alarmed = np.zeros(studies)
+    missed: dict[str, dict[str, tuple[int, int]]] = {kind: {} for kind in KINDS}
     true_calls = {}
     for report in reports:
         calls = {(each.code, each.stated.name) for each in called(fits, source(report))}
@@ -127,6 +130,8 @@ def detection(reports: Sequence[ReportRead], fits: Fits, studies: int, source: S
         others = any(call == code and name != report.name for call, name in calls)
         false = others + any(call == code for call, _ in true_calls[report.row])
         codes[report.kind][:, report.row] = (right, not right, false, 1, 0)
+        lost, every = missed[report.kind].get(str(report.name), (0, 0))
+        missed[report.kind][str(report.name)] = (lost + (not right), every + 1)
     for kind in KINDS:
         for row, calls in true_calls.items():
             codes[kind][4, row] = any(call == CODE_OF[kind] for call, _ in calls)
@@ -137,6 +142,7 @@ def detection(reports: Sequence[ReportRead], fits: Fits, studies: int, source: S
         f1={k: _f1(bootstrap, c) for k, c in codes.items()},
         false_alarms=bootstrap.ratio(alarmed, read),
         false_alarms_by_kind={k: bootstrap.ratio(c[4], read) for k, c in codes.items()},
+        missed=missed,
     )
 
 

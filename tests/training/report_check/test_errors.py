@@ -104,3 +104,5 @@ def test_another_finding_under_the_right_code_is_an_alarm() -> None:
     right = replace(wrong, name="nodule")
     again = detection([true, right], {"missing": [1, 0, 0.5]}, 1, lambda read: read.measured)
     assert again.f1["deletion"].value == 1 and again.f1["deletion"].n == 1
+    assert found.missed["deletion"] == {"edema": (1, 1)}
+    assert again.missed["deletion"] == {"nodule": (0, 1)}
