@@ -63,7 +63,9 @@ def test_the_same_texts(pair, options) -> None:
     network, engine = pair
     texts = decode(network, read(network), options)
     assert decode(engine, read(engine), options) == texts
-    assert len({tuple(text) for text in texts}) > 1 and len({len(text) for text in texts}) > 1
+    assert len({tuple(text) for text in texts}) > 1
+    if not network.config.prompt_tokens:
+        assert len({len(text) for text in texts}) > 1, "some end before others"
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -186,7 +188,7 @@ def test_the_self_test_finds_another_network(pair) -> None:
     assert not compared(network, engine, anatomy).failures
     weight = network.decoder.layers[2].cross_attention.query.weight
     kept = weight.detach().clone()
-    weight.data[0] += 0.05
+    weight.data[0] *= 1.5
     found = compared(network, engine, anatomy).failures
     weight.data.copy_(kept)
     assert any(each.startswith("attention") for each in found)
