@@ -39,7 +39,7 @@ const drafts = new Drafts();
 const room = new Room({
   open: openDraft,
   showAgain: showReport,
-  showWord: (index) => study.report.show(index),
+  showWord: (index) => (index === null ? study.report.leave() : study.report.show(index)),
   announce,
   failed: showProblem,
 });

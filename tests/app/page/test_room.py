@@ -16,7 +16,7 @@ from app.store.worklist import list_studies
 
 
 @pytest.fixture
-def page(open_page, keeping: tuple[str, Store], make_png: Any) -> Any:
+def page(keeping: tuple[str, Store], open_page, make_png: Any) -> Any:
     """A study that was just sent."""
     address, _ = keeping
     page = open_page(at=address)

@@ -56,7 +56,7 @@ def multiply(store: Store, count: int) -> None:
 
 
 @pytest.fixture
-def page(open_page, keeping: tuple[str, Store]) -> Any:
+def page(keeping: tuple[str, Store], open_page) -> Any:
     address, store = keeping
     fill(store)
     return open_page(at=f"{address}worklist.html")
@@ -91,7 +91,7 @@ def test_the_most_urgent_is_first_and_filters_work(page: Any) -> None:
     expect(page.locator("#row-0")).to_contain_text("effusion.png")
 
 
-def test_status_and_counts(open_page, keeping: tuple[str, Store]) -> None:
+def test_status_and_counts(keeping: tuple[str, Store], open_page) -> None:
     address, store = keeping
     ids = fill(store)
     edits.sign(store, ids[0], 1, CHIEF, "Dr. Chief")
@@ -120,7 +120,7 @@ def test_the_keyboard_moves_opens_and_comes_back(page: Any) -> None:
     expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
 
 
-def test_ten_thousand_studies_scroll(open_page, keeping: tuple[str, Store]) -> None:
+def test_ten_thousand_studies_scroll(keeping: tuple[str, Store], open_page) -> None:
     address, store = keeping
     fill(store)
     multiply(store, MANY - 4)
@@ -152,7 +152,7 @@ def test_ten_thousand_studies_scroll(open_page, keeping: tuple[str, Store]) -> N
 
 
 def test_a_running_batch_is_seen_and_its_studies_come_in(
-    open_page, keeping: tuple[str, Store]
+    keeping: tuple[str, Store], open_page
 ) -> None:
     address, store = keeping
     add_study(store, new_study(0, "first.png"), EVERYBODY)
@@ -167,7 +167,7 @@ def test_a_running_batch_is_seen_and_its_studies_come_in(
     expect(page.locator("#progress")).to_be_hidden()
 
 
-def test_what_a_study_is_called_is_text(open_page, keeping: tuple[str, Store]) -> None:
+def test_what_a_study_is_called_is_text(keeping: tuple[str, Store], open_page) -> None:
     address, store = keeping
     name = "<img src=x onerror=alert(1)>"
     add_study(store, replace(new_study(), name=name), EVERYBODY)
@@ -178,7 +178,7 @@ def test_what_a_study_is_called_is_text(open_page, keeping: tuple[str, Store]) -
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_everybody_can_use_it(
-    open_page, keeping: tuple[str, Store], theme: str, width: int
+    keeping: tuple[str, Store], open_page, theme: str, width: int
 ) -> None:
     address, store = keeping
     fill(store)
