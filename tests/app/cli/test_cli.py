@@ -213,7 +213,7 @@ def test_a_batch_takes_indications(
     [path] = (tmp_path / "out").rglob("report.json")
     assert json.loads(path.read_text())["indication"] == "The lungs."
     status, _, err = run(*arguments, "--indications", tmp_path / "absent.csv")
-    assert status == 2 and "cannot be read" in err
+    assert status == 2 and "there is no table" in err
 
 
 @pytest.mark.parametrize(("size", "bound"), [(SMALLEST - 1, SMALLEST), (LARGEST + 1, LARGEST)])
