@@ -22,7 +22,9 @@ def serving(generator: ReportGenerator, **settings: Any) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
-    listening.close()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    finally:  # a test that fails must not leave a thread that nobody ends
+        server.should_exit = True
+        thread.join()
+        listening.close()
