@@ -147,7 +147,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"app", "app.schemas", "app.store", "app.export", "app.accounts"},
     ),
     "app.overlays": ({"app.overlays"}, {"app", "app.api"}),
-    "app.batch": ({"app.batch"}, {"app", "app.api", "app.overlays", "app.store"}),
+    "app.batch": ({"app.batch"}, {"app", "app.api", "app.schemas", "app.overlays", "app.store"}),
     "app.assembly": (
         {"app.main", "app.server", "app.cli"},
         {

@@ -128,7 +128,7 @@ def image_answer(height: int, width: int, png: bytes) -> dict[str, Any]:
             "width": side,
             "height": side,
         },
-        "stored": {"rows": height, "columns": width, "matrix": (1, 0, 0, 0, 1, 0)},
+        "stored": {"rows": height, "columns": width, "matrix": [1, 0, 0, 0, 1, 0]},
         "warnings": [],
         "png": base64.b64encode(png).decode(),
     }

@@ -11,7 +11,7 @@ import torch
 from parts import language_folder, vision_folder
 
 from data_prep.manifest import read_studies
-from data_prep.phantom.prepare import prepare_phantom
+from data_prep.phantom.prepare import PhantomOptions, prepare_phantom
 from model.generator import ReportGenerator
 from model.imaging.read import read_image
 from training.config import TrainConfig, load_config
@@ -43,7 +43,7 @@ max_tokens = 400
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pretrained-run")
     phantoms = folder / "phantoms"
-    prepare_phantom(phantoms, 240, seed=5, size=64, workers=1, progress=False)
+    prepare_phantom(phantoms, PhantomOptions(240, 5, 64), workers=1, progress=False)
     language_folder(folder / "gpt2", [s.report for s in read_studies(phantoms)], positions=400)
     vision_folder(folder / "vit")
     (folder / "run.toml").write_text(f'data = "{phantoms}"\n{SETTINGS}')

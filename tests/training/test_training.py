@@ -334,7 +334,8 @@ def test_overrides_win_and_keep_their_types(settings: Path) -> None:
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_to_nothing(settings: Path) -> None:
-    asked = ("steps=12", "optimizer.decay_steps=20", "optimizer.learning_rate=0.01")
+    asked = ("steps=12", "optimizer.decay_steps=20", "optimizer.warm_up=4")
+    asked += ("optimizer.learning_rate=0.01",)
     rates = [step["learning_rate"] for step in Training(config(settings, *asked)).steps()]
     assert rates[:5] == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01])
     assert rates[4:] == sorted(rates[4:], reverse=True)

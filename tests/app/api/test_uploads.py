@@ -118,5 +118,5 @@ def test_the_openapi_document_describes_them(client: TestClient) -> None:
 
 def test_the_examples_of_the_openapi_document_are_answers(client: TestClient) -> None:
     for example, answer in ((REPORT, ReportAnswer), (QUESTION, AskAnswer)):
-        assert answer.model_validate(example).model_dump() == example
+        assert answer.model_validate(example).model_dump(exclude={"study"}) == example
     assert REPORT["text"][slice(10, 32)] == REPORT["sentences"][0]["text"]

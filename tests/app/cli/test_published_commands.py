@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from material import chest, put
 from prepared_folder import write_prepared
@@ -121,5 +122,7 @@ def test_calibrate_makes_it_say_what_is_grounded(run: Callable, model, data, tmp
     assert after.model.config.novelty_threshold > 0
     blob = cv2.imread(str(data / "images" / "1.png"), cv2.IMREAD_UNCHANGED) / 255
     known = after(Radiograph(blob.astype("float32"), "PA"), input_check=False)
-    assert "out_of_distribution" in {w.code for w in other.warnings[0]}
+    stripes = (np.indices(blob.shape)[0] % 8 < 4).astype("float32")
+    unlike = after(Radiograph(stripes, "PA"), input_check=False)
+    assert "out_of_distribution" in {w.code for w in unlike.warnings[0]}
     assert "out_of_distribution" not in {w.code for w in known.warnings[0]}

@@ -200,6 +200,7 @@ def test_nothing_is_covered_or_cut_off(open_page, size: tuple[int, int]) -> None
     ]
     show(page, answer)
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    expect(page.locator("#stage")).to_be_visible()
     stage = page.locator("#stage").bounding_box()
     assert stage["height"] >= 0.3 * size[1] and stage["width"] >= 0.45 * size[0]
     for part in ("#finding-list button >> nth=3", "#shown-kind", "#ask-send"):

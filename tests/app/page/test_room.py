@@ -175,6 +175,7 @@ def test_the_map_of_the_word_at_the_caret(
         expect(page.locator("#shown-words")).to_have_text("The")
         page.keyboard.type("x")
         expect(page.locator("#shown-words")).not_to_have_text("The")  # it is the reader's now
+        page.close()  # before the service that it asks for progress
 
 
 def test_versions_are_compared(page: Any, keeping: tuple[str, Store]) -> None:

@@ -220,8 +220,12 @@ def test_weights_of_another_shape(copy: Path) -> None:
 
 
 def test_a_processor_of_another_size(copy: Path) -> None:
+    """As after training at another size: the positions are interpolated."""
+    assert load_network(copy)[0].grid == (4, 4)
     rewritten(copy, "preprocessor_config.json", size={"height": 64, "width": 64})
-    refused(copy, "cannot read an image of 64 x 64 pixels")
+    assert load_network(copy)[0].grid == (8, 8)
+    rewritten(copy, "preprocessor_config.json", size={"height": 4, "width": 4})
+    refused(copy, "4 x 4")
 
 
 def test_code_in_the_folder_is_never_run(copy: Path) -> None:
