@@ -341,7 +341,7 @@ def pacemaker(a: Anatomy, severity: Said, side: str, zone: Said, rng: Rng) -> Ma
         for end in ends
     ]
     a.metal += 0.10 * a.canvas.strokes(leads, 0.22)
-    return can > 0.5
+    return np.asarray(can > 0.5)
 
 
 def add_ribs(a: Anatomy, rng: np.random.Generator) -> None:
