@@ -115,7 +115,9 @@ def _statement(statement: CheckedStatement, withheld: bool) -> str:
 def times_as_likely(evidence: float) -> str:
     """Nats as a sentence."""
     times = math.exp(min(abs(evidence), math.log(LARGEST_RATIO)))
-    factor = f"more than {LARGEST_RATIO:,}" if times >= LARGEST_RATIO * 0.999 else f"{times:.2g}"
+    factor = f"{float(f'{times:.2g}'):g}"  # two digits, never as 1.4e+02
+    if times >= LARGEST_RATIO * 0.999:
+        factor = f"more than {LARGEST_RATIO:,}"
     if times < HARDLY:
         return "The image hardly changed how likely it is."
     return f"The image made it {factor} times {'as' if evidence > 0 else 'less'} likely."
