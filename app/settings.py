@@ -29,7 +29,7 @@ HEADER_NAME = r"^[A-Za-z0-9-]{1,60}$"
 
 
 class Settings(BaseSettings):
-    """What one `crossray serve` process may be told."""
+    """Settings of one `crossray serve` process."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     rate_limit: int = Field(default=1200, ge=0, le=1_000_000)
     """Requests of one client in a minute, by its account or else its address; 0: no limit."""
     stop_seconds: int = Field(default=20, ge=1, le=3600)
-    """Seconds that a study being read may take once the service is told to stop."""
+    """Seconds that a study being read may take after the service receives the signal to stop."""
 
     @property
     def isolation(self) -> IsolationLimits:

@@ -1,4 +1,4 @@
-"""Somebody's report held against its images: what they contradict, and what it leaves out.
+"""Somebody's report checked against its images: what they contradict, and what it leaves out.
 
 Every statement of the report is compared with what the network sees. Whether a finding is there is
 its answer about the finding (presence.py); side, zone and severity are weighed against their

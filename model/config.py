@@ -58,7 +58,7 @@ class ReportConfig(PretrainedConfig):
         assert_from: the probability from which a report asserts a finding, by name; what the answer
             calls at least as probable is named whether or not the text was about to.
         calibrated: the findings whose probability held on images like those the checkpoint is
-            for; the others are told without one. None: all of them.
+            for; the others are reported without one. None: all of them.
         finding_scale, finding_offset: the same for what the report itself asserts, of the
             log-probability of the clause that names it first; None where nothing was fitted.
         report_words: the words of the training reports in small letters, sorted: a phrase of these

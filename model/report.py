@@ -168,7 +168,7 @@ class CheckedStatement(Span):
 
 @dataclass(frozen=True)
 class Check:
-    """Somebody's report held against its images, and the images, as in Report."""
+    """Somebody's report checked against its images, and the images, as in Report."""
 
     text: str
     """As the network reads it: spaces for line breaks."""

@@ -1,4 +1,4 @@
-"""What a careful reader would check first: where a report and what it looked at do not agree.
+"""What a careful reader would check first: where a report and its attention do not agree.
 
 Each check is a rule over the finished report; each flag says what was measured. Nothing here
 changes the report.
@@ -91,7 +91,7 @@ def _wrong_sides(
             other = "left" if side == "right" else "right"
             yield Flag(
                 "side",
-                f"The report says {side}, but {1 - share:.0%} of what {finding.text!r} looked at "
+                f"The report says {side}, but {1 - share:.0%} of the attention of {finding.text!r} "
                 f"lies on the patient's {other}: check the side.",
                 finding.start,
                 finding.end,

@@ -289,7 +289,7 @@ class IssueAnswer(Answer):
 
 
 class CheckAnswer(StudyAnswer):
-    """Somebody's report held against its images."""
+    """Somebody's report checked against its images."""
 
     text: str = Field(description="as the model reads it: with spaces for line breaks")
     sections: list[SectionAnswer]

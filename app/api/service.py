@@ -283,7 +283,7 @@ class Service:
         return new_study(contents, exam, written, sent.name, "upload", checks)
 
     def check(self, sent: Sent, text: str, options: Options) -> CheckAnswer:
-        """Somebody's report held against one study; Raises as for `report`, and:
+        """Somebody's report checked against one study; Raises as for `report`, and:
 
         Raises:
             DataError: a text without words, or longer than the model reads.

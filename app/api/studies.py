@@ -58,7 +58,7 @@ EditorName = Annotated[
     str,
     Query(
         pattern=r"^[0-9A-Za-z-]{0,40}$",
-        description="tells the windows of one person apart",
+        description="identifies the window of one person",
     ),
 ]
 

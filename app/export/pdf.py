@@ -130,8 +130,8 @@ def _map(
     image = max(range(len(shares)), key=lambda k: float(shares[k].sum()))
     drawn = map_over_image(grays[image], report.images[image], shares[image])
     probability = finding.presence_probability
-    told = "" if probability is None else f", probability {probability:.2f}"
-    caption = f"{finding.text} ({finding.name.replace('_', ' ')}{told}), image {image + 1}"
+    stated = "" if probability is None else f", probability {probability:.2f}"
+    caption = f"{finding.text} ({finding.name.replace('_', ' ')}{stated}), image {image + 1}"
     return _tile(drawn, caption, width)
 
 

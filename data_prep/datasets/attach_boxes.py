@@ -133,7 +133,7 @@ def _note(prepared: Path) -> dict[str, Any]:
         raise DataError(f"{path.name} of {str(prepared)!r} cannot be read: {error}") from error
     if known != manifest:
         raise DataError(
-            f"studies.jsonl of {str(prepared)!r} is not what prepared.json tells of: a run was "
+            f"studies.jsonl of {str(prepared)!r} is not what prepared.json describes: a run was "
             "interrupted, so prepare the folder again and then attach the boxes"
         )
     return note

@@ -105,8 +105,8 @@ def run_input_check(
     if file is not None:
         content = {"limits": limits, "rows": [asdict(row) for row in rows]}
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    told = ", ".join(f"{name.replace('_', ' ')} {limit:.3f}" for name, limit in limits.items())
-    return f"{_table(rows)}\n\nLimits: {told}."
+    listed = ", ".join(f"{name.replace('_', ' ')} {limit:.3f}" for name, limit in limits.items())
+    return f"{_table(rows)}\n\nLimits: {listed}."
 
 
 def _seed(prepared: Path) -> int | None:

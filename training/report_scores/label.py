@@ -1,4 +1,4 @@
-"""The command `crossray label`: reports -> CheXpert's observations, held against people's labels.
+"""The command `crossray label`: reports -> CheXpert's observations, evaluated on people's labels.
 
 Open-i's reports were indexed by people with MeSH terms; what of those says the same as one of the
 observations is the truth here. People index what matters, not all that is reported, and call things
