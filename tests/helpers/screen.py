@@ -18,7 +18,10 @@ def show(page: Any, answer: dict[str, Any]) -> None:
     """Let the service's answer be this one, and ask for it."""
     page.unroute("**/v1/reports*")
     page.route("**/v1/reports*", lambda route: route.fulfill(status=201, json=answer))
-    send(page, ("chest.png", "image/png", png_image(8, 8)))
+    # Before the request the page is not busy yet: it still asks for the model.
+    with page.expect_response("**/v1/reports*"):
+        send(page, ("chest.png", "image/png", png_image(8, 8)))
+    expect(page.locator("body[data-state=report]")).to_have_count(1)
 
 
 def send(page: Any, *files: tuple[str, str, bytes]) -> None:
@@ -31,7 +34,9 @@ def show_file(page: Any, file: bytes, answer: dict[str, Any]) -> None:
     """Show a file's stored values beside an answer for an image of its size."""
     page.unroute("**/v1/reports*")
     page.route("**/v1/reports*", lambda route: route.fulfill(status=201, json=answer))
-    send(page, ("image.dcm", "application/dicom", file))
+    with page.expect_response("**/v1/reports*"):
+        send(page, ("image.dcm", "application/dicom", file))
+    expect(page.locator("body[data-state=report]")).to_have_count(1)
     expect(page.locator("#corner-image")).to_have_text(re.compile(r"\d+ bit$"))
 
 

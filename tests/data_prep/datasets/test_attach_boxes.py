@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_told_and_changes_nothing(prepared, row, message):
 
 def test_an_unfinished_folder_is_told(prepared):
     write_json(prepared / "prepared.json", {"manifest_sha256": "0"})
-    with pytest.raises(DataError, match=r"is not what prepared\.json tells of"):
+    with pytest.raises(DataError, match=r"is not what prepared\.json describes"):
         attach(prepared, boxes(prepared, EFFUSION))
 
 
