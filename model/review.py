@@ -35,8 +35,8 @@ class Flag:
     code: Code
     """"side": reported on one side, attended to on the other. "prior": compared with an earlier
     image where none was given. "evidence": asserted without support from the images.
-    "contradiction": asserted and denied, or of another size or side in the impression than in the
-    findings. "cut": the text ends at the longest length."""
+    "contradiction": asserted and denied or called normal, or of another size or side in the
+    impression than in the findings. "cut": the text ends at the longest length."""
     message: str
     """One sentence with what was measured."""
     start: int

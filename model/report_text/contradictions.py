@@ -1,7 +1,7 @@
 """Statements of one report that cannot both be true.
 
-Compared are what is asserted without doubt and what is denied, anywhere in the report; and the size
-and side of a finding, between the findings and the impression.
+Compared are what is asserted without doubt and what is denied or called normal, anywhere in the
+report; and the size and side of a finding, between the findings and the impression.
 """
 
 import re
@@ -30,32 +30,104 @@ _OTHER_OPACITY = re.compile(
 
 
 _MINOR = re.compile(
-    r"\b(?:linear|streaky|band-?like|strandy|plate-?like|atelecta\w+|scar\w*|calcifi\w+|chronic|"
-    r"granulom\w+|fibro\w+|overl\w+|old|shadow\w*|nipple)\b",
+    r"\b(?:linear|streaky|band-?like|strandy|plate-?like|atelecta\w+|scar\w*|calcifi\w+|granulom\w+|"
+    r"fibro\w+|overl\w+|shadow\w*|nipple|interstitial|emphysem\w+|crowding|soft tissues?|fat|"
+    r"artifact\w*|hernia|nodular|chronic|old)\b",
     re.IGNORECASE,
 )
-"""What does not keep radiologists from calling lungs clear."""
+"""Opacities and nodules that do not keep radiologists from calling lungs clear."""
+_LASTING = re.compile(
+    r"\b(?:stable|unchanged|persist\w*|similar|chronic|old|remote|heal(?:ed|ing)|"
+    r"age-indeterminate)\b",
+    re.IGNORECASE,
+)
+"""What radiologists do not count as acute."""
 _WHOLE = r"(?<!upper )(?<!lower )(?<!remaining )(?<!otherwise )"
-_NORMAL: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
-    (
-        re.compile(
-            r"\b(?:heart|cardiac)(?: size| silhouette)?(?: (?:is|remains|appears))?"
-            r"(?: (?:within|stable|grossly|at))* normal\b(?! limits?,? upper)|"
-            r"\bnormal (?:heart|cardiac) (?:size|silhouette)\b|\bheart size is (?:\w+ )?normal\b",
-            re.IGNORECASE,
-        ),
-        frozenset({"cardiomegaly"}),
+_REST = re.compile(
+    r"\b(?:other\w*|aside|apart|except\w*|besides|addition\w*|further|superimposed|new|change)\b",
+    re.IGNORECASE,
+)
+"""In the sentence of a normal summary: it is about what the report has not named."""
+_ELSEWHERE = re.compile(
+    r"\b(?:bon[ey]s?|osseous|skelet\w+|spin\w+|rib\w*|soft tissues?|mediastin\w+|abdom\w+|heart|"
+    r"cardiac silhouette|diaphragm\w*)\b",
+    re.IGNORECASE,
+)
+"""In its sentence: it is about a part without lungs and pleura."""
+_ACUTE = r"(?:acute|active)(?:(?:/| or )(?:acute|active))?"
+_BODY = (
+    r"(?: (?:radiographic|cardio\w+|cardiac|pulmonary|intrathoracic|thoracic|chest|lung|pleural|"
+    r"preoperative|disease),?| or| and)*"
+)
+
+
+@dataclass(frozen=True)
+class _Normal:
+    """What calls the chest or a part of it normal."""
+
+    words: re.Pattern[str]
+    excludes: frozenset[str]
+    """Findings that it then cannot have."""
+    is_acute: bool = False
+    """Only of acute findings."""
+    voids: re.Pattern[str] = _REST
+    """In its own sentence: it does not say this of the whole chest."""
+
+    def stated(self, text: str) -> Iterator[re.Match[str]]:
+        for match in self.words.finditer(text):
+            if not self.voids.search(_sentence_of(text, *match.span())):
+                yield match
+
+    def is_denial_of(self, text: str, found: Assertion) -> bool:
+        sentence = _sentence_of(text, found.start, found.end)
+        return (
+            found.name in self.excludes
+            and not (self.is_acute and _LASTING.search(sentence))
+            and not (found.name in ("opacity", "nodule") and _MINOR.search(sentence))
+        )
+
+
+def _normal(
+    words: str, excludes: str, is_acute: bool = False, voids: re.Pattern[str] = _REST
+) -> _Normal:
+    compiled = re.compile(words, re.IGNORECASE)
+    return _Normal(compiled, frozenset(excludes.split()), is_acute, voids)
+
+
+_NORMAL = (
+    _normal(
+        r"\b(?:heart|cardiac)(?: size| silhouette)?(?: (?:is|remains|appears))?"
+        r"(?: (?:within|stable|grossly|at))* normal\b(?! limits?,? upper)|"
+        r"\bnormal (?:heart|cardiac) (?:size|silhouette)\b|\bheart size is (?:\w+ )?normal\b",
+        "cardiomegaly",
     ),
-    (
-        re.compile(
-            rf"\b{_WHOLE}lungs (?:are|remain|appear) (?:well (?:\w+ )?and )?clear\b(?! of)|"
-            rf"\b{_WHOLE}clear lungs\b",
-            re.IGNORECASE,
-        ),
-        frozenset({"opacity", "edema", "nodule"}),
+    _normal(
+        rf"\b{_WHOLE}lungs (?:are|remain|appear) (?:well (?:\w+ )?and )?clear\b(?! of)|"
+        rf"\b{_WHOLE}clear lungs\b",
+        "opacity edema nodule",
+    ),
+    _normal(
+        rf"\b(?:no|without|negative for)(?: (?:\w+ )?(?:evidence|signs?) (?:of|for))?"
+        rf"(?: (?:definite|visible|convincing|radiographic))? {_ACUTE}{_BODY}"
+        r" (?:abnormalit(?:y|ies)|disease|process(?:es)?|findings?|pathology)\b",
+        "opacity edema pneumothorax pleural_effusion",
+        is_acute=True,
+        voids=re.compile(f"{_REST.pattern}|{_ELSEWHERE.pattern}", re.IGNORECASE),
+    ),
+    _normal(
+        rf"\bno (?:evidence of )?{_ACUTE} (?:osseous|bony|skeletal|rib) "
+        r"(?:abnormalit(?:y|ies)|findings?|pathology|injury)\b",
+        "rib_fracture",
+        is_acute=True,
+    ),
+    _normal(
+        r"\b(?:normal|unremarkable|negative) (?:\w+ )?"
+        r"(?:chest\b(?! wall| tube)(?: (?:x-?rays?|radiographs?|films?|exam\w*|study)\b)?|"
+        r"(?:exam(?:ination)?|study|radiographs?)\b)|"
+        r"\bchest (?:is|appears) (?:normal|unremarkable)\b",
+        "opacity edema pneumothorax pleural_effusion cardiomegaly nodule rib_fracture",
     ),
 )
-"""What calls a part of the chest normal, and the findings that it then cannot have."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +168,15 @@ def _denied(text: str, asserted: Sequence[Assertion]) -> Iterator[Contradiction]
 
 
 def _called_normal(text: str, asserted: Sequence[Assertion]) -> Iterator[Contradiction]:
-    """A clear lung with an opacity, a heart of normal size that is enlarged."""
-    for pattern, names in _NORMAL:
-        for normal in pattern.finditer(text):
+    """Clear lungs with an opacity, an enlarged heart of normal size, "no acute disease"."""
+    for normal in _NORMAL:
+        for match in normal.stated(text):
+            sentence = _sentence_of(text, *match.span())
             for found in asserted:
-                if found.name in names and not _MINOR.search(_sentence_of(text, found)):
-                    clause = text[slice(*found.clause)].strip(" ,.;")
+                clause = text[slice(*found.clause)].strip(" ,.;")
+                if normal.is_denial_of(text, found) and clause not in sentence:
                     yield Contradiction(
-                        f"{normal[0]!r} is said here, and elsewhere: {clause!r}.", *normal.span()
+                        f"{match[0]!r} is stated here, and elsewhere: {clause!r}.", *match.span()
                     )
                     break
 
@@ -129,7 +202,7 @@ def _is_airspace(text: str, found: Assertion, denial: Denial) -> bool:
         and _head(text[found.start : found.end]) in _AIRSPACE
         and _head(text[denial.start : denial.end]) in _AIRSPACE
         and re.search(r"\b(?:new|acute|other|additional|further|large)\b", before) is None
-        and _OTHER_OPACITY.search(_sentence_of(text, found)) is None
+        and _OTHER_OPACITY.search(_sentence_of(text, found.start, found.end)) is None
     )
 
 
@@ -173,10 +246,11 @@ def _listed(sides: frozenset[str]) -> str:
     return " and ".join(sorted(sides))
 
 
-def _sentence_of(text: str, found: Assertion) -> str:
-    start = max(text.rfind(mark, 0, found.start) for mark in ".:\n")
-    end = min((stop for mark in ".\n" if (stop := text.find(mark, found.end)) >= 0), default=-1)
-    return text[start + 1 : end if end >= 0 else len(text)]
+def _sentence_of(text: str, start: int, end: int) -> str:
+    """The sentence around [start, end)."""
+    first = max(text.rfind(mark, 0, start) for mark in ".:\n")
+    last = min((stop for mark in ".\n" if (stop := text.find(mark, end)) >= 0), default=len(text))
+    return text[first + 1 : last]
 
 
 def _head(term: str) -> str:
