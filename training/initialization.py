@@ -53,10 +53,11 @@ def _joined(config: TrainConfig, model: PretrainedModel) -> tuple[ImportedNetwor
                 f"initial = {config.initial!r} has CrossRay's own decoder, and model.decoder = "
                 f"{model.decoder!r} is another: leave one of them out"
             )
-        if earlier.config.encoder["model_type"] == "cvt":
+        if earlier.config.connector is not None or earlier.config.encoder["model_type"] == "cvt":
+            what = "is a decoder-only model" if earlier.config.connector else "has a CvT encoder"
             raise ConfigError(
-                f"initial = {config.initial!r} has a CvT encoder, which is read and not trained: "
-                "name another checkpoint"
+                f"initial = {config.initial!r} {what}, which is read and not trained: name another "
+                "checkpoint"
             )
         earlier.config = earlier.config.uncalibrated(
             name=model.name,

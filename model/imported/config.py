@@ -8,13 +8,26 @@ from model.imported.processing import Processing
 from model.imported.timm_encoder import TIMM
 from model.vision import VISION_MODELS, grid_of, prefix_of
 
-__all__ = ["DECODERS", "ENCODERS", "MODEL_TYPE", "NOT_CALIBRATED", "ImportedConfig"]
+__all__ = [
+    "DECODERS",
+    "ENCODERS",
+    "LANGUAGE_MODELS",
+    "MODEL_TYPE",
+    "NOT_CALIBRATED",
+    "TOWERS",
+    "Connector",
+    "ImportedConfig",
+]
 
 MODEL_TYPE = "crossray-imported"
 
 ENCODERS = tuple(VISION_MODELS)
 """model_type of the encoders that are read. CvT with the projection of the CXRMate family."""
 DECODERS = ("gpt2", "bert", "roberta")
+TOWERS = {"clip_vision_model": 1, "siglip_vision_model": 0}
+"""model_type of the vision towers of decoder-only models; class tokens before their patches."""
+LANGUAGE_MODELS = ("llama", "mistral", "qwen2")
+"""model_type of the language models of decoder-only models."""
 NOT_CALIBRATED = (
     "CrossRay did not train or calibrate it: probabilities are its own, evidence compares with a "
     "black image, and which words are grounded is unknown."
@@ -23,6 +36,23 @@ CALIBRATED = (
     "CrossRay did not train it, and calibrated its probabilities on studies of another source; "
     "evidence compares with a black image."
 )
+
+
+@dataclass(frozen=True)
+class Connector:
+    """How a decoder-only model's image becomes tokens of its text."""
+
+    prompt: list[int]
+    """The text that the model goes on from, one of its tokens standing for the image's."""
+    image_token_id: int
+    layer: int
+    """Of the vision tower, whose hidden states become tokens: an index, negative from the end."""
+    class_token: bool
+    """The tower's class token is one of the image's tokens."""
+    activation: str
+    """Between the projector's two layers; transformers' name."""
+    bias: bool
+    """The projector's layers have one."""
 
 
 @dataclass
@@ -61,6 +91,8 @@ class ImportedConfig:
     """Of model.config.VIEWS; nothing but its pixels tells the decoder what an image is."""
     images_per_study: int | None = 1
     """None: any number, their patches one after another."""
+    connector: Connector | None = None
+    """Of a decoder-only model, whose maps are of self-attention; None with cross-attention."""
 
     grounded_share: float | None = None
     ask_scale: float = 1.0
@@ -95,10 +127,20 @@ class ImportedConfig:
 
     @property
     def prefix(self) -> int:
-        """Class, distillation and register tokens before the encoder's patches."""
+        """Positions before the patches: class and register tokens, or a prompt's words."""
+        if self.connector is not None:
+            # The image token is replaced, and the last one is the start token.
+            return len(self.connector.prompt) - 2 + self.image_prefix
         if self.encoder["model_type"] == TIMM:
             return int(self.encoder["prefix"])
         return prefix_of(self.encoder)
+
+    @property
+    def image_prefix(self) -> int:
+        """Class tokens among the image tokens of a decoder-only model."""
+        connector = self.connector
+        assert connector is not None
+        return TOWERS[self.encoder["model_type"]] if connector.class_token else 0
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -138,6 +180,9 @@ class ImportedConfig:
             processing = given.pop("processing")
             for pair in ("mean", "std"):
                 processing[pair] = tuple(processing[pair])
-            return cls(**given, processing=Processing(**processing))
+            connector = given.pop("connector", None)
+            if connector is not None:
+                connector = Connector(**connector)
+            return cls(**given, processing=Processing(**processing), connector=connector)
         except (KeyError, TypeError) as error:
             raise CheckpointError(f"config.json lacks a field ({error}): import it anew") from error

@@ -18,12 +18,21 @@ from transformers import PreTrainedModel
 
 from model.checkpoint_folder import ModelIdentity, as_json, read_tokenizer, write_folder
 from model.imported.config import ImportedConfig
+from model.imported.decoder_only import DecoderOnlyNetwork
 from model.imported.folder import ImportedCheckpoint
 from model.imported.network import ImportedNetwork
 from model.imported.parts import FITTED, assemble, quiet
 from model.imported.tokenizer import ImportedTokenizer
 
 __all__ = ["Imported", "export", "load_exported", "ready", "save_joined"]
+
+LLAVA_NAMES = {
+    "encoder.tower.": "vision_tower.",
+    "encoder.projector.": "multi_modal_projector.",
+    "decoder.trunk.": "language_model.model.",
+    "decoder.head.": "language_model.lm_head.",
+}
+"""Modules of a decoder-only network -> what LlavaForConditionalGeneration stores them as."""
 
 Imported = tuple[ImportedNetwork, ImportedTokenizer, ModelIdentity]
 
@@ -97,15 +106,20 @@ def _write(
 
 def _stored(network: ImportedNetwork, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights by the names on disk, which transformers keeps where its modules' names change."""
-    stored: dict[str, Tensor] = {}
+    fitted = FITTED if network.config.novelty_threshold else ()
+    stored = {name: weights[name].cpu().contiguous() for name in fitted}
+    if isinstance(network, DecoderOnlyNetwork):
+        for module, name in LLAVA_NAMES.items():
+            own = {k: v for k, v in weights.items() if k.startswith(module)}
+            # A copy: a head may share the embedding's weights, which safetensors refuses.
+            stored |= {k.replace(module, name, 1): v.cpu().clone() for k, v in own.items()}
+        return stored
     for part, module in (("encoder", network.encoder.trunk), ("decoder", network.decoder)):
         prefix = "encoder.trunk." if part == "encoder" else "decoder."
         own = {k.removeprefix(prefix): v.cpu() for k, v in weights.items() if k.startswith(prefix)}
         if isinstance(module, PreTrainedModel):
             own = _by_stored_names(module, own)
         stored |= {f"{part}.{name}": value.contiguous() for name, value in own.items()}
-    if network.config.novelty_threshold:
-        stored |= {name: weights[name].cpu().contiguous() for name in FITTED}
     projection = {k: v for k, v in weights.items() if k.startswith("projection.")}
     for name, value in projection.items():
         stored[name.replace("projection.", "enc_to_dec_proj.", 1)] = value.cpu().contiguous()

@@ -14,7 +14,15 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from model.errors import CheckpointError
-from model.imported.config import DECODERS, ENCODERS, NOT_CALIBRATED, ImportedConfig
+from model.imported.config import (
+    DECODERS,
+    ENCODERS,
+    LANGUAGE_MODELS,
+    NOT_CALIBRATED,
+    TOWERS,
+    ImportedConfig,
+)
+from model.imported.decoder_only_folder import LLAVA, SELF_ATTENTION, read_decoder_only
 from model.imported.processing import Processing
 
 __all__ = [
@@ -51,7 +59,9 @@ class ImportedCheckpoint:
 
 
 def read_hugging_face(folder: Path, source: str) -> ImportedCheckpoint:
-    """Read a folder that VisionEncoderDecoderModel, its image processor and its tokenizer wrote.
+    """Read a folder that transformers wrote: model, image processor and tokenizer.
+
+    The model is a VisionEncoderDecoderModel, or a LlavaForConditionalGeneration.
 
     Args:
         source: where the folder is from: its name, or "owner/name@commit".
@@ -63,29 +73,22 @@ def read_hugging_face(folder: Path, source: str) -> ImportedCheckpoint:
     _check_kind(config)
     generation_file = folder / "generation_config.json"
     generation = _json(generation_file) if generation_file.is_file() else {}
-    processing = image_processing(folder, config["encoder"])
     tokenizer, clean_up, fallback_eos = backend_of(folder)
     card = folder / "README.md"
     text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
-    start, eos, pad = _tokens(generation, config, fallback_eos)
-    limit = _max_tokens(generation, config["decoder"])
-    separator = None
-    if config["encoder"]["model_type"] == CXRMATE:
+    known = {
+        "name": source.split("@")[0],
+        "notice": _notice(source, text),
+        "source": source,
+        "clean_up_spaces": clean_up,
+    }
+    if config["model_type"] == LLAVA:
+        imported = _decoder_only(folder, config, generation, fallback_eos, known)
+    else:
+        imported = _encoder_decoder(folder, config, generation, fallback_eos, known)
         separator = tokenizer.token_to_id("[SEP]")
-    imported = ImportedConfig(
-        name=source.split("@")[0],
-        notice=_notice(source, text),
-        source=source,
-        encoder=config["encoder"],
-        decoder=config["decoder"],
-        processing=processing,
-        pad_token_id=pad,
-        bos_token_id=start,
-        eos_token_id=eos,
-        max_tokens=limit,
-        section_token_id=None if separator == eos else separator,
-        clean_up_spaces=clean_up,
-    )
+        if config["encoder"]["model_type"] == CXRMATE and separator != imported.eos_token_id:
+            imported.section_token_id = separator
     if tokenizer.get_vocab_size() > imported.vocab_size:
         raise CheckpointError(
             f"the tokenizer has {tokenizer.get_vocab_size()} entries and the decoder "
@@ -93,6 +96,57 @@ def read_hugging_face(folder: Path, source: str) -> ImportedCheckpoint:
         )
     weights, digest = _weights(folder)
     return ImportedCheckpoint(imported, weights, tokenizer, digest, text)
+
+
+def _encoder_decoder(
+    folder: Path,
+    config: dict[str, Any],
+    generation: dict[str, Any],
+    fallback_eos: int | None,
+    known: dict[str, Any],
+) -> ImportedConfig:
+    start, eos, pad = _tokens(generation, config, config["decoder"], fallback_eos)
+    return ImportedConfig(
+        **known,
+        encoder=config["encoder"],
+        decoder=config["decoder"],
+        processing=image_processing(folder, config["encoder"]),
+        pad_token_id=pad,
+        bos_token_id=start,
+        eos_token_id=eos,
+        max_tokens=_max_tokens(generation, positions_of(config["decoder"])),
+    )
+
+
+def _decoder_only(
+    folder: Path,
+    config: dict[str, Any],
+    generation: dict[str, Any],
+    fallback_eos: int | None,
+    known: dict[str, Any],
+) -> ImportedConfig:
+    read = read_decoder_only(folder, config)
+    _, eos, pad = _tokens(generation, config, read.decoder, fallback_eos)
+    imported = ImportedConfig(
+        **{**known, "notice": f"{known['notice']} {SELF_ATTENTION}"},
+        encoder=read.encoder,
+        decoder=read.decoder,
+        connector=read.connector,
+        processing=image_processing(folder, read.encoder),
+        pad_token_id=pad,
+        bos_token_id=read.connector.prompt[-1],
+        eos_token_id=eos,
+        max_tokens=0,
+    )
+    rows, columns = imported.grid
+    free = read.positions - imported.prefix - rows * columns
+    imported.max_tokens = _max_tokens({**generation, "max_length": None}, free)
+    if imported.max_tokens < 1:
+        raise CheckpointError(
+            f"its language model reads {read.positions} tokens, which the prompt and the "
+            f"{rows} x {columns} image tokens fill"
+        )
+    return imported
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -111,8 +165,11 @@ def _check_kind(config: dict[str, Any]) -> None:
     named = f"{kind!r} ({', '.join(map(str, architectures))})"
     reads = (
         f"CrossRay reads {KIND!r} folders with an encoder of {', '.join(ENCODERS)} and a decoder "
-        f"of {', '.join(DECODERS)}"
+        f"of {', '.join(DECODERS)}, and {LLAVA!r} folders with {', '.join(TOWERS)} and "
+        f"{', '.join(LANGUAGE_MODELS)}"
     )
+    if kind == LLAVA:
+        return
     if kind != KIND:
         decoder_only = any(
             str(name).endswith(("ForCausalLM", "ForConditionalGeneration", "LMHeadModel"))
@@ -254,12 +311,15 @@ def _fit(made: Any, sizes: dict[str, Any], encoder: dict[str, Any]) -> tuple[boo
 
 
 def _tokens(
-    generation: dict[str, Any], config: dict[str, Any], fallback_eos: int | None
+    generation: dict[str, Any],
+    config: dict[str, Any],
+    decoder: dict[str, Any],
+    fallback_eos: int | None,
 ) -> tuple[int, int, int]:
     """The start, end and padding tokens, where transformers' generate looks for them."""
 
     def first(name: str) -> int | None:
-        for values in (generation, config, config["decoder"]):
+        for values in (generation, config, decoder):
             value = values.get(name)
             if value is not None:
                 return int(value[0] if isinstance(value, list) else value)
@@ -279,12 +339,12 @@ def _tokens(
     return start, eos, eos if pad is None else pad
 
 
-def _max_tokens(generation: dict[str, Any], decoder: dict[str, Any]) -> int:
-    """Longest report, its end token counted and the start token not."""
+def _max_tokens(generation: dict[str, Any], positions: int) -> int:
+    """Longest report in so many positions, its end token counted and the start token not."""
     asked = generation.get("max_new_tokens")
     if asked is None and generation.get("max_length"):
         asked = int(generation["max_length"]) - 1
-    return min(positions_of(decoder), int(asked or DEFAULT_MAX_TOKENS))
+    return min(positions, int(asked or DEFAULT_MAX_TOKENS))
 
 
 def positions_of(decoder: dict[str, Any]) -> int:

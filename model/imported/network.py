@@ -4,6 +4,7 @@ Keys and values of the cross-attention are those the decoder itself computes at 
 nothing here knows how a decoder projects them.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
 from model.errors import DataError
 from model.image_features import image_features, mahalanobis_distances
@@ -21,7 +22,18 @@ from model.memory import Memory
 from model.network import CACHE
 from model.torch_network import TorchEngine
 
-__all__ = ["ImportedNetwork"]
+__all__ = ["Decoded", "ImportedNetwork"]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a decoder made of some tokens."""
+
+    logits: Tensor
+    """(rows, tokens, vocabulary)"""
+    attentions: tuple[Tensor, ...]
+    """Per layer, to the positions of a Memory, (rows, heads, tokens, positions); empty where it
+    was not asked for."""
 
 
 class ImportedNetwork(TorchEngine, nn.Module):
@@ -101,15 +113,8 @@ class ImportedNetwork(TorchEngine, nn.Module):
         Raises:
             DataError: more images in a study than it reads, or an indication.
         """
+        self._check(images, prompt)
         batch, count = images.shape[:2]
-        limit = self.config.images_per_study
-        if limit is not None and count > limit:
-            raise DataError(
-                f"a study of {count} images: {self.config.name!r} reads one image a study; send "
-                "the frontal one alone"
-            )
-        if prompt is not None and prompt.shape[1]:
-            raise DataError(f"{self.config.name!r} reads no indication: leave it out")
         if image_mask is None:
             image_mask = torch.ones(batch, count, dtype=torch.bool, device=images.device)
         present: Tensor = self.encoder(images[image_mask])
@@ -125,12 +130,22 @@ class ImportedNetwork(TorchEngine, nn.Module):
             torch.zeros_like(image_mask, dtype=torch.long) if views is None else views,
         )
 
+    def _check(self, images: Tensor, prompt: Tensor | None) -> None:
+        count, limit = images.shape[1], self.config.images_per_study
+        if limit is not None and count > limit:
+            raise DataError(
+                f"a study of {count} images: {self.config.name!r} reads one image a study; send "
+                "the frontal one alone"
+            )
+        if prompt is not None and prompt.shape[1]:
+            raise DataError(f"{self.config.name!r} reads no indication: leave it out")
+
     def _remember(self, features: Tensor, mask: Tensor, views: Tensor) -> Memory:
         """Keys and values of features (batch, positions, width), as the decoder computes them."""
         batch = len(features)
         start = torch.full((batch, 1), self.config.bos_token_id, device=features.device)
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        self._decode(start, features, None, cache)
+        self.decode(start, features, None, cache)
         layers: list[Any] = cache.cross_attention_cache.layers
         return Memory(
             last_hidden_state=features,
@@ -182,16 +197,15 @@ class ImportedNetwork(TorchEngine, nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """See Network."""
         repeated = _repeated(memory, len(tokens) // len(memory.patch_mask))
-        output = self._decode(
+        decoded = self.decode(
             tokens,
             repeated.last_hidden_state,
             _mask(repeated),
-            _cache(repeated),
+            self.new_cache(repeated),
             token_types=self._token_types(tokens),
             output_attentions=attention_from is not None,
         )
-        attentions = () if attention_from is None else output.cross_attentions[attention_from:]
-        return output.logits, attentions
+        return decoded.logits, decoded.attentions[attention_from:]
 
     @torch.inference_mode()
     def novelty_distances(self, memory: Memory) -> NDArray[np.float32]:
@@ -203,23 +217,37 @@ class ImportedNetwork(TorchEngine, nn.Module):
         far: NDArray[np.float32] = distances.cpu().numpy()
         return far
 
-    def _decode(
+    def new_cache(self, memory: Memory) -> Cache:
+        """transformers' cache with the memory's keys and values, and no token yet."""
+        cross = DynamicCache()
+        keys, values = memory.cross_keys_layers.unbind(1), memory.cross_values_layers.unbind(1)
+        for layer, pair in enumerate(zip(keys, values, strict=True)):
+            cross.update(*pair, layer)
+        return EncoderDecoderCache(DynamicCache(), cross)
+
+    def reorder(self, cache: Any, rows: Tensor) -> None:
+        """Row i of a cache goes on from what row rows[i], of the same study, has read."""
+        # A study's beams share what they cross-attend to: its rows may stay.
+        cache.self_attention_cache.reorder_cache(rows)
+
+    def decode(
         self,
         tokens: Tensor,
         features: Tensor,
         mask: Tensor | None,
-        cache: EncoderDecoderCache,
+        cache: Any,
         token_types: Tensor | None = None,
         output_attentions: bool = False,
-    ) -> Any:
+    ) -> Decoded:
         """The decoder's output for tokens (rows, tokens) that follow those in the cache.
 
         Args:
             mask: bool (rows, positions) of the features; None where all are there.
+            cache: of `new_cache`, or an empty one; it holds the tokens too then.
         """
         types = {} if token_types is None else {"token_type_ids": token_types}
         length = cache.get_seq_length() + tokens.shape[1]
-        return self.decoder(
+        output = self.decoder(
             input_ids=tokens,
             # All ones: padding stands after a text only, where nothing reads it.
             attention_mask=tokens.new_ones(len(tokens), length),
@@ -230,6 +258,7 @@ class ImportedNetwork(TorchEngine, nn.Module):
             **types,
             **{CACHE: cache},
         )
+        return Decoded(output.logits, output.cross_attentions or ())
 
     def _token_types(self, tokens: Tensor) -> Tensor | None:
         """1 after the first separator of sections, where the checkpoint has one."""
@@ -250,7 +279,7 @@ class _Incremental:
         self.beams = beams
         self.features = repeated.last_hidden_state
         self.mask = _mask(repeated)
-        self.cache = _cache(repeated)
+        self.cache: Any = network.new_cache(repeated)
         self.impression = torch.zeros(len(self.features), dtype=torch.bool, device=network.device)
         """Per row whether the separator of sections was written."""
 
@@ -259,7 +288,7 @@ class _Incremental:
         separator = self.network.config.section_token_id
         types = None if separator is None else self.impression.long()[:, None]
         tokens = torch.from_numpy(chosen).to(self.network.device)
-        output = self.network._decode(tokens[:, None], self.features, self.mask, self.cache, types)
+        output = self.network.decode(tokens[:, None], self.features, self.mask, self.cache, types)
         if separator is not None:
             self.impression = self.impression | (tokens == separator)
         logits: NDArray[np.float32] = output.logits[:, -1].float().cpu().numpy()
@@ -269,9 +298,7 @@ class _Incremental:
     def reorder(self, rows: NDArray[np.int64]) -> None:
         order = torch.from_numpy(rows).to(self.network.device)
         if len(rows) == len(self.features):
-            # A study's beams share what they cross-attend to: its rows may stay.
-            written: Any = self.cache.self_attention_cache
-            written.reorder_cache(order)
+            self.network.reorder(self.cache, order)
         else:
             self.beams = self.beams * len(rows) // len(self.features)
             self.cache.batch_select_indices(order)
@@ -300,12 +327,3 @@ def _repeated(memory: Memory, times: int) -> Memory:
 def _mask(memory: Memory) -> Tensor | None:
     """Where positions are missing, which ones are there; None where none is."""
     return None if memory.patch_mask.all() else memory.patch_mask
-
-
-def _cache(memory: Memory) -> EncoderDecoderCache:
-    """transformers' cache with the memory's keys and values, and no token yet."""
-    cross = DynamicCache()
-    keys, values = memory.cross_keys_layers.unbind(1), memory.cross_values_layers.unbind(1)
-    for layer, pair in enumerate(zip(keys, values, strict=True)):
-        cross.update(*pair, layer)
-    return EncoderDecoderCache(DynamicCache(), cross)

@@ -7,11 +7,18 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
-from transformers import AutoConfig, BertLMHeadModel, GPT2LMHeadModel, RobertaForCausalLM
+from transformers import (
+    AutoConfig,
+    BertLMHeadModel,
+    GPT2LMHeadModel,
+    LlavaForConditionalGeneration,
+    RobertaForCausalLM,
+)
 from transformers.utils import logging
 
 from model.errors import CheckpointError
 from model.imported.config import ImportedConfig
+from model.imported.decoder_only import DecoderOnlyNetwork, ImageTokens, LanguageModel
 from model.imported.network import ImportedNetwork
 from model.imported.timm_encoder import TIMM, timm_model
 from model.vision import VISION_MODELS, VisionModel, pooler_arguments
@@ -33,20 +40,14 @@ def assemble(config: ImportedConfig, weights: dict[str, Tensor]) -> ImportedNetw
     """The network of a config and its weights, in evaluation mode.
 
     Args:
-        weights: by the names that VisionEncoderDecoderModel stores: "encoder.", "decoder.",
-            "enc_to_dec_proj.".
+        weights: by the names that transformers stores: "encoder.", "decoder.", "enc_to_dec_proj."
+            of a VisionEncoderDecoderModel; of a decoder-only model those of
+            LlavaForConditionalGeneration.
 
     Raises:
         CheckpointError: weights that are missing or do not fit.
     """
-    encoder = _encoder(config, _below(weights, "encoder."))
-    decoder = _filled(
-        DECODER_MODELS[config.decoder["model_type"]],
-        {**config.decoder, "is_decoder": True, "add_cross_attention": True},
-        _below(weights, "decoder."),
-        "decoder",
-    )
-    network = ImportedNetwork(config, encoder, _projection(weights), decoder).eval()
+    network = _joined(config, weights) if config.connector is None else _llava(config, weights)
     fitted = {name: weights[name] for name in FITTED if name in weights}
     try:
         network.load_state_dict({**network.state_dict(), **fitted})
@@ -55,6 +56,37 @@ def assemble(config: ImportedConfig, weights: dict[str, Tensor]) -> ImportedNetw
     network.requires_grad_(False)
     check_positions(network)
     return network
+
+
+def _joined(config: ImportedConfig, weights: dict[str, Tensor]) -> ImportedNetwork:
+    encoder = _encoder(config, _below(weights, "encoder."))
+    decoder = _filled(
+        DECODER_MODELS[config.decoder["model_type"]],
+        {**config.decoder, "is_decoder": True, "add_cross_attention": True},
+        _below(weights, "decoder."),
+        "decoder",
+    )
+    return ImportedNetwork(config, encoder, _projection(weights), decoder).eval()
+
+
+def _llava(config: ImportedConfig, weights: dict[str, Tensor]) -> DecoderOnlyNetwork:
+    connector = config.connector
+    assert connector is not None
+    values = {
+        "model_type": "llava",
+        "vision_config": config.encoder,
+        "text_config": config.decoder,
+        "image_token_index": connector.image_token_id,
+        "vision_feature_layer": connector.layer,
+        "projector_hidden_act": connector.activation,
+        "multimodal_projector_bias": connector.bias,
+    }
+    own = {name: weight for name, weight in weights.items() if name not in FITTED}
+    whole: Any = _filled(LlavaForConditionalGeneration, values, own, "model")
+    parts = whole.model
+    encoder = ImageTokens(parts.vision_tower, parts.multi_modal_projector, config)
+    decoder = LanguageModel(parts.language_model, whole.lm_head)
+    return DecoderOnlyNetwork(config, encoder, decoder).eval()
 
 
 def check_positions(network: ImportedNetwork) -> None:

@@ -40,6 +40,8 @@ class ImportedTokenizer:
         """See Tokenizer."""
         config, separator = self.config, self.config.section_token_id
         outside = {config.pad_token_id, config.bos_token_id, config.eos_token_id} - {separator}
+        if config.connector is not None:
+            outside.remove(config.bos_token_id)  # a word of the prompt
         kept = [token for token in ids if token not in outside]
         if separator not in kept:
             return self._decode(kept)

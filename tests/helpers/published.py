@@ -207,6 +207,13 @@ def radiograph(seed: int, height: int = 40, width: int = 60) -> Radiograph:
     return Radiograph(pixels[0, 0].numpy(), "PA")
 
 
+def rewritten(folder: Path, name: str, **fields: object) -> Path:
+    """A JSON file of the folder, with other values."""
+    values = json.loads((folder / name).read_text()) | fields
+    (folder / name).write_text(json.dumps(values))
+    return folder
+
+
 def square_of(folder: Path) -> BitImageProcessor:
     """A processor that crops instead of stretching, written over the folder's."""
     processor = BitImageProcessor(

@@ -7,22 +7,26 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from published import ARCHITECTURES, published, published_by_hand
+from published_llava import published_llava
 
 from app.main import create_app
 from app.settings import Settings
 from model.generator import ReportGenerator
 
 BY_HAND = [("convnext", "gpt2"), ("cvt", "bert")]
+DECODER_ONLY = [("clip", "llama")]
 ALL = {"input_check": "false", "pixels": "true"}
 
 
-@pytest.fixture(scope="module", params=[*ARCHITECTURES, *BY_HAND], ids="-".join)
+@pytest.fixture(scope="module", params=[*ARCHITECTURES, *BY_HAND, *DECODER_ONLY], ids="-".join)
 def client(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("-".join(request.param))
     if request.param in BY_HAND:
         published_by_hand(folder, request.param[0])
+    elif request.param in DECODER_ONLY:
+        published_llava(folder, *request.param)
     else:
         published(folder, *request.param, talkative=True)
     settings = Settings(model=folder)

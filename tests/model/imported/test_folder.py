@@ -12,6 +12,7 @@ from published import (
     published,
     published_by_hand,
     radiograph,
+    rewritten,
     square_of,
     tokenizer_of,
 )
@@ -34,12 +35,6 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(vit: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(vit, tmp_path / "copy"))
-
-
-def rewritten(folder: Path, name: str, **fields: object) -> Path:
-    values = json.loads((folder / name).read_text()) | fields
-    (folder / name).write_text(json.dumps(values))
-    return folder
 
 
 def refused(folder: Path | str, words: str) -> None:
@@ -179,9 +174,9 @@ def test_a_crossray_folder_cut_short(copy: Path) -> None:
 
 
 def test_a_decoder_only_model(copy: Path) -> None:
-    architectures = ["LlavaForConditionalGeneration"]
-    rewritten(copy, "config.json", model_type="llava", architectures=architectures)
-    refused(copy, "'llava' .*decoder-only.*CrossRay reads 'vision-encoder-decoder'")
+    architectures = ["Qwen2VLForConditionalGeneration"]
+    rewritten(copy, "config.json", model_type="qwen2_vl", architectures=architectures)
+    refused(copy, "'qwen2_vl' .*decoder-only.*CrossRay reads 'vision-encoder-decoder'")
 
 
 def test_an_encoder_alone(copy: Path) -> None:
