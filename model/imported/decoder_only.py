@@ -124,7 +124,7 @@ class DecoderOnlyNetwork(ImportedNetwork):
             cache.update(*pair, layer)
         return cache
 
-    def reorder(self, cache: DynamicCache, rows: Tensor) -> None:
+    def reorder(self, cache: Any, rows: Tensor) -> None:
         """See ImportedNetwork."""
         cache.reorder_cache(rows)
 

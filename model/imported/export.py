@@ -109,10 +109,10 @@ def _stored(network: ImportedNetwork, weights: Mapping[str, Tensor]) -> dict[str
     fitted = FITTED if network.config.novelty_threshold else ()
     stored = {name: weights[name].cpu().contiguous() for name in fitted}
     if isinstance(network, DecoderOnlyNetwork):
-        for module, name in LLAVA_NAMES.items():
-            own = {k: v for k, v in weights.items() if k.startswith(module)}
+        for inner, name in LLAVA_NAMES.items():
+            own = {k: v for k, v in weights.items() if k.startswith(inner)}
             # A copy: a head may share the embedding's weights, which safetensors refuses.
-            stored |= {k.replace(module, name, 1): v.cpu().clone() for k, v in own.items()}
+            stored |= {k.replace(inner, name, 1): v.cpu().clone() for k, v in own.items()}
         return stored
     for part, module in (("encoder", network.encoder.trunk), ("decoder", network.decoder)):
         prefix = "encoder.trunk." if part == "encoder" else "decoder."
