@@ -29,6 +29,9 @@ IMAGES = Path(__file__).parent / "images"
 MODELS = Path(__file__).parents[1] / "model"
 SEED, INDEX, SIDE = 4242, 99, 1536
 """A left pleural effusion."""
+REPORT = """Findings: There is a moderate right pleural effusion, unchanged. The heart is enlarged.
+No pneumothorax. Impression: Right pleural effusion. Cardiomegaly."""
+"""Of the same study, with errors."""
 
 
 @contextmanager
@@ -70,6 +73,20 @@ def measured(page: Page) -> None:
     page.mouse.up()
 
 
+def checked(page: Page) -> None:
+    """REPORT checked, and the region of its first error."""
+    page.locator("#check summary").click()
+    page.get_by_label("Somebody's report").fill(REPORT)
+    page.get_by_role("button", name="Check", exact=True).click()
+    wrong = page.get_by_role("region", name="To correct").get_by_role("button")
+    expect(wrong.first).to_be_visible(timeout=120_000)
+    wrong.first.click()
+    page.locator(".reading").evaluate(
+        "column => column.scrollTop += document.getElementById('checked-title')"
+        ".getBoundingClientRect().top - column.getBoundingClientRect().top - 12"
+    )
+
+
 def main() -> None:
     study = make_phantom(SEED, INDEX, SIDE)
     other = make_phantom(SEED, 0, SIDE)
@@ -89,6 +106,11 @@ def main() -> None:
                 measured(page)
                 page.locator(".word", has_text="left").first.click()
                 page.screenshot(path=IMAGES / f"page-{width}.png")
+        with served(MODELS / "phantom") as address:
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            opened(page, address, files[:1])
+            checked(page)
+            page.screenshot(path=IMAGES / "page-check.png")
         with served(MODELS / "views") as address:
             page = browser.new_page(viewport={"width": 2560, "height": 1440})
             opened(page, address, files)

@@ -16,14 +16,22 @@
  * @typedef {Word & {words: number[]}} Span
  * @typedef {Span & {name: string, sides: string[], zone: string | null, certainty: string,
  *   presence_probability: number | null}} Finding
+ * @typedef {Omit<Span, "state"> & {name: string, sides: string[], state: "inspected" | "not inspected" | "unknown" | "withheld"}} Denial
  * @typedef {{code: string, message: string, start: number, end: number}} Flag
  * @typedef {{name: string, text: string, start: number, end: number}} Section
  * @typedef {{text: string, sections: Section[], words: Word[], sentences: Span[], findings: Finding[],
- *   study?: string | null, review: Flag[], indication: string, images: Image[], warnings: ImageWarning[],
+ *   denials?: Denial[], study?: string | null, review: Flag[], indication: string, images: Image[], warnings: ImageWarning[],
  *   probability_withheld: string | null, model: {name: string, sha256: string}, notice: string}} Answer
  * @typedef {Omit<Carried, "probability"> & {phrase: string, text: string, probability: number | null,
  *   matches: number | null, samples: number | null, images: Image[], probability_withheld: string | null}} Asked
  *   no probability where it is not calibrated; no samples where the model answers questions
+ * @typedef {Span & {name: string, present: boolean, sides: string[], zone: string | null, severity: string | null,
+ *   presence_probability: number | null}} Statement
+ * @typedef {{code: string, message: string, name: string | null, places: {start: number, end: number}[],
+ *   probability: number | null, evidence: number | null, suggestion: string, state: Carried["state"], heatmap: Heatmap | null}} Issue
+ *   places: where the report states it; none of what it does not mention
+ * @typedef {Pick<Answer, "text" | "sections" | "words" | "sentences" | "images" | "probability_withheld">
+ *   & {statements: Statement[], issues: Issue[]}} CheckedReport
  * @typedef {{views: string[], prompt_tokens: number, notice: string}} Model
  *   views: "frontal", and "lateral" and "prior" where it reads those; prompt_tokens: 0 reads no indication
  * @typedef {{files: File[], views: string[], priors: File[], indication: string}} Sent
@@ -117,6 +125,30 @@ export async function requestAnswer(sent, phrase, signal, off = new Set()) {
   if (!Array.isArray(asked?.images)) throw unexpected("it holds no images");
   checkMap(asked, patchesOf(asked.images));
   return asked;
+}
+
+/**
+ * Have somebody's report checked against the images of a study.
+ *
+ * @param {Sent} sent as for the study's report
+ * @param {string} text
+ * @param {AbortSignal} signal
+ * @param {Set<Check>} [off] checks that are switched off
+ * @returns {Promise<CheckedReport>}
+ * @throws {Problem}
+ */
+export async function requestCheck(sent, text, signal, off = new Set()) {
+  const form = formOf(sent);
+  form.append("report", text);
+  const found = await send(`v1/checks?pixels=false${queryOf(off)}`, form, signal);
+  for (const list of ["images", "words", "sentences", "statements", "issues"]) {
+    if (!Array.isArray(found?.[list])) throw unexpected(`it holds no ${list}`);
+  }
+  for (const part of [...found.words, ...found.issues]) checkMap(part, patchesOf(found.images));
+  const moved = mover(found.text);
+  const parts = Object.fromEntries(["words", "sections", "sentences", "statements"].map((list) => [list, found[list].map(moved)]));
+  const issues = found.issues.map((/** @type {Issue} */ issue) => ({ ...issue, places: issue.places.map(moved) }));
+  return { ...found, ...parts, issues };
 }
 
 /**
@@ -239,19 +271,28 @@ function checkMap({ heatmap }, patches) {
  * The service counts characters, JavaScript counts UTF-16 units: they differ after a character beyond
  * the basic plane.
  *
+ * @param {string} text
+ * @returns {(span: any) => any} the span as `slice` understands it
+ */
+function mover(text) {
+  const units = [0];
+  for (const character of text) units.push(units[units.length - 1] + character.length);
+  return (span) => ({ ...span, start: units[span.start], end: units[span.end] });
+}
+
+/**
  * @param {Answer} answer
  * @returns {Answer} with spans that `slice` understands
  */
 function inUtf16(answer) {
-  const units = [0];
-  for (const character of answer.text) units.push(units[units.length - 1] + character.length);
-  const moved = (/** @type {any} */ span) => ({ ...span, start: units[span.start], end: units[span.end] });
+  const moved = mover(answer.text);
   return {
     ...answer,
     words: answer.words.map(moved),
     sections: answer.sections.map(moved),
     sentences: answer.sentences.map(moved),
     findings: answer.findings.map(moved),
+    denials: (answer.denials ?? []).map(moved), // drafts kept before there were any
     review: answer.review.map(moved),
   };
 }

@@ -47,7 +47,7 @@ export function evidenceInWords(evidence, what = "it") {
 
 /**
  * @param {Word} word
- * @param {Answer} answer
+ * @param {Pick<Answer, "words" | "sentences">} answer
  * @returns {string} why it is not grounded
  */
 export function whyNowhere(word, answer) {

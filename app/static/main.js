@@ -1,7 +1,7 @@
 // @ts-check
 /** The page's states: choosing a study, waiting for its report, reading it, or learning what went wrong. */
 
-import { describeModel, Problem, requestAnswer, requestReport } from "./api.js";
+import { describeModel, Problem, requestAnswer, requestCheck, requestReport } from "./api.js";
 import { Composer } from "./compose.js";
 import { Drafts } from "./drafts.js";
 import { connectIntake, offerSamples } from "./intake.js";
@@ -16,7 +16,10 @@ import { PixelLoader } from "./viewer/loader.js";
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-const study = new StudyView(announce, (phrase, signal) => requestAnswer(lastSent, phrase, signal, off));
+const study = new StudyView(announce, {
+  ask: (phrase, signal) => requestAnswer(lastSent, phrase, signal, off),
+  check: (text, signal) => requestCheck(lastSent, text, signal, off),
+});
 const composer = new Composer((sent) => submit(sent), announce);
 /** @type {import("./api.js").Model | null} null until it is loaded */
 let model = null;

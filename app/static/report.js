@@ -7,18 +7,20 @@
 
 import { described, isSuggested } from "./evidence.js";
 
-/** @typedef {import("./api.js").Answer} Answer */
-/** @typedef {"none" | "word" | "pins" | "sentence" | "finding" | "flag"} Kind */
+/** @typedef {Pick<import("./api.js").Answer, "text" | "words" | "sections" | "sentences">} Written */
+/** @typedef {"none" | "word" | "pins" | "sentence" | "finding" | "denial" | "flag"} Kind */
 /** @typedef {{kind: Kind, words: number[], byKeyboard: boolean}} Choice words: positions in answer.words */
 
 export class ReportView {
   /**
    * @param {HTMLElement} container
    * @param {(choice: Choice) => void} chosen
+   * @param {string} [name] of its words in the page's addresses
    */
-  constructor(container, chosen) {
+  constructor(container, chosen, name = "word") {
     this.container = container;
     this.chosen = chosen;
+    this.name = name;
     /** @type {HTMLElement[]} */
     this.tokens = [];
     /** @type {number[][]} */
@@ -33,13 +35,13 @@ export class ReportView {
     this.connect();
   }
 
-  /** @param {Answer} answer */
+  /** @param {Written} answer */
   render(answer) {
     this.sentences = sentencesOf(answer);
     this.pins.clear();
     this.preview = null;
     this.current = 0;
-    this.tokens = answer.words.map(tokenOf);
+    this.tokens = answer.words.map((word, index) => tokenOf(word, index, `${this.name}-${index}`));
     this.container.replaceChildren(...blocksOf(answer, this.tokens));
     this.tokens[0]?.setAttribute("tabindex", "0");
     this.tell(false);
@@ -229,15 +231,16 @@ export class ReportView {
 /**
  * @param {import("./api.js").Word} word
  * @param {number} index
+ * @param {string} id
  * @returns {HTMLElement} a toggle button that flows as text
  */
-function tokenOf(word, index) {
+function tokenOf(word, index, id) {
   const token = document.createElement("span");
   token.className = "word";
   token.classList.toggle("nowhere", word.state === "not grounded");
   token.classList.toggle("suggested", isSuggested(word));
   token.textContent = word.text.trim();
-  token.id = `word-${index}`;
+  token.id = id;
   token.dataset.index = String(index);
   token.setAttribute("role", "button");
   token.setAttribute("tabindex", "-1");
@@ -249,7 +252,7 @@ function tokenOf(word, index) {
 }
 
 /**
- * @param {Answer} answer
+ * @param {Written} answer
  * @param {HTMLElement[]} tokens
  * @returns {HTMLElement[]} per section a heading and a paragraph; one paragraph where there are no sections
  */
@@ -267,7 +270,7 @@ function blocksOf(answer, tokens) {
 }
 
 /**
- * @param {Answer} answer
+ * @param {Written} answer
  * @param {import("./api.js").Section} section whose span may or may not include its heading
  * @param {number} from
  * @returns {number} where the text after the heading begins
@@ -287,7 +290,7 @@ function titled(name) {
 
 /**
  * @param {"p" | "h2"} tag
- * @param {Answer} answer
+ * @param {Written} answer
  * @param {HTMLElement[]} tokens
  * @param {number} from
  * @param {number} to
@@ -307,7 +310,7 @@ function filled(tag, answer, tokens, from, to) {
 }
 
 /**
- * @param {Answer} answer
+ * @param {Written} answer
  * @returns {number[][]} words of each sentence; one of none, such as a heading, is a sentence of its own
  */
 function sentencesOf(answer) {

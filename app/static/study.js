@@ -2,17 +2,22 @@
 /** One study on the page: the report's words, the radiograph, and the map of what is now chosen. */
 
 import { AskBox } from "./ask.js";
+import { CheckPanel } from "./check.js";
 import { attentionInWords, placeOf, rawInWords, whyNowhere, worth } from "./evidence.js";
 import { average, decode, shareAt } from "./heatmap.js";
 import { percent, times } from "./legend.js";
 import { RegionView } from "./region.js";
 import { ReportView } from "./report.js";
-import { showFindings, showReview, showWarnings, studyWarnings } from "./summary.js";
+import { showDenials, showFindings, showReview, showWarnings, studyWarnings } from "./summary.js";
 import { previewOf } from "./viewer/pixels.js";
 import { ViewingRoom } from "./viewer/viewing.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {import("./report.js").Choice} Choice */
+/**
+ * @typedef {{kind: string, words: string, map: Float32Array | null, facts: [string, string][]}} Region
+ *   kind: what it is; facts: terms and values
+ */
 
 /**
  * @template {HTMLElement} [T=HTMLElement]
@@ -24,9 +29,9 @@ const element = (id) => /** @type {T} */ (document.getElementById(id));
 export class StudyView {
   /**
    * @param {(message: string) => void} announce says a line to screen readers
-   * @param {import("./ask.js").Ask} ask asks the shown study's images
+   * @param {{ask: import("./ask.js").Ask, check: import("./check.js").Check}} service about the shown study
    */
-  constructor(announce, ask) {
+  constructor(announce, service) {
     this.announce = announce;
     /** @type {Answer | null} */
     this.answer = null;
@@ -53,8 +58,9 @@ export class StudyView {
         form: element("ask"), phrase: element("ask-phrase"), button: element("ask-send"),
         problem: element("ask-problem"), list: element("ask-answers"),
       },
-      { ask, show: (asked) => this.showAsked(asked) },
+      { ask: service.ask, show: (asked) => this.showAsked(asked) },
     );
+    this.checking = new CheckPanel({ check: service.check, show: (region) => this.showChecked(region), announce });
     keepOpenWhereWide(element("settings"));
     element("sentence").addEventListener("click", () => {
       if (this.choice.kind !== "none") this.report.pinSentence();
@@ -76,6 +82,7 @@ export class StudyView {
     this.maps = this.raw.map((map, index) => (answer.words[index].state === "not grounded" ? null : map));
     this.loader = loader;
     this.asking.clear();
+    this.checking.clear();
     this.region.clear();
     element("plain-text").textContent = answer.text;
     element("given").hidden = !answer.indication;
@@ -91,6 +98,7 @@ export class StudyView {
     };
     showReview({ section: element("review"), list: element("review-list") }, answer, choose);
     showFindings({ section: element("named"), list: element("finding-list") }, answer, choose);
+    showDenials({ section: element("denied"), list: element("denial-list") }, answer, choose);
     loader?.done.then(() => {
       if (this.answer === answer) this.showImageWarnings();
     });
@@ -142,6 +150,7 @@ export class StudyView {
     this.choice = choice;
     if (!this.answer) return;
     this.asking.leave();
+    if (choice.kind !== "none") this.checking.leave();
     const grounded = choice.words.map((word) => this.maps[word]).filter((map) => map !== null);
     const raw = choice.words.map((word) => this.raw[word]).filter((map) => map !== null);
     const wantsRaw = element("raw").getAttribute("aria-pressed") === "true";
@@ -158,18 +167,32 @@ export class StudyView {
   /** @param {import("./api.js").Asked} asked */
   showAsked(asked) {
     if (!this.answer) return;
-    this.report.leave();
-    this.choice = { kind: "none", words: [], byKeyboard: false };
-    this.setMap(asked.state === "not grounded" ? null : decode(asked.heatmap));
-    element("hint").hidden = true;
-    element("shown-kind").textContent = "Asked for";
-    element("shown-words").textContent = asked.phrase;
+    this.checking.leave();
+    const map = asked.state === "not grounded" ? null : decode(asked.heatmap);
     /** @type {[string, string][]} */
     const nowhere = [["Place", `None: ${attentionInWords(asked.attention)}`]];
-    const place = this.shownMap && asked.state !== "not grounded" ? placeOf(this.shownMap, this.answer.images) : nowhere;
+    const place = map ? placeOf(map, this.answer.images) : nowhere;
     const facts = asked.state === "withheld" ? worth([asked]) : [...worth([asked]), ...place];
+    this.showBeside({ kind: "Asked for", words: asked.phrase, map, facts });
+  }
+
+  /** @param {Region} region of a report that is checked */
+  showChecked(region) {
+    if (!this.answer) return;
+    const place = region.map ? placeOf(region.map, this.answer.images) : [];
+    this.showBeside({ ...region, facts: [...region.facts, ...place] });
+  }
+
+  /** Show what is no part of the draft. @param {Region} region */
+  showBeside({ kind, words, map, facts }) {
+    this.report.leave();
+    this.choice = { kind: "none", words: [], byKeyboard: false };
+    this.setMap(map);
+    element("hint").hidden = true;
+    element("shown-kind").textContent = kind;
+    element("shown-words").textContent = words;
     listFacts(facts);
-    this.announce(`${asked.phrase}. ${inOneLine(facts)}`);
+    this.announce(`${words}. ${inOneLine(facts)}`);
   }
 
   /** @param {Float32Array | null} map */
@@ -207,6 +230,10 @@ export class StudyView {
     if (!answer || chosen.length === 0) return [];
     const facts = worth(chosen);
     if (answer.probability_withheld !== null) return facts;
+    const inspected = (answer.denials ?? []).filter(({ state }) => state === "inspected");
+    if (shownMap && chosen.every((word) => inspected.some(({ start, end }) => start <= word.start && word.end <= end))) {
+      facts.unshift(["Denied", "This place was inspected; it is no finding"]);
+    }
     if (shownMap && this.isRaw) return [...facts, ["Place", rawInWords(chosen, answer)], ...placeOf(shownMap, answer.images)];
     if (shownMap) return [...facts, ...placeOf(shownMap, answer.images)];
     const [word] = chosen;
@@ -231,6 +258,7 @@ function titleOf(kind, count, grounded) {
     pins: count === 1 ? "Pinned word" : `${count} pinned words`,
     sentence: `Sentence of ${count === 1 ? "1 word" : `${count} words`}`,
     finding: "Finding",
+    denial: "Denied",
     flag: "To check",
   };
   if (kind === "none" || count === 1) return titles[kind];

@@ -60,6 +60,29 @@ export function showFindings({ section, list }, answer, choose) {
 }
 
 /**
+ * What the report says is not there: inspected where its words attended to a place, which is no finding.
+ *
+ * @param {{section: HTMLElement, list: HTMLElement}} parts
+ * @param {Answer} answer
+ * @param {Choose} choose called with a denial's words
+ */
+export function showDenials({ section, list }, answer, choose) {
+  const denials = answer.denials ?? [];
+  section.hidden = denials.length === 0;
+  list.replaceChildren(...[...byTitle(denials)].map(([title, same]) => {
+    const inspected = same.some(({ state }) => state === "inspected");
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = inspected ? "chip denied inspected" : "chip denied";
+    button.append(title, " ", filled("b", inspected ? "inspected" : same[0].state));
+    button.addEventListener("click", () => choose(same.flatMap(({ words }) => words), "denial"));
+    item.append(button);
+    return item;
+  }));
+}
+
+/**
  * @param {Answer} answer
  * @param {number} start
  * @param {number} end
@@ -69,9 +92,12 @@ function wordsWithin(answer, start, end) {
   return answer.words.flatMap((word, index) => (word.start < end && word.end > start ? [index] : []));
 }
 
+/** @typedef {{name: string, sides: string[], zone?: string | null, certainty?: string}} Named */
+
 /**
- * @param {import("./api.js").Finding[]} findings
- * @returns {Map<string, import("./api.js").Finding[]>} what findings and impression both name, together
+ * @template {Named} T
+ * @param {T[]} findings
+ * @returns {Map<string, T[]>} what findings and impression both name, together
  */
 function byTitle(findings) {
   const named = new Map();
@@ -83,10 +109,10 @@ function byTitle(findings) {
 }
 
 /**
- * @param {import("./api.js").Finding} finding
+ * @param {Named} finding
  * @returns {string} such as "Possible opacity, left lower"
  */
-function titled({ name, sides, zone, certainty }) {
+export function titled({ name, sides, zone, certainty }) {
   const words = name.replaceAll("_", " ");
   const phrase = certainty === "possible" ? `possible ${words}` : words;
   const location = [sides.length === 2 ? "both sides" : sides[0], zone].filter(Boolean).join(" ");
@@ -114,7 +140,7 @@ function linked(text, words, chosen) {
 }
 
 /**
- * @param {"p" | "li"} tag
+ * @param {"p" | "li" | "b"} tag
  * @param {string} text
  * @returns {HTMLElement}
  */

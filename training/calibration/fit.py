@@ -42,6 +42,7 @@ from training.calibration.labeled import (
 )
 from training.calibration.presence import PresenceFit, fit_presence
 from training.calibration.reading import batches, spoken_name
+from training.denied_places import with_denied_places
 from training.export import save
 from training.folds import Fold
 from training.provenance import data_record, saw
@@ -332,4 +333,6 @@ def _logits(model: Network, memory: Memory, texts: Sequence[list[int]]) -> Itera
 
 
 def _speaks(study: Study, start: int, end: int) -> bool:
-    return any(start < phrase.end and phrase.start < end for phrase in study.phrases)
+    """Of a finding, or of what is denied where the study knows its place."""
+    phrases = with_denied_places(study).phrases
+    return any(start < phrase.end and phrase.start < end for phrase in phrases)

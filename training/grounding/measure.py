@@ -17,6 +17,7 @@ from model.generator import ReportGenerator
 from model.report import Report
 from model.torch_network import Network, torch_network
 from training.bootstrap import Bootstrap
+from training.denied_places import with_denied_places
 from training.evaluation.named_words import named_words
 from training.grounding.cases import (
     Case,
@@ -203,7 +204,7 @@ def _add_words(
 ) -> None:
     if words is not None:
         for subject, look in zip(batch, shown(forced), strict=True):
-            words.add(subject.row, subject.text, studies[subject.row].phrases, look)
+            words.add(subject.row, subject.text, with_denied_places(studies[subject.row]).phrases, look)
 
 
 def _compare(

@@ -22,7 +22,8 @@ class Words:
 
     rows: list[int] = field(default_factory=list)
     finding: list[bool] = field(default_factory=list)
-    """Whether the word overlaps a phrase of the report that asserts a finding."""
+    """Whether the word overlaps a phrase of the report that asserts a finding, or denies one whose
+    place the study knows."""
     shares: list[float] = field(default_factory=list)
     """Of its attention, how much fell on the images."""
     evidence: list[float] = field(default_factory=list)
