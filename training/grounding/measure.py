@@ -204,7 +204,9 @@ def _add_words(
 ) -> None:
     if words is not None:
         for subject, look in zip(batch, shown(forced), strict=True):
-            words.add(subject.row, subject.text, with_denied_places(studies[subject.row]).phrases, look)
+            words.add(
+                subject.row, subject.text, with_denied_places(studies[subject.row]).phrases, look
+            )
 
 
 def _compare(
