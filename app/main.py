@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, File, Form, Query, Request, Response, UploadFile
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -173,7 +174,7 @@ def create_report(
     """All files together are one study. Which views are read, and whether an indication is, the
     model decides: GET /v1/model. Nothing of what is sent is kept, unless the service was started
     with a store: `study` is then the id under which it is."""
-    with service.place():
+    with service.place("report"):
         return service.report(study, options, actor)
 
 
@@ -190,7 +191,7 @@ def create_question(
     options: WithOptions,
 ) -> AskAnswer:
     """How probable the phrase is on these images, and where. Nothing is kept."""
-    with service.place():
+    with service.place("question"):
         return service.ask(study, phrase, options)
 
 
@@ -207,7 +208,7 @@ def create_check(
     options: WithOptions,
 ) -> CheckAnswer:
     """What the images contradict, and what is seen and not mentioned. Nothing is kept."""
-    with service.place():
+    with service.place("question"):
         return service.check(study, report, options)
 
 
@@ -274,6 +275,8 @@ def create_app(settings: Settings, generator: ReportGenerator | None = None) -> 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Each study that waits does so on a thread; as many as else are left for all the rest.
+        to_thread.current_default_thread_limiter().total_tokens += settings.queue
         loading = asyncio.create_task(asyncio.to_thread(service.load))
         yield
         await loading

@@ -65,11 +65,15 @@ class Settings(BaseSettings):
     """Of those, by one address. Behind a proxy all come from the proxy's."""
     max_connections: int = Field(default=256, ge=1, le=100_000)
     """Open connections; the next is answered 503."""
-    queue: int = Field(default=8, ge=0, le=32)
-    """Studies that may wait while one is being read; the next is answered 503.
-
-    Each one waits on a thread, and 40 threads also serve the page's files: hence at most 32.
-    """
+    workers: int = Field(default=0, ge=0, le=256)
+    """Processes that hold the model, beside the service's own; 0: the model is in its own."""
+    batch_studies: int = Field(default=8, ge=1, le=256)
+    """Reports that are written together, of studies that wait at the same time."""
+    batch_milliseconds: int = Field(default=10, ge=0, le=10_000)
+    """That the first of them waits for others, where others are being decoded."""
+    queue: int = Field(default=32, ge=0, le=1000)
+    """Studies that may wait while one is being read; the next is answered 503. Each waits on a
+    thread, and its files lie in memory or the temporary folder."""
     receive_seconds: float = Field(default=60.0, gt=0, le=3600)
     """Seconds in which a request must have arrived whole, or its connection is closed."""
     receive_rate: int = Field(default=16_384, ge=0, le=2**30)

@@ -1,6 +1,6 @@
 """A study as given to the network, and studies of different sizes as one batch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from model.imaging.radiograph import Radiograph
 from model.interface import VIEWS, Engine, M
 
-__all__ = ["Exam", "encode_studies", "kind_of"]
+__all__ = ["Exam", "encode_studies", "kind_of", "why_unread"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,23 @@ def kind_of(view: str | None, prior: bool) -> int:
     if prior:
         return VIEWS.index("prior")
     return VIEWS.index("lateral" if view == "LATERAL" else "frontal")
+
+
+def why_unread(known: Collection[str], view: str | None, prior: bool = False) -> str | None:
+    """Why a model cannot read an image of this view; None where it was trained to.
+
+    Args:
+        known: what it was trained to read, of VIEWS.
+        view: "PA", "AP", "LATERAL" or None, which counts as frontal.
+        prior: it is of an earlier study.
+    """
+    kind = VIEWS[kind_of(view, prior)]
+    if kind not in known:
+        what = "image of an earlier study" if prior else f"{kind} view"
+        return f"{what}: this model reads {' and '.join(known)} views; send those"
+    if prior and view == "LATERAL":
+        return "lateral view of an earlier study: only frontal ones are read; send that one"
+    return None
 
 
 def encode_studies(

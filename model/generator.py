@@ -21,7 +21,7 @@ from model.checkpoint_folder import ModelIdentity
 from model.decoding import GREEDY, DecodingOptions, decode
 from model.engine.load import EngineName, EngineOptions, load_engine
 from model.errors import DataError, NotARadiograph, RefusedError
-from model.exam import Exam, encode_studies, kind_of
+from model.exam import Exam, encode_studies, kind_of, why_unread
 from model.findings import (
     NamedFinding,
     confidence_withheld,
@@ -34,7 +34,7 @@ from model.identity import StudyWarning, check_identity
 from model.imaging.letterbox import Placement
 from model.imaging.radiograph import ImageWarning, Radiograph
 from model.input_check import examine, load_input_check
-from model.interface import NOTICE, VIEWS, Engine, StudyMemory, Tokenizer
+from model.interface import NOTICE, Engine, StudyMemory, Tokenizer
 from model.novelty import novelty_warnings
 from model.presence import Presence, presence_of
 from model.query import ask
@@ -103,20 +103,8 @@ class ReportGenerator:
         return self.model.config.notice or NOTICE
 
     def why_unread(self, view: str | None, prior: bool = False) -> str | None:
-        """Why the model cannot read an image of this view; None where it was trained to.
-
-        Args:
-            view: "PA", "AP", "LATERAL" or None, which counts as frontal.
-            prior: it is of an earlier study.
-        """
-        known = self.model.config.views
-        kind = VIEWS[kind_of(view, prior)]
-        if kind not in known:
-            what = "image of an earlier study" if prior else f"{kind} view"
-            return f"{what}: this model reads {' and '.join(known)} views; send those"
-        if prior and view == "LATERAL":
-            return "lateral view of an earlier study: only frontal ones are read; send that one"
-        return None
+        """Why the model cannot read an image of this view: see `why_unread` of model/exam.py."""
+        return why_unread(self.model.config.views, view, prior)
 
     def __call__(
         self,

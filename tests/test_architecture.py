@@ -142,9 +142,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "app.store": ({"app.store"}, {"app", "app.schemas"}),
     "app.export": ({"app.export"}, {"app", "app.schemas", "app.store"}),
     "app.accounts": ({"app.accounts"}, {"app", "app.store"}),
+    "app.workers": ({"app.workers"}, {"app"}),
     "app.api": (
         {"app.api"},
-        {"app", "app.schemas", "app.store", "app.export", "app.accounts"},
+        {"app", "app.schemas", "app.store", "app.export", "app.accounts", "app.workers"},
     ),
     "app.overlays": ({"app.overlays"}, {"app", "app.api"}),
     "app.batch": ({"app.batch"}, {"app", "app.api", "app.schemas", "app.overlays", "app.store"}),
@@ -152,7 +153,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"app.main", "app.server", "app.cli"},
         {
             *("app", "app.api", "app.batch", "app.overlays"),
-            *("app.schemas", "app.store", "app.accounts"),
+            *("app.schemas", "app.store", "app.accounts", "app.workers"),
         },
     ),
     "app": ({"app"}, set()),

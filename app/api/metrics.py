@@ -2,6 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from app.workers.pool import Done, ModelPool
+from app.workers.requests import CheckRequest, QuestionRequest, ReportRequest, Request
+
 __all__ = ["Metrics"]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -42,7 +45,7 @@ class Metrics:
         )
         self.generate_seconds = Histogram(
             "crossray_generate_seconds",
-            "One study's report and maps made",
+            "Reports and maps made, of all studies in the batch",
             buckets=SECONDS,
             registry=self.registry,
         )
@@ -58,6 +61,45 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.queue_seconds = Histogram(
+            "crossray_queue_seconds",
+            "From a decoded study to its turn with a model",
+            ["kind"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.batch_studies = Histogram(
+            "crossray_batch_studies",
+            "Studies that a model read together, one count for each of them",
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=self.registry,
+        )
+        self.workers = Gauge(
+            "crossray_workers",
+            "Models that work, wait for work or are being started",
+            registry=self.registry,
+        )
+        self.worker_restarts = Gauge(
+            "crossray_worker_restarts",
+            "Times that a model's process was started again",
+            registry=self.registry,
+        )
         self.studies = Gauge(
             "crossray_studies_in_hand", "Studies being read or waiting", registry=self.registry
         )
+
+    def watch(self, pool: ModelPool) -> None:
+        """Show the state of the models."""
+        self.workers.set_function(lambda: pool.alive)
+        self.worker_restarts.set_function(lambda: pool.restarts)
+
+    def observe(self, request: Request, done: Done) -> None:
+        """Count one request that a model has answered."""
+        self.queue_seconds.labels(request.kind).observe(done.waited)
+        self.batch_studies.observe(done.studies)
+        seconds = {
+            ReportRequest: self.generate_seconds,
+            QuestionRequest: self.ask_seconds,
+            CheckRequest: self.check_seconds,
+        }
+        seconds[type(request)].observe(done.seconds)

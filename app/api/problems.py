@@ -30,6 +30,7 @@ from app.store.errors import (
     UnknownStudy,
     WrongStatus,
 )
+from app.workers.errors import NotReady, WorkerLost
 from model.errors import (
     CrossRayError,
     DataError,
@@ -49,7 +50,6 @@ __all__ = [
     "ConflictProblem",
     "Kind",
     "NoPrecondition",
-    "NotReady",
     "RequestTooLarge",
     "TooManyFiles",
     "add_problem_handlers",
@@ -65,9 +65,13 @@ MEDIA_TYPE = "application/problem+json"
 class Busy(CrossRayError):
     """As many studies wait as may."""
 
-
-class NotReady(CrossRayError):
-    """The model is not loaded yet, or the service is stopping."""
+    def __init__(self, message: str = "", retry_after: int | None = None) -> None:
+        """
+        Args:
+            retry_after: seconds; that of its kind where None.
+        """
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class RequestTooLarge(CrossRayError):
@@ -112,6 +116,7 @@ PROBLEMS: dict[type[CrossRayError], Kind] = {
     DataError: INVALID,
     Busy: Kind(503, "busy", "Busy", retry_after=5),
     NotReady: Kind(503, "not-ready", "Not ready", retry_after=5),
+    WorkerLost: Kind(503, "worker-lost", "The model's process ended", retry_after=10),
     SignedOut: Kind(401, "signed-out", "Nobody is signed in"),
     Expired: Kind(401, "expired", "The session or token has expired"),
     WrongRole: Kind(403, "wrong-role", "This account may not do this"),
@@ -176,7 +181,7 @@ def _response(
     scope["crossray.problem"] = kind.name
     headers = dict(headers or {})
     if kind.retry_after is not None:
-        headers["Retry-After"] = str(kind.retry_after)
+        headers.setdefault("Retry-After", str(kind.retry_after))
     return JSONResponse(problem.model_dump(), kind.status, headers, media_type=MEDIA_TYPE)
 
 
@@ -211,7 +216,10 @@ async def _answer_own_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, Conflict):
         current = version_answer(error.current)
         problem = ConflictProblem(**problem.model_dump(), current=current, yours=error.yours)
-    return _response(request.scope, kind, problem)
+    wait = error.retry_after if isinstance(error, Busy) else None
+    return _response(
+        request.scope, kind, problem, None if wait is None else {"Retry-After": str(wait)}
+    )
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:

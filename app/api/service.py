@@ -1,21 +1,22 @@
 """What the service does between a request and its answer: a bounded queue, then the model.
 
-A study's pixels are 144 MB an image, so it is decoded when its turn has come and not while it
-waits: only a few studies' are ever in memory (turns.py).
+A study's pixels are up to 144 MB an image, so it is decoded when its turn has come and not while it
+waits: only a few such studies are ever in memory (turns.py). The model is one of app/workers.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from app.api.answers import Maps, answer, ask_answer, check_answer
 from app.api.keeping import new_study
 from app.api.metrics import Metrics
-from app.api.problems import Busy, NotReady, kind_of
+from app.api.places import Places
+from app.api.problems import Busy, kind_of
 from app.api.schemas import AskAnswer, CheckAnswer, ModelDescription, ReportAnswer
 from app.api.turns import Turns
 from app.settings import Settings
@@ -23,8 +24,13 @@ from app.store.errors import NoStore
 from app.store.records import Actor, NewStudy
 from app.store.store import Store, open_store
 from app.store.studies import add_study
-from app.threads import use_threads
+from app.threads import free_cores, use_threads
 from app.views import with_view
+from app.workers.errors import NotReady
+from app.workers.lines import Kind
+from app.workers.models import LocalModel, Model, ModelCard, ProcessModel, WorkerOptions
+from app.workers.pool import BatchLimits, ModelPool
+from app.workers.requests import CheckRequest, QuestionRequest, ReportRequest, Request
 from crossray import __version__
 from model.errors import CrossRayError, DataError, ImageError, NotARadiograph
 from model.exam import Exam
@@ -74,20 +80,25 @@ class Sent:
 
 
 class Service:
-    """The loaded model and the queue before it."""
+    """What one process serves: the model, its queue, and the store."""
 
     def __init__(self, settings: Settings, generator: ReportGenerator | None = None) -> None:
+        """
+        Args:
+            generator: what reads the studies; loaded by `load` where None.
+        """
         self.settings = settings
         self.metrics = Metrics()
         self.failure: Exception | None = None
         """Why the model could not be loaded."""
-        self._generator = generator
-        self._store: Store | None = None
-        self._places = threading.BoundedSemaphore(settings.queue + 1)
-        self._pixel_places = threading.BoundedSemaphore(PIXEL_PLACES)
         self.turns = Turns()
-        self._counting = threading.Lock()
-        self._in_hand = 0
+        self._pool: ModelPool | None = None
+        self._card: ModelCard | None = None
+        self._store: Store | None = None
+        self._places = Places(settings.queue + 1)
+        self._pixel_places = threading.BoundedSemaphore(PIXEL_PLACES)
+        if generator is not None:
+            self._start([LocalModel(generator)])
 
     def load(self) -> None:
         """Open the store and load the model, unless there is one; a failure is kept, for the server
@@ -97,12 +108,9 @@ class Service:
             settings = self.settings
             if settings.store_options is not None and self._store is None:
                 self._store = open_store(settings.store_options)
-            if self._generator is not None:
+            if self._pool is not None:
                 return
-            threads = use_threads(settings.threads)
-            self._generator = ReportGenerator.load(
-                settings.model, settings.device, settings.engine, threads
-            )
+            self._start(self._models())
         except Exception as error:
             self.failure = error
             log.error("the service could not begin", exc_info=error)
@@ -110,16 +118,39 @@ class Service:
         seconds = time.perf_counter() - start
         log.info("model loaded", extra={"milliseconds": round(seconds * 1000, 1)})
 
+    def _models(self) -> list[Model]:
+        settings = self.settings
+        if not settings.workers:
+            threads = use_threads(settings.threads)
+            return [
+                LocalModel(
+                    ReportGenerator.load(settings.model, settings.device, settings.engine, threads)
+                )
+            ]
+        threads = settings.threads or max(1, free_cores() // settings.workers)
+        options = WorkerOptions(settings.model, settings.device, settings.engine, threads)
+        return [ProcessModel(options) for _ in range(settings.workers)]
+
+    def _start(self, models: Sequence[Model]) -> None:
+        settings = self.settings
+        limits = BatchLimits(settings.batch_studies, settings.batch_milliseconds / 1000)
+        pool = ModelPool(models, limits, lambda: self.turns.reports)
+        self._card = pool.start()
+        self._pool = pool
+        self.metrics.watch(pool)
+
     @property
-    def generator(self) -> ReportGenerator:
+    def card(self) -> ModelCard:
         """The loaded model.
 
         Raises:
-            NotReady: it is not loaded yet.
+            NotReady: it is not loaded yet, or no process with it can be started.
         """
-        if self._generator is None:
+        if self._card is None or self._pool is None:
             raise NotReady("the model is being loaded: try again in a few seconds")
-        return self._generator
+        if not self._pool.alive:
+            raise NotReady("no process with the model can be started: the log says why")
+        return self._card
 
     @property
     def store(self) -> Store:
@@ -140,7 +171,7 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        return self._generator is not None and self.keeps == (self._store is not None)
+        return self._pool is not None and self.keeps == (self._store is not None)
 
     @property
     def keeps(self) -> bool:
@@ -150,10 +181,12 @@ class Service:
     @property
     def in_hand(self) -> int:
         """Studies that are read or wait for it."""
-        return self._in_hand
+        return self._places.taken
 
     def close(self) -> None:
-        """Close the store."""
+        """End the model's processes and close the store."""
+        if self._pool is not None:
+            self._pool.close()
         if self._store is not None:
             self._store.close()
 
@@ -165,43 +198,47 @@ class Service:
     def stop(self) -> None:
         """Take no more studies, and answer those that wait: one that is being read goes on."""
         self.turns.stop()
+        if self._pool is not None:
+            self._pool.stop()
 
     def describe(self) -> ModelDescription:
-        generator = self.generator
-        rows, columns = generator.model.grid
+        card = self.card
+        rows, columns = card.grid
         return ModelDescription(
             version=__version__,
-            name=generator.identity.name,
-            sha256=generator.identity.sha256,
+            name=card.identity.name,
+            sha256=card.identity.sha256,
             rows=rows,
             columns=columns,
-            image_size=generator.model.config.image_size,
-            views=generator.model.config.views,
-            prompt_tokens=generator.model.config.prompt_tokens,
-            notice=generator.notice,
+            image_size=card.image_size,
+            views=list(card.views),
+            prompt_tokens=card.prompt_tokens,
+            notice=card.notice,
         )
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, kind: Kind) -> Iterator[None]:
         """A place for one study, in work or in the queue.
 
         Raises:
             Busy: every place is taken.
         """
-        if not self._places.acquire(blocking=False):
-            waiting = self.settings.queue
-            raise Busy(f"{waiting} studies are waiting and no more may: try again in a few seconds")
-        try:
-            self._count(1)
-            with self.metrics.studies.track_inprogress():
-                yield
-        finally:
-            self._count(-1)
-            self._places.release()
+        with self._places.place(kind), self.metrics.studies.track_inprogress():
+            yield
 
-    def _count(self, studies: int) -> None:
-        with self._counting:
-            self._in_hand += studies
+    def _run(self, request: Request) -> Any:
+        """What the model makes of a request, in its turn.
+
+        Raises:
+            NotReady, WorkerLost: see ModelPool.run.
+            Exception: that of the request.
+        """
+        assert self._pool is not None
+        done = self._pool.run(request)
+        self.metrics.observe(request, done)
+        if isinstance(done.result, Exception):
+            raise done.result
+        return done.result
 
     def report(self, sent: Sent, options: Options, actor: Actor) -> ReportAnswer:
         """One study read and reported on, when its turn comes, and kept where studies are.
@@ -219,21 +256,18 @@ class Service:
                 that the model does not read.
             StoreError: it cannot be kept.
         """
-        generator = self.generator
+        card = self.card
         store = self.store if self.keeps else None
-        with self.turns.in_memory("report"):
-            exam = self._read(sent)
-            with self.turns.with_model("report"), self.metrics.generate_seconds.time():
-                report = generator(
-                    exam, input_check=options.input_check, identity_check=options.identity_check
-                )
-            written = answer(report, generator.notice, maps=options.maps)
+        with self.turns.in_memory("report") as decoded:
+            exam = self._read(sent, decoded)
+            report = self._run(ReportRequest(exam, options.input_check, options.identity_check))
+            written = answer(report, card.notice, maps=options.maps)
             study = None
             if store is not None:
-                whole = answer(report, generator.notice, maps="all")  # as the page asks for it
+                whole = answer(report, card.notice, maps="all")  # as the page asks for it
                 study = add_study(store, self._kept(sent, exam, whole, options), actor)
             if options.pixels:
-                shown = answer(report, generator.notice, exam.shown, options.maps)
+                shown = answer(report, card.notice, exam.shown, options.maps)
             else:
                 shown = written
             return shown.model_copy(update={"study": study})
@@ -244,12 +278,12 @@ class Service:
         Raises:
             DataError: the phrase cannot be asked.
         """
-        generator = self.generator
-        with self.turns.in_memory("question"):
-            exam = self._read(sent)
-            with self.turns.with_model("question"), self.metrics.ask_seconds.time():
-                found = generator.ask(exam, phrase, options.input_check, options.identity_check)
-            return ask_answer(found, generator.notice, options.shown(exam), options.maps)
+        card = self.card
+        with self.turns.in_memory("question") as decoded:
+            exam = self._read(sent, decoded)
+            checks = options.input_check, options.identity_check
+            found = self._run(QuestionRequest(exam, phrase, *checks))
+            return ask_answer(found, card.notice, options.shown(exam), options.maps)
 
     @contextmanager
     def pixels(self, file: BinaryIO) -> Iterator[StoredImage]:
@@ -288,14 +322,14 @@ class Service:
         Raises:
             DataError: a text without words, or longer than the model reads.
         """
-        generator = self.generator
-        with self.turns.in_memory("question"):
-            exam = self._read(sent)
-            with self.turns.with_model("question"), self.metrics.check_seconds.time():
-                found = generator.check(exam, text, options.input_check, options.identity_check)
-            return check_answer(found, generator.notice, exam.shown if options.pixels else None)
+        card = self.card
+        with self.turns.in_memory("question") as decoded:
+            exam = self._read(sent, decoded)
+            checks = options.input_check, options.identity_check
+            found = self._run(CheckRequest(exam, text, *checks))
+            return check_answer(found, card.notice, exam.shown if options.pixels else None)
 
-    def _read(self, sent: Sent) -> Exam:
+    def _read(self, sent: Sent, decoded: Callable[[Exam], None]) -> Exam:
         views = sent.views or [""] * len(sent.files)
         both = enumerate(zip(sent.files, views, strict=True), 1)
         own = [self._read_one(file, f"file {place}", view) for place, (file, view) in both]
@@ -303,7 +337,9 @@ class Service:
             self._read_one(file, f"prior {place}", prior=True)
             for place, file in enumerate(sent.priors, 1)
         ]
-        return Exam(own, sent.indication, priors)
+        exam = Exam(own, sent.indication, priors)
+        decoded(exam)
+        return exam
 
     def _read_one(
         self, file: BinaryIO, name: str, stated: str = "", prior: bool = False
@@ -312,7 +348,7 @@ class Service:
             with self.metrics.decode_seconds.time():
                 read = read_image_isolated(file.read(), self.settings.isolation)
             radiograph = with_view(read, stated)
-            if reason := self.generator.why_unread(radiograph.view, prior):
+            if reason := self.card.why_unread(radiograph.view, prior):
                 raise NotARadiograph(reason)
         except (ImageError, DataError) as error:
             if isinstance(error, ImageError):

@@ -3,12 +3,14 @@
 Each worker is a Ray actor that holds the model; it decodes in sandboxed processes beside it, writes
 what it makes into the shared output, and returns records only. A worker that dies is started
 again with the studies it had: those that have a record already are not done twice. Ray tries a
-block of studies for ever by default; here it is tried twice, then each of its studies alone, twice
-again, so that one that kills its worker costs no other.
+block of studies for ever, so its attempts are counted: it is tried twice, then each of its studies
+alone, twice again, so that one that kills its worker costs no other.
 """
 
+import hashlib
 import os
 import pickle
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -33,6 +35,8 @@ __all__ = ["Cluster", "RayJob", "Worker", "connected", "ray_records"]
 LOCAL = "local"
 CPUS_PER_WORKER = 2
 """One for the model, one for the processes that decode; Ray is asked of the first."""
+ATTEMPTS = 2
+"""Of a block, before its studies are left for the next pass."""
 BATCHES_PER_BLOCK = 4
 """A block is what Ray hands to a worker: the worker decodes ahead within it only."""
 KILLED = "the process that reads it ended twice; its siblings were read"
@@ -123,15 +127,14 @@ def _pass(ray: Any, studies: Sequence[Study], job: RayJob, block_size: int) -> I
     gpus = int(available.get("GPU", 0))
     workers = gpus or max(1, int(available["CPU"]) // CPUS_PER_WORKER)
     blocks = ceil(len(studies) / block_size)
+    attempts = ray.remote(num_cpus=0)(_Attempts).remote()
     items = [{"study": pickle.dumps(study)} for study in studies]
     written = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
-        _bound(job),
+        _bound(job, attempts),
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(size=min(workers, blocks)),
         num_cpus=1,
         num_gpus=1 if gpus else 0,
-        max_restarts=-1,
-        max_task_retries=1,
     )
     for batch in written.iter_batches(batch_size=None, prefetch_batches=0):
         for content in batch["record"]:
@@ -139,12 +142,35 @@ def _pass(ray: Any, studies: Sequence[Study], job: RayJob, block_size: int) -> I
                 yield record
 
 
-def _bound(job: RayJob) -> type["Worker"]:
-    """A worker that carries its job: arguments in Ray's object store are lost with their node."""
+class _Attempts:
+    """A Ray actor that counts how often each block was begun: it outlives the workers."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[str] = Counter()
+
+    def begin(self, block: str) -> int:
+        self._begun[block] += 1
+        return self._begun[block]
+
+
+def _bound(job: RayJob, attempts: Any) -> type["Worker"]:
+    """A worker that carries its job: arguments in Ray's object store are lost with their node.
+
+    Args:
+        attempts: the actor that counts them.
+    """
 
     class Bound(Worker):
         def __init__(self) -> None:
             super().__init__(job)
+
+        def __call__(self, block: dict[str, Any]) -> dict[str, list[bytes]]:
+            import ray
+
+            name = hashlib.sha256(b"".join(block["study"])).hexdigest()
+            if ray.get(attempts.begin.remote(name)) > ATTEMPTS:
+                return {"record": []}
+            return super().__call__(block)
 
     return Bound
 

@@ -208,6 +208,14 @@ def serve(
         ),
     ] = None,
     threads: ThreadsOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=256,
+            help="Processes that hold the model; 0: the service's own.  [default: 0]",
+        ),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Serve the page and the REST API until interrupted.
@@ -224,7 +232,13 @@ def serve(
 
     configure_logging()
     settings = load_settings(
-        host=host, port=port, model=model, engine=engine, threads=threads, store=store
+        host=host,
+        port=port,
+        model=model,
+        engine=engine,
+        threads=threads,
+        workers=workers,
+        store=store,
     )
     from app.server import serve as run_server
 

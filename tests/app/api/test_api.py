@@ -22,7 +22,7 @@ from app.api.middleware import SECURITY_HEADERS
 from app.api.problems import PROBLEMS, kind_of
 from app.api.schemas import ReportAnswer
 from app.api.service import Options, Sent, Service
-from app.api.turns import STUDIES_IN_MEMORY
+from app.api.turns import STUDIES_DECODED
 from app.main import create_app
 from app.settings import Settings, load_settings
 from model import errors
@@ -217,9 +217,17 @@ def test_every_image_error_has_its_answer() -> None:
             assert kind_of(cls("")).status in {413, 415, 422}
 
 
-def test_a_fault_of_ours_says_nothing_of_itself(make_png: Callable) -> None:
-    """A service whose loaded model is no model at all fails inside, and keeps it to itself."""
-    app = create_app(Settings(), generator=object())  # type: ignore[arg-type]
+def test_a_fault_of_ours_says_nothing_of_itself(
+    tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    """A service whose loaded model has lost its network fails inside, and keeps it to itself."""
+
+    class Faulty(ReportGenerator):
+        def _encode(self, inputs: object) -> object:
+            return object().memory
+
+    faulty = Faulty(tiny_generator.model, tiny_generator.tokenizer, tiny_generator.identity)
+    app = create_app(Settings(), faulty)
     response = post(TestClient(app), make_png())
     problem = assert_problem(response, 500, "internal")
     assert "object" not in json.dumps(problem)
@@ -227,16 +235,14 @@ def test_a_fault_of_ours_says_nothing_of_itself(make_png: Callable) -> None:
 
 def test_the_queue_is_bounded(tiny_generator: ReportGenerator, make_png: Callable) -> None:
     app = create_app(Settings(queue=1), tiny_generator)
-    with ExitStack() as stack:
-        client = stack.enter_context(TestClient(app))
-        for _ in range(2):
-            stack.enter_context(app.state.service.place())
-        response = post(client, make_png())
-        assert_problem(response, 503, "busy")
-        assert int(response.headers["retry-after"]) > 0
-        assert client.get("/livez").status_code == 200
-        stack.pop_all().close()
     with TestClient(app) as client:
+        with ExitStack() as stack:
+            for _ in range(2):
+                stack.enter_context(app.state.service.place("report"))
+            response = post(client, make_png())
+            assert_problem(response, 503, "busy")
+            assert int(response.headers["retry-after"]) > 0
+            assert client.get("/livez").status_code == 200
         assert post(client, make_png()).status_code == 201
 
 
@@ -247,7 +253,9 @@ def test_the_process_is_alive_while_studies_wait(
     service = app.state.service
     answers = []
     with TestClient(app) as client:
-        with service.turns.with_model("report"):
+        with ExitStack() as stack:
+            for _ in range(STUDIES_DECODED):
+                stack.enter_context(service.turns.in_memory("report"))
             waiting = [
                 threading.Thread(target=lambda: answers.append(post(client, make_png())))
                 for _ in range(4)
@@ -272,7 +280,7 @@ def test_a_study_that_waits_is_not_decoded(tiny_generator: ReportGenerator) -> N
         ended.append(True)
 
     with ExitStack() as stack:
-        for _ in range(STUDIES_IN_MEMORY):
+        for _ in range(STUDIES_DECODED):
             stack.enter_context(service.turns.in_memory("report"))
         waiting = threading.Thread(target=report)
         waiting.start()

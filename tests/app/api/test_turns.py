@@ -1,14 +1,20 @@
-"""Whose turn it is: one study with the model, a few in memory, reports first, nobody for ever."""
+"""Whose turn it is to be decoded: a few studies are in memory, reports first, nobody for ever."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+import numpy as np
 import pytest
 
-from app.api.problems import NotReady
-from app.api.turns import REPORTS_IN_A_ROW, STUDIES_IN_MEMORY, Kind, Turns
+from app.api.turns import LARGEST, STUDIES_DECODED, Turns
+from app.workers.errors import NotReady
+from app.workers.lines import REPORTS_IN_A_ROW, Kind
+from model.exam import Exam
+from model.imaging.radiograph import Radiograph
+
+SMALL = Exam([Radiograph(np.zeros((8, 8), np.float32), "PA")])
 
 
 @contextmanager
@@ -28,35 +34,20 @@ def test_reports_go_first_and_a_question_is_not_forgotten() -> None:
     turns = Turns()
     order: list[Kind] = []
 
-    def read(kind: Kind) -> None:
-        with turns.with_model(kind):
+    def one(kind: Kind) -> None:
+        with turns.in_memory(kind):
             order.append(kind)
 
     kinds: list[Kind] = ["question", "question", *["report"] * (REPORTS_IN_A_ROW + 2)]
     with ExitStack() as held:
-        held.enter_context(turns.with_model("report"))
-        with started(*(lambda kind=kind: read(kind) for kind in kinds)):  # type: ignore[misc]
-            held.close()
+        for _ in range(STUDIES_DECODED - 1):
+            held.enter_context(turns.in_memory("report"))
+        last = ExitStack()
+        last.enter_context(turns.in_memory("report"))
+        with started(*(lambda kind=kind: one(kind) for kind in kinds)):  # type: ignore[misc]
+            last.close()
     first = ["report"] * REPORTS_IN_A_ROW
     assert order == [*first, "question", "report", "report", "question"]
-
-
-def test_one_study_is_with_the_model_while_others_are_decoded() -> None:
-    turns = Turns()
-    together = threading.Barrier(STUDIES_IN_MEMORY)
-    with_model = []
-
-    def read() -> None:
-        with turns.in_memory("report"):
-            together.wait(30)  # all of them are in memory at once
-            with turns.with_model("report"):
-                with_model.append(1)
-                assert sum(with_model) == 1
-                with_model.remove(1)
-
-    with started(*[read] * STUDIES_IN_MEMORY):
-        pass
-    assert not turns.busy
 
 
 def test_no_more_are_in_memory_than_may_be() -> None:
@@ -68,12 +59,22 @@ def test_no_more_are_in_memory_than_may_be() -> None:
             ended.append(True)
 
     with ExitStack() as held:
-        for _ in range(STUDIES_IN_MEMORY):
+        for _ in range(STUDIES_DECODED):
             held.enter_context(turns.in_memory("report"))
         with started(read):
             assert not ended and turns.busy
             held.close()
-    assert ended
+    assert ended and not turns.busy
+
+
+def test_a_decoded_study_counts_as_what_it_is() -> None:
+    """Small ones wait for the model in any number; one of the largest keeps its room."""
+    turns = Turns()
+    with ExitStack() as held:
+        for _ in range(4 * STUDIES_DECODED):
+            held.enter_context(turns.in_memory("report"))(SMALL)
+        assert turns.reports == 4 * STUDIES_DECODED
+    assert turns.reports == 0 and SMALL.images[0].pixels.nbytes < LARGEST
 
 
 def test_questions_leave_room_for_a_report() -> None:
@@ -85,7 +86,7 @@ def test_questions_leave_room_for_a_report() -> None:
             asked.append(True)
 
     with ExitStack() as held:
-        for _ in range(STUDIES_IN_MEMORY - 1):
+        for _ in range(STUDIES_DECODED - 1):
             held.enter_context(turns.in_memory("question"))
         with started(ask):
             with turns.in_memory("report"):
@@ -94,30 +95,28 @@ def test_questions_leave_room_for_a_report() -> None:
     assert asked
 
 
-@pytest.mark.parametrize("wait", ["in_memory", "with_model"])
-def test_who_waits_at_the_end_gets_an_answer(wait: str) -> None:
+def test_who_waits_at_the_end_gets_an_answer() -> None:
     turns = Turns()
     ended = []
 
     def read() -> None:
-        with pytest.raises(NotReady, match="stopping"), getattr(turns, wait)("question"):
+        with pytest.raises(NotReady, match="stopping"), turns.in_memory("question"):
             pass
         ended.append(True)
 
     with ExitStack() as held:
-        for _ in range(1 if wait == "with_model" else STUDIES_IN_MEMORY):
-            held.enter_context(getattr(turns, wait)("report"))
+        for _ in range(STUDIES_DECODED):
+            held.enter_context(turns.in_memory("report"))
         with started(*[read] * 3):
             turns.stop()
     assert ended == [True] * 3
-    with pytest.raises(NotReady), turns.with_model("report"):
+    with pytest.raises(NotReady), turns.in_memory("report"):
         pass
 
 
 def test_an_error_in_a_turn_gives_it_back() -> None:
     turns = Turns()
-    for wait in (turns.in_memory, turns.with_model):
-        for _ in range(STUDIES_IN_MEMORY + 1):
-            with pytest.raises(ZeroDivisionError), wait("report"):
-                1 / 0  # noqa: B018
+    for _ in range(STUDIES_DECODED + 1):
+        with pytest.raises(ZeroDivisionError), turns.in_memory("report"):
+            1 / 0  # noqa: B018
     assert not turns.busy

@@ -18,7 +18,10 @@ from model.errors import ConfigError
 from model.generator import ReportGenerator
 
 pytest.importorskip("ray", reason="Ray is not installed")
-pytestmark = pytest.mark.filterwarnings("default")  # Ray's own: sockets and processes at its end
+pytestmark = [
+    pytest.mark.filterwarnings("default"),  # Ray's own: sockets and processes at its end
+    pytest.mark.filterwarnings("error:.*is deprecated and will be removed in Ray"),
+]
 
 
 @pytest.fixture(scope="module")

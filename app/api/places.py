@@ -1,0 +1,76 @@
+"""How many studies a service takes in at a time, and when a refused one may come again."""
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app.api.problems import Busy
+from app.workers.lines import Kind
+
+__all__ = ["Places"]
+
+MEASURED = 64
+"""Studies that the rate is measured over."""
+LONGEST_WAIT = 600
+"""Seconds that anybody is told to wait, at most."""
+
+
+class Places:
+    """Places for studies in work or waiting. Questions have half of them at most."""
+
+    def __init__(self, places: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            clock: seconds from any origin.
+        """
+        self.places = places
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._taken: dict[Kind, int] = {"report": 0, "question": 0}
+        self._last = 0.0
+        """When a study was last done, or the first one came after none."""
+        self._intervals: deque[float] = deque(maxlen=MEASURED)
+        """Seconds from one study done to the next, while there was always one in work."""
+
+    @property
+    def taken(self) -> int:
+        """Studies in work or waiting."""
+        return sum(self._taken.values())
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds in which what is here now will be done, as fast as the last ones were.
+
+        None before any was.
+        """
+        if not self._intervals:
+            return None
+        mean = sum(self._intervals) / len(self._intervals)
+        return min(LONGEST_WAIT, max(1, math.ceil(mean * self.taken)))
+
+    @contextmanager
+    def place(self, kind: Kind) -> Iterator[None]:
+        """One study's place.
+
+        Raises:
+            Busy: every place is taken; it says when to come again.
+        """
+        with self._lock:
+            most = self.places if kind == "report" else max(1, self.places // 2)
+            if self.taken >= self.places or self._taken[kind] >= most:
+                waiting = "questions" if self._taken[kind] >= most < self.places else "studies"
+                raise Busy(f"{most} {waiting} are being answered or wait", self.retry_after)
+            if not self.taken:
+                self._last = self._clock()
+            self._taken[kind] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken[kind] -= 1
+                now = self._clock()
+                self._intervals.append(now - self._last)
+                self._last = now

@@ -1,0 +1,191 @@
+"""A model that answers requests: in this process, or in one beside it that may be killed."""
+
+import atexit
+import logging
+import multiprocessing
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+from app.logs import configure_logging
+from app.threads import use_threads
+from app.workers.errors import NotReady, WorkerDied
+from app.workers.requests import Request, Result, answered
+from model.checkpoint_folder import ModelIdentity
+from model.engine.load import EngineName
+from model.errors import CrossRayError
+from model.exam import why_unread
+from model.generator import ReportGenerator
+
+__all__ = ["LocalModel", "Model", "ModelCard", "ProcessModel", "WorkerOptions"]
+
+log = logging.getLogger("crossray.service")
+END_SECONDS = 5.0
+"""In which a process that has nothing more to do must have ended."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a loaded model without having it."""
+
+    identity: ModelIdentity
+    notice: str
+    grid: tuple[int, int]
+    """Patches: rows, columns."""
+    image_size: int
+    views: tuple[str, ...]
+    prompt_tokens: int
+
+    @classmethod
+    def of(cls, generator: ReportGenerator) -> "ModelCard":
+        config = generator.model.config
+        return cls(
+            generator.identity,
+            generator.notice,
+            generator.model.grid,
+            config.image_size,
+            tuple(config.views),
+            config.prompt_tokens,
+        )
+
+    def why_unread(self, view: str | None, prior: bool = False) -> str | None:
+        """See ReportGenerator.why_unread."""
+        return why_unread(self.views, view, prior)
+
+
+class Model(Protocol):
+    """One model; a single thread uses it at a time."""
+
+    def start(self) -> ModelCard: ...
+
+    def answered(self, requests: Sequence[Request]) -> list[Result]: ...
+
+    def close(self) -> None: ...
+
+
+class LocalModel:
+    """A model in this process."""
+
+    def __init__(self, generator: ReportGenerator) -> None:
+        self.generator = generator
+
+    def start(self) -> ModelCard:
+        return ModelCard.of(self.generator)
+
+    def answered(self, requests: Sequence[Request]) -> list[Result]:
+        """See requests.answered."""
+        return answered(self.generator, requests)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What a model's process loads."""
+
+    model: Path | None = None
+    device: str = "cpu"
+    engine: EngineName = "auto"
+    threads: int | None = None
+
+
+class ProcessModel:
+    """A model in a process of its own, which ends when this one does."""
+
+    def __init__(self, options: WorkerOptions) -> None:
+        self.options = options
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None before it is started."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> ModelCard:
+        """Start the process, or start it again.
+
+        Raises:
+            CrossRayError: the model cannot be loaded, or the process ended.
+        """
+        self._end()
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._connection = ours
+        self._process = context.Process(
+            target=_serve, args=(theirs, self.options), name="crossray-model", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        # Before multiprocessing's own, which would wait for it for ever: it ignores SIGTERM.
+        atexit.register(self.close)
+        try:
+            loaded = ours.recv()
+        except (EOFError, OSError) as error:
+            raise NotReady("the model's process ended while it loaded the model") from error
+        if isinstance(loaded, ModelCard):
+            return loaded
+        raise loaded
+
+    def answered(self, requests: Sequence[Request]) -> list[Result]:
+        """See requests.answered.
+
+        Raises:
+            WorkerDied: the process ended.
+        """
+        assert self._connection is not None
+        try:
+            self._connection.send(list(requests))
+            results: list[Result] = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise WorkerDied("a model's process ended during its work") from error
+        return results
+
+    def close(self) -> None:
+        """End the process, once it has done what it does."""
+        self._end(END_SECONDS)
+
+    def _end(self, seconds: float = 0.0) -> None:
+        atexit.unregister(self.close)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._process is not None:
+            self._process.join(seconds)
+            self._process.kill()
+            self._process.join()
+            self._process.close()
+            self._process = None
+
+
+def _serve(connection: Connection, options: WorkerOptions) -> None:
+    """Load the model, say what it is, and answer requests until the other end closes."""
+    # A terminal or systemd signals the whole group; the service ends this, after the last answer.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    configure_logging()
+    try:
+        threads = use_threads(options.threads)
+        generator = ReportGenerator.load(options.model, options.device, options.engine, threads)
+    except Exception as error:
+        connection.send(_portable(error))
+        return
+    try:
+        connection.send(ModelCard.of(generator))
+        while True:
+            results = answered(generator, connection.recv())
+            connection.send([_portable(result) for result in results])
+    except (EOFError, OSError):
+        return
+
+
+def _portable(result: Result) -> Result:
+    """What can cross to the other process: errors of ours as they are, of any other no word."""
+    if not isinstance(result, Exception) or isinstance(result, CrossRayError):
+        return result
+    log.error("a model's process met an error", exc_info=result)
+    return CrossRayError("an internal error of CrossRay; the log says where")

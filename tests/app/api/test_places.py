@@ -1,0 +1,59 @@
+"""Places of studies in work or waiting, and the truth of Retry-After."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from app.api.places import Places
+from app.api.problems import Busy
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_retry_after_is_when_what_is_here_will_be_done() -> None:
+    clock = Clock()
+    places = Places(6, clock)
+    assert places.retry_after is None
+    for pause in (500.0, 0.0, 60.0):  # nobody came: no time of work
+        clock.now += pause
+        with ExitStack() as studies:
+            for _ in range(2):
+                study = ExitStack()
+                study.enter_context(places.place("report"))
+                studies.callback(
+                    lambda study=study: (setattr(clock, "now", clock.now + 3), study.close())
+                )
+    with ExitStack() as studies:
+        for _ in range(6):
+            studies.enter_context(places.place("report"))
+        with pytest.raises(Busy) as refused, places.place("report"):
+            pass
+    assert refused.value.retry_after == 6 * 3
+
+
+def test_questions_take_no_place_of_the_last_reports() -> None:
+    places = Places(4)
+    with ExitStack() as studies:
+        for _ in range(2):
+            studies.enter_context(places.place("question"))
+        with pytest.raises(Busy, match="2 questions"), places.place("question"):
+            pass
+        for _ in range(2):
+            studies.enter_context(places.place("report"))
+        with pytest.raises(Busy, match="4 studies"), places.place("report"):
+            pass
+    assert places.taken == 0
+
+
+def test_a_single_place_is_anybodys() -> None:
+    places = Places(1)
+    for kind in ("question", "report"):
+        with places.place(kind), pytest.raises(Busy), places.place("report"):  # type: ignore[arg-type]
+            pass

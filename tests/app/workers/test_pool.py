@@ -1,0 +1,216 @@
+"""The queue before the models: batches, order, and an answer for everybody whoever dies."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+from material import chest
+
+from app.workers.errors import NotReady, WorkerDied, WorkerLost
+from app.workers.lines import REPORTS_IN_A_ROW
+from app.workers.models import LocalModel, ModelCard
+from app.workers.pool import BatchLimits, Done, ModelPool
+from app.workers.requests import CheckRequest, QuestionRequest, ReportRequest, Request, Result
+from model.errors import DataError, RefusedError
+from model.exam import Exam
+from model.generator import ReportGenerator
+from model.imaging.radiograph import Radiograph
+from model.report import Report
+
+
+def exam(seed: int = 0) -> Exam:
+    return Exam([Radiograph(chest(seed, 80, 64).astype("float32") / 255, "PA")])
+
+
+BLANK = Exam([Radiograph(chest(0, 80, 64).astype("float32") * 0, "PA")])
+
+
+class Gated(LocalModel):
+    """A real model that works only once it is let, and notes what it was given."""
+
+    def __init__(self, generator: ReportGenerator) -> None:
+        super().__init__(generator)
+        self.working, self.may = threading.Event(), threading.Event()
+        self.batches: list[Sequence[Request]] = []
+
+    def answered(self, requests: Sequence[Request]) -> list[Result]:
+        self.batches.append(requests)
+        self.working.set()
+        assert self.may.wait(30)
+        return super().answered(requests)
+
+
+class Mortal(LocalModel):
+    """A real model whose process, as it were, ends over one study, or over any."""
+
+    def __init__(self, generator: ReportGenerator, deadly: Exam | None, deaths: int) -> None:
+        super().__init__(generator)
+        self.deadly, self.deaths, self.starts = deadly, deaths, 0
+
+    def start(self) -> ModelCard:
+        self.starts += 1
+        return super().start()
+
+    def answered(self, requests: Sequence[Request]) -> list[Result]:
+        if self.deaths and any(self.deadly in (None, request.exam) for request in requests):
+            self.deaths -= 1
+            raise WorkerDied("killed")
+        return super().answered(requests)
+
+
+@contextmanager
+def asked(pool: ModelPool, *requests: Request) -> Iterator[list[Done | Exception | None]]:
+    """The requests made in this order from a thread each; at the end all have their answer."""
+    answers: list[Done | Exception | None] = [None] * len(requests)
+
+    def ask(place: int) -> None:
+        try:
+            answers[place] = pool.run(requests[place])
+        except Exception as error:
+            answers[place] = error
+
+    threads = [threading.Thread(target=ask, args=[place]) for place in range(len(requests))]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)  # only the order in which they wait depends on it
+    yield answers
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_waiting_reports_are_written_together_and_are_the_same(
+    tiny_generator: ReportGenerator,
+) -> None:
+    model = Gated(tiny_generator)
+    pool = ModelPool([model], BatchLimits(studies=3, seconds=0))
+    pool.start()
+    exams = [exam(seed) for seed in range(6)]
+    with asked(pool, *map(ReportRequest, exams)) as answers:
+        assert model.working.wait(30)
+        model.may.set()
+    assert [len(batch) for batch in model.batches] == [1, 3, 2]
+    for one, answer in zip(exams, answers, strict=True):
+        assert isinstance(answer, Done) and isinstance(answer.result, Report)
+        alone = tiny_generator(one)
+        assert answer.result.text == alone.text
+        assert [word.state for word in answer.result.words] == [word.state for word in alone.words]
+    assert [answer.studies for answer in answers if isinstance(answer, Done)] == [1, 3, 3, 3, 2, 2]
+
+
+def test_a_study_that_is_refused_costs_no_other(tiny_generator: ReportGenerator) -> None:
+    model = Gated(tiny_generator)
+    pool = ModelPool([model], BatchLimits(seconds=0))
+    pool.start()
+    exams = [exam(0), exam(1), BLANK, exam(2)]
+    with asked(pool, *map(ReportRequest, exams)) as answers:
+        assert model.working.wait(30)
+        model.may.set()
+    results = [answer.result for answer in answers if isinstance(answer, Done)]
+    assert isinstance(results.pop(2), RefusedError)
+    assert all(isinstance(result, Report) for result in results)
+    assert [len(batch) for batch in model.batches] == [1, 3]
+
+
+def test_other_checks_and_questions_are_no_part_of_a_batch(
+    tiny_generator: ReportGenerator,
+) -> None:
+    model = Gated(tiny_generator)
+    pool = ModelPool([model], BatchLimits(seconds=0))
+    pool.start()
+    requests = [
+        ReportRequest(exam()),
+        QuestionRequest(exam(), "effusion"),
+        ReportRequest(exam(), input_check=False),
+        CheckRequest(exam(), "The heart is large."),
+        ReportRequest(exam()),
+        ReportRequest(exam()),
+    ]
+    with asked(pool, *requests) as answers:
+        assert model.working.wait(30)
+        model.may.set()
+    order = [[requests.index(request) for request in batch] for batch in model.batches]
+    assert order == [[0], [2], [4, 5], [1], [3]]
+    assert not any(isinstance(answer, Exception) for answer in answers)
+
+
+def test_a_question_is_not_forgotten(tiny_generator: ReportGenerator) -> None:
+    model = Gated(tiny_generator)
+    pool = ModelPool([model], BatchLimits(studies=1))
+    pool.start()
+    question = QuestionRequest(exam(), "effusion")
+    with asked(pool, ReportRequest(exam()), question, *[ReportRequest(exam())] * 6):
+        assert model.working.wait(30)
+        model.may.set()
+    assert [batch[0] for batch in model.batches].index(question) == REPORTS_IN_A_ROW + 1
+
+
+def test_the_first_waits_for_those_that_are_being_decoded(tiny_generator: ReportGenerator) -> None:
+    model = LocalModel(tiny_generator)
+    pool = ModelPool([model], BatchLimits(studies=2, seconds=30), coming=lambda: 2)
+    pool.start()
+    with asked(pool, *[ReportRequest(exam())] * 2) as answers:
+        pass
+    assert [answer.studies for answer in answers if isinstance(answer, Done)] == [2, 2]
+
+
+def test_an_error_of_a_request_is_its_result(tiny_generator: ReportGenerator) -> None:
+    pool = ModelPool([LocalModel(tiny_generator)], BatchLimits())
+    pool.start()
+    assert isinstance(pool.run(QuestionRequest(exam(), "?")).result, DataError)
+    assert isinstance(pool.run(ReportRequest(exam())).result, Report)
+
+
+def test_what_a_dying_model_had_another_does(tiny_generator: ReportGenerator) -> None:
+    models = [Mortal(tiny_generator, None, deaths=1) for _ in range(2)]
+    pool = ModelPool(models, BatchLimits())
+    pool.start()
+    with asked(pool, *[ReportRequest(exam(seed)) for seed in range(6)]) as answers:
+        pass
+    assert all(isinstance(answer, Done) and isinstance(answer.result, Report) for answer in answers)
+    assert pool.restarts == 2 and pool.alive == 2
+
+
+def test_a_study_that_ends_two_models_is_given_up_alone(tiny_generator: ReportGenerator) -> None:
+    deadly = exam(9)
+    model = Mortal(tiny_generator, deadly, deaths=2)
+    pool = ModelPool([model], BatchLimits(seconds=30, studies=4), coming=lambda: 4)
+    pool.start()
+    exams = [exam(0), deadly, exam(1), exam(2)]
+    with asked(pool, *map(ReportRequest, exams)) as answers:
+        pass
+    results = [answer.result for answer in answers if isinstance(answer, Done)]
+    assert isinstance(results.pop(1), WorkerLost)
+    assert len(results) == 3 and all(isinstance(result, Report) for result in results)
+
+
+def test_where_no_model_starts_everybody_is_told(tiny_generator: ReportGenerator) -> None:
+    class Doomed(Mortal):
+        def start(self) -> ModelCard:
+            if self.starts:
+                raise NotReady("it does not start")
+            return super().start()
+
+    pool = ModelPool([Doomed(tiny_generator, None, deaths=9)], BatchLimits())
+    pool.start()
+    with asked(pool, *[ReportRequest(exam())] * 3) as answers:
+        pass
+    assert all(isinstance(answer, WorkerLost) for answer in answers)
+    assert not pool.alive
+    pool.close()
+
+
+def test_what_a_model_has_ends_and_what_waits_is_told(tiny_generator: ReportGenerator) -> None:
+    model = Gated(tiny_generator)
+    pool = ModelPool([model], BatchLimits(studies=1))
+    pool.start()
+    with asked(pool, *[ReportRequest(exam())] * 3) as answers:
+        assert model.working.wait(30)
+        pool.stop()
+        model.may.set()
+    assert isinstance(answers[0], Done) and isinstance(answers[0].result, Report)
+    assert all(isinstance(answer, NotReady) for answer in answers[1:])
+    with pytest.raises(NotReady):
+        pool.run(ReportRequest(exam()))
