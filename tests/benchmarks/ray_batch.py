@@ -9,6 +9,7 @@ exit status is 1 where anything was lost, doubled or differs.
 """
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -21,11 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
-
 import psutil
-from batch_output import contents, rows
 
 from app.batch.ray_workers import Cluster, connected
 from app.batch.run import BatchOptions, run_batch
@@ -43,6 +40,17 @@ def make(folder: Path, studies: int, seed: int) -> None:
     for index in range(studies):
         pixels = make_phantom(seed, index, SIZE).images[0].pixels
         write_png(folder / f"{index:06d}.png", (pixels * 255).round().astype("uint8"))
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    files = (path for path in out.rglob("*") if path.is_file())
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+def finished(out: Path) -> list[str]:
+    """Studies that summary.csv calls done."""
+    with (out / "summary.csv").open(encoding="utf-8", newline="") as file:
+        return [row["study"] for row in csv.DictReader(file) if row["status"] == "done"]
 
 
 def workers() -> list[psutil.Process]:
@@ -115,7 +123,7 @@ def main() -> None:
             outcome = run_batch(generator, folder / "in", folder / "killed", spread)
         seconds = time.perf_counter() - start
         ray.shutdown()
-        done = [row["study"] for row in rows(folder / "killed") if row["status"] == "done"]
+        done = finished(folder / "killed")
         lost, twice = options.studies - len(set(done)), len(done) - len(set(done))
         reports = (folder / "killed" / "studies").glob("*/report.json")
         whole = sum(bool(json.loads(path.read_bytes())["text"]) for path in reports)
