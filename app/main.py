@@ -30,6 +30,7 @@ from app.api.sign_in import pages as sign_in_pages
 from app.api.studies import router as studies
 from app.api.uploads import StudyRoute
 from app.settings import Settings
+from app.telemetry import NO_TELEMETRY, Telemetry, TraceRequests, exporting
 from crossray import __version__
 from model.errors import DataError
 from model.generator import ReportGenerator
@@ -265,13 +266,24 @@ def _add_accounts(app: FastAPI, service: Service) -> None:
     app.add_middleware(Gate, settings=settings, sessions=sessions, bearer=bearer)
 
 
-def create_app(settings: Settings, generator: ReportGenerator | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    generator: ReportGenerator | None = None,
+    telemetry: Telemetry | None = None,
+) -> FastAPI:
     """The service's application.
 
     Args:
         generator: what reads the studies; loaded in the background from the start where None.
+        telemetry: where traces go; as the settings say where None.
+
+    Raises:
+        ConfigError: the settings ask for a package that is not installed.
     """
-    service = Service(settings, generator)
+    if telemetry is None:
+        endpoint = settings.otlp_endpoint
+        telemetry = NO_TELEMETRY if endpoint is None else exporting(endpoint)
+    service = Service(settings, generator, telemetry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -311,4 +323,5 @@ def create_app(settings: Settings, generator: ReportGenerator | None = None) -> 
     _add_accounts(app, service)
     app.add_middleware(BrowserGate, hosts=settings.hosts or ())
     app.add_middleware(Border, metrics=service.metrics)
+    app.add_middleware(TraceRequests, telemetry=telemetry)
     return app

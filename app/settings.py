@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     """Hours after which it ends however busy."""
     rate_limit: int = Field(default=1200, ge=0, le=1_000_000)
     """Requests of one client in a minute, by its account or else its address; 0: no limit."""
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    """Address of an OpenTelemetry collector, such as http://collector:4318; traces and times of
+    steps go nowhere where unset. Needs crossray[telemetry]."""
     stop_seconds: int = Field(default=20, ge=1, le=3600)
     """Seconds that a study being read may take after the service receives the signal to stop."""
 

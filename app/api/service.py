@@ -24,6 +24,7 @@ from app.store.errors import NoStore
 from app.store.records import Actor, NewStudy
 from app.store.store import Store, open_store
 from app.store.studies import add_study
+from app.telemetry import NO_TELEMETRY, Telemetry
 from app.threads import free_cores, use_threads
 from app.views import with_view
 from app.workers.errors import NotReady
@@ -82,12 +83,18 @@ class Sent:
 class Service:
     """What one process serves: the model, its queue, and the store."""
 
-    def __init__(self, settings: Settings, generator: ReportGenerator | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        generator: ReportGenerator | None = None,
+        telemetry: Telemetry = NO_TELEMETRY,
+    ) -> None:
         """
         Args:
             generator: what reads the studies; loaded by `load` where None.
         """
         self.settings = settings
+        self.telemetry = telemetry
         self.metrics = Metrics()
         self.failure: Exception | None = None
         """Why the model could not be loaded."""
@@ -187,6 +194,7 @@ class Service:
         """End the model's processes and close the store."""
         if self._pool is not None:
             self._pool.close()
+        self.telemetry.close()
         if self._store is not None:
             self._store.close()
 
@@ -234,8 +242,14 @@ class Service:
             Exception: that of the request.
         """
         assert self._pool is not None
+        start = time.time_ns()
         done = self._pool.run(request)
         self.metrics.observe(request, done)
+        failed = isinstance(done.result, Exception)
+        taken = start + int(done.waited * 1e9)
+        self.telemetry.took("queue", start, taken)
+        end = taken + int(done.seconds * 1e9)
+        self.telemetry.took("generate", taken, end, done.studies, failed)
         if isinstance(done.result, Exception):
             raise done.result
         return done.result
@@ -261,7 +275,8 @@ class Service:
         with self.turns.in_memory("report") as decoded:
             exam = self._read(sent, decoded)
             report = self._run(ReportRequest(exam, options.input_check, options.identity_check))
-            written = answer(report, card.notice, maps=options.maps)
+            with self.telemetry.step("maps"):
+                written = answer(report, card.notice, maps=options.maps)
             study = None
             if store is not None:
                 whole = answer(report, card.notice, maps="all")  # as the page asks for it
@@ -345,7 +360,7 @@ class Service:
         self, file: BinaryIO, name: str, stated: str = "", prior: bool = False
     ) -> Radiograph:
         try:
-            with self.metrics.decode_seconds.time():
+            with self.metrics.decode_seconds.time(), self.telemetry.step("decode"):
                 read = read_image_isolated(file.read(), self.settings.isolation)
             radiograph = with_view(read, stated)
             if reason := self.card.why_unread(radiograph.view, prior):

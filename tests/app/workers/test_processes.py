@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ from problem import assert_problem
 from app.main import create_app
 from app.settings import Settings
 from app.workers.models import ProcessModel, WorkerOptions
-from model.errors import CheckpointError
+from model.errors import ConfigError
 from model.generator import ReportGenerator
 
 WORKERS = 2
@@ -35,13 +36,17 @@ def client(tiny_checkpoint: Path, here: TestClient) -> Iterator[TestClient]:
         while not app.state.service.is_ready:
             assert app.state.service.failure is None
         yield client
-    assert not children()
+    assert not psutil.wait_procs(children(), timeout=30)[1]
 
 
 def children() -> list[psutil.Process]:
     """The processes with a model."""
-    found = psutil.Process().children()
-    return [child for child in found if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def test_the_answers_are_those_of_the_model_here(
@@ -102,6 +107,6 @@ def test_every_request_is_answered_though_workers_are_killed(
 
 def test_a_model_that_cannot_be_loaded_is_an_error_here(tmp_path: Path) -> None:
     model = ProcessModel(WorkerOptions(tmp_path, engine="openvino"))
-    with pytest.raises(CheckpointError):
+    with pytest.raises(ConfigError):
         model.start()
     model.close()
