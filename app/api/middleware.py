@@ -18,11 +18,11 @@ from app.api.problems import (
     FORBIDDEN,
     INTERNAL,
     Busy,
-    NotReady,
     RequestTooLarge,
     kind_of,
     problem_response,
 )
+from app.workers.errors import NotReady
 from model.errors import CrossRayError
 
 __all__ = [
