@@ -34,6 +34,13 @@ class Metrics:
             ["type"],
             registry=self.registry,
         )
+        self.studies = Gauge(
+            "crossray_studies_in_hand", "Studies being read or waiting", registry=self.registry
+        )
+        self._add_decoding()
+        self._add_models()
+
+    def _add_decoding(self) -> None:
         self.decode_failures = Counter(
             "crossray_decode_failures",
             "Images refused while being read",
@@ -43,6 +50,8 @@ class Metrics:
         self.decode_seconds = Histogram(
             "crossray_decode_seconds", "One image read", buckets=SECONDS, registry=self.registry
         )
+
+    def _add_models(self) -> None:
         self.generate_seconds = Histogram(
             "crossray_generate_seconds",
             "Reports and maps made, of all studies in the batch",
@@ -83,9 +92,6 @@ class Metrics:
             "crossray_worker_restarts",
             "Times that a model's process was started again",
             registry=self.registry,
-        )
-        self.studies = Gauge(
-            "crossray_studies_in_hand", "Studies being read or waiting", registry=self.registry
         )
 
     def watch(self, pool: ModelPool) -> None:
