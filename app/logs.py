@@ -2,7 +2,7 @@
 
 Only CrossRay's own loggers and the server's are heard. Other libraries quote values of the file at
 hand in their messages and warnings, so theirs are dropped whole; of an exception only its type and
-the places in the code are told, never its message.
+the places in the code are logged, never its message.
 """
 
 import json

@@ -192,7 +192,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Run the service until it is told to stop.
+    """Run the service until a signal stops it.
 
     Args:
         announce: given the page's address once the model is loaded.

@@ -28,7 +28,7 @@ def use_threads(threads: int | None = None) -> int:
             where None.
 
     Returns:
-        How many: an engine without torch is told it.
+        How many, which an engine without torch needs.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     chosen = min(threads or min(MOST, free_cores()), available_cores())
@@ -48,7 +48,7 @@ def free_cores() -> int:
 
 
 def _running() -> int:
-    """Threads that run or could run at this moment, without this one; 0 where none can be told."""
+    """Threads that run or could run at this moment, without this one; 0 where it is unknown."""
     try:
         return int(_LOAD.read_text("ascii").split()[3].partition("/")[0]) - 1
     except (OSError, ValueError, IndexError):

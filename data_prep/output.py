@@ -20,7 +20,7 @@ def claim(
     """Find that a folder is new or holds the same; make it, and `folders` below it.
 
     Returns:
-        What prepared.json told; `asked` where the folder is new.
+        What prepared.json recorded; `asked` where the folder is new.
 
     Args:
         asked: what the folder's content follows from. The caller writes it into prepared.json once

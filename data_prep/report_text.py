@@ -215,7 +215,7 @@ def without_marks(text: str, drop: bool = True) -> str:
 
     Args:
         drop: False keeps what is left of every sentence, where that has a word. For requests and
-            comparisons, which a model is told but never writes: "___-year-old with cough" is worth
+            comparisons, which a model reads but never writes: "___-year-old with cough" is worth
             its cough.
     """
     text = fold(_SEVERAL.sub(HOLE, _MARK.sub(HOLE, text)))

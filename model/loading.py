@@ -1,6 +1,6 @@
 """Any checkpoint -> a network and its tokenizer: our folders, Hugging Face folders, the hub.
 
-What a folder is, is told from what lies in it; what it is not is said in the error.
+A folder's kind follows from the files in it; an error says what is missing or not supported.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What a machine can do, and what it must be told before it trains."""
+"""What a machine can do, and how it is set up before training."""
 
 import ctypes
 

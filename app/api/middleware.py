@@ -139,7 +139,7 @@ def add_headers(scope: Scope, headers: MutableHeaders) -> None:
 class BrowserGate:
     """Refuses hosts that the service is not called by, and posts from other sites' pages.
 
-    A browser that is told that a stranger's name is 127.0.0.1 would else let that stranger's page
+    A browser for which a stranger's name resolves to 127.0.0.1 would else let that stranger's page
     ask a service which only this machine may.
     """
 

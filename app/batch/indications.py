@@ -1,6 +1,6 @@
 """A table of indications, and which studies of a folder they belong to.
 
-Rows are told by their number, never by what they hold: a study may be called by its UID, and an
+Messages give a row's number, never what it holds: a study may be called by its UID, and an
 indication speaks of a patient.
 """
 

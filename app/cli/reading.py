@@ -246,7 +246,7 @@ def serve(
 
 
 def _refuse_earlier_overlays(folder: Path) -> None:
-    """Overlays of two reports in one folder could not be told apart."""
+    """Overlays of two reports in one folder would have the same names."""
     if any(folder.glob("[0-9][0-9][0-9]_*.png")):
         raise CrossRayError(
             f"the folder {str(folder)!r} holds overlays of an earlier report: name another"

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * A grid of many rows of which only those on the screen are in the document. The focus stays on the
- * grid; its current row is told by aria-activedescendant, so recycling a row loses nothing.
+ * grid; its current row is named by aria-activedescendant, so recycling a row loses nothing.
  */
 
 export const ROW_HEIGHT = 44;

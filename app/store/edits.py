@@ -189,8 +189,8 @@ def _step(store: Store, study: str, number: int, actor: Actor, step: _Step) -> V
         row.status = made.status
         if step.kind == "edit":
             show_current(store, session, row, text)
-        told = {"version": made.number, "sha256": made.sha256}
-        record(session, actor, ACTIONS[step.kind], made.at, study, **told)
+        detail = {"version": made.number, "sha256": made.sha256}
+        record(session, actor, ACTIONS[step.kind], made.at, study, **detail)
         return version_of(made)
 
 

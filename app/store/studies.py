@@ -87,8 +87,8 @@ def take_out(store: Store, study: str, actor: Actor, format: str) -> Study:
     """
     with store.database.writing() as session:
         row = study_row(session, study, draft=True)
-        told = {"version": row.number, "format": format}
-        record(session, actor, "exported", store.now(), study, **told)
+        detail = {"version": row.number, "format": format}
+        record(session, actor, "exported", store.now(), study, **detail)
         return _study(session, row)
 
 

@@ -1,4 +1,4 @@
-"""Findings that are told together -> the words for them, their places and numbers filled in."""
+"""Findings of one sentence -> the words for them, their places and numbers filled in."""
 
 import re
 from collections.abc import Iterable, Sequence

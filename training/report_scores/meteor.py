@@ -57,7 +57,7 @@ def meteor_measure(generated: Sequence[str], references: Sequence[str]) -> Measu
         DataError: the program fails; its message is quoted.
     """
     pairs = zip(references, generated, strict=True)
-    # Its fields are told apart by three bars.
+    # Its fields are separated by three bars.
     asked = [
         " ||| ".join(("SCORE", *(text.replace("|||", " ") for text in pair))) for pair in pairs
     ]
