@@ -58,7 +58,7 @@ class Label(IntEnum):
 def labels_of(report: str) -> dict[str, Label]:
     """What a report says of each observation; what it does not speak of is missing.
 
-    Of an observation with several labels in a report the gravest counts: present, uncertain, absent.
+    Of several labels of an observation the gravest counts: present, uncertain, absent.
     No Finding is present where no other is, support devices left out, and missing otherwise.
     """
     labels: dict[str, Label] = {}
