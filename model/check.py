@@ -52,7 +52,8 @@ FITTED = ("side", "zone", "severity", "denied", "unseen", "missing")
 UNFITTED = (1.0, 0.0, 0.95)
 """Scale, offset and threshold of a network for which none were fitted."""
 Fits = Mapping[str, Sequence[float]]
-"""By code scale, offset and threshold, as ReportConfig.check."""
+"""By code, or code and finding ("unseen/nodule"), scale, offset and threshold, as
+ReportConfig.check."""
 _TELLING = ("side", "zone", "severity")
 
 
@@ -117,7 +118,7 @@ def measure(
     unsaid = tuple(Claim(n) for n in NAMES if presence.of(n) > 0 and n not in said)
     return [
         *_presence_errors(presence, statements, asserted),
-        *_place_errors(study, asserted, unsaid, less_prior),
+        *_place_errors(study, presence, asserted, unsaid, less_prior),
     ]
 
 
@@ -169,6 +170,7 @@ def _presence_errors(
 
 def _place_errors(
     study: EncodedStudy[M],
+    presence: Presence,
     asserted: Mapping[Claim, Sequence[Statement]],
     unsaid: Sequence[Claim],
     less_prior: bool,
@@ -202,7 +204,7 @@ def _place_errors(
             code,
             tuple(asserted[claim]),
             alternatives[best] - own,
-            True,
+            presence.is_calibrated(claim.name),
             claim,
             choices[1 + best],
             others[claim],
@@ -215,18 +217,20 @@ def _is_said(claim: Claim, stated: Sequence[Claim]) -> bool:
 
 def probability(fits: Fits | None, measured: Measured) -> float:
     """That it is an error; calibrated where the network has been fitted."""
-    scale, offset, _ = (fits or {}).get(measured.code, UNFITTED)
+    scale, offset, _ = _fitted(fits, measured)
     return 0.5 * (1 + math.tanh((scale * measured.log_odds + offset) / 2))  # exp would overflow
+
+
+def _fitted(fits: Fits | None, measured: Measured) -> Sequence[float]:
+    """Of its code and finding, else of its code: findings are not equally easy to see."""
+    of_code = (fits or {}).get(measured.code, UNFITTED)
+    return (fits or {}).get(f"{measured.code}/{measured.stated.name}", of_code)
 
 
 def called(fits: Fits | None, measured: Sequence[Measured]) -> list[Measured]:
     """Those that reach their threshold. Of a finding that is not seen, or on the other side, no
     place and no severity is an error too."""
-    reached = [
-        each
-        for each in measured
-        if probability(fits, each) >= (fits or {}).get(each.code, UNFITTED)[2]
-    ]
+    reached = [each for each in measured if probability(fits, each) >= _fitted(fits, each)[2]]
     unseen = {each.stated.name for each in reached if each.code == "unseen"}
     turned = {each.stated for each in reached if each.code == "side"}
     return [
@@ -251,8 +255,10 @@ def issues_of(
         measured: what `measure` says of it.
         priors: per image, True where it is of an earlier study.
     """
-    found = [_issue(study, text, told, each)
-             for each in called(study.engine.config.check, measured)]  # fmt: skip
+    # What was fitted on phantoms says nothing of findings that did not hold on radiographs.
+    known = called(study.engine.config.check, [each for each in measured if each.calibrated])
+    others = called(None, [each for each in measured if not each.calibrated])
+    found = [_issue(study, text, told, each) for each in (*known, *others)]
     flags = [] if any(priors) else list(comparisons(text))
     found += [_of_text("prior", each.message, each.start, each.end) for each in flags]
     found += [

@@ -63,10 +63,10 @@ class ReportConfig(PretrainedConfig):
             log-probability of the clause that names it first; None where nothing was fitted.
         report_words: the words of the training reports in small letters, sorted: a phrase of these
             can be asked for. None where they were not recorded.
-        check: of each code of model/check.py that the images decide, scale, offset and threshold:
-            the probability that it is an error is sigmoid(scale * log_odds + offset) in reports
-            of which every second one has an error, and from the threshold on it is listed. None
-            where nothing was fitted.
+        check: of each code of model/check.py that the images decide, and of codes with a finding
+            ("unseen/nodule"), scale, offset and threshold: the probability that it is an error is
+            sigmoid(scale * log_odds + offset) in reports of which every second one has an error,
+            and from the threshold on it is listed. None where nothing was fitted.
         novelty_threshold: an image whose features lie farther than this from those of the
             phantoms or radiographs fitted on is reported as unfamiliar; 0 where nothing was fitted.
 

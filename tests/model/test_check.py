@@ -86,6 +86,19 @@ def test_what_is_not_there_is_told_and_its_denial_suggested(generator, phantom) 
     assert found.issues[0].suggestion == "No hiatal hernia."
 
 
+@pytest.mark.parametrize("known", [("pacemaker",), ()])
+def test_what_did_not_hold_on_radiographs_has_no_probability(generator, phantom, known) -> None:
+    rest = tuple(f for f in phantom.findings if f.name != "pacemaker")
+    config = generator.model.config
+    fits = {"missing": [1.0, 0.0, 0.5]}
+    try:
+        config.check, config.calibrated = fits, list(known)
+        [issue] = check(generator, phantom, rest).issues
+    finally:
+        config.check = config.calibrated = None
+    assert issue.code == "missing" and (issue.probability is None) == (not known)
+
+
 def test_foreign_words_are_understood(generator, phantom) -> None:
     [device] = [f for f in phantom.findings if f.name == "pacemaker"]
     other = "left" if device.side == "right" else "right"
@@ -159,3 +172,5 @@ def test_of_what_is_not_seen_no_side_is_corrected() -> None:
     assert called(None, [side, size]) == [side]
     assert called({"side": [1.0, -3.0, 0.99]}, [side]) == []
     assert probability(None, side) > UNFITTED[2] > probability({"side": [0.1, 0, 0.5]}, side)
+    of_finding = {"side": [1.0, -3.0, 0.99], "side/pneumothorax": [1.0, 0.0, 0.99]}
+    assert called(of_finding, [side]) == [side]

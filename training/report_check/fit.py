@@ -1,9 +1,16 @@
-"""Probabilities and thresholds of errors, fitted on reports whose errors are known."""
+"""Probabilities and thresholds of errors, fitted on reports whose errors are known.
 
-from collections.abc import Sequence
+Findings are not equally easy to see: a nodule that is not seen may be there, an effusion hardly. So
+each has a probability of its own where it occurs often enough, and all of one code have one
+threshold, on that probability.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from data_prep.phantom.report_errors import CODE_OF
 from model.check import FITTED
@@ -14,69 +21,119 @@ __all__ = ["ALARMS", "fit_check"]
 
 ALARMS = 0.007
 """Share of true reports that one code may alarm: the six together stay below 0.05."""
+FEWEST = 8
+"""Errors, and cases without one, from which a finding has a probability of its own."""
 NEVER = 1.0 + 1e-6
 """A threshold that no probability reaches."""
 
 
+@dataclass(frozen=True)
+class Line:
+    """The log-odds of an error are scale * evidence + offset (Platt 1999)."""
+
+    scale: float
+    offset: float
+
+    def __call__(self, evidence: float) -> float:
+        return self.scale * evidence + self.offset
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that a report could have wrong, and whether it has."""
+
+    name: str
+    evidence: float
+    wrong: bool
+
+
 def fit_check(reports: Sequence[ReportRead], source: Source) -> dict[str, list[float]]:
-    """Scale, offset and threshold of each code that occurs.
+    """Scale, offset and threshold of each code that occurs, and of its findings that occur often.
 
     The threshold is the one with the best F1 of those that alarm few enough true reports.
     """
     fits = {}
     kinds = {code: kind for kind, code in CODE_OF.items()}
     for code in FITTED:
-        odds, wrong = _cases(reports, source, code, kinds[code])
-        if wrong.any() and not wrong.all():
-            scale, offset = fit_platt(odds, wrong)
-            if scale <= 0:
-                # What should speak for an error speaks against it: nothing is to be learned.
-                fits[code] = [0.0, offset, NEVER]
-                continue
-            limit = _limit(reports, source, code, kinds[code])
-            fits[code] = [scale, offset, float(1 / (1 + np.exp(-(scale * limit + offset))))]
+        cases = list(_cases(reports, source, code, kinds[code]))
+        if len({case.wrong for case in cases}) < 2:
+            continue
+        pooled = _line(cases)
+        if pooled.scale <= 0:
+            # What should speak for an error speaks against it: nothing is to be learned.
+            fits[code] = [0.0, pooled.offset, NEVER]
+            continue
+        lines = {"": pooled, **_lines(cases)}
+        threshold = float(expit(_limit(reports, source, code, kinds[code], lines)))
+        for name, line in lines.items():
+            fits[f"{code}/{name}" if name else code] = [line.scale, line.offset, threshold]
     return fits
 
 
-def _cases(
-    reports: Sequence[ReportRead], source: Source, code: str, kind: str
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Log-odds of every case of a code, and whether it is an error, in reports of which every
-    second one is true."""
+def _line(cases: Sequence[Case]) -> Line:
+    evidence = np.array([case.evidence for case in cases])
+    return Line(*fit_platt(evidence, np.array([case.wrong for case in cases])))
+
+
+def _lines(cases: Sequence[Case]) -> dict[str, Line]:
+    """By finding, of those that occur often enough and whose evidence speaks for errors."""
+    lines = {}
+    for name in sorted({case.name for case in cases}):
+        own = [case for case in cases if case.name == name]
+        wrong = sum(case.wrong for case in own)
+        if min(wrong, len(own) - wrong) >= FEWEST and (line := _line(own)).scale > 0:
+            lines[name] = line
+    return lines
+
+
+def _cases(reports: Sequence[ReportRead], source: Source, code: str, kind: str) -> Iterator[Case]:
+    """Every case of a code in reports of which every second one is true."""
     used = {report.row for report in reports if report.kind == kind}
-    cases = [
-        (each.log_odds, report.kind == kind and each.stated.name == report.name)
-        for report in reports
-        if report.row in used and report.kind in (None, kind)
-        for each in source(report)
-        if each.code == code
-    ]
-    return np.array([odds for odds, _ in cases]), np.array([wrong for _, wrong in cases], bool)
+    for report in reports:
+        if report.row in used and report.kind in (None, kind):
+            for each in source(report):
+                if each.code == code:
+                    name = each.stated.name
+                    wrong = report.kind == kind and name == report.name
+                    yield Case(name, each.log_odds, wrong)
 
 
-def _limit(reports: Sequence[ReportRead], source: Source, code: str, kind: str) -> float:
+def _limit(
+    reports: Sequence[ReportRead],
+    source: Source,
+    code: str,
+    kind: str,
+    lines: Mapping[str, Line],
+) -> float:
     """The log-odds from which an error is called; halfway between two cases."""
     true, wrong = [], []
     for report in reports:
-        found = [each for each in source(report) if each.code == code]
+        odds = [
+            (each.stated.name, lines.get(each.stated.name, lines[""])(each.log_odds))
+            for each in source(report)
+            if each.code == code
+        ]
         if report.kind is None:
-            true.append(max((each.log_odds for each in found), default=-np.inf))
+            true.append(max((value for _, value in odds), default=-np.inf))
         elif report.kind == kind:
-            own = [each.log_odds for each in found if each.stated.name == report.name]
+            own = [value for name, value in odds if name == report.name]
             wrong.append(max(own, default=-np.inf))
-    ranked = np.sort(np.array(true))[::-1]
-    least = ranked[min(int(ALARMS * len(ranked)), len(ranked) - 1)]
-    positive = np.sort(np.array(wrong))
-    candidates = positive[positive > least]
+    return _best_limit(np.sort(np.array(true))[::-1], np.sort(np.array(wrong)))
+
+
+def _best_limit(true: NDArray[np.float64], wrong: NDArray[np.float64]) -> float:
+    """Args: log-odds of true reports, largest first, and of errors, smallest first."""
+    least = true[min(int(ALARMS * len(true)), len(true) - 1)]
+    candidates = wrong[wrong > least]
     if not len(candidates):
-        return float(np.nextafter(max(least, positive[-1]), np.inf))
-    share = len(positive) / len(ranked)
+        return float(np.nextafter(max(least, wrong[-1]), np.inf))
+    share = len(wrong) / len(true)
     scores = []
     for candidate in candidates:
-        right = int((positive >= candidate).sum())
-        false = share * int((ranked >= candidate).sum())
-        scores.append(2 * right / (right + false + len(positive)))
+        right = int((wrong >= candidate).sum())
+        false = share * int((true >= candidate).sum())
+        scores.append(2 * right / (right + false + len(wrong)))
     best = float(candidates[int(np.argmax(scores))])
-    below = np.concatenate([ranked[ranked < best], positive[positive < best]])
+    below = np.concatenate([true[true < best], wrong[wrong < best]])
     finite = below[np.isfinite(below)]
     return (best + float(finite.max())) / 2 if len(finite) else best

@@ -96,6 +96,30 @@ def test_plain_errors_are_all_found_and_noise_is_not() -> None:
     assert never.false_alarms.value == 0 and all(f1.value == 0 for f1 in never.f1.values())
 
 
+def test_a_finding_that_is_hard_to_see_costs_an_easy_one_nothing() -> None:
+    rng, made = np.random.default_rng(6), []
+    spread = {"edema": 0.2, "nodule": 6.0}
+    for row in range(200):
+        for kind in (None, "insertion"):
+            wrong = ("edema", "nodule")[row % 2]
+            measured = [
+                Measured("unseen", (), rng.normal() * wide + 2 * (kind is not None and name == wrong),
+                         True, Claim(name), None, ())
+                for name, wide in spread.items()
+            ]  # fmt: skip
+            name = None if kind is None else wrong
+            made.append(ReportRead(row, kind, name, measured, measured))
+    own = lambda read: read.measured  # noqa: E731
+    fits = fit_check(made, own)
+    assert set(fits) == {"unseen", "unseen/edema", "unseen/nodule"}
+    assert len({threshold for _, _, threshold in fits.values()}) == 1
+    found = detection(made, fits, 200, own)
+    assert found.missed["insertion"]["edema"] == (0, 100)
+    assert found.false_alarms.value <= 2 * ALARMS
+    pooled = detection(made, {"unseen": fits["unseen"]}, 200, own)
+    assert pooled.missed["insertion"]["edema"][0] > 50
+
+
 def test_another_finding_under_the_right_code_is_an_alarm() -> None:
     true = report(0, None, None, {})
     wrong = report(0, "deletion", "edema", {"missing": 9.0})
