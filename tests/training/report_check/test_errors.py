@@ -102,11 +102,11 @@ def test_a_finding_that_is_hard_to_see_costs_an_easy_one_nothing() -> None:
     for row in range(200):
         for kind in (None, "insertion"):
             wrong = ("edema", "nodule")[row % 2]
-            measured = [
-                Measured("unseen", (), rng.normal() * wide + 2 * (kind is not None and name == wrong),
-                         True, Claim(name), None, ())
-                for name, wide in spread.items()
-            ]  # fmt: skip
+            measured = []
+            for each, wide in spread.items():
+                raised = 2 * (kind is not None and each == wrong)
+                odds = rng.normal() * wide + raised
+                measured.append(Measured("unseen", (), odds, True, Claim(each), None, ()))
             name = None if kind is None else wrong
             made.append(ReportRead(row, kind, name, measured, measured))
     own = lambda read: read.measured  # noqa: E731
