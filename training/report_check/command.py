@@ -1,20 +1,18 @@
 """The command `crossray evaluate-check`: fits on one folder of phantoms, measures on another."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from data_prep.manifest import Study, manifest_hash, read_studies
 from data_prep.phantom.report_errors import KINDS
 from model.check import Fits
-from model.checkpoint import save_checkpoint
+from model.checkpoint_folder import as_json, read_folder, write_folder
 from model.errors import DataError
 from model.generator import ReportGenerator
-from model.network import report_model
 from training.bootstrap import Score, interval
 from training.files import require_writable, write_json
 from training.provenance import data_record, record_of, saw
@@ -94,13 +92,15 @@ def _phantoms(generator: ReportGenerator, data: Path, options: CheckOptions) -> 
 
 
 def _save(folder: Path, fit_on: Path, fits: Fits) -> None:
-    record = record_of(folder)
-    record["check"] = {"fits": fits, "data": data_record(fit_on)}
-    model = report_model(ReportGenerator.load(folder).model)
-    model.config.check = {code: list(numbers) for code, numbers in fits.items()}
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    save_checkpoint(folder, model, tokenizer, record, card)
+    """Into its config and record; the weights' file stays as it is."""
+    contents, _ = read_folder(folder)
+    config = json.loads(contents["config.json"])
+    config["check"] = {code: list(numbers) for code, numbers in fits.items()}
+    record = json.loads(contents["training.json"])
+    record["check"] = {"data": data_record(fit_on)}
+    write_folder(
+        folder, {**contents, "config.json": as_json(config), "training.json": as_json(record)}
+    )
 
 
 def check_table(name: str, studies: int, reports: int, found: Mapping[str, Detection]) -> str:

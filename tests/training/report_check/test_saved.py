@@ -1,0 +1,26 @@
+"""What is fitted goes into the checkpoint, and the weights' file stays as it is."""
+
+import json
+import shutil
+from pathlib import Path
+
+from data_prep.phantom.prepare import PhantomOptions, prepare_phantom
+from model.generator import ReportGenerator
+from training.report_check.command import CheckOptions, run_evaluate_check
+
+
+def test_fitted_values_are_saved_beside_the_same_weights(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder, numbers = tmp_path / "checkpoint", tmp_path / "check.json"
+    shutil.copytree(tiny_checkpoint, folder)
+    for name, seed in (("fit", 71), ("data", 72)):
+        prepare_phantom(tmp_path / name, PhantomOptions(2, seed, 64), 1, progress=False)
+    options = CheckOptions(save=True)
+    table = run_evaluate_check(folder, tmp_path / "data", tmp_path / "fit", numbers, options)
+    assert "2 studies" in table
+    before, after = ReportGenerator.load(tiny_checkpoint), ReportGenerator.load(folder)
+    assert after.identity.sha256 == before.identity.sha256
+    fits = json.loads(numbers.read_text("utf-8"))["fits"]["check"]
+    assert fits and after.model.config.check == fits
+    assert json.loads((folder / "training.json").read_text("utf-8"))["check"]["data"]
