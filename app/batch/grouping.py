@@ -1,31 +1,28 @@
-"""Which files of a folder belong to one study, without decoding an image.
+"""Which files of a folder belong to one study, without decoding an image or reading a whole file.
 
-A DICOM file's study is that of its StudyInstanceUID, any other file is a study of its own. UIDs are
-only ever hashed: they may be `../../etc/x`, and they identify a patient.
+A DICOM file's study is that of its StudyInstanceUID, any other file is a study of its own, known by
+its name. UIDs are only ever hashed: they may be `../../etc/x`, and they identify a patient.
 """
 
 import hashlib
 import os
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
 from upath import UPath
 
 from app.batch.locations import Location, remote
 from app.batch.sharding import Shard
 from app.batch.summary import walk_order
 from model.errors import DataError
-from model.imaging.header import HEAD_BYTES, header_values
+from model.imaging.header import HEAD_BYTES, header_values, looks_like_dicom
 
 __all__ = [
     "Source",
     "Study",
     "Unread",
     "find_files",
-    "grouped",
     "in_shard",
     "read_source",
     "relative_name",
@@ -33,6 +30,8 @@ __all__ = [
 ]
 
 STUDY_UID = "StudyInstanceUID"
+FIRST_BYTES = 2**14
+"""Of a file: enough for the UID in nearly all."""
 KEY_LETTERS = 16
 
 
@@ -43,10 +42,12 @@ class Source:
     path: Location
     name: str
     """Relative to the input folder, with forward slashes and a leading "./"."""
-    sha256: str
-    """Of the file's bytes."""
+    stamp: str
+    """Hash of its name, size and time of change: another file, another stamp."""
     study: str
     """Hash that the files of one study share; fit for a folder's name."""
+    sha256: str = ""
+    """Of the bytes that were decoded; empty before."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,17 @@ class Study:
     key: str
     """Source.study of all of them."""
     sources: tuple[Source, ...]
-    """Copies of one file count once."""
-    names: tuple[str, ...]
-    """Of all files, the copies too."""
     indication: str = ""
 
     @property
-    def sha256(self) -> tuple[str, ...]:
-        """Of the sources, sorted."""
-        return tuple(sorted(source.sha256 for source in self.sources))
+    def names(self) -> tuple[str, ...]:
+        """Of its files."""
+        return tuple(source.name for source in self.sources)
+
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        """Of its files, sorted."""
+        return tuple(sorted(source.stamp for source in self.sources))
 
     @property
     def indication_sha256(self) -> str:
@@ -84,33 +87,29 @@ class Unread:
 
 
 def find_files(
-    folder: Location, without: Location | None = None
-) -> tuple[list[Location], list[OSError]]:
+    folder: Location, unlisted: list[OSError], without: Location | None = None
+) -> Iterator[Location]:
     """Every regular file below a folder in a settled order; links to folders are not followed.
 
     Args:
+        unlisted: gets, for each folder that may not be listed, the error that says so.
         without: a folder that is left out, with all below it.
-
-    Returns:
-        The files, and for each folder that may not be listed the error that says so.
 
     Raises:
         DataError: no such folder.
         CrossRayError: object storage answers with an error.
     """
     if not isinstance(folder, Path):
-        return _find_objects(folder, without), []
+        yield from _find_objects(folder, without)
+        return
     if not folder.is_dir():
         what = "is a file: give it to `crossray report`" if folder.exists() else "is not there"
         raise DataError(f"the input folder {str(folder)!r} {what}")
     hidden = without.resolve() if isinstance(without, Path) else None
-    found: list[Location] = []
-    unlisted: list[OSError] = []
     for root, folders, files in os.walk(folder, onerror=unlisted.append):
         here = Path(root)
         folders[:] = sorted(name for name in folders if (here / name).resolve() != hidden)
-        found += (path for name in sorted(files) if _is_regular(path := here / name))
-    return found, unlisted
+        yield from (path for name in sorted(files) if _is_regular(path := here / name))
 
 
 def _find_objects(prefix: UPath, without: Location | None) -> list[Location]:
@@ -125,68 +124,43 @@ def _find_objects(prefix: UPath, without: Location | None) -> list[Location]:
 
 
 def read_source(path: Location, folder: Location) -> Source:
-    """One file's content hash and study.
+    """One file's stamp and study, from its header alone.
 
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-        digest = hashlib.sha256(head)
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    uid = _study_uid(head)
-    study = _key(f"file {digest.hexdigest()}") if uid is None else study_of(uid)
     name = relative_name(path, folder)
-    return Source(path=path, name=name, sha256=digest.hexdigest(), study=study)
+    uid = _study_uid(path)
+    study = _key(f"file {name}") if uid is None else study_of(uid)
+    return Source(path, name, _stamp(path, name), study)
 
 
-def _study_uid(head: bytes) -> str | None:
-    return header_values(head, (STUDY_UID,)).get(STUDY_UID)
+def _stamp(path: Location, name: str) -> str:
+    if isinstance(path, Path):
+        status = path.stat()
+        version = f"{status.st_size} {status.st_mtime_ns}"
+    else:
+        info = path.fs.info(path.path)
+        changed = (info.get(key) for key in ("ETag", "etag", "LastModified", "updated", "mtime"))
+        version = f"{info['size']} {next(filter(None, changed), '')}"
+    return hashlib.sha256(f"{name}\0{version}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _study_uid(path: Location) -> str | None:
+    with path.open("rb") as file:
+        head = file.read(FIRST_BYTES)
+        if not looks_like_dicom(head):
+            return None
+        uid = header_values(head, (STUDY_UID,)).get(STUDY_UID)
+        if uid is None:
+            head += file.read(HEAD_BYTES - len(head))
+            uid = header_values(head, (STUDY_UID,)).get(STUDY_UID)
+        return uid
 
 
 def in_shard(name: str, shard: Shard | None) -> bool:
     """Whether a file that cannot be read falls to this part, by its name."""
     return shard is None or shard.holds(_key(f"name {name}"))
-
-
-def grouped(
-    paths: Sequence[Location], folder: Location, shard: Shard | None = None
-) -> tuple[list[Study], list[Unread]]:
-    """Studies in the order of their first file, and the files that cannot be opened.
-
-    Args:
-        shard: the part of the batch that is wanted; None for all of it.
-    """
-    members: dict[str, list[Source]] = defaultdict(list)
-    unread = []
-    for path in tqdm(paths, desc="Looking", unit="file"):
-        try:
-            if shard is not None and _is_of_another(path, shard):
-                continue
-            source = read_source(path, folder)
-        except OSError as error:
-            reason = f"cannot be opened: {error.strerror}"
-            name = relative_name(path, folder)
-            if in_shard(name, shard):
-                unread.append(Unread(name, "failed", reason))
-        else:
-            if shard is None or shard.holds(source.study):
-                members[source.study].append(source)
-    studies = []
-    for key, sources in members.items():
-        # The first by path stands for its copies.
-        distinct = {source.sha256: source for source in reversed(sources)}
-        once = tuple(source for source in sources if distinct[source.sha256] is source)
-        studies.append(Study(key, once, tuple(source.name for source in sources)))
-    return studies, unread
-
-
-def _is_of_another(path: Location, shard: Shard) -> bool:
-    """Whether a file's header says that it falls to another part: its rest need not be read."""
-    with path.open("rb") as file:
-        uid = _study_uid(file.read(HEAD_BYTES))
-    return uid is not None and not shard.holds(study_of(uid))
 
 
 def study_of(uid: str) -> str:

@@ -83,13 +83,13 @@ class ObjectResults:
                 raise ConfigError(f"{str(self.folder)!r} is no output of `crossray batch`")
         yield
 
-    def finished(self, study: str, sha256: tuple[str, ...], indication: str) -> Record | None:
+    def finished(self, study: str, stamps: tuple[str, ...], indication: str) -> Record | None:
         """A study's record where nothing is left to do for exactly these files.
 
         Of what was written since the ledger was, `write` finds the record.
         """
         record = self._earlier.get(study)
-        return record if record is not None and record.covers(sha256, indication) else None
+        return record if record is not None and record.covers(stamps, indication) else None
 
     def write(self, record: Record, files: Mapping[str, bytes]) -> Record:
         """Put a study's files, then its record.
@@ -108,7 +108,7 @@ class ObjectResults:
             path = self.folder / "records" / f"{record.study}.json"
             if not self._create(path, record.to_json()):
                 first = Record.from_json(path.read_bytes())
-                if first is not None and first.covers(record.sha256, record.indication):
+                if first is not None and first.covers(record.stamps, record.indication):
                     record = first
                 else:
                     self._put(path, record.to_json())

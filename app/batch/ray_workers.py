@@ -11,8 +11,9 @@ import hashlib
 import os
 import pickle
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ CPUS_PER_WORKER = 2
 """One for the model, one for the processes that decode; Ray is asked of the first."""
 ATTEMPTS = 2
 """Of a block, before its studies are left for the next pass."""
+STUDIES_AT_ONCE = 50_000
+"""Studies that Ray is given to plan with: they lie in its memory."""
 BATCHES_PER_BLOCK = 4
 """A block is what Ray hands to a worker: the worker decodes ahead within it only."""
 KILLED = "the process that reads it ended twice; its siblings were read"
@@ -99,12 +102,18 @@ def connected(address: str) -> Any:
     return ray
 
 
-def ray_records(ray: Any, studies: Sequence[Study], job: RayJob) -> Iterator[Record]:
+def ray_records(ray: Any, studies: Iterable[Study], job: RayJob) -> Iterator[Record]:
     """The record of each study, in any order, once it is written.
 
     Args:
         ray: from `connected`.
     """
+    waiting = iter(studies)
+    while wave := list(islice(waiting, STUDIES_AT_ONCE)):
+        yield from _wave(ray, wave, job)
+
+
+def _wave(ray: Any, studies: Sequence[Study], job: RayJob) -> Iterator[Record]:
     left = {study.key: study for study in studies}
     for block_size in (job.batch_size * BATCHES_PER_BLOCK, 1):
         for record in _pass(ray, list(left.values()), job, block_size):
@@ -112,8 +121,8 @@ def ray_records(ray: Any, studies: Sequence[Study], job: RayJob) -> Iterator[Rec
                 yield record
     results = results_at(job.out, job.shard)
     for study in left.values():
-        unused = tuple(Unused(source.sha256, "failed", KILLED) for source in study.sources)
-        record = Record(study.key, study.sha256, study.indication_sha256, unused=unused)
+        unused = tuple(Unused(source.stamp, "failed", KILLED) for source in study.sources)
+        record = Record(study.key, study.stamps, study.indication_sha256, unused=unused)
         yield results.write(record, {})
 
 
@@ -197,7 +206,7 @@ class Worker:
         missing = []
         for study in studies:
             # Of a block that another worker died on.
-            earlier = self.results.finished(study.key, study.sha256, study.indication_sha256)
+            earlier = self.results.finished(study.key, study.stamps, study.indication_sha256)
             if earlier is None:
                 missing.append(study)
             else:

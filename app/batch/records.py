@@ -17,14 +17,17 @@ __all__ = [
     "refuse_other_model",
 ]
 
-LISTS = ("sha256", "probabilities", "warnings", "review")
+LISTS = ("stamps", "probabilities", "warnings", "review")
 
 
 @dataclass(frozen=True)
 class BatchImage:
     """A file that a report was made from."""
 
+    stamp: str
+    """See Source."""
     sha256: str
+    """Of the bytes that were decoded."""
     view: str | None
     """"PA", "AP", "LATERAL" or None where it does not say."""
 
@@ -33,7 +36,7 @@ class BatchImage:
 class Unused:
     """A file that no report was made from."""
 
-    sha256: str
+    stamp: str
     status: str
     """"skipped": it is no radiograph of a view that the model reads. "failed": it should be one,
     and cannot be read."""
@@ -54,7 +57,7 @@ class Record:
     """What became of one study: a report, a refusal, or neither."""
 
     study: str
-    sha256: tuple[str, ...]
+    stamps: tuple[str, ...]
     """Of every file of the study, sorted."""
     indication: str
     """SHA-256 of the indication that was given; empty where none was."""
@@ -82,13 +85,13 @@ class Record:
     def failed(self) -> bool:
         return any(file.status == "failed" for file in self.unused)
 
-    def covers(self, sha256: tuple[str, ...], indication: str) -> bool:
+    def covers(self, stamps: tuple[str, ...], indication: str) -> bool:
         """Whether nothing is left to do for exactly these files.
 
         Args:
-            sha256, indication: as in the record.
+            stamps, indication: as in the record.
         """
-        return (self.sha256, self.indication) == (sha256, indication) and not self.failed
+        return (self.stamps, self.indication) == (stamps, indication) and not self.failed
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n").encode()

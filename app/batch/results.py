@@ -92,17 +92,17 @@ class Results:
                 f"another batch is writing to {str(self.folder)!r}: wait for it to end"
             ) from error
 
-    def finished(self, study: str, sha256: tuple[str, ...], indication: str) -> Record | None:
+    def finished(self, study: str, stamps: tuple[str, ...], indication: str) -> Record | None:
         """A study's record where nothing is left to do for exactly these files.
 
         Args:
-            sha256, indication: as in Record.
+            stamps, indication: as in Record.
         """
         path = self._records / f"{study}.json"
         if not path.is_file():
             return None
         record = Record.from_json(path.read_bytes())
-        if record is None or not record.covers(sha256, indication):
+        if record is None or not record.covers(stamps, indication):
             return None
         return record if all(self._is_whole(study, output) for output in record.outputs) else None
 

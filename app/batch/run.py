@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
 
 from app.batch.finding_table import FINDINGS, finding_table, parquet
-from app.batch.grouping import Study, Unread, find_files, grouped, in_shard, relative_name
+from app.batch.grouping import Study, Unread, find_files, in_shard, relative_name
 from app.batch.indications import Row, match_indications, read_indications
 from app.batch.keeping import keeper, not_kept
 from app.batch.locations import Location
 from app.batch.output import BatchResults, results_at
 from app.batch.page import IDENTIFIERS, PAGE, page_content
+from app.batch.plan import Plan, plan_studies
 from app.batch.ray_workers import Cluster, RayJob, connected, ray_records
 from app.batch.records import Record
 from app.batch.sharding import Shard
@@ -101,26 +103,29 @@ def run_batch(
         raise ConfigError("the workers of a cluster keep no drafts: leave out --store or --ray")
     arrow = parquet() if options.findings else None
     rows = _indications(generator, options.indications)
-    paths, unlisted = find_files(source, without=out)
-    if not paths and not unlisted:
+    unlisted: list[OSError] = []
+    paths = find_files(source, unlisted, without=out)
+    first = next(paths, None)
+    if first is None and not unlisted:
         raise DataError(f"no file is below the input folder {str(source)!r}")
     results = results_at(out, options.shard)
     with results.opened(generator.identity, options.redo):
-        found, unread = grouped(paths, source, options.shard)
-        indications, unmatched = match_indications(rows, ((s.key, s.names) for s in found))
-        studies = [replace(s, indication=indications.get(s.key, "")) for s in found]
-        earlier = _finished_before(results, studies, options.checks)
-        missing = [study for study in studies if study.key not in earlier]
-        new = list(_new_records(generator, results, missing, out, options))
-        names = {s.sha256: s.name for study in studies for s in study.sources}
+        plan = plan_studies(chain(filter(None, [first]), paths), source, options.shard)
+        called = ((study.key, study.names) for study in plan.studies()) if rows else ()
+        indications, unmatched = match_indications(rows, called)
+        earlier = _finished_before(results, _told(plan, indications), options.checks)
+        missing = (one for one in _told(plan, indications) if one.key not in earlier)
+        total = len(plan) - len(earlier)
+        new = list(_new_records(generator, results, missing, total, out, options))
         records = [*earlier.values(), *new]
         unlisted_files = (_unlisted(error, source) for error in unlisted)
-        unread += [file for file in unlisted_files if in_shard(file.name, options.shard)]
-        unread += [Unread(names[u.sha256], u.status, u.reason) for r in records for u in r.unused]
+        unread = [file for file in unlisted_files if in_shard(file.name, options.shard)]
+        unused = {plan.name_of(u.stamp): (r.study, u) for r in records for u in r.unused}
+        keys = {name: study for name, (study, _) in unused.items()}
+        unread += [*plan.unread, *(Unread(n, u.status, u.reason) for n, (_, u) in unused.items())]
         outcome = _outcome(new, list(earlier.values()), unread)
-        keys = {s.name: study.key for study in studies for s in study.sources}
         model = generator.identity.sha256
-        study_rows = _study_rows(records, names, model)
+        study_rows = _study_rows(records, plan, model)
         if options.identifiers:
             study_rows = _identified(study_rows, source)
         summary = sorted_rows([*study_rows, *_file_rows(outcome, keys)])
@@ -132,6 +137,12 @@ def run_batch(
             results.put(FINDINGS, finding_table(arrow, out, summary))
     # A part cannot tell: the studies of other parts may have them.
     return outcome if options.shard else replace(outcome, unmatched=tuple(unmatched))
+
+
+def _told(plan: Plan, indications: Mapping[str, str]) -> Iterator[Study]:
+    """The planned studies with their indications, by the study's key."""
+    for study in plan.studies():
+        yield replace(study, indication=indications.get(study.key, ""))
 
 
 def _outcome(new: Sequence[Record], earlier: Sequence[Record], unread: list[Unread]) -> Outcome:
@@ -164,7 +175,7 @@ def _unlisted(error: OSError, folder: Location) -> Unread:
 
 
 def _finished_before(
-    results: BatchResults, studies: Sequence[Study], checks: Checks
+    results: BatchResults, studies: Iterable[Study], checks: Checks
 ) -> dict[str, Record]:
     """Records of earlier runs that hold still, by study.
 
@@ -172,7 +183,7 @@ def _finished_before(
     """
     records = {}
     for study in studies:
-        record = results.finished(study.key, study.sha256, study.indication_sha256)
+        record = results.finished(study.key, study.stamps, study.indication_sha256)
         if record is not None and not (record.refusal and checks != ALL_CHECKS):
             records[study.key] = record
     return records
@@ -181,27 +192,26 @@ def _finished_before(
 def _new_records(
     generator: ReportGenerator,
     results: BatchResults,
-    studies: Sequence[Study],
+    studies: Iterable[Study],
+    total: int,
     out: Location,
     options: BatchOptions,
 ) -> Iterator[Record]:
     """Each study read, reported on and written, here or on a cluster."""
     size, checks = options.batch_size, options.checks
-    with keeper(options.store, len(studies)) if options.store else not_kept() as keep:
+    with keeper(options.store, total) if options.store else not_kept() as keep:
         if options.cluster is None:
             made = write_reports(generator, results, studies, size, checks, keep)
         else:
             sha256 = generator.identity.sha256
             job = RayJob(options.cluster, sha256, out, options.shard, size, checks)
             made = ray_records(connected(options.cluster.address), studies, job)
-        for record in tqdm(made, desc="Reporting", unit="study", total=len(studies)):
+        for record in tqdm(made, desc="Reporting", unit="study", total=total):
             results.remember(record)
             yield record
 
 
-def _study_rows(
-    records: Sequence[Record], names: Mapping[str, str], model: str
-) -> Iterator[dict[str, object]]:
+def _study_rows(records: Sequence[Record], plan: Plan, model: str) -> Iterator[dict[str, object]]:
     """summary.csv: the studies whose images were read."""
     for record in records:
         if not record.images:
@@ -209,7 +219,7 @@ def _study_rows(
         yield {
             "study": record.study,
             "status": "refused" if record.refusal else "done",
-            "sources": "\n".join(names[image.sha256] for image in record.images),
+            "sources": "\n".join(plan.name_of(image.stamp) for image in record.images),
             "reason": record.refusal,
             "images": len(record.images),
             "views": "\n".join(image_name(image.view, False) for image in record.images),

@@ -4,12 +4,12 @@ Each takes values and gives values. The broad catches are the batch's: a fault o
 must not cost the others.
 """
 
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from app.api.answers import answer, section_text
 from app.batch.grouping import Source, Study
@@ -71,7 +71,7 @@ class Decoded:
     def given_up(self, error: Exception) -> "Decoded":
         """Without images: every file that the report would have been made from has failed."""
         reason = str(error) if isinstance(error, DataError) else _internal(error)
-        failed = tuple(Unused(source.sha256, "failed", reason) for source, _ in self.images)
+        failed = tuple(Unused(source.stamp, "failed", reason) for source, _ in self.images)
         return replace(self, images=(), unused=(*self.unused, *failed))
 
 
@@ -84,7 +84,7 @@ class Reported:
     refusal: str = ""
 
 
-def decoded(generator: ReportGenerator, studies: Sequence[Study], ahead: int) -> Iterator[Decoded]:
+def decoded(generator: ReportGenerator, studies: Iterable[Study], ahead: int) -> Iterator[Decoded]:
     """The studies with their images read, `ahead` of the model but never all in memory."""
     waiting: deque[Future[Decoded]] = deque()
     with ThreadPoolExecutor(DECODERS) as pool:
@@ -102,37 +102,38 @@ def _decode(generator: ReportGenerator, study: Study) -> Decoded:
     unused = []
     for source in study.sources:
         if len(images) == limit:
-            unused.append(Unused(source.sha256, "skipped", TOO_MANY.format(limit)))
+            unused.append(Unused(source.stamp, "skipped", TOO_MANY.format(limit)))
             continue
         try:
-            # The bytes that are decoded must be those that the study's record will name.
-            radiograph = read_image_isolated(_content(source), sha256=source.sha256)
+            content = _content(source)
+            sha256 = hashlib.sha256(content).hexdigest()
+            if any(other.sha256 == sha256 for other, _ in images):
+                continue  # a copy
+            radiograph = read_image_isolated(content)
         except ImageError as error:
-            unused.append(Unused(source.sha256, _status(source, error), str(error)))
+            unused.append(Unused(source.stamp, _status(source, error), str(error)))
         except Exception as error:
-            unused.append(Unused(source.sha256, "failed", _internal(error)))
+            unused.append(Unused(source.stamp, "failed", _internal(error)))
         else:
             if reason := generator.why_unread(radiograph.view):
-                unused.append(Unused(source.sha256, "skipped", reason))
+                unused.append(Unused(source.stamp, "skipped", reason))
             else:
-                images.append((source, radiograph))
+                images.append((replace(source, sha256=sha256), radiograph))
     images.sort(key=lambda image: image[1].view == "LATERAL")
     return Decoded(study, tuple(images), tuple(unused))
 
 
-def _content(source: Source) -> Path | bytes:
-    """What the reading process gets: a file itself, of an object its bytes."""
-    if isinstance(source.path, Path):
-        return source.path
+def _content(source: Source) -> bytes:
+    """The bytes of a file, read once: what is hashed is what is decoded."""
+    most = ReadLimits().max_bytes
     try:
-        with remote("the object cannot be read"):
-            if source.path.stat().st_size > ReadLimits().max_bytes:
-                raise ImageTooLarge(f"the object has more than {ReadLimits().max_bytes} bytes")
-            return bytes(source.path.read_bytes())
-    except ImageError:
-        raise
+        with remote("the object cannot be read"), source.path.open("rb") as file:
+            content = bytes(file.read(most + 1))
     except CrossRayError as error:
         raise UndecodableImage(str(error)) from error
+    if len(content) > most:
+        raise ImageTooLarge(f"the file has more than {most} bytes")
+    return content
 
 
 def _status(source: Source, error: ImageError) -> str:
@@ -206,9 +207,9 @@ def _record(reported: Reported) -> Record:
     decoded, report = reported.decoded, reported.report
     record = Record(
         study=decoded.study.key,
-        sha256=decoded.study.sha256,
+        stamps=decoded.study.stamps,
         indication=decoded.study.indication_sha256,
-        images=tuple(BatchImage(s.sha256, r.view) for s, r in decoded.images),
+        images=tuple(BatchImage(s.stamp, s.sha256, r.view) for s, r in decoded.images),
         refusal=reported.refusal,
         unused=decoded.unused,
     )

@@ -1,6 +1,6 @@
 """Studies through the stages of a batch, one process at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from app.batch.grouping import Study
 from app.batch.keeping import Keep
@@ -15,7 +15,7 @@ __all__ = ["write_reports"]
 def write_reports(
     generator: ReportGenerator,
     results: BatchResults,
-    studies: Sequence[Study],
+    studies: Iterable[Study],
     batch_size: int,
     checks: Checks,
     keep: Keep,

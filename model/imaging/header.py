@@ -23,7 +23,7 @@ from pydicom.uid import (
 
 from model.imaging.radiograph import Identity
 
-__all__ = ["HEAD_BYTES", "header_values", "read_identity"]
+__all__ = ["HEAD_BYTES", "header_values", "looks_like_dicom", "read_identity"]
 
 HEAD_BYTES = 2**20
 """How far into a file its header is looked for, also once inflated: a hostile header can cost no
@@ -43,9 +43,9 @@ def header_values(head: bytes, keywords: Sequence[str]) -> dict[str, str]:
         Their values as text without padding. Nothing for what is no DICOM file, or is damaged:
         reading its image tells what is wrong with it.
     """
-    start = 132 if head[128:132] == b"DICM" else 0
-    if head[start : start + 2] not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}:
+    if not looks_like_dicom(head):
         return {}
+    start = _start(head)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom quotes the value that it finds odd
@@ -55,6 +55,20 @@ def header_values(head: bytes, keywords: Sequence[str]) -> dict[str, str]:
         # pydicom raises nearly anything on a corrupt header, RecursionError too.
         return {}
     return {word: value for word, value in values.items() if value}
+
+
+def looks_like_dicom(head: bytes) -> bool:
+    """Whether a file begins as one of DICOM, with a preamble or without.
+
+    Args:
+        head: its first 134 bytes or more.
+    """
+    start = _start(head)
+    return head[start : start + 2] in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}
+
+
+def _start(head: bytes) -> int:
+    return 132 if head[128:132] == b"DICM" else 0
 
 
 def read_identity(data: bytes) -> Identity:

@@ -313,7 +313,7 @@ def test_a_full_disk_is_told_and_costs_nothing_finished(
 def test_a_finished_report_stays_until_its_successor_is_whole(tmp_path: Path) -> None:
     """A name longer than the system allows stands for whatever it may refuse."""
     out, model = tmp_path / "out", ModelIdentity("some", "0" * 64)
-    results, first = Results(out), Record("key", ("a",), "", (BatchImage("a", "PA"),))
+    results, first = Results(out), Record("key", ("a",), "", (BatchImage("a", "0", "PA"),))
     with results.opened(model, redo=False):
         first = results.write(first, {"report.json": b"first"})
         with pytest.raises(CrossRayError, match="run the same command again"):
@@ -322,7 +322,7 @@ def test_a_finished_report_stays_until_its_successor_is_whole(tmp_path: Path) ->
         assert results.finished("key", ("a",), "") == first
     with results.opened(model, redo=False):
         results.write(
-            Record("key", ("b",), "", (BatchImage("b", None),)), {"report.json": b"second"}
+            Record("key", ("b",), "", (BatchImage("b", "1", None),)), {"report.json": b"second"}
         )
     assert not list(out.rglob(".partial-*"))
     assert (out / "studies" / "key" / "report.json").read_bytes() == b"second"

@@ -1,5 +1,8 @@
 """What a later run of a batch notices: spoilt outputs, refusals, files that changed meanwhile."""
 
+import hashlib
+import json
+import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -51,27 +54,45 @@ def test_files_of_two_patients_in_one_study_are_refused(
     assert b"Q-1" not in b"".join(contents(out).values())
 
 
-def test_a_file_that_changes_while_the_batch_runs_keeps_no_report_of_another(
+def test_a_file_that_changes_while_the_batch_runs_is_done_again(
     tmp_path: Path,
     tiny_generator: ReportGenerator,
     make_png: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Its record says which bytes were decoded, and names the file as it was planned."""
     source, out = put(tmp_path / "in", {"a.png": make_png()}), tmp_path / "out"
     finished = Results.finished
+    changed = make_png(7, 90)
 
     def meddle(
-        self: Results, study: str, sha256: tuple[str, ...], indication: str
+        self: Results, study: str, stamps: tuple[str, ...], indication: str
     ) -> Record | None:
-        put(source, {"a.png": make_png(7)})  # after it was hashed, before it is decoded
-        return finished(self, study, sha256, indication)
+        put(source, {"a.png": changed})  # after it was planned, before it is decoded
+        return finished(self, study, stamps, indication)
 
     with monkeypatch.context() as patched:
         patched.setattr(Results, "finished", meddle)
-        outcome = run_batch(tiny_generator, source, out)
-    assert (outcome.done, outcome.failed) == (0, True)
+        assert run_batch(tiny_generator, source, out) == Outcome(done=1)
+    [path] = out.glob("records/*.json")
+    [image] = json.loads(path.read_text())["images"]
+    assert image["sha256"] == hashlib.sha256(changed).hexdigest()
     assert run_batch(tiny_generator, source, out) == Outcome(done=1)
     assert run_batch(tiny_generator, source, out) == Outcome(kept=1)
+
+
+def test_a_touched_file_is_done_again_and_a_moved_folder_is_not(
+    tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
+) -> None:
+    source, out = (
+        put(tmp_path / "in", {"a.png": make_png(), "b.png": make_png(1)}),
+        tmp_path / "out",
+    )
+    run_batch(tiny_generator, source, out)
+    moved = source.rename(tmp_path / "moved")
+    assert run_batch(tiny_generator, moved, out) == Outcome(kept=2)
+    os.utime(moved / "a.png", ns=(1, 1))
+    assert run_batch(tiny_generator, moved, out) == Outcome(done=1, kept=1)
 
 
 def test_what_holds_no_image_is_skipped(
