@@ -150,7 +150,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "app.overlays": ({"app.overlays"}, {"app", "app.api"}),
     "app.batch": ({"app.batch"}, {"app", "app.api", "app.schemas", "app.overlays", "app.store"}),
     "app.assembly": (
-        {"app.main", "app.server", "app.cli"},
+        {"app.main", "app.server", "app.ray_serve", "app.cli"},
         {
             *("app", "app.api", "app.batch", "app.overlays"),
             *("app.schemas", "app.store", "app.accounts", "app.workers"),

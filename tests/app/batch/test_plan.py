@@ -49,7 +49,7 @@ def test_a_name_that_is_not_utf8_is_kept(tmp_path: Path) -> None:
 
 def test_a_later_uid_is_found(tmp_path: Path, make_dicom: Callable) -> None:
     """Behind a long comment, which the first kilobytes end in."""
-    files = {"a": make_dicom(StudyDescription="x" * 60, RetrieveAETitle="y" * 40_000)}
+    files = {"a": make_dicom(LongCodeValue="y" * 40_000)}
     files["b"] = make_dicom()
     [study] = planned(put(tmp_path, files)).studies()
     assert study.names == ("./a", "./b")
