@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,9 +54,11 @@ def serving(options: str) -> Iterator[str]:
     ) as process:
         assert process.stderr is not None
         lines = iter(process.stderr.readline, "")
-        yield next(found[0] for line in lines if (found := re.search(r"http://[^ ]+:\d+/", line)))
+        address = next(f[0] for line in lines if (f := re.search(r"http://[^ ]+:\d+/", line)))
+        # Its log, a line a request: a full pipe would stop the service.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        yield address
         process.terminate()
-        process.stderr.read()
 
 
 async def client(http: httpx.AsyncClient, path: str, end: float, counts: Counts) -> None:
