@@ -1,4 +1,4 @@
-"""The service on Ray Serve answers as the plain one."""
+"""The service on Ray Serve answers as the plain one: with `--soak`, for Serve takes long to start."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.filterwarnings("default")  # Ray's own: sockets and pro
 
 
 @pytest.fixture(scope="module")
-def address(tiny_checkpoint: Path) -> Iterator[str]:
+def address(tiny_checkpoint: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    if not request.config.getoption("--soak"):
+        pytest.skip("Ray Serve takes a minute to start on two cores: run it with --soak")
     import ray
     from ray import serve
 
@@ -29,6 +31,7 @@ def address(tiny_checkpoint: Path) -> Iterator[str]:
         patched.setenv("CROSSRAY_MODEL", str(tiny_checkpoint))
         patched.setenv("CROSSRAY_ENGINE", "torch")
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patched.setenv("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "120")  # on a busy machine
         ray.init(address="local", include_dashboard=False, num_cpus=2, _node_ip_address="127.0.0.1")
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         serve.run(application({"max": "1"}))
