@@ -1,4 +1,4 @@
-"""The service on Ray Serve answers as the plain one: with `--soak`, for Serve takes long to start."""
+"""The service on Ray Serve answers as the plain one: on demand, for Serve takes long to start."""
 
 import socket
 from collections.abc import Callable, Iterator
