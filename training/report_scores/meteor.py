@@ -4,8 +4,13 @@ The program comes with pycocoevalcap, the extra `score`. It is asked for the cou
 finding what matches is its art. The score of a corpus follows from sums of those counts.
 """
 
+import atexit
+import contextlib
+import functools
 import shutil
 import subprocess
+import tempfile
+import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -93,31 +98,67 @@ def _scores(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-def _run(lines: Sequence[str]) -> list[str]:
-    program = _program()
-    java = shutil.which("java")
-    assert program is not None and java is not None, "ask why_no_meteor first"
-    command = [java, MEMORY, "-jar", program.name, "-", "-", "-stdio", "-l", "en", "-norm"]
-    try:
-        done = subprocess.run(
-            command,
+class _Scorer:
+    """The program while it runs: it reads its tables for many seconds, then serves any texts."""
+
+    def __init__(self, java: str, program: Path) -> None:
+        self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [java, MEMORY, "-jar", program.name, "-", "-", "-stdio", "-l", "en", "-norm"],
             cwd=program.parent,
-            input="".join(f"{line}\n" for line in lines),
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
             encoding="utf-8",
             errors="replace",
-            timeout=SECONDS,
-            check=False,
         )
+        atexit.register(self.end)
+
+    def ask(self, lines: Sequence[str]) -> list[str]:
+        """An answer a line; fewer where it ended, or was ended after SECONDS."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        watch = threading.Timer(SECONDS, self.process.kill)
+        watch.start()
+        answers: list[str] = []
+        with contextlib.suppress(BrokenPipeError):
+            for line in lines:
+                self.process.stdin.write(f"{line}\n")
+                self.process.stdin.flush()
+                answer = self.process.stdout.readline()
+                if not answer:
+                    break
+                answers.append(answer)
+        watch.cancel()
+        return answers
+
+    def end(self) -> str:
+        """End it; returns the last it wrote of errors."""
+        atexit.unregister(self.end)
+        self.process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.communicate()
+        self.errors.seek(0)
+        last = self.errors.read()[-300:]
+        self.errors.close()
+        return last
+
+
+@functools.cache
+def _scorer() -> _Scorer:
+    program, java = _program(), shutil.which("java")
+    assert program is not None and java is not None, "ask why_no_meteor first"
+    try:
+        return _Scorer(java, program)
     except OSError as error:
         raise DataError(f"METEOR cannot be started: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise DataError(f"METEOR has not answered within {SECONDS} seconds") from error
-    answers = done.stdout.splitlines()
-    if done.returncode or len(answers) != len(lines):
-        raise DataError(
-            f"METEOR failed ({len(answers)} answers of {len(lines)}): {done.stderr[-300:]}"
-        )
+
+
+def _run(lines: Sequence[str]) -> list[str]:
+    answers = _scorer().ask(lines)
+    if len(answers) < len(lines):
+        last = _scorer().end()
+        _scorer.cache_clear()
+        raise DataError(f"METEOR failed ({len(answers)} answers of {len(lines)}): {last}")
     return answers
 
 

@@ -2,8 +2,11 @@
 
 import contextlib
 import io
+import os
 import random
-import subprocess
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 
+from training.report_scores import meteor
 from training.report_scores.meteor import meteor_measure, why_no_meteor
 from training.report_scores.ngram_scores import lcs, text_measures
 from training.report_scores.normalization import protocol
@@ -113,15 +117,34 @@ def test_meteor_is_pycocoevalcaps_of_the_corpus_and_of_any_part_of_it() -> None:
         scorer.meteor_p.stderr.close()
 
 
+@pytest.fixture
+def another_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A program called java that stands first; what it does is the test's to write."""
+    meteor._scorer.cache_clear()
+    java = tmp_path / "java"
+    java.touch(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    yield java
+    meteor._scorer().end()
+    meteor._scorer.cache_clear()
+
+
 @needs_java
-@pytest.mark.parametrize("answers", [[], ["not numbers"], ["1 2 3"]])
+@pytest.mark.parametrize(
+    ("does", "why"),
+    [
+        ("echo no memory >&2", "0 answers of 1.*no memory"),
+        ("while read line; do echo not numbers; done", "'not numbers.*no 23 counts"),
+        ("while read line; do echo 1 2 3; done", "'1 2 3.*no 23 counts"),
+    ],
+)
 def test_a_meteor_that_fails_is_told_and_other_scores_go_on(
-    answers: list[str], monkeypatch: pytest.MonkeyPatch
+    another_java: Path, does: str, why: str
 ) -> None:
-    done = subprocess.CompletedProcess([], 0, "\n".join(answers), "no memory")
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: done)
+    another_java.write_text(f"#!/bin/sh\n{does}\n")
     scored = score_texts(protocol("raw"), ["clear"], ["clear"], References({}))
-    assert "METEOR" in scored.not_computed["meteor"] and "meteor" not in scored.scores
+    assert re.search(f"METEOR.*{why}", scored.not_computed["meteor"], re.DOTALL)
+    assert "meteor" not in scored.scores
     assert scored.scores["bleu_1"].value == 1
     compared = compare_texts(protocol("raw"), ["clear"], ["clear"], ["clear"])
     assert "meteor" not in compared.differences and "bleu_1" in compared.differences
