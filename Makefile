@@ -53,5 +53,5 @@ clean:
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "on Debian and Ubuntu, install python3-venv"; exit 1; }
 
 .venv/.installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[dev]'
 	touch $@
