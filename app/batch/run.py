@@ -113,8 +113,8 @@ def run_batch(
         plan = plan_studies(chain(filter(None, [first]), paths), source, options.shard)
         called = ((study.key, study.names) for study in plan.studies()) if rows else ()
         indications, unmatched = match_indications(rows, called)
-        earlier = _finished_before(results, _told(plan, indications), options.checks)
-        missing = (one for one in _told(plan, indications) if one.key not in earlier)
+        earlier = _finished_before(results, _with_indications(plan, indications), options.checks)
+        missing = (one for one in _with_indications(plan, indications) if one.key not in earlier)
         total = len(plan) - len(earlier)
         new = list(_new_records(generator, results, missing, total, out, options))
         records = [*earlier.values(), *new]
@@ -139,7 +139,7 @@ def run_batch(
     return outcome if options.shard else replace(outcome, unmatched=tuple(unmatched))
 
 
-def _told(plan: Plan, indications: Mapping[str, str]) -> Iterator[Study]:
+def _with_indications(plan: Plan, indications: Mapping[str, str]) -> Iterator[Study]:
     """The planned studies with their indications, by the study's key."""
     for study in plan.studies():
         yield replace(study, indication=indications.get(study.key, ""))

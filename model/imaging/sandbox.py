@@ -58,24 +58,21 @@ class IsolationLimits:
 
 
 def read_image_isolated(
-    source: Path | bytes, limits: IsolationLimits = IsolationLimits(), sha256: str | None = None
+    source: Path | bytes, limits: IsolationLimits = IsolationLimits()
 ) -> Radiograph:
     """Read one radiograph in a child process. Safe to call from many threads at once.
 
     Args:
         source: a file's path, or its content.
         limits: what the child may take.
-        sha256: where given, that of the very bytes that are decoded must be this one. A file is
-            read once, so what was hashed before it may have changed since.
 
     Raises:
         UnsupportedImage, NotARadiograph: as `read_image`.
-        UndecodableImage: as `read_image`, when the file crashes its decoder, and when it is no
-            longer the one that `sha256` is of.
+        UndecodableImage: as `read_image`, and when the file crashes its decoder.
         ImageTooLarge: as `read_image`, and when a limit of the child is hit.
         ConfigError: the helper process does not start.
     """
-    request = {"limits": asdict(limits), "sha256": sha256, "stored": False}
+    request = {"limits": asdict(limits), "stored": False}
     with _answered(source, request, limits) as (answer, descriptors):
         match answer:
             case {
@@ -101,7 +98,7 @@ def read_stored_isolated(
     """Read the stored values of one radiograph; as `read_image_isolated`."""
     from pydantic import TypeAdapter
 
-    request = {"limits": asdict(limits), "sha256": None, "stored": True}
+    request = {"limits": asdict(limits), "stored": True}
     with _answered(source, request, limits) as (answer, descriptors):
         match answer:
             case {"kind": kind} if len(descriptors) == 2:

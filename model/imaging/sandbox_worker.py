@@ -1,7 +1,7 @@
 """The helper process behind model/imaging/sandbox.py: forks one limited child a file.
 
 Runs alone, without threads and without torch. Over the control socket come requests: {"limits",
-"sha256", "stored"} as JSON, with two descriptors, the socket to answer on and the file. An answer
+"stored"} as JSON, with two descriptors, the socket to answer on and the file. An answer
 is one line of JSON. From the child: {"shape", "view", "warnings", "identity", "grid"} with the
 pixels' descriptor; or, of stored values, {"kind"} with descriptors of the samples and of their
 description as JSON, which may be long; or {"error", "message"}. From this process, once the child
@@ -10,7 +10,6 @@ is gone: {"signal"} or {"exit"}. Only the first line of them counts.
 
 import contextlib
 import gc
-import hashlib
 import json
 import os
 import resource
@@ -23,7 +22,7 @@ from typing import Any, NoReturn
 
 import cv2
 
-from model.errors import ImageError, ImageTooLarge, UndecodableImage
+from model.errors import ImageError, ImageTooLarge
 from model.imaging.codecs import load_decoders
 from model.imaging.radiograph import ReadLimits
 from model.imaging.read import load_file, read_image, read_stored
@@ -99,7 +98,7 @@ def _child(
         for other in others:
             other.close()
         _limit(**request["limits"])
-        answer, descriptors = _read(file, request["sha256"], request["stored"])
+        answer, descriptors = _read(file, request["stored"])
         _send(reply, answer, descriptors)
         status = 0
     finally:
@@ -120,11 +119,9 @@ def _limit(memory_bytes: int, cpu_seconds: int, wall_seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _read(file: int, sha256: str | None, stored: bool) -> tuple[dict[str, Any], list[int]]:
+def _read(file: int, stored: bool) -> tuple[dict[str, Any], list[int]]:
     try:
         data = load_file(file, ReadLimits())
-        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-            raise UndecodableImage("the file has changed since it was listed: run again")
         return _stored(data) if stored else _shown(data)
     except ImageError as error:
         return _error(error), []

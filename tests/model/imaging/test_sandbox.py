@@ -1,6 +1,5 @@
 """Laws of reading in a limited child: the same result, and nothing that a file does gets out."""
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -235,15 +234,3 @@ def test_the_helper_is_small_and_alone():
 def test_limits_that_cannot_be_are_refused():
     with pytest.raises(ConfigError, match="wall_seconds=0"):
         IsolationLimits(wall_seconds=0)
-
-
-def test_the_bytes_that_are_decoded_are_those_of_the_sum(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(radiograph_file())
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    expected = read_image(path).pixels
-    for source in (path, path.read_bytes()):
-        assert np.array_equal(read_image_isolated(source, sha256=digest).pixels, expected)
-    path.write_bytes(radiograph_file(uid.RLELossless))
-    with pytest.raises(UndecodableImage, match="has changed"):
-        read_image_isolated(path, sha256=digest)
