@@ -10,7 +10,6 @@ first used. Everything here is re-exported from `model`, where it is documented.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
     from model.imaging.sandbox import IsolationLimits, read_image_isolated
     from model.network import ReportModel
     from model.report import Answer, Report, Section
+
+    __version__: str
 
 __all__ = [
     "Answer",
@@ -100,11 +101,6 @@ _MODULES = {
     "read_image_isolated": "model.imaging.sandbox",
 }
 
-try:
-    __version__ = version("crossray")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "unknown"
-
 
 def load(
     checkpoint: str | PathLike[str] | None = None,
@@ -155,7 +151,18 @@ def read_image(
     return read(given, limits or ReadLimits())
 
 
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("crossray")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "unknown"
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _MODULES:
         raise AttributeError(f"module 'crossray' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_MODULES[name]), name)

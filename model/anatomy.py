@@ -25,6 +25,7 @@ __all__ = [
     "Window",
     "closer_window",
     "infer",
+    "percentile",
     "right_of_spine",
     "segment",
     "standardized",
@@ -54,12 +55,28 @@ class Segmenter(Protocol):
         ...
 
 
+def percentile(rows: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """np.percentile along the last axis, in half the time and without the import of numpy.ma.
+
+    Args:
+        rows: (rows, values).
+        share: in [0, 1).
+    """
+    place = share * (rows.shape[1] - 1)
+    below = int(place)
+    above = min(below + 1, rows.shape[1] - 1)
+    low, high = np.partition(rows, (below, above), axis=1)[:, [below, above]].T
+    found: NDArray[np.float32] = low + (high - low) * np.float32(place - below)
+    return found
+
+
 def standardized(squares: NDArray[np.float32]) -> NDArray[np.float32]:
     """(batch, SIZE, SIZE) of any range -> float32 (batch, 1, SIZE, SIZE), about [-1, 1].
 
     The 1st percentile becomes -1, the 99th 1.
     """
-    low, high = np.percentile(squares[:, ::2, ::2], (1, 99), axis=(1, 2))[..., None, None]
+    thinned = squares[:, ::2, ::2].reshape(len(squares), -1)
+    low, high = (percentile(thinned, share)[:, None, None] for share in (0.01, 0.99))
     scaled = (squares - low) / np.maximum(high - low, 1e-4) * 2 - 1
     standardized: NDArray[np.float32] = scaled.clip(-1.5, 1.5).astype(np.float32)[:, None]
     return standardized
@@ -91,7 +108,7 @@ class Window:
                 [0, 1 / (scale * down), (0.5 / scale + self.top - y0) / down - 0.5],
             ]
         )
-        dark = float(np.percentile(inner, 1))
+        dark = float(percentile(inner.reshape(1, -1), 0.01)[0])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(
             cv2.warpAffine(inner, matrix, (size, size), flags=flags, borderValue=dark), np.float32

@@ -8,6 +8,7 @@ parsed before its sum is right: safetensors itself would load a flipped bit sile
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer
 from model.errors import CheckpointError
 
 __all__ = [
+    "EMBEDDED",
     "FILES",
     "SUMS",
     "WAY_OUT",
@@ -27,6 +29,8 @@ __all__ = [
     "write_folder",
 ]
 
+EMBEDDED = Path(__file__).parent / "default"
+"""The checkpoint that comes with the package."""
 SUMS = "SHA256SUMS"
 FILES = ("README.md", "config.json", "model.safetensors", "tokenizer.json", "training.json")
 WAY_OUT = "copy the whole checkpoint folder again, or point at another one"
@@ -62,14 +66,19 @@ def write_folder(directory: Path, contents: dict[str, bytes]) -> dict[str, str]:
     return sums
 
 
-def read_folder(directory: Path) -> tuple[dict[str, bytes], dict[str, str]]:
-    """The content of each of FILES once its sum is right, and the sums.
+def read_folder(
+    directory: Path, names: Sequence[str] = FILES
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """The content of files once its sum is right, and the sums of all.
+
+    Args:
+        names: of FILES, those that are needed.
 
     Raises:
-        CheckpointError: a file is missing or altered; names it.
+        CheckpointError: one of them is missing or altered; names it.
     """
     sums = _read_sums(directory)
-    return {name: _read(directory, name, sums[name]) for name in FILES}, sums
+    return {name: _read(directory, name, sums[name]) for name in names}, sums
 
 
 def as_json(fields: dict[str, Any]) -> bytes:

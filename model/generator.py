@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from model.alternatives import EncodedStudy
 from model.anatomy import Segmenter, right_of_spine
 from model.check import Measured, issues_of, measure
-from model.checkpoint_folder import ModelIdentity
+from model.checkpoint_folder import EMBEDDED, ModelIdentity
 from model.decoding import GREEDY, DecodingOptions, decode
-from model.engine.load import EngineName, EngineOptions, load_engine
+from model.engine.load import EngineName, EngineOptions, Loaded, load_engine
 from model.errors import DataError, NotARadiograph, RefusedError
 from model.exam import Exam, encode_studies, kind_of, why_unread
 from model.findings import (
@@ -46,9 +46,6 @@ from model.review import review
 from model.verification import verified
 
 __all__ = ["EMBEDDED", "ReportGenerator"]
-
-EMBEDDED = Path(__file__).parent / "default"
-"""The checkpoint that comes with the package."""
 
 
 class ReportGenerator:
@@ -93,8 +90,16 @@ class ReportGenerator:
                 check's weights are.
             ConfigError: the engine cannot run this checkpoint, or the device cannot be used here.
         """
-        load_input_check()  # kept: damaged weights are an error now, not at the first report
-        loaded = load_engine(source or EMBEDDED, EngineOptions(engine, device, threads))
+        return cls.of(load_engine(source or EMBEDDED, EngineOptions(engine, device, threads)))
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> "ReportGenerator":
+        """Of a checkpoint that an engine has loaded.
+
+        Raises:
+            CheckpointError: the input check's weights are damaged.
+        """
+        load_input_check()  # kept: an error now, not at the first report
         return cls(loaded.engine, loaded.tokenizer, loaded.identity, loaded.segmenter)
 
     @property

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from app.cli.options import (
+    DeviceOption,
     EngineOption,
     IdentityCheckOption,
     InputCheckOption,
@@ -75,6 +76,7 @@ def report(
     ] = None,
     model: ModelOption = None,
     engine: EngineOption = "auto",
+    device: DeviceOption = "cpu",
     no_input_check: InputCheckOption = False,
     no_identity_check: IdentityCheckOption = False,
     threads: ThreadsOption = None,
@@ -96,7 +98,7 @@ def report(
         _refuse_earlier_overlays(heatmaps)
     given = ExamFiles(files, laterals, priors, indication)
     given.prepare()
-    generator = load_generator(model, engine, threads)
+    generator = load_generator(model, engine, device, threads)
     exam = read_exam(given)
     options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
     written = generator(exam, options, not no_input_check, not no_identity_check)
@@ -129,6 +131,7 @@ def ask(
     maps: MapsOption = "grounded",
     model: ModelOption = None,
     engine: EngineOption = "auto",
+    device: DeviceOption = "cpu",
     no_input_check: InputCheckOption = False,
     no_identity_check: IdentityCheckOption = False,
     threads: ThreadsOption = None,
@@ -141,7 +144,7 @@ def ask(
 
     given = ExamFiles(files, laterals, priors, indication)
     given.prepare()
-    generator = load_generator(model, engine, threads)
+    generator = load_generator(model, engine, device, threads)
     exam = read_exam(given)
     found = generator.ask(exam, phrase, not no_input_check, not no_identity_check)
     if as_json:
@@ -165,6 +168,7 @@ def check(
     as_json: JsonOption = False,
     model: ModelOption = None,
     engine: EngineOption = "auto",
+    device: DeviceOption = "cpu",
     no_input_check: InputCheckOption = False,
     no_identity_check: IdentityCheckOption = False,
     threads: ThreadsOption = None,
@@ -180,7 +184,7 @@ def check(
     text = _text(report)
     given = ExamFiles(files, laterals, priors, indication)
     given.prepare()
-    generator = load_generator(model, engine, threads)
+    generator = load_generator(model, engine, device, threads)
     exam = read_exam(given)
     found = generator.check(exam, text, not no_input_check, not no_identity_check)
     if as_json:

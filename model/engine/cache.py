@@ -9,7 +9,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +30,15 @@ __all__ = [
     "write_entry",
 ]
 
-FORMAT = 2
+FORMAT = 3
 """Of entries and of the models in them: raised whenever either changes."""
 MODELS = ("images", "decoder", "anatomy")
+KEPT = 16
+"""Entries, those used last: each new version of a checkpoint, of OpenVINO or of a processor makes
+another, and nobody would come to remove the old."""
 VARIABLE = "CROSSRAY_CACHE"
+PART = ".part-"
+DAY = 24 * 3600
 RECORD = "record.json"
 SINK = "sink.bin"
 SUMS = "SHA256SUMS"
@@ -90,13 +97,15 @@ def read_entry(folder: Path) -> Entry | None:
         record = json.loads(contents[RECORD])
         config = EngineConfig(**record["config"])
         models = {name: contents[f"{name}.bin"] for name in MODELS}
+        with suppress(OSError):  # a cache that is only read
+            os.utime(folder)
         return Entry(config, models, contents[SINK], record["self_test"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptEntry(f"{type(error).__name__} in {folder.name[:12]}") from error
 
 
 def write_entry(folder: Path, entry: Entry, parts: Mapping[str, str]) -> None:
-    """Put an entry in its place, in one step; what was there goes.
+    """Put an entry in its place, in one step; what was there goes, and what is KEPT no longer.
 
     Raises:
         OSError: the cache cannot be written.
@@ -112,7 +121,7 @@ def write_entry(folder: Path, entry: Entry, parts: Mapping[str, str]) -> None:
     sums = (f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in FILES)
     contents[SUMS] = "".join(sums).encode()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
+    part = Path(tempfile.mkdtemp(prefix=PART, dir=folder.parent))
     try:
         for name, content in contents.items():
             (part / name).write_bytes(content)
@@ -122,6 +131,24 @@ def write_entry(folder: Path, entry: Entry, parts: Mapping[str, str]) -> None:
             part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    _remove_old(folder.parent)
+
+
+def _remove_old(folder: Path) -> None:
+    """All entries but the KEPT last used, and what processes that were killed left behind."""
+    used = {path: _last_used(path) for path in folder.iterdir() if path.is_dir()}
+    parts = {path for path in used if path.name.startswith(PART)}
+    entries = sorted(used.keys() - parts, key=lambda path: used[path], reverse=True)
+    abandoned = [path for path in parts if used[path] < time.time() - DAY]
+    for path in (*entries[KEPT:], *abandoned):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _last_used(entry: Path) -> float:
+    try:
+        return entry.stat().st_mtime
+    except OSError:  # another process has just removed it
+        return 0.0
 
 
 def _read(path: Path, expected: str) -> bytes:

@@ -6,7 +6,7 @@ Nothing here imports either before it is known to be needed.
 import json
 import logging
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -102,7 +102,7 @@ def _obstacle(source: Path | str, device: str) -> str | None:
     """Why OpenVINO cannot run a checkpoint; None where it can."""
     if device != "cpu":
         return f"it computes on the processor, not on {device!r}"
-    if _version("openvino") is None:
+    if not _installed("openvino"):
         return "it is not installed"
     try:
         kind = json.loads((Path(source) / "config.json").read_bytes()).get("model_type")
@@ -113,11 +113,8 @@ def _obstacle(source: Path | str, device: str) -> str | None:
     return None
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _installed(package: str) -> bool:
+    return find_spec(package) is not None
 
 
 def _torch(source: Path | str, device: str) -> Loaded:
@@ -138,13 +135,14 @@ def _torch(source: Path | str, device: str) -> Loaded:
 def _openvino(folder: Path, threads: int | None) -> Loaded:
     """From the cache, or converted now and put there."""
     from model.engine.openvino_engine import ready
-    from model.engine.runtime import processor
+    from model.engine.runtime import openvino_version, processor
 
-    contents, sums = read_folder(folder)
+    # The weights are read where they are converted: what they were converted to has its own sum.
+    contents, sums = read_folder(folder, ("config.json", "tokenizer.json"))
     parts = {
         **{name: sums[name] for name in ("config.json", "model.safetensors", "tokenizer.json")},
         "anatomy": ANATOMY_SUM.read_text("ascii").split()[0],
-        "openvino": _version("openvino") or "",
+        "openvino": openvino_version(),
         "processor": processor(),
     }
     place = entry_folder(parts)
@@ -155,27 +153,25 @@ def _openvino(folder: Path, threads: int | None) -> Loaded:
     except (CorruptEntry, RuntimeError) as error:
         log.warning("converted models in the cache are damaged (%s): they are made anew", error)
     if made is None:
-        made = ready(_converted(contents, sums, place, parts), threads)
+        made = ready(_converted(folder, place, parts), threads)
     engine, anatomy = made
     tokenizer = read_tokenizer(contents["tokenizer.json"])
     identity = ModelIdentity(engine.config.name, sums["model.safetensors"])
     return Loaded(engine, tokenizer, identity, anatomy)
 
 
-def _converted(
-    contents: dict[str, bytes], sums: dict[str, str], place: Path, parts: dict[str, str]
-) -> Entry:
+def _converted(folder: Path, place: Path, parts: dict[str, str]) -> Entry:
     """Made of the PyTorch network, tested against it, and put into the cache.
 
     Raises:
-        CheckpointError: a file of the checkpoint is of another kind.
+        CheckpointError: a file of the checkpoint is altered or of another kind.
         SelfTestFailed: the engine is wrong.
     """
     from model.checkpoint import load_own
     from model.engine.convert import convert_network
 
     log.info("converting the checkpoint for OpenVINO: this is done once")
-    network, _, _ = load_own(contents, sums)
+    network, _, _ = load_own(*read_folder(folder))
     entry = convert_network(network)
     try:
         write_entry(place, entry, parts)

@@ -1,11 +1,12 @@
 """An Engine (model/interface.py) that runs converted models with OpenVINO. Knows no torch."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.engine.cache import MODELS, Entry
+from model.engine.cache import Entry
 from model.engine.config import EngineConfig
 from model.engine.decoding import Decoding, EngineMemory, Floats, forced
 from model.engine.runtime import Compiled, imported
@@ -135,10 +136,19 @@ class OpenVinoEngine:
 
 
 class OpenVinoAnatomy:
-    """A Segmenter (model/anatomy.py): the anatomy network, converted."""
+    """A Segmenter (model/anatomy.py): the anatomy network, converted.
 
-    def __init__(self, compiled: Compiled) -> None:
-        self._compiled = compiled
+    Loaded when it is first asked: many reports have nothing to ask it.
+    """
+
+    def __init__(self, content: bytes, threads: int | None) -> None:
+        """Args as `imported` has them."""
+        self._content = content
+        self._threads = threads
+
+    @cached_property
+    def _compiled(self) -> Compiled:
+        return imported(self._content, self._threads)
 
     def logits(self, squares: Floats) -> Floats:
         """See Segmenter."""
@@ -153,10 +163,11 @@ def ready(entry: Entry, threads: int | None) -> tuple[OpenVinoEngine, OpenVinoAn
         RuntimeError: OpenVINO cannot read them.
     """
     config = entry.config
-    images, decoder, anatomy = (imported(entry.models[name], threads) for name in MODELS)
+    images, decoder = (imported(entry.models[name], threads) for name in ("images", "decoder"))
     sink = np.frombuffer(entry.sink, np.float32).reshape(2 * config.layers, 1, config.heads, -1)
     shaped = [each[..., None] if n % 2 == 0 else each[:, :, None] for n, each in enumerate(sink)]
-    return OpenVinoEngine(config, images, decoder, shaped), OpenVinoAnatomy(anatomy)
+    anatomy = OpenVinoAnatomy(entry.models["anatomy"], threads)
+    return OpenVinoEngine(config, images, decoder, shaped), anatomy
 
 
 def _joined(sink: Floats, of_images: Floats, mask: NDArray[np.bool_], axis: int) -> Floats:

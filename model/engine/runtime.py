@@ -4,32 +4,43 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Importing its converter takes longer than all the rest of it; it does without where there is none.
-CONVERTER = "openvino.tools.ovc"
-_known = sys.modules.get(CONVERTER)
-sys.modules[CONVERTER] = _known  # type: ignore[assignment]
-import openvino as ov  # noqa: E402
-
-if _known is None:
-    del sys.modules[CONVERTER]
-
-__all__ = ["Compiled", "Request", "compiled", "imported", "processor"]
+__all__ = ["DEVICE", "Compiled", "Request", "imported", "openvino_version", "processor", "settings"]
 
 DEVICE = "CPU"
+
+
+def _binding() -> ModuleType:
+    """OpenVINO's compiled module without its package, which would import every operation of every
+    version, four times as long as this takes, for building models."""
+    name = "openvino"
+    if name not in sys.modules and (spec := find_spec(name)) is not None:
+        sys.modules[name] = module_from_spec(spec)
+        try:
+            return import_module("openvino._pyopenvino")
+        finally:
+            # Who imports the package later gets it whole.
+            del sys.modules[name]
+    return import_module("openvino._pyopenvino")
+
+
+ov = _binding()
 
 
 class Request:
     """One run of a model at a time, with a state of its own."""
 
-    def __init__(self, request: ov.InferRequest) -> None:
+    def __init__(self, request: Any) -> None:
         self._request = request
         # OpenVINO's own copy of a shared tensor does not keep its memory alive.
-        self._inputs: dict[str, ov.Tensor] = {}
+        self._inputs: dict[str, Any] = {}
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Run it.
@@ -42,8 +53,8 @@ class Request:
         """
         for name, value in inputs.items():
             self.set(name, value)
-        self._request.infer()
-        return [tensor.data for tensor in self._request.output_tensors]
+        found = self._request.infer({}, share_outputs=True, decode_strings=False)
+        return list(found.values())
 
     def set(self, name: str, value: NDArray[Any]) -> None:
         """An input that stays for the runs to come."""
@@ -59,7 +70,7 @@ class Request:
 class Compiled:
     """A model on this machine's processor."""
 
-    def __init__(self, model: ov.CompiledModel) -> None:
+    def __init__(self, model: Any) -> None:
         self._model = model
         self._idle: list[Request] = []
 
@@ -85,36 +96,6 @@ class Compiled:
         finally:
             self.give(request)
 
-    def exported(self) -> bytes:
-        """What `imported` reads."""
-        content: bytes = self._model.export_model().getvalue()
-        return content
-
-    @property
-    def attention_is_fused(self) -> bool:
-        """Whether every attention over the state has become one operation with it.
-
-        Unfused, it was silently wrong from about the 15th token.
-        """
-        operations = self._model.get_runtime_model().get_ordered_ops()
-        states = sum(_kind(operation) == "MemoryInput" for operation in operations)
-        read = sum(
-            _kind(port.get_source_output().get_node()) == "MemoryInput"
-            for operation in operations
-            if _kind(operation) == "ScaledDotProductAttention"
-            for port in operation.inputs()
-        )
-        return states == read > 0
-
-
-def _kind(operation: ov.Node) -> str:
-    return str(operation.get_rt_info()["layerType"].astype(str))
-
-
-def compiled(model: ov.Model, threads: int | None) -> Compiled:
-    """Compile a model."""
-    return Compiled(_core().compile_model(model, DEVICE, _settings(threads)))
-
 
 def imported(content: bytes, threads: int | None) -> Compiled:
     """A compiled model that was exported on this processor, by this version.
@@ -122,7 +103,12 @@ def imported(content: bytes, threads: int | None) -> Compiled:
     Raises:
         RuntimeError: it was not.
     """
-    return Compiled(_core().import_model(content, DEVICE, _settings(threads)))
+    return Compiled(_core().import_model(content, DEVICE, settings(threads)))
+
+
+def openvino_version() -> str:
+    """With its build: exported models are of one."""
+    return str(ov.get_version())
 
 
 def processor() -> str:
@@ -133,18 +119,18 @@ def processor() -> str:
 
 
 @cache
-def _core() -> ov.Core:
+def _core() -> Any:
     """One, which outlives what it has made."""
     return ov.Core()
 
 
-def _settings(threads: int | None) -> dict[str, Any]:
+def settings(threads: int | None) -> dict[str, Any]:
     """OpenVINO's own choice on many processors is bf16, 8 bits for the cache, and one core each."""
-    settings: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "f32",
         "KV_CACHE_PRECISION": "f32",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
         "ENABLE_CPU_PINNING": False,
         "NUM_STREAMS": 1,
     }
-    return settings if threads is None else {**settings, "INFERENCE_NUM_THREADS": threads}
+    return chosen if threads is None else {**chosen, "INFERENCE_NUM_THREADS": threads}

@@ -1,20 +1,16 @@
 """`read_image` in a child process with limits on memory, processor time and wall clock.
 
 Native decoders crash and swell on hostile files, and a process that runs torch must not be
-forked. So the first call starts one small helper process (model/imaging/sandbox_worker.py) that
+forked. So the first call starts one small helper process (model/imaging/reading_process.py) that
 has the decoders loaded and no threads; it forks a child a file. The child gets two descriptors,
 the file and a socket for its answer, and gives the pixels back in anonymous memory. Needs POSIX;
 memory is limited on Linux only.
 """
 
-import atexit
 import json
 import os
 import socket
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -28,19 +24,18 @@ from model import errors
 from model.errors import ConfigError, ImageTooLarge, UndecodableImage
 from model.imaging.geometry import StoredGrid, Turn
 from model.imaging.radiograph import Identity, ImageWarning, Radiograph
+from model.imaging.reading_process import helper
 from model.imaging.stored import PixelDescription, StoredImage
 
 __all__ = [
     "IsolationLimits",
     "anonymous_file",
-    "prepare_isolation",
     "read_image_isolated",
     "read_stored_isolated",
 ]
 
 _GRACE_SECONDS = 5
 """How much longer than its wall clock a child may take to be gone before it is given up."""
-_START_SECONDS = 60
 _NOT_WHOLE = "the process that read the file gave no whole answer"
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -130,12 +125,6 @@ def _answered(
             os.close(descriptor)
 
 
-def prepare_isolation() -> None:
-    """Start the helper process while there is something else to do; the first file then need not
-    wait for it."""
-    _helper.start()
-
-
 def _exchange(
     file: int, request: dict[str, Any], limits: IsolationLimits
 ) -> tuple[dict[str, Any], list[int]] | None:
@@ -145,7 +134,7 @@ def _exchange(
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            helper = _helper.send(json.dumps(request).encode(), [theirs.fileno(), file])
+            process = helper.send(json.dumps(request).encode(), [theirs.fileno(), file])
         ours.settimeout(limits.wall_seconds + _GRACE_SECONDS)
         try:
             message, descriptors, _, _ = socket.recv_fds(ours, 1 << 16, 2, _CLOSE_ON_EXEC)
@@ -153,7 +142,7 @@ def _exchange(
             raise _limit_hit(f"{limits.wall_seconds:g} seconds") from error
     if not message:
         # Its sockets close a moment before it counts as gone.
-        helper.wait(_GRACE_SECONDS)
+        process.wait(_GRACE_SECONDS)
         return None
     return json.loads(message.splitlines()[0]), descriptors
 
@@ -202,96 +191,3 @@ def anonymous_file(content: bytes | memoryview) -> int:
         file.write(content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-class _Helper:
-    """The reading process, started when it is first needed and again when it has died."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._greeted = False
-
-    def send(self, message: bytes, descriptors: list[int]) -> subprocess.Popen[bytes]:
-        """Hand a request to the helper; returns the process that has it."""
-        with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                self._restart()
-            self._await_greeting()
-            try:
-                return self._hand_over(message, descriptors)
-            except (BrokenPipeError, ConnectionResetError):
-                self._restart()
-                self._await_greeting()
-                return self._hand_over(message, descriptors)
-
-    def start(self) -> None:
-        """Start it unless it runs, without waiting."""
-        with self._lock:
-            if self._process is None:
-                self._restart()
-
-    def stop(self) -> None:
-        """End the helper; children that still read end by their own limits."""
-        if self._control is not None:
-            self._control.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        self._control = self._process = None
-
-    def forget(self) -> None:
-        """In a forked copy of this process: leave the helper to the original."""
-        if self._control is not None:
-            self._control.close()
-        self.__init__()  # type: ignore[misc]
-
-    def _hand_over(self, message: bytes, descriptors: list[int]) -> subprocess.Popen[bytes]:
-        assert self._control is not None
-        assert self._process is not None
-        socket.send_fds(self._control, [message], descriptors)
-        return self._process
-
-    def _restart(self) -> None:
-        self.stop()
-        root = str(Path(__file__).parents[2])
-        paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        # Numeric libraries must start no threads: the helper forks.
-        alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": paths}
-        self._control, theirs = socket.socketpair()
-        with theirs:
-            code = f"from model.imaging.sandbox_worker import serve; serve({theirs.fileno()})"
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", code],
-                pass_fds=[theirs.fileno()],
-                env=os.environ | alone,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                # Decoders complain here, and may quote what they read.
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        self._greeted = False
-
-    def _await_greeting(self) -> None:
-        if self._greeted:
-            return
-        assert self._control is not None
-        self._control.settimeout(_START_SECONDS)
-        try:
-            greeting = self._control.recv(1)
-        except TimeoutError:
-            greeting = b""
-        if not greeting:
-            self.stop()
-            raise ConfigError(
-                "the reading process does not start: "
-                "`python -c 'import model.imaging.sandbox_worker'` may show why"
-            )
-        self._greeted = True
-
-
-_helper = _Helper()
-atexit.register(_helper.stop)
-os.register_at_fork(after_in_child=_helper.forget)

@@ -16,6 +16,7 @@ import resource
 import select
 import signal
 import socket
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,7 +24,6 @@ from typing import Any, NoReturn
 import cv2
 
 from model.errors import ImageError, ImageTooLarge
-from model.imaging.codecs import load_decoders
 from model.imaging.radiograph import ReadLimits
 from model.imaging.read import load_file, read_image, read_stored
 from model.imaging.sandbox import anonymous_file
@@ -31,9 +31,18 @@ from model.imaging.sandbox import anonymous_file
 __all__ = ["serve"]
 
 
-def serve(control_descriptor: int) -> None:
-    """Answer requests until the other end of the control socket closes."""
-    load_decoders()
+def serve(control_descriptor: int, dicom: bool) -> None:
+    """Answer requests until the other end of the control socket closes.
+
+    Args:
+        dicom: load DICOM's decoders now; else a child that meets such a file does.
+    """
+    # pydicom imports a network client, to fetch examples; nobody here has a network to use.
+    sys.modules.update(dict.fromkeys(("requests", "tqdm")))  # type: ignore[arg-type]
+    if dicom:
+        from model.imaging.codecs import load_decoders
+
+        load_decoders()
     cv2.setNumThreads(0)
     # Frozen objects are not touched by the collector, so a child shares their pages.
     gc.collect()

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data_prep.phantom.parts import make_parts
-from model.anatomy import Window, right_of_spine, segment, whole_window
+from model.anatomy import Window, percentile, right_of_spine, segment, whole_window
 from model.anatomy_network import load_anatomy, save_anatomy
 from model.anatomy_parts import PARTS
 from model.errors import CheckpointError
@@ -127,3 +127,12 @@ def test_sides_move_with_the_patient() -> None:
 def test_sides_are_those_of_the_image_where_no_spine_is_found() -> None:
     right = right_of_spine(np.zeros((50, 100), np.float32), Letterbox(50, 100, 64), (4, 5))
     assert right.tolist() == [[1, 1, 0.5, 0, 0]] * 4
+
+
+def test_percentiles_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 101, 4096):
+        rows = rng.random((3, count), np.float32)
+        for share in (0.0, 0.01, 0.5, 0.99):
+            expected = np.percentile(rows, 100 * share, axis=1)
+            np.testing.assert_allclose(percentile(rows, share), expected, rtol=1e-6)

@@ -1,12 +1,16 @@
 """An entry of the cache is read as it was written, or not at all."""
 
+import os
+import time
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from model.engine.cache import (
+    DAY,
     FILES,
+    KEPT,
     MODELS,
     SUMS,
     CorruptEntry,
@@ -60,3 +64,17 @@ def test_what_an_entry_depends_on_is_its_place(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("CROSSRAY_CACHE", "/c")
     places = {entry_folder(parts) for parts in ({}, {"a": "1"}, {"a": "2"}, {"b": "1"})}
     assert len(places) == 4 and {place.parent for place in places} == {Path("/c/openvino")}
+
+
+def test_the_cache_does_not_grow_for_ever(tmp_path: Path) -> None:
+    now = time.time()
+    for number in range(KEPT):
+        write_entry(tmp_path / f"{number}", ENTRY, {})
+        os.utime(tmp_path / f"{number}", (now - 1000 + number,) * 2)
+    for name, age in (("abandoned", 2 * DAY), ("being written", 60)):
+        (tmp_path / f".part-{name}").mkdir()
+        os.utime(tmp_path / f".part-{name}", (now - age,) * 2)
+    assert read_entry(tmp_path / "0") == ENTRY, "the oldest is used now"
+    write_entry(tmp_path / "new", ENTRY, {})
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"new", "0", *map(str, range(2, KEPT)), ".part-being written"}

@@ -159,7 +159,7 @@ def test_what_openvino_cannot_do_is_done_by_torch_or_refused(
         engine_of(tmp_path, "openvino")
     with pytest.raises(ConfigError, match="engine cannot be 'abacus'"):
         engine_of(tiny_checkpoint, "abacus")
-    monkeypatch.setattr(load, "_version", lambda _: None)
+    monkeypatch.setattr(load, "_installed", lambda _: False)
     assert isinstance(engine_of(tiny_checkpoint), ReportModel)
     with pytest.raises(ConfigError, match="it is not installed"):
         engine_of(tiny_checkpoint, "openvino")

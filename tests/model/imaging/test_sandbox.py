@@ -31,8 +31,10 @@ from model.errors import (
     UndecodableImage,
     UnsupportedImage,
 )
+from model.imaging import reading_process, sandbox
 from model.imaging.radiograph import Radiograph
 from model.imaging.read import read_image
+from model.imaging.reading_process import ReadingProcess, prepare_isolation
 from model.imaging.sandbox import IsolationLimits, read_image_isolated
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="isolation needs POSIX")
@@ -57,6 +59,25 @@ def test_the_result_is_that_of_read_image(tmp_path, syntax):
         assert np.array_equal(result.pixels, expected.pixels)
         assert result.pixels.dtype == np.float32
         assert result.view == "PA"
+
+
+def test_a_helper_started_for_plain_files_reads_all_others(tmp_path, monkeypatch):
+    files = {"one.png": cv2.imencode(".png", np.eye(40, dtype=np.uint8))[1].tobytes()}
+    (tmp_path / "one.png").write_bytes(files["one.png"])
+    own = ReadingProcess()
+    monkeypatch.setattr(reading_process, "helper", own)
+    monkeypatch.setattr(sandbox, "helper", own)
+    prepare_isolation([tmp_path / "one.png"])
+    try:
+        for file in (files["one.png"], radiograph_file(uid.JPEG2000Lossless), radiograph_file()):
+            expected = read_image(file)
+            assert np.array_equal(read_image_isolated(file).pixels, expected.pixels)
+        assert not own.loads_dicom
+        own.stop()
+        prepare_isolation([tmp_path / "one.png", tmp_path / "missing.dcm"])
+        assert own.loads_dicom
+    finally:
+        own.stop()
 
 
 @pytest.mark.parametrize(
