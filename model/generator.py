@@ -19,6 +19,7 @@ from model.anatomy import Segmenter, right_of_spine
 from model.check import Measured, issues_of, measure
 from model.checkpoint_folder import EMBEDDED, ModelIdentity
 from model.decoding import GREEDY, DecodingOptions, decode
+from model.engine.config import Precision
 from model.engine.load import EngineName, EngineOptions, Loaded, load_engine
 from model.errors import DataError, NotARadiograph, RefusedError
 from model.exam import Exam, encode_studies, kind_of, why_unread
@@ -74,6 +75,7 @@ class ReportGenerator:
         device: str = "cpu",
         engine: EngineName = "torch",
         threads: int | None = None,
+        precision: Precision = "f32",
     ) -> "ReportGenerator":
         """Load a checkpoint, or the embedded one.
 
@@ -84,13 +86,15 @@ class ReportGenerator:
             engine: what computes: "torch", "openvino" (some times faster, on the processor only),
                 or "auto", OpenVINO where it is installed and runs the checkpoint.
             threads: of OpenVINO; None: its own choice. PyTorch's are the process's.
+            precision: "f32", or, of OpenVINO only, "int8" (faster; some reports differ).
 
         Raises:
             CheckpointError: the folder is incomplete, altered or of another kind, or the input
                 check's weights are.
             ConfigError: the engine cannot run this checkpoint, or the device cannot be used here.
         """
-        return cls.of(load_engine(source or EMBEDDED, EngineOptions(engine, device, threads)))
+        options = EngineOptions(engine, device, threads, precision)
+        return cls.of(load_engine(source or EMBEDDED, options))
 
     @classmethod
     def of(cls, loaded: Loaded) -> "ReportGenerator":

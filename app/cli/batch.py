@@ -1,7 +1,7 @@
 """The commands that read folders of studies: batch and batch-merge."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,13 +12,11 @@ from app.cli.options import (
     IdentityCheckOption,
     InputCheckOption,
     ModelOption,
+    PrecisionOption,
     StoreOption,
     ThreadsOption,
 )
 from model.errors import ConfigError
-
-if TYPE_CHECKING:
-    from app.store_options import StoreOptions
 
 __all__ = ["batch", "batch_merge"]
 
@@ -46,6 +44,7 @@ def batch(
     model: ModelOption = None,
     engine: EngineOption = "auto",
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     batch_size: Annotated[int, typer.Option(min=1, max=256, help="Studies per batch.")] = 4,
     redo: Annotated[
         bool, typer.Option("--redo", help="Redo finished studies, also those of another model.")
@@ -96,8 +95,8 @@ def batch(
     images and cannot be read are listed at the end, and the exit status is then 3. A second run
     does only what is missing.
     """
-    if ray is not None and device != "cpu":
-        raise ConfigError(f"--device {device} is of this machine alone: leave it out with --ray")
+    if ray is not None and (device, precision) != ("cpu", "f32"):
+        raise ConfigError("--device and --precision are of this machine: leave them out with --ray")
     from app.batch.locations import parse_location
     from app.batch.ray_workers import Cluster
     from app.batch.run import BatchOptions, run_batch
@@ -105,32 +104,31 @@ def batch(
     from app.batch.stages import Checks
     from app.batch.summary import summary_name
     from app.cli.batch_output import batch_text
-    from app.cli.exams import load_generator
     from model.engine.load import engine_name
 
     part = None if shard is None else Shard.parse(shard)
+    kept = None
+    if store is not None:
+        from app.settings import load_settings
+
+        kept = load_settings(store=store).store_options
     options = BatchOptions(
         batch_size=batch_size,
         redo=redo,
         checks=Checks(input_check=not no_input_check, identity_check=not no_identity_check),
         indications=indications,
         shard=part,
-        store=None if store is None else _store_options(store),
+        store=kept,
         identifiers=identifiers,
         cluster=None if ray is None else Cluster(ray, model, engine_name(engine), threads),
         findings=findings,
     )
     studies, results = parse_location(source), parse_location(out)
-    outcome = run_batch(load_generator(model, engine, device, threads), studies, results, options)
+    generator = generator_of(start_loading(model, engine, device, threads, precision))
+    outcome = run_batch(generator, studies, results, options)
     typer.echo(batch_text(outcome, str(results / summary_name(part))), err=True)
     if outcome.failed:
         raise typer.Exit(EXIT_BAD_FILES)
-
-
-def _store_options(folder: Path) -> "StoreOptions":
-    from app.settings import load_settings
-
-    return load_settings(store=folder).store_options
 
 
 def batch_merge(

@@ -15,6 +15,7 @@ __all__ = [
     "JsonFileOption",
     "ModelArgument",
     "ModelOption",
+    "PrecisionOption",
     "ProtocolOption",
     "RadgraphOption",
     "SizeOption",
@@ -45,6 +46,15 @@ EngineOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="f32|int8",
+        help="What OpenVINO computes with. f32: the reports of PyTorch; int8 (8-bit weights): "
+        "faster with large decoders, and some reports differ.",
+    ),
+]
 JsonFileOption = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write the results to this file as well."),

@@ -11,6 +11,7 @@ from app.cli.options import (
     IdentityCheckOption,
     InputCheckOption,
     ModelOption,
+    PrecisionOption,
     StoreOption,
     ThreadsOption,
 )
@@ -77,6 +78,7 @@ def report(
     model: ModelOption = None,
     engine: EngineOption = "auto",
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     no_input_check: InputCheckOption = False,
     no_identity_check: IdentityCheckOption = False,
     threads: ThreadsOption = None,
@@ -91,14 +93,19 @@ def report(
     first comes before the report; words that the image made more likely are marked, and the least
     certain words are listed.
     """
-    from app.cli.exams import ExamFiles, load_generator, read_exam
-    from model.decoding import GREEDY, DecodingOptions
+    from app.cli.exam_files import ExamFiles
 
     if heatmaps is not None:
         _refuse_earlier_overlays(heatmaps)
     given = ExamFiles(files, laterals, priors, indication)
     given.prepare()
-    generator = load_generator(model, engine, device, threads)
+    from app.cli.loading import start_loading
+
+    loading = start_loading(model, engine, device, threads, precision)
+    from app.cli.exams import generator_of, read_exam
+    from model.decoding import GREEDY, DecodingOptions
+
+    generator = generator_of(loading)
     exam = read_exam(given)
     options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
     written = generator(exam, options, not no_input_check, not no_identity_check)
@@ -132,6 +139,7 @@ def ask(
     model: ModelOption = None,
     engine: EngineOption = "auto",
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     no_input_check: InputCheckOption = False,
     no_identity_check: IdentityCheckOption = False,
     threads: ThreadsOption = None,
@@ -140,11 +148,16 @@ def ask(
 
     Prints its probability, the evidence of the images for it, and whether it has a place on them.
     """
-    from app.cli.exams import ExamFiles, load_generator, read_exam
+    from app.cli.exam_files import ExamFiles
 
     given = ExamFiles(files, laterals, priors, indication)
     given.prepare()
-    generator = load_generator(model, engine, device, threads)
+    from app.cli.loading import start_loading
+
+    loading = start_loading(model, engine, device, threads, precision)
+    from app.cli.exams import generator_of, read_exam
+
+    generator = generator_of(loading)
     exam = read_exam(given)
     found = generator.ask(exam, phrase, not no_input_check, not no_identity_check)
     if as_json:
@@ -169,6 +182,7 @@ def check(
     model: ModelOption = None,
     engine: EngineOption = "auto",
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "f32",
     no_input_check: InputCheckOption = False,
     no_identity_check: IdentityCheckOption = False,
     threads: ThreadsOption = None,
@@ -179,12 +193,17 @@ def check(
     or asserted and not seen), comparisons with an image that was not given, and what is seen and
     not mentioned, each with its probability and a suggestion.
     """
-    from app.cli.exams import ExamFiles, load_generator, read_exam
+    from app.cli.exam_files import ExamFiles
 
     text = _text(report)
     given = ExamFiles(files, laterals, priors, indication)
     given.prepare()
-    generator = load_generator(model, engine, device, threads)
+    from app.cli.loading import start_loading
+
+    loading = start_loading(model, engine, device, threads, precision)
+    from app.cli.exams import generator_of, read_exam
+
+    generator = generator_of(loading)
     exam = read_exam(given)
     found = generator.check(exam, text, not no_input_check, not no_identity_check)
     if as_json:

@@ -1,5 +1,6 @@
 """Our PyTorch network -> OpenVINO's models of it. Needs both; what runs them needs no torch."""
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,46 +17,65 @@ from torch import Tensor, nn
 from model.anatomy_network import load_anatomy
 from model.anatomy_parts import SIZE
 from model.engine.cache import MODELS, Entry, SelfTestFailed
-from model.engine.config import described
+from model.engine.config import Precision, described
 from model.engine.modules import DecoderModule, ImageModule, sink_of
-from model.engine.openvino_engine import ready
-from model.engine.runtime import DEVICE, settings
+from model.engine.openvino_engine import model_settings, ready
+from model.engine.runtime import DEVICE
 from model.engine.self_test import compared
+from model.errors import ConfigError
 from model.network import ReportModel
 
 __all__ = ["convert_network"]
 
 
-def convert_network(network: ReportModel) -> Entry:
+def convert_network(network: ReportModel, precision: Precision = "f32") -> Entry:
     """Converted, exported as it will be read, and compared with the network.
 
     Args:
         network: on the CPU, in evaluation mode.
 
     Raises:
-        SelfTestFailed: it does not compute the same.
+        ConfigError: a precision that needs a package which is not installed.
+        SelfTestFailed: it does not compute the same, or not nearly enough.
     """
     try:
         with _quiet(), torch.no_grad():
-            found = (_images(network), _decoder(network), _anatomy())
+            decoder = _decoder(network)
+            if precision == "int8":
+                decoder = _in_8_bits(decoder)
+            found = dict(zip(MODELS, (_images(network), decoder, _anatomy()), strict=True))
             core = ov.Core()
-            compiled = [core.compile_model(each, DEVICE, settings(None)) for each in found]
+            compiled = {
+                name: core.compile_model(each, DEVICE, model_settings(name, precision, None))
+                for name, each in found.items()
+            }
     # OpenVINO and torch's tracing raise these of an operation that they do not know.
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         raise SelfTestFailed(f"OpenVINO cannot convert it ({str(error)[:100]!r})") from error
-    if not _attention_is_fused(compiled[MODELS.index("decoder")]):
+    if not _attention_is_fused(compiled["decoder"]):
         raise SelfTestFailed("OpenVINO did not fuse the decoder's attention with its state")
-    exported = {
-        name: each.export_model().getvalue() for name, each in zip(MODELS, compiled, strict=True)
-    }
+    exported = {name: each.export_model().getvalue() for name, each in compiled.items()}
     sink = b"".join(each.numpy().tobytes() for each in sink_of(network))
-    entry = Entry(described(network.config, network.grid), exported, sink, {})
+    entry = Entry(described(network.config, network.grid, precision), exported, sink, {})
     test = compared(network, *ready(entry, threads=None))
     if test.failures:
         raise SelfTestFailed(
             f"OpenVINO does not compute what PyTorch does: {', '.join(test.failures)}"
         )
     return replace(entry, self_test=test.record)
+
+
+def _in_8_bits(decoder: ov.Model) -> ov.Model:
+    try:
+        import nncf
+    except ImportError as error:
+        raise ConfigError(
+            "8-bit weights are made by the package nncf: pip install 'crossray[int8]'"
+        ) from error
+    nncf.set_log_level(logging.ERROR)
+    mode = nncf.CompressWeightsMode.INT8_ASYM
+    compressed: ov.Model = nncf.compress_weights(decoder, mode=mode)
+    return compressed
 
 
 def _attention_is_fused(decoder: ov.CompiledModel) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.engine.config import EngineConfig
+from model.engine.drafts import CONTEXT, LENGTH, Drafts
 from model.engine.runtime import Compiled
 from model.interface import Rows, TextReading
 
@@ -102,7 +103,12 @@ class EngineMemory:
 
 
 class Decoding:
-    """An IncrementalDecoder (model/interface.py)."""
+    """An IncrementalDecoder (model/interface.py).
+
+    Where one text is written, it reads ahead: after the token that was chosen the tokens that
+    probably follow, and answers from there as long as they are chosen indeed. What was read and
+    not chosen stays in the cache of keys and values, where no later token attends to it.
+    """
 
     def __init__(
         self,
@@ -111,10 +117,13 @@ class Decoding:
         memory: EngineMemory,
         beams: int,
         limit: int,
+        drafts: Drafts,
     ) -> None:
         self._config = config
         self._given = self._memory = memory
         self._beams = beams
+        self._limit = limit
+        self._drafts = drafts
         self._request = decoder.take()
         weakref.finalize(self, decoder.give, self._request)
         self._read(memory)
@@ -123,38 +132,38 @@ class Decoding:
         self._order = np.arange(len(memory.present) * beams, dtype=np.int32)
         self._step = 0
         self._prompt = memory.prompt.repeat(beams, axis=0)
+        self._kept: list[bool] = []
+        """Of the tokens in the cache after the prompt, which are of the text."""
+        self._ahead: _Ahead | None = None
+        self._texts: list[list[int]] = []
+        """Of each row what was chosen, after CONTEXT tokens of nothing."""
         self._written: Written | None = None
         if beams == 1:
+            self._texts = [[-1] * CONTEXT for _ in memory.present]
             self._written = Written(len(memory.present), limit, memory.present.shape[1])
             memory.written = self._written
 
     def __call__(self, chosen: Tokens) -> Floats:
         """See IncrementalDecoder."""
-        first = self._step == 0
-        tokens = np.hstack((self._prompt, chosen[:, None])) if first else chosen[:, None]
-        logits, attention = self._request(
-            {
-                "tokens": tokens,
-                "places": _places(self._prompt.shape[1], self._step, 1, self._config.max_tokens),
-                "mask": _mask(self._prompt, self._step, 1, self._config.pad_token_id),
-                "beam_idx": self._order,
-            }
-        )[:2]
+        for text, token in zip(self._texts, chosen.tolist(), strict=False):
+            text.append(token)
+            self._drafts.learn(text)
+        if self._ahead is not None and self._ahead.follows(chosen):
+            # It was read where its place in the cache is.
+            self._kept[self._ahead.at - self._ahead.count] = True
+        else:
+            self._ahead = self._run(chosen)
+        logits, attention = self._ahead.here
         if self._written is not None:
             self._written.add(
-                self._step,
-                self._running,
-                logits[:, -1],
-                attention[:, -1],
-                self._config.temperature,
+                self._step, self._running, logits, attention, self._config.temperature
             )
         self._step += 1
-        self._order = np.arange(len(chosen), dtype=np.int32)
-        last: Floats = logits[:, -1]
-        return last
+        return logits
 
     def reorder(self, rows: Tokens) -> None:
         """See IncrementalDecoder."""
+        self._ahead, self._texts = None, []
         if len(rows) != len(self._order):
             self._beams = self._beams * len(rows) // len(self._order)
             # Several texts of a study: none of them is the one it wrote.
@@ -165,13 +174,78 @@ class Decoding:
         """See IncrementalDecoder."""
         rows = (studies[:, None] * self._beams + np.arange(self._beams)).flatten()
         self._order, self._prompt = self._order[rows], self._prompt[rows]
+        self._ahead, self._texts = None, [self._texts[row] for row in rows if self._texts]
         self._running = self._running[studies]
         self._memory = self._memory.studies(studies)
         self._read(self._memory)
 
+    def _run(self, chosen: Tokens) -> "_Ahead":
+        """Read what was chosen, and the draft of what follows it."""
+        drafted = self._drafted(len(chosen))
+        tokens = np.hstack((chosen[:, None], drafted))
+        if not self._kept:
+            tokens = np.hstack((self._prompt, tokens))
+        count = drafted.shape[1] + 1
+        prompt = self._prompt.shape[1]
+        mask = _mask(self._prompt, len(self._kept), count, self._config.pad_token_id)
+        mask[..., prompt : prompt + len(self._kept)][..., ~np.array(self._kept, bool)] = -np.inf
+        logits, attention = self._request(
+            {
+                "tokens": tokens,
+                "places": _places(prompt, self._step, count, self._config.max_tokens),
+                "mask": mask,
+                "beam_idx": self._order,
+            }
+        )[:2]
+        self._kept += [True] + [False] * (count - 1)
+        self._order = np.arange(len(chosen), dtype=np.int32)
+        return _Ahead(drafted, logits[:, -count:], attention[:, -count:])
+
+    def _drafted(self, rows: int) -> Tokens:
+        """(rows, LENGTH), or (rows, 0) where nothing is drafted.
+
+        More rows than one would rarely all go on as drafted, and cost more than their weights.
+        """
+        if len(self._texts) == 1 and self._step + 1 + LENGTH <= self._limit:
+            draft = self._drafts.draft(self._texts[0])
+            if draft:
+                return np.array([draft])
+        return np.zeros((rows, 0), np.int64)
+
     def _read(self, memory: EngineMemory) -> None:
         for name, value in memory.inputs().items():
             self._request.set(name, value)
+
+
+@dataclass
+class _Ahead:
+    """What one run of the decoder has read beyond the token that was chosen."""
+
+    drafted: Tokens
+    """(rows, drafted)."""
+    logits: Floats
+    """(rows, 1 + drafted, vocabulary)."""
+    attention: Floats
+    """(rows, 1 + drafted, positions)."""
+    at: int = 0
+    """How many of the drafted were chosen."""
+
+    def follows(self, chosen: Tokens) -> bool:
+        """Whether the token after those is the chosen one in every row; then it counts as such."""
+        if self.at == self.drafted.shape[1] or (self.drafted[:, self.at] != chosen).any():
+            return False
+        self.at += 1
+        return True
+
+    @property
+    def count(self) -> int:
+        """Of the tokens that were read."""
+        return 1 + self.drafted.shape[1]
+
+    @property
+    def here(self) -> tuple[Floats, Floats]:
+        """The last token's logits and attention."""
+        return self.logits[:, self.at], self.attention[:, self.at]
 
 
 def forced(

@@ -21,10 +21,18 @@ from model.engine.cache import (
     read_entry,
     write_entry,
 )
+from model.engine.config import Precision
 from model.errors import ConfigError
 from model.interface import Engine, Tokenizer
 
-__all__ = ["EngineName", "EngineOptions", "Loaded", "engine_name", "load_engine"]
+__all__ = [
+    "EngineName",
+    "EngineOptions",
+    "Loaded",
+    "engine_name",
+    "load_engine",
+    "precision_name",
+]
 
 log = logging.getLogger("crossray.engine")
 
@@ -35,6 +43,7 @@ ANATOMY_SUM = Path(__file__).parent.parent / "anatomy.sha256"
 
 
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def engine_name(name: str) -> EngineName:
@@ -49,6 +58,18 @@ def engine_name(name: str) -> EngineName:
     raise ConfigError(f"engine cannot be {name!r}: name one of {', '.join(ENGINES)}")
 
 
+def precision_name(name: str) -> Precision:
+    """One of PRECISIONS.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    for precision in PRECISIONS:
+        if precision == name:
+            return precision
+    raise ConfigError(f"precision cannot be {name!r}: name one of {', '.join(PRECISIONS)}")
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """What computes, and where."""
@@ -59,6 +80,8 @@ class EngineOptions:
     """"cpu", or of PyTorch such as "cuda"."""
     threads: int | None = None
     """Of OpenVINO; None: its own choice. PyTorch's are the process's."""
+    precision: Precision = "f32"
+    """Another is OpenVINO's alone: PyTorch never takes its place."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +103,29 @@ def load_engine(source: Path | str, options: EngineOptions) -> Loaded:
 
     Raises:
         CheckpointError: the folder is incomplete, altered or of another kind.
-        ConfigError: OpenVINO was asked for and cannot run it; a device that cannot be used here.
+        ConfigError: OpenVINO, or a precision that only it has, was asked for and it cannot run
+            this; a device that cannot be used here.
     """
+    reduced = options.precision != "f32"
     if options.engine == "torch":
+        if reduced:
+            raise ConfigError(
+                f"precision {options.precision} is OpenVINO's: use --engine openvino or auto"
+            )
         return _torch(source, options.device)
+    openvino_alone = reduced or options.engine == "openvino"
     obstacle = _obstacle(source, options.device)
     if obstacle is None:
         try:
-            return _openvino(Path(source), options.threads)
+            return _openvino(Path(source), options)
         except SelfTestFailed as failure:
-            # A wrong conversion is never used, and never passed over in silence.
-            log.warning("%s: PyTorch computes instead", failure)
             obstacle = str(failure)
-    if options.engine == "openvino":
-        raise ConfigError(f"OpenVINO cannot run {str(source)!r}: {obstacle}; use --engine auto")
+            # A wrong conversion is never used, and never passed over in silence.
+            if not openvino_alone:
+                log.warning("%s: PyTorch computes instead", failure)
+    if openvino_alone:
+        instead = "--precision f32" if reduced else "--engine auto"
+        raise ConfigError(f"OpenVINO cannot run {str(source)!r}: {obstacle}; use {instead}")
     log.info("PyTorch computes: %s", obstacle)
     return _torch(source, options.device)
 
@@ -132,7 +164,7 @@ def _torch(source: Path | str, device: str) -> Loaded:
     return Loaded(network, tokenizer, identity)
 
 
-def _openvino(folder: Path, threads: int | None) -> Loaded:
+def _openvino(folder: Path, options: EngineOptions) -> Loaded:
     """From the cache, or converted now and put there."""
     from model.engine.openvino_engine import ready
     from model.engine.runtime import openvino_version, processor
@@ -144,24 +176,27 @@ def _openvino(folder: Path, threads: int | None) -> Loaded:
         "anatomy": ANATOMY_SUM.read_text("ascii").split()[0],
         "openvino": openvino_version(),
         "processor": processor(),
+        "precision": options.precision,
     }
     place = entry_folder(parts)
     made = None
     try:
         if (entry := read_entry(place)) is not None:
-            made = ready(entry, threads)
+            made = ready(entry, options.threads)
     except (CorruptEntry, RuntimeError) as error:
         log.warning("converted models in the cache are damaged (%s): they are made anew", error)
     if made is None:
-        made = ready(_converted(folder, place, parts), threads)
+        entry = _converted(folder, options.precision)
+        _keep(entry, place, parts)
+        made = ready(entry, options.threads)
     engine, anatomy = made
     tokenizer = read_tokenizer(contents["tokenizer.json"])
     identity = ModelIdentity(engine.config.name, sums["model.safetensors"])
     return Loaded(engine, tokenizer, identity, anatomy)
 
 
-def _converted(folder: Path, place: Path, parts: dict[str, str]) -> Entry:
-    """Made of the PyTorch network, tested against it, and put into the cache.
+def _converted(folder: Path, precision: Precision) -> Entry:
+    """Made of the PyTorch network, and tested against it.
 
     Raises:
         CheckpointError: a file of the checkpoint is altered or of another kind.
@@ -172,9 +207,11 @@ def _converted(folder: Path, place: Path, parts: dict[str, str]) -> Entry:
 
     log.info("converting the checkpoint for OpenVINO: this is done once")
     network, _, _ = load_own(*read_folder(folder))
-    entry = convert_network(network)
+    return convert_network(network, precision)
+
+
+def _keep(entry: Entry, place: Path, parts: dict[str, str]) -> None:
     try:
         write_entry(place, entry, parts)
     except OSError as error:
         log.warning("the converted models cannot be kept (%s): set %s", error.strerror, VARIABLE)
-    return entry

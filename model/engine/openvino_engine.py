@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.engine.cache import Entry
-from model.engine.config import EngineConfig
+from model.engine.config import EngineConfig, Precision
 from model.engine.decoding import Decoding, EngineMemory, Floats, forced
-from model.engine.runtime import Compiled, imported
+from model.engine.drafts import Drafts
+from model.engine.runtime import Compiled, imported, settings
 from model.errors import DataError
 from model.imaging.letterbox import Letterbox
 from model.interface import VIEWS, TextReading
 
-__all__ = ["OpenVinoAnatomy", "OpenVinoEngine", "ready"]
+__all__ = ["OpenVinoAnatomy", "OpenVinoEngine", "model_settings", "ready"]
 
 
 class OpenVinoEngine:
@@ -39,6 +41,7 @@ class OpenVinoEngine:
         self._images = images
         self._decoder = decoder
         self._sink = sink
+        self._drafts = Drafts()
 
     def eval(self) -> "OpenVinoEngine":
         """See Engine: it is never in another mode."""
@@ -100,7 +103,7 @@ class OpenVinoEngine:
 
     def incremental_decoder(self, memory: EngineMemory, beams: int, limit: int) -> Decoding:
         """See Engine."""
-        return Decoding(self._decoder, self.config, memory, beams, limit)
+        return Decoding(self._decoder, self.config, memory, beams, limit, self._drafts)
 
     def read_texts(
         self, memory: EngineMemory, texts: Sequence[Sequence[int]], maps: bool
@@ -142,18 +145,26 @@ class OpenVinoAnatomy:
     """
 
     def __init__(self, content: bytes, threads: int | None) -> None:
-        """Args as `imported` has them."""
+        """
+        Args:
+            content: as `imported` reads it.
+        """
         self._content = content
         self._threads = threads
 
     @cached_property
     def _compiled(self) -> Compiled:
-        return imported(self._content, self._threads)
+        return imported(self._content, settings(self._threads))
 
     def logits(self, squares: Floats) -> Floats:
         """See Segmenter."""
         with self._compiled.request() as request:
             return request({"squares": squares})[0].copy()
+
+
+def model_settings(name: str, precision: Precision, threads: int | None) -> dict[str, Any]:
+    """What one of MODELS is compiled and loaded with."""
+    return settings(threads, bf16=precision == "int8" and name == "images")
 
 
 def ready(entry: Entry, threads: int | None) -> tuple[OpenVinoEngine, OpenVinoAnatomy]:
@@ -163,7 +174,10 @@ def ready(entry: Entry, threads: int | None) -> tuple[OpenVinoEngine, OpenVinoAn
         RuntimeError: OpenVINO cannot read them.
     """
     config = entry.config
-    images, decoder = (imported(entry.models[name], threads) for name in ("images", "decoder"))
+    images, decoder = (
+        imported(entry.models[name], model_settings(name, config.precision, threads))
+        for name in ("images", "decoder")
+    )
     sink = np.frombuffer(entry.sink, np.float32).reshape(2 * config.layers, 1, config.heads, -1)
     shaped = [each[..., None] if n % 2 == 0 else each[:, :, None] for n, each in enumerate(sink)]
     anatomy = OpenVinoAnatomy(entry.models["anatomy"], threads)

@@ -97,13 +97,16 @@ class Compiled:
             self.give(request)
 
 
-def imported(content: bytes, threads: int | None) -> Compiled:
+def imported(content: bytes, settings: Mapping[str, Any]) -> Compiled:
     """A compiled model that was exported on this processor, by this version.
+
+    Args:
+        settings: of `settings`; of the precision that it was compiled with.
 
     Raises:
         RuntimeError: it was not.
     """
-    return Compiled(_core().import_model(content, DEVICE, settings(threads)))
+    return Compiled(_core().import_model(content, DEVICE, dict(settings)))
 
 
 def openvino_version() -> str:
@@ -124,11 +127,12 @@ def _core() -> Any:
     return ov.Core()
 
 
-def settings(threads: int | None) -> dict[str, Any]:
+def settings(threads: int | None, bf16: bool = False) -> dict[str, Any]:
     """OpenVINO's own choice on many processors is bf16, 8 bits for the cache, and one core each."""
+    precision = "bf16" if bf16 else "f32"
     chosen: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "KV_CACHE_PRECISION": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
+        "KV_CACHE_PRECISION": precision,
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
         "ENABLE_CPU_PINNING": False,
         "NUM_STREAMS": 1,

@@ -1,6 +1,6 @@
 """What docs/explanation/performance.md says of the engines: each beside what it is compared with.
 
-    python tests/benchmarks/bench_engine.py [embedded] [cold] [small] [base] [base-batch]
+    python tests/benchmarks/bench_engine.py [NAME...]
 
 Contestants take turns in one process, and the median of their rounds counts. All compute with one
 thread, in float32 unless it is said. transformers' generate runs on the same weights, with
@@ -21,9 +21,10 @@ import numpy as np
 import torch
 
 from model.config import ReportConfig
-from model.decoding import GREEDY, DecodingOptions, decode
+from model.decoding import GREEDY, DecodingOptions, decode, log_softmax
 from model.engine.convert import convert_network
 from model.engine.openvino_engine import ready
+from model.engine.self_test import divergence
 from model.exam import encode_studies
 from model.generator import EMBEDDED, ReportGenerator
 from model.heatmap import token_attention
@@ -49,11 +50,19 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def medians(calls: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Milliseconds of each, in turns; one round before them does not count."""
+def medians(
+    calls: dict[str, Callable[[], object]], rounds: int = ROUNDS, spared: Sequence[str] = ()
+) -> dict[str, float]:
+    """Milliseconds of each, in turns; one round before them does not count.
+
+    Args:
+        spared: has its turn only in that one and the first: it takes many times as long.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for round_ in range(rounds + 1):
         for name, call in calls.items():
+            if name in spared and round_ > 1:
+                continue
             start = time.perf_counter()
             call()
             if round_:
@@ -154,19 +163,65 @@ def compare_shape(shape: str) -> None:
     table(f"{shape}, OpenVINO's parts", found, "writing, greedy")
 
 
-def compare_batch(shape: str) -> None:
-    model = untrained(shape)
-    engine = ready(convert_network(model), threads=1)[0]
-    half = untrained(shape).to(torch.bfloat16)
-    many = squares(model, BATCH)
+def compare_reduced(shape: str) -> None:
+    """Reduced precision beside transformers' bfloat16: how fast, and how far from float32."""
+    model, half = untrained(shape), untrained(shape).to(torch.bfloat16)
+    engines = {
+        f"CrossRay, OpenVINO, {precision}": ready(convert_network(model, precision), threads=1)[0]
+        for precision in ("f32", "int8")
+    }
+    one, reference = squares(model, 1), "transformers generate, bfloat16"
     found = medians(
         {
-            "transformers generate, bfloat16": lambda: generate(half, many),
-            "CrossRay, PyTorch": lambda: with_maps(model, many),
-            "CrossRay, OpenVINO": lambda: with_maps(engine, many),
+            reference: lambda: generate(half, one),
+            **{
+                name: lambda engine=engine: with_maps(engine, one)
+                for name, engine in engines.items()
+            },
         }
     )
-    table(f"{shape}, batch {BATCH}", found, "transformers generate, bfloat16")
+    table(f"{shape}, image to {TOKENS} tokens with all maps, reduced precision", found, reference)
+    expected = along(model, read(model, one), text := decode(model, read(model, one))[0])
+    memory = half.encode(torch.from_numpy(np.stack(one)).to(half.dtype))
+    distances = {reference: along(half, memory, text)}
+    distances |= {name: along(engine, read(engine, one), text) for name, engine in engines.items()}
+    for name, found_logs in distances.items():
+        both = list(zip(expected, found_logs, strict=True))
+        say(f"  {name:58s} KL to float32 {divergence(both):.1e} nats")
+    for name, engine in engines.items():
+        memory = read(engine, one)
+        parts = medians({"greedy": lambda m=memory, e=engine: decode(e, m, GREEDY)})
+        say(f"  {name:58s} {parts['greedy'] / TOKENS:.2f} ms a step")
+
+
+def along(engine: Engine[M], memory: M, text: Sequence[int]) -> list[np.ndarray]:
+    """Log-probabilities of every next token while a text is written."""
+    step = engine.incremental_decoder(memory, 1, len(text))
+    before = [engine.config.bos_token_id, *text[:-1]]
+    return [log_softmax(step(np.array([token]))) for token in before]
+
+
+def compare_batch(shape: str) -> None:
+    model = untrained(shape)
+    engines = {
+        precision: ready(convert_network(model, precision), threads=1)[0]
+        for precision in ("f32", "int8")
+    }
+    half = untrained(shape).to(torch.bfloat16)
+    many, reference = squares(model, BATCH), "transformers generate, bfloat16"
+    own = "CrossRay, PyTorch"
+    found = medians(
+        {
+            reference: lambda: generate(half, many),
+            own: lambda: with_maps(model, many),
+            **{
+                f"CrossRay, OpenVINO, {name}": lambda engine=engine: with_maps(engine, many)
+                for name, engine in engines.items()
+            },
+        },
+        spared=[own],
+    )
+    table(f"{shape}, batch {BATCH}", found, reference)
 
 
 def decoder_weights(model: ReportModel) -> list[np.ndarray]:
@@ -247,8 +302,9 @@ def cold() -> None:
         peaks[engine] = ended.stderr.splitlines()[-1]
 
     calls = {engine: lambda engine=engine: command(engine) for engine in ("torch", "openvino")}
-    table("crossray report on one PNG, in a new process", medians(calls), "torch")
-    say(f"  most memory: {peaks}")
+    found = medians(calls, spared=["torch"])
+    table("crossray report on one PNG, in a new process", found, "torch")
+    say(f"  most memory, without the process that decodes the file: {peaks}")
 
 
 def main() -> None:
@@ -258,6 +314,7 @@ def main() -> None:
         "cold": cold,
         "small": lambda: compare_shape("small"),
         "base": lambda: compare_shape("base"),
+        "base-reduced": lambda: compare_reduced("base"),
         "base-batch": lambda: compare_batch("base"),
     }
     for name in sys.argv[1:] or known:

@@ -9,6 +9,8 @@ from tiny import tiny_model, tiny_tokenizer
 
 from model.decoding import DecodingOptions, decode, sample_texts
 from model.engine.convert import convert_network
+from model.engine.decoding import Decoding
+from model.engine.drafts import LENGTH, Drafts
 from model.engine.openvino_engine import OpenVinoAnatomy, OpenVinoEngine, ready
 from model.engine.self_test import compared
 from model.errors import DataError
@@ -56,6 +58,43 @@ def read(engine: Engine[Any], rows: range = range(len(STUDIES))) -> Any:
         kinds.append(of_study if whole else [0] * len(of_study))
         prompts.append(rng.integers(3, config.vocab_size, length * whole).tolist())
     return encode_studies(engine, images, kinds, prompts)
+
+
+def test_reading_ahead_changes_no_text_and_no_map(
+    pair: tuple[ReportModel, OpenVinoEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was drafted: nothing, what is then written, or what is not."""
+    network, engine = pair
+    runs: list[int] = []
+    run = Decoding._run
+    monkeypatch.setattr(Decoding, "_run", lambda self, chosen: runs.append(1) or run(self, chosen))
+    drafts = engine._drafts = Drafts()
+    rng = np.random.default_rng(0)
+    for row in range(len(STUDIES)):
+        memory = read(network, range(row, row + 1))
+        texts = decode(network, memory)
+        expected = network.read_texts(memory, texts, True)
+        for knowledge in ("nothing", "what is written", "half of it wrong"):
+            if knowledge == "nothing":
+                drafts._following.clear()
+            if knowledge == "half of it wrong":
+                for context in list(drafts._following)[::2]:
+                    drafts._following[context] = int(rng.integers(network.config.vocab_size))
+            runs.clear()
+            own = read(engine, range(row, row + 1))
+            assert decode(engine, own) == texts, knowledge
+            if knowledge == "what is written" and len(texts[0]) > 2 * LENGTH:
+                assert len(runs) < len(texts[0]) / 2
+            found = engine.read_texts(own, texts, True)
+            length = len(texts[0])
+            np.testing.assert_allclose(
+                found.attention[0, :length], expected.attention[0, :length], atol=MAPS
+            )
+            np.testing.assert_allclose(
+                found.log_probabilities[0, :length],
+                expected.log_probabilities[0, :length],
+                atol=LOGS,
+            )
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -14,7 +14,7 @@ from paths import ROOT
 from model.checkpoint import load_checkpoint
 from model.engine import convert, load
 from model.engine.cache import SelfTestFailed, cache_folder
-from model.engine.load import EngineOptions, engine_name, load_engine
+from model.engine.load import EngineOptions, engine_name, load_engine, precision_name
 from model.engine.openvino_engine import OpenVinoEngine
 from model.engine.self_test import SelfTest
 from model.errors import ConfigError
@@ -163,6 +163,32 @@ def test_what_openvino_cannot_do_is_done_by_torch_or_refused(
     assert isinstance(engine_of(tiny_checkpoint), ReportModel)
     with pytest.raises(ConfigError, match="it is not installed"):
         engine_of(tiny_checkpoint, "openvino")
+
+
+def test_reduced_precision_is_an_entry_of_its_own_and_near(
+    tiny_checkpoint: Path, empty_cache: Path
+) -> None:
+    exact = engine_of(tiny_checkpoint)
+    options = EngineOptions("auto", "cpu", 1, precision_name("int8"))
+    reduced = load_engine(tiny_checkpoint, options).engine
+    assert isinstance(exact, OpenVinoEngine) and isinstance(reduced, OpenVinoEngine)
+    assert (exact.config.precision, reduced.config.precision) == ("f32", "int8")
+    records = [json.loads(path.read_text("utf-8")) for path in empty_cache.rglob("record.json")]
+    [test] = [r["self_test"] for r in records if r["config"]["precision"] == "int8"]
+    assert 0 < test["divergence"] <= test["allowed_divergence"]
+    for wrong in ({"divergence": 2 * test["allowed_divergence"]}, {"attention": 0.1}):
+        assert SelfTest(**{**test, **wrong}).failures
+
+
+def test_a_precision_that_cannot_be_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="precision cannot be 'bf16': name one of f32, int8"):
+        precision_name("bf16")
+    for options in (
+        EngineOptions("torch", "cpu", 1, "int8"),
+        EngineOptions("auto", "meta", 1, "int8"),
+    ):
+        with pytest.raises(ConfigError, match=r"OpenVINO.*use --"):
+            load_engine(tiny_checkpoint, options)
 
 
 LARGE = ("torch", "torchvision", "timm", "transformers", "fastapi")
