@@ -104,6 +104,8 @@ def batch(
     from app.batch.stages import Checks
     from app.batch.summary import summary_name
     from app.cli.batch_output import batch_text
+    from app.cli.exams import generator_of
+    from app.cli.loading import start_loading
     from model.engine.load import engine_name
 
     part = None if shard is None else Shard.parse(shard)
