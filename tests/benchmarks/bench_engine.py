@@ -20,6 +20,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
+from data_prep.phantom.study import make_phantom
 from model.config import ReportConfig
 from model.decoding import GREEDY, DecodingOptions, decode, log_softmax
 from model.engine.convert import convert_network
@@ -35,6 +36,9 @@ from model.network import ReportModel
 
 ROUNDS = 7
 TOKENS = 100
+SEED = 4712
+BEFORE = 100
+"""Studies that the embedded checkpoint has written before it is measured."""
 BATCH = 16
 BEAMS = DecodingOptions("beam", beams=4)
 SAMPLE = Path(__file__).parents[2] / "app" / "static" / "samples" / "left-effusion.png"
@@ -51,11 +55,12 @@ def say(text: str) -> None:
 
 
 def medians(
-    calls: dict[str, Callable[[], object]], rounds: int = ROUNDS, spared: Sequence[str] = ()
+    calls: dict[str, Callable[[int], object]], rounds: int = ROUNDS, spared: Sequence[str] = ()
 ) -> dict[str, float]:
     """Milliseconds of each, in turns; one round before them does not count.
 
     Args:
+        calls: each takes the number of the round.
         spared: has its turn only in that one and the first: it takes many times as long.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -64,7 +69,7 @@ def medians(
             if name in spared and round_ > 1:
                 continue
             start = time.perf_counter()
-            call()
+            call(round_)
             if round_:
                 times[name].append((time.perf_counter() - start) * 1e3)
     return {name: median(of_call) for name, of_call in times.items()}
@@ -143,10 +148,10 @@ def compare_shape(shape: str) -> None:
     half = untrained(shape).to(torch.bfloat16)
     found = medians(
         {
-            "transformers generate": lambda: generate(model, one),
-            "transformers generate, bfloat16": lambda: generate(half, one),
-            "CrossRay, PyTorch": lambda: with_maps(model, one),
-            "CrossRay, OpenVINO": lambda: with_maps(engine, one),
+            "transformers generate": lambda _: generate(model, one),
+            "transformers generate, bfloat16": lambda _: generate(half, one),
+            "CrossRay, PyTorch": lambda _: with_maps(model, one),
+            "CrossRay, OpenVINO": lambda _: with_maps(engine, one),
         }
     )
     table(f"{shape}, image to {TOKENS} tokens with all maps", found, "transformers generate")
@@ -154,10 +159,10 @@ def compare_shape(shape: str) -> None:
     weights = decoder_weights(model)
     found = medians(
         {
-            "encoding": lambda: read(engine, one),
-            "writing, greedy": lambda: decode(engine, memory, GREEDY),
-            "writing, beam 4": lambda: decode(engine, memory, BEAMS),
-            f"{TOKENS} plain reads of the decoder's weights": lambda: plain_reads(weights),
+            "encoding": lambda _: read(engine, one),
+            "writing, greedy": lambda _: decode(engine, memory, GREEDY),
+            "writing, beam 4": lambda _: decode(engine, memory, BEAMS),
+            f"{TOKENS} plain reads of the decoder's weights": lambda _: plain_reads(weights),
         }
     )
     table(f"{shape}, OpenVINO's parts", found, "writing, greedy")
@@ -173,9 +178,9 @@ def compare_reduced(shape: str) -> None:
     one, reference = squares(model, 1), "transformers generate, bfloat16"
     found = medians(
         {
-            reference: lambda: generate(half, one),
+            reference: lambda _: generate(half, one),
             **{
-                name: lambda engine=engine: with_maps(engine, one)
+                name: lambda _, engine=engine: with_maps(engine, one)
                 for name, engine in engines.items()
             },
         }
@@ -190,7 +195,7 @@ def compare_reduced(shape: str) -> None:
         say(f"  {name:58s} KL to float32 {divergence(both):.1e} nats")
     for name, engine in engines.items():
         memory = read(engine, one)
-        parts = medians({"greedy": lambda m=memory, e=engine: decode(e, m, GREEDY)})
+        parts = medians({"greedy": lambda _, m=memory, e=engine: decode(e, m, GREEDY)})
         say(f"  {name:58s} {parts['greedy'] / TOKENS:.2f} ms a step")
 
 
@@ -212,10 +217,10 @@ def compare_batch(shape: str) -> None:
     own = "CrossRay, PyTorch"
     found = medians(
         {
-            reference: lambda: generate(half, many),
-            own: lambda: with_maps(model, many),
+            reference: lambda _: generate(half, many),
+            own: lambda _: with_maps(model, many),
             **{
-                f"CrossRay, OpenVINO, {name}": lambda engine=engine: with_maps(engine, many)
+                f"CrossRay, OpenVINO, {name}": lambda _, engine=engine: with_maps(engine, many)
                 for name, engine in engines.items()
             },
         },
@@ -238,44 +243,53 @@ def plain_reads(weights: Sequence[np.ndarray]) -> float:
 
 
 def compare_embedded() -> None:
+    """Each round is another simulated study; the engine has written others before."""
     model = load_network(EMBEDDED)[0]
     assert isinstance(model, ReportModel)
     generators = {
         name: ReportGenerator.load(EMBEDDED, engine=name, threads=1)
         for name in ("torch", "openvino")
     }
-    image = read_image(SAMPLE)
     engine = generators["openvino"].model
-    square = [model.place(*image.pixels.shape).apply(image.pixels)[None]]
-    memory, own = read(model, square), read(engine, square)
+    count = 3 * ROUNDS + 1
+    pixels = [make_phantom(SEED, n).images[0].pixels for n in range(2 * count + BEFORE)]
+    of_all = [[model.place(*one.shape).apply(one)[None]] for one in pixels]
+    studies, others = of_all[:count], of_all[count : 2 * count]
+    for study in of_all[2 * count :]:
+        decode(engine, read(engine, study))
     found = medians(
         {
-            "transformers generate": lambda: generate(model, square),
-            "CrossRay, PyTorch": lambda: with_evidence(model, square),
-            "CrossRay, OpenVINO": lambda: with_evidence(engine, square),
+            "transformers generate": lambda n: generate(model, studies[n]),
+            "CrossRay, PyTorch": lambda n: with_evidence(model, studies[n]),
+            "CrossRay, OpenVINO": lambda n: with_evidence(engine, studies[n]),
         },
         3 * ROUNDS,
     )
     table("embedded, encoding, writing, maps and evidence", found, "transformers generate")
+    memories, own = ([read(each, one) for one in others] for each in (model, engine))
     found = medians(
         {
-            "transformers generate": lambda: generate(model, square, encoder_outputs=memory),
-            "CrossRay, PyTorch": lambda: decode(model, memory),
-            "CrossRay, OpenVINO": lambda: decode(engine, own),
-            "CrossRay, OpenVINO, beam 4": lambda: decode(engine, own, BEAMS),
+            "transformers generate": lambda n: generate(
+                model, others[n], encoder_outputs=memories[n]
+            ),
+            "CrossRay, PyTorch": lambda n: decode(model, memories[n]),
+            "CrossRay, OpenVINO": lambda n: decode(engine, own[n]),
+            "CrossRay, OpenVINO, beam 4": lambda n: decode(engine, own[n], BEAMS),
+            "CrossRay, OpenVINO, encoding": lambda n: read(engine, others[n]),
         },
         3 * ROUNDS,
     )
     table("embedded, writing alone", found, "transformers generate")
+    image = read_image(SAMPLE)
     views = ReportGenerator.load(EMBEDDED.parent / "views", engine="openvino", threads=1)
     found = medians(
         {
-            "a report": lambda: generators["openvino"](image),
-            "a question, answered": lambda: generators["openvino"].ask(image, "effusion"),
-            "a report, PyTorch": lambda: generators["torch"](image),
-            "a question, PyTorch": lambda: generators["torch"].ask(image, "effusion"),
-            "a report of model/views": lambda: views(image),
-            "a question to model/views, sampled": lambda: views.ask(image, "effusion"),
+            "a report": lambda _: generators["openvino"](image),
+            "a question, answered": lambda _: generators["openvino"].ask(image, "effusion"),
+            "a report, PyTorch": lambda _: generators["torch"](image),
+            "a question, PyTorch": lambda _: generators["torch"].ask(image, "effusion"),
+            "a report of model/views": lambda _: views(image),
+            "a question to model/views, sampled": lambda _: views.ask(image, "effusion"),
         }
     )
     table("embedded, a report and a question", found, "a report")
@@ -301,7 +315,7 @@ def cold() -> None:
         assert "Impression" in ended.stdout, ended.stderr
         peaks[engine] = ended.stderr.splitlines()[-1]
 
-    calls = {engine: lambda engine=engine: command(engine) for engine in ("torch", "openvino")}
+    calls = {engine: lambda _, engine=engine: command(engine) for engine in ("torch", "openvino")}
     found = medians(calls, spared=["torch"])
     table("crossray report on one PNG, in a new process", found, "torch")
     say(f"  most memory, without the process that decodes the file: {peaks}")
