@@ -134,6 +134,7 @@ class ReportModel(TorchEngine, PreTrainedModel, GenerationMixin):
             wanted = f"(batch, images, 1, {size}, {size})"
             raise DataError(f"images must be {wanted}, got {tuple(images.shape)}")
         batch, count = images.shape[:2]
+        images = images.to(self.sink.dtype)  # the network may have been cast to bfloat16
         if image_mask is None:
             features = self.encoder(images.flatten(0, 1)).unflatten(0, (batch, count))
             image_mask = torch.ones(batch, count, dtype=torch.bool, device=images.device)

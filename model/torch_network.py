@@ -25,11 +25,6 @@ class Network(Engine[Memory], Protocol):
     @property
     def device(self) -> torch.device: ...
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of its weights, and of the images it reads."""
-        ...
-
     def normalize(self, squares: Tensor) -> Tensor:
         """(..., 1, size, size) in [0, 1], of `place(...).square` -> (..., channels, size, size)."""
         ...
@@ -86,7 +81,7 @@ class TorchEngine:
         # Not inference_mode: gradient methods go back through what was read here.
         with torch.no_grad():
             return self.encode(
-                torch.from_numpy(images).to(self.device, self.dtype),
+                torch.from_numpy(images).to(self.device),
                 mask,
                 torch.from_numpy(views).to(self.device),
                 torch.from_numpy(prompt).to(self.device),

@@ -60,6 +60,7 @@ class EngineConfig:
 
 def described(config: NetworkConfig, grid: tuple[int, int], precision: Precision) -> EngineConfig:
     """The settings of a network."""
-    own = {"rows": grid[0], "columns": grid[1], "precision": precision}
-    names = EngineConfig.__dataclass_fields__.keys() - own.keys()
-    return EngineConfig(**{name: getattr(config, name) for name in names}, **own)
+    own = ("rows", "columns", "precision")
+    names = [name for name in EngineConfig.__dataclass_fields__ if name not in own]
+    fields = {name: getattr(config, name) for name in names}
+    return EngineConfig(**fields, rows=grid[0], columns=grid[1], precision=precision)

@@ -240,7 +240,7 @@ class _Ahead:
     @property
     def count(self) -> int:
         """Of the tokens that were read."""
-        return 1 + self.drafted.shape[1]
+        return 1 + int(self.drafted.shape[1])
 
     @property
     def here(self) -> tuple[Floats, Floats]:

@@ -148,7 +148,8 @@ def divergence(steps: Sequence[tuple[Logs, Logs]]) -> float:
 
 def _allowed_divergence(network: ReportModel, expected: Memory) -> float:
     """Twice what the same network has in PyTorch, in bfloat16."""
-    half = deepcopy(network).to(torch.bfloat16)
+    half = deepcopy(network)
+    half.bfloat16()
     steps = _both(network, expected, half, _read(half))
     return 2 * divergence(steps)
 
