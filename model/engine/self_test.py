@@ -5,7 +5,6 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from model.anatomy_network import load_anatomy
