@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.job_options import JobOptions
 from app.provider_options import ProviderOptions
 from app.store_options import StoreOptions, parse_weights
 from app.views import MAX_IMAGES
@@ -92,6 +93,16 @@ class Settings(BaseSettings):
     """Keep and show the patient's name and number of DICOM files."""
     urgency: str = ""
     """Weights of findings for the worklist's order: "pneumothorax=10,nodule=4"."""
+    jobs: Path | None = None
+    """Folder in which jobs wait where there is no store; with a store they wait in it."""
+    jobs_kept_hours: int = Field(default=24, ge=1, le=8760)
+    """Hours for which the results of a job are kept."""
+    jobs_waiting: int = Field(default=1000, ge=1, le=1_000_000)
+    """Studies of jobs that may wait; more are answered 503."""
+    jobs_waiting_per_account: int = Field(default=250, ge=1, le=1_000_000)
+    """Of those, of one account, where there are accounts; more are answered 429."""
+    jobs_quota_bytes: int = Field(default=10 * 2**30, ge=0, le=2**60)
+    """Bytes that the files of waiting jobs may take; 0: no limit."""
     accounts: Literal["none", "proxy", "oidc"] | None = None
     """How people sign in. Where unset, not at all on the loopback; a store that listens elsewhere
     must say it."""
@@ -155,6 +166,20 @@ class Settings(BaseSettings):
             self.store_retention_days,
             self.store_patient,
             parse_weights(self.urgency),
+        )
+
+    @property
+    def job_options(self) -> JobOptions | None:
+        """Which jobs are kept, and where; None where none are taken."""
+        folder = self.jobs if self.store is None else self.store / "jobs"
+        if folder is None:
+            return None
+        return JobOptions(
+            folder,
+            self.jobs_kept_hours * 3_600_000,
+            self.jobs_waiting,
+            None if self.accounts in (None, "none") else self.jobs_waiting_per_account,
+            self.jobs_quota_bytes,
         )
 
     @field_validator("urgency")

@@ -143,9 +143,13 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "app.export": ({"app.export"}, {"app", "app.schemas", "app.store"}),
     "app.accounts": ({"app.accounts"}, {"app", "app.store"}),
     "app.workers": ({"app.workers"}, {"app"}),
+    "app.jobs": ({"app.jobs"}, {"app", "app.store"}),
     "app.api": (
         {"app.api"},
-        {"app", "app.schemas", "app.store", "app.export", "app.accounts", "app.workers"},
+        {
+            *("app", "app.schemas", "app.store", "app.export", "app.accounts"),
+            *("app.workers", "app.jobs"),
+        },
     ),
     "app.overlays": ({"app.overlays"}, {"app", "app.api"}),
     "app.batch": ({"app.batch"}, {"app", "app.api", "app.schemas", "app.overlays", "app.store"}),

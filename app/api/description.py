@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from app.api.uploads import RAW_TYPES
 
-__all__ = ["CHECK", "QUESTION", "RAW_BODY", "REPORT", "answered", "openapi"]
+__all__ = ["CHECK", "JOB", "QUESTION", "RAW_BODY", "REPORT", "answered", "openapi"]
 
 _BINARY = {"type": "string", "format": "binary"}
 RAW_BODY: dict[str, Any] = {
@@ -123,9 +123,23 @@ CHECK: dict[str, Any] = {
 }
 
 
-def answered(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+JOB: dict[str, Any] = {
+    "id": "5b1c" * 8,
+    "state": "queued",
+    "created": "2026-11-27T12:00:00.000Z",
+    "updated": "2026-11-27T12:00:00.000Z",
+    "ended": None,
+    "expires": None,
+    "progress": {"studies": 1, "done": 0, "failed": 0},
+    "studies": [
+        {"number": 1, "name": "ward 3", "state": "queued", "report": None, "problem": None}
+    ],
+}
+
+
+def answered(example: dict[str, Any], status: int = 201) -> dict[int | str, dict[str, Any]]:
     """The entry of an endpoint's `responses` for an answer like this one."""
-    return {201: {"content": {"application/json": {"example": example}}}}
+    return {status: {"content": {"application/json": {"example": example}}}}
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:

@@ -20,6 +20,16 @@ from app.accounts.errors import Expired, SignedOut, TooMany, WrongOrigin, WrongR
 from app.api.schemas import Problem
 from app.api.study_schemas import VersionAnswer, version_answer
 from app.api.uploads import WHAT_TO_SEND
+from app.jobs.errors import (
+    Abandoned,
+    JobGone,
+    JobsFull,
+    JobTooLarge,
+    KeyReused,
+    NoJobs,
+    TooManyJobs,
+    UnknownJob,
+)
 from app.store.errors import (
     Conflict,
     NoStore,
@@ -55,6 +65,7 @@ __all__ = [
     "add_problem_handlers",
     "documented",
     "kind_of",
+    "problem_for",
     "problem_response",
 ]
 
@@ -131,6 +142,14 @@ PROBLEMS: dict[type[CrossRayError], Kind] = {
     StoreUnavailable: Kind(503, "store-unavailable", "The store does not answer", retry_after=5),
     StoreFull: Kind(507, "store-full", "The store is full"),
     StoreError: Kind(500, "store", "The store cannot do this"),
+    NoJobs: Kind(404, "no-jobs", "This service takes no jobs"),
+    UnknownJob: Kind(404, "unknown-job", "No such job"),
+    JobGone: Kind(410, "job-gone", "The job's results are not kept any more"),
+    JobTooLarge: Kind(413, "job-too-large", "More than may ever wait"),
+    KeyReused: Kind(422, "key-reused", "The idempotency key came with another request"),
+    Abandoned: Kind(500, "abandoned", "The service ended while it read the study"),
+    TooManyJobs: Kind(429, "too-many-jobs", "Too many studies of this account wait"),
+    JobsFull: Kind(503, "jobs-full", "Too many studies wait"),
 }
 STATUSES = {
     413: PROBLEMS[RequestTooLarge],
@@ -166,12 +185,24 @@ def problem_response(
 
 
 def _problem(scope: Scope, kind: Kind, detail: str) -> Problem:
+    return _problem_of(kind, detail, f"/requests/{scope['crossray.request']}")
+
+
+def problem_for(error: Exception, instance: str) -> Problem:
+    """The problem of an error that no answer tells, but an event or a job does."""
+    kind = kind_of(error)
+    if kind is INTERNAL:
+        log.error("request failed", exc_info=error)
+    return _problem_of(kind, _detail(kind, error), instance)
+
+
+def _detail(kind: Kind, error: Exception) -> str:
+    return "The fault is the service's own." if kind is INTERNAL else str(error)
+
+
+def _problem_of(kind: Kind, detail: str, instance: str) -> Problem:
     return Problem(
-        type=kind.type,
-        title=kind.title,
-        status=kind.status,
-        detail=detail,
-        instance=f"/requests/{scope['crossray.request']}",
+        type=kind.type, title=kind.title, status=kind.status, detail=detail, instance=instance
     )
 
 
@@ -211,12 +242,12 @@ async def _answer_own_error(request: Request, error: Exception) -> JSONResponse:
     kind = kind_of(error)
     if kind is INTERNAL:
         log.error("request failed", exc_info=error)
-        return problem_response(request.scope, kind, "The fault is the service's own.")
+        return problem_response(request.scope, kind, _detail(kind, error))
     problem = _problem(request.scope, kind, str(error))
     if isinstance(error, Conflict):
         current = version_answer(error.current)
         problem = ConflictProblem(**problem.model_dump(), current=current, yours=error.yours)
-    wait = error.retry_after if isinstance(error, Busy) else None
+    wait = error.retry_after if isinstance(error, Busy | JobsFull) else None
     return _response(
         request.scope, kind, problem, None if wait is None else {"Retry-After": str(wait)}
     )

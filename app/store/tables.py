@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -25,6 +26,8 @@ __all__ = [
     "BatchRow",
     "FindingRow",
     "ImageRow",
+    "JobRow",
+    "JobStudyRow",
     "SessionRow",
     "SettingRow",
     "StudyRow",
@@ -200,6 +203,63 @@ class SessionRow(Base):
     csrf: Mapped[str] = mapped_column(String(HASH_LENGTH))
     began: Mapped[int] = mapped_column(BigInteger)
     seen: Mapped[int] = mapped_column(BigInteger)
+
+
+class JobRow(Base):
+    """Studies that somebody posted together to be reported on later."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("owner", "key"),
+        Index("ix_jobs_state", "state", "served", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200))
+    key: Mapped[str | None] = mapped_column(String(255))
+    """Idempotency key, as long as the job is kept."""
+    fingerprint: Mapped[str] = mapped_column(String(HASH_LENGTH))
+    """Hash of what was posted."""
+    options: Mapped[str] = mapped_column(Text)
+    """JSON."""
+    state: Mapped[str] = mapped_column(String(16))
+    created: Mapped[int] = mapped_column(BigInteger)
+    updated: Mapped[int] = mapped_column(BigInteger)
+    ended: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    served: Mapped[int] = mapped_column(BigInteger)
+    """When a study of it was last begun: jobs take turns."""
+    sequence: Mapped[int] = mapped_column(Integer)
+    """Counts the changes of the job and of its studies."""
+    total: Mapped[int] = mapped_column(Integer)
+    done: Mapped[int] = mapped_column(Integer)
+    failed: Mapped[int] = mapped_column(Integer)
+    size: Mapped[int] = mapped_column(BigInteger)
+    """Bytes of its files, which are there until it ends."""
+    gone: Mapped[bool] = mapped_column(Boolean)
+    """Its results are not kept any more."""
+
+
+class JobStudyRow(Base):
+    """One study of a job."""
+
+    __tablename__ = "job_studies"
+    __table_args__ = (Index("ix_job_studies_state", "state", "lease"),)
+
+    job: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    given: Mapped[str] = mapped_column(Text)
+    """JSON: hashes of its files, and what was said of them."""
+    state: Mapped[str] = mapped_column(String(16))
+    sequence: Mapped[int] = mapped_column(Integer)
+    attempts: Mapped[int] = mapped_column(Integer)
+    worker: Mapped[str | None] = mapped_column(String(ID_LENGTH), index=True)
+    """Who is at it."""
+    begun: Mapped[int | None] = mapped_column(BigInteger)
+    lease: Mapped[int | None] = mapped_column(BigInteger)
+    """Until when its worker is taken to be alive."""
+    ended: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    outcome: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    """JSON of the report or of the problem, deflated."""
 
 
 class SettingRow(Base):

@@ -21,9 +21,10 @@ from app.accounts.roles import LOCAL
 from app.api.middleware import SECURITY_HEADERS
 from app.api.problems import PROBLEMS, kind_of
 from app.api.schemas import ReportAnswer
-from app.api.service import Options, Sent, Service
+from app.api.service import Options, Service
 from app.api.turns import STUDIES_DECODED
 from app.main import create_app
+from app.sent import Sent
 from app.settings import Settings, load_settings
 from model import errors
 from model.errors import ConfigError

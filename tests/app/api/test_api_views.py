@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,8 +11,9 @@ from material import PROMPT_TOKENS, REPORT
 from paths import ROOT
 from problem import assert_problem
 
+from app.api.forms import MAX_INDICATION
 from app.api.schemas import AskAnswer, ReportAnswer
-from app.main import MAX_INDICATION, create_app
+from app.main import create_app
 from app.settings import Settings
 from model.generator import ReportGenerator
 from model.interface import VIEWS
@@ -20,9 +22,14 @@ Parts = list[tuple[str, tuple[str | None, bytes]]]
 
 
 @pytest.fixture(scope="module")
-def seeing(seeing_generator: ReportGenerator) -> Iterator[TestClient]:
+def seeing(
+    seeing_generator: ReportGenerator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
     """A service whose model reads all there is."""
-    with TestClient(create_app(Settings(max_files=3), seeing_generator)) as client:
+    settings = Settings(max_files=3, jobs=tmp_path_factory.mktemp("jobs"))
+    with TestClient(create_app(settings, seeing_generator)) as client:
+        while client.get("/readyz").status_code != 200:
+            time.sleep(0.01)
         yield client
 
 
@@ -204,7 +211,7 @@ def test_openapi_tells_the_limits(seeing: TestClient) -> None:
 
 
 DOCS = (ROOT / "docs" / "reference" / "rest-api.md").read_text("utf-8")
-CURL = re.findall(r"^ +curl (.+)$", DOCS.replace("\\\n", ""), re.MULTILINE)
+CURL = re.findall(r"^ +curl (.* -F .+|-F .+)$", DOCS.replace("\\\n", ""), re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", CURL)

@@ -8,7 +8,7 @@ import pytest
 from known import DIM, hot, known, png_image
 from screen import CONTRASTS, expect, send, show, thumbnail, word
 
-from app.main import MAX_INDICATION
+from app.api.forms import MAX_INDICATION
 
 
 @pytest.fixture

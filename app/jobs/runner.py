@@ -1,0 +1,124 @@
+"""The worker of one service: takes on one study of a job after another, and keeps jobs tidy."""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.jobs.records import Claim, Outcome
+from app.jobs.store import JobStore
+from app.jobs.work import LEASE, claim_study, end_study, give_back, held, renew, tidy
+from app.store.errors import StoreError
+
+__all__ = ["Runner", "Work"]
+
+log = logging.getLogger("crossray.jobs")
+LOOK_SECONDS = 1.0
+"""Between looks at the queue: another service of the same store may have put a job there."""
+TIDY_SECONDS = 60.0
+
+Work = Callable[[Claim, Callable[[], bool]], Outcome | None]
+"""Reads a study. The second argument tells whether nobody wants it any more; None: give it back."""
+
+
+@dataclass(frozen=True)
+class _Reading:
+    claim: Claim
+    lost: threading.Event = field(default_factory=threading.Event)
+    """It was canceled or taken over."""
+
+
+class Runner:
+    """Two threads: one reads studies, one says that they are still being read."""
+
+    def __init__(self, jobs: JobStore, work: Work) -> None:
+        self._jobs = jobs
+        self._work = work
+        self._worker = secrets.token_hex(16)
+        self._reading: _Reading | None = None
+        self._stopping = threading.Event()
+        self._posted = threading.Event()
+        self._look = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._read_studies, name="jobs", daemon=True),
+            threading.Thread(target=self._keep, name="jobs-keeper", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Begin no more studies, and give back the one that is being read."""
+        self._stopping.set()
+        self._posted.set()
+        self._look.set()
+
+    def close(self, seconds: float) -> None:
+        """Stop, and wait at most so long for the study that is being read.
+
+        Who does not end in time has lost it: whatever comes of it is not kept.
+        """
+        self.stop()
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        if (reading := self._reading) is not None:
+            give_back(self._jobs, reading.claim)
+
+    def posted(self) -> None:
+        """A job has been posted: look at the queue now."""
+        self._posted.set()
+
+    def canceled(self) -> None:
+        """A job has been canceled: see now whether it is the one being read."""
+        self._look.set()
+
+    def _read_studies(self) -> None:
+        while not self._stopping.is_set():
+            self._posted.clear()
+            try:
+                read = self._read_next()
+            except StoreError as error:
+                log.warning("the queue of jobs does not answer", exc_info=error)
+                read = False
+            if not read:
+                self._posted.wait(LOOK_SECONDS)
+
+    def _read_next(self) -> bool:
+        """Read one study; False where none waits."""
+        claim = claim_study(self._jobs, self._worker)
+        if claim is None:
+            return False
+        reading = self._reading = _Reading(claim)
+        try:
+            unwanted = lambda: reading.lost.is_set() or self._stopping.is_set()  # noqa: E731
+            outcome = self._work(claim, unwanted)
+            if outcome is None:
+                give_back(self._jobs, claim)
+            else:
+                end_study(self._jobs, claim, outcome)
+        finally:
+            self._reading = None
+        return True
+
+    def _keep(self) -> None:
+        tidied = renewed = 0.0
+        while not self._stopping.is_set():
+            self._look.clear()
+            now = time.monotonic()
+            try:
+                if (reading := self._reading) is not None:
+                    due = now - renewed > LEASE / 4000
+                    mine = (renew if due else held)(self._jobs, reading.claim)
+                    renewed = now if due else renewed
+                    if not mine:
+                        reading.lost.set()
+                if now - tidied > TIDY_SECONDS:
+                    tidied = now
+                    tidy(self._jobs)
+            except StoreError as error:
+                log.warning("jobs could not be looked after", exc_info=error)
+            self._look.wait(LOOK_SECONDS)
