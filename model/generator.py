@@ -6,7 +6,7 @@
 Service, batch and command line are thin callers of this.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,9 +121,18 @@ class ReportGenerator:
         options: DecodingOptions = GREEDY,
         input_check: bool = True,
         identity_check: bool = True,
+        watch: Callable[[str], None] | None = None,
     ) -> Report:
-        """The report of one study, of one or more images; Args and Raises as for `reports`."""
-        return self.reports([_exam(exam)], options, input_check, identity_check)[0]
+        """The report of one study, of one or more images; Args and Raises as for `reports`.
+
+        Args:
+            watch: given the text so far after every token, and the whole text before its words are
+                read for their maps. It need not begin as the text before did: sentences that the
+                answers do not support are taken back. What it raises ends the writing.
+        """
+        given = None if watch is None else lambda texts: watch(texts[0])
+        [report] = self.reports([_exam(exam)], options, input_check, identity_check, watch=given)
+        return report
 
     def reports(
         self,
@@ -131,6 +140,7 @@ class ReportGenerator:
         options: DecodingOptions = GREEDY,
         input_check: bool = True,
         identity_check: bool = True,
+        watch: Callable[[list[str]], None] | None = None,
     ) -> list[Report]:
         """The reports of several studies as one batch: the same as one by one, and faster.
 
@@ -139,6 +149,7 @@ class ReportGenerator:
                 Report.warnings.
             identity_check: refuse images of different patients or studies, and priors that are
                 not earlier. False: what does not agree is in Report.study_warnings.
+            watch: as for one study, given the texts of all.
 
         Raises:
             RefusedError: an image that the input check rejects, in any of the studies.
@@ -155,8 +166,11 @@ class ReportGenerator:
             for row, study in enumerate(studies)
         ]
         memory = self._encode(inputs)
-        written = decode(self.model, memory, options)
+        told = None if watch is None else lambda texts: watch(self._decoded(texts))
+        written = decode(self.model, memory, options, told)
         texts, odds = verified(self.model, memory, self.tokenizer, written)
+        if told is not None:
+            told(texts)
         words_of_texts = words(self.model, memory, texts, self.tokenizer)
         novelty = novelty_warnings(self.model, memory)
         parts = zip(inputs, novelty, texts, words_of_texts, odds, strict=True)
@@ -248,6 +262,9 @@ class ReportGenerator:
             warnings=_examined(exam, input_check),
             study_warnings=check_identity(exam, insist=not identity_check),
         )
+
+    def _decoded(self, texts: Sequence[list[int]]) -> list[str]:
+        return [self.tokenizer.decode(tokens) for tokens in texts]
 
     def _place(self, image: Radiograph) -> Placement:
         height, width = image.pixels.shape

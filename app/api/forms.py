@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from fastapi import Depends, File, Form, Query, Request, UploadFile
 
 from app.api.answers import Maps
+from app.api.options import Options
 from app.api.problems import TooManyFiles
-from app.api.service import Options, Service
+from app.api.service import Service
 from app.sent import Sent
 from model.errors import DataError
 

@@ -26,6 +26,7 @@ from app.api.gate import MayEdit, MayRead
 from app.api.job_schemas import MAX_STUDIES, JobAnswer, StudyPart, job_answer, study_answer
 from app.api.problems import TooManyFiles, documented
 from app.api.service import Service
+from app.api.streaming import EVENTS, SILENT_SECONDS
 from app.api.uploads import StudyRoute
 from app.jobs.errors import JobError
 from app.jobs.queue import add_job, cancel_job, find_job
@@ -40,11 +41,8 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=StudyRoute)
 
-EVENTS = "text/event-stream"
 POLL_SECONDS = 0.5
 """Between looks at a job that is watched: another service may be at it."""
-SILENT_LOOKS = 30
-"""After which a comment shows the client, and what is between, that the stream lives."""
 FOUND = documented(401, 403, 404, 410, 422, 429, 500, 503)
 
 
@@ -222,7 +220,7 @@ async def _events(service: Service, job: Job, owner: str | None, last: int) -> A
             return
         await asyncio.sleep(POLL_SECONDS)
         looks += 1
-        if looks % SILENT_LOOKS == 0:
+        if looks * POLL_SECONDS % SILENT_SECONDS == 0:
             yield format_sse_event(comment="waiting")
         try:
             job = await run_in_threadpool(find_job, service.jobs, job.id, owner, last)

@@ -1,13 +1,17 @@
 """The endpoints that read a study: its report, a question, a check of somebody's report."""
 
-from fastapi import APIRouter
+from contextlib import ExitStack
+
+from fastapi import APIRouter, Request
 
 from app.api.description import CHECK, QUESTION, RAW_BODY, REPORT, answered
 from app.api.forms import Phrase, ReportText, ServiceHere, Study, WithOptions
 from app.api.gate import MayEdit
 from app.api.problems import documented
 from app.api.schemas import AskAnswer, CheckAnswer, ModelDescription, ReportAnswer
+from app.api.streaming import EVENTS, ReportStream
 from app.api.uploads import StudyRoute
+from app.workers.pool import Watch
 
 __all__ = ["router"]
 
@@ -17,7 +21,16 @@ router = APIRouter(prefix="/v1", tags=["reports"], route_class=StudyRoute)
 @router.post(
     "/reports",
     status_code=201,
-    responses=answered(REPORT) | documented(400, 401, 403, 413, 415, 422, 429, 500, 503, 507),
+    response_model=ReportAnswer,
+    responses=answered(REPORT)
+    | documented(400, 401, 403, 413, 415, 422, 429, 500, 503, 507)
+    | {
+        200: {
+            "description": "With `Accept: text/event-stream`: events `text` (TextChange) as the "
+            "text is written, then `report` (ReportAnswer) or `problem` (Problem).",
+            "content": {EVENTS: {"schema": {"type": "string"}}},
+        }
+    },
     openapi_extra=RAW_BODY,
     summary="Write a draft report for one study",
 )
@@ -26,12 +39,22 @@ def create_report(
     service: ServiceHere,
     options: WithOptions,
     actor: MayEdit,
-) -> ReportAnswer:
+    request: Request,
+) -> ReportAnswer | ReportStream:
     """All files together are one study. Which views are read, and whether an indication is, the
     model decides: GET /v1/model. Nothing of what is sent is kept, unless the service was started
     with a store: `study` is then the id under which it is."""
-    with service.place("report"):
-        return service.report(study, options, actor)
+    with ExitStack() as place:
+        place.enter_context(service.place("report"))
+        if EVENTS not in request.headers.get("accept", ""):
+            return service.report(study, options, actor)
+        _ = service.card  # the model is loaded: what is wrong from here on is an event
+
+        def write(watch: Watch) -> ReportAnswer:
+            return service.report(study, options, actor, watch=watch)
+
+        instance = f"/requests/{request.scope['crossray.request']}"
+        return ReportStream(write, place.pop_all(), instance)
 
 
 @router.post(

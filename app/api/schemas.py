@@ -24,6 +24,7 @@ __all__ = [
     "StatementAnswer",
     "Status",
     "StudyAnswer",
+    "TextChange",
     "WarningAnswer",
     "WordAnswer",
 ]
@@ -320,6 +321,13 @@ class ModelDescription(Answer):
 
 class Status(Answer):
     status: str
+
+
+class TextChange(Answer):
+    """Of a text that is being written: from a place on it now reads so."""
+
+    start: int = Field(description="characters of the text before, which stay")
+    text: str = Field(description="what follows them now")
 
 
 class Problem(Answer):

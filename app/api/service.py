@@ -9,16 +9,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from app.api.answers import Maps, answer, ask_answer, check_answer
+from app.api.answers import answer, ask_answer, check_answer
 from app.api.keeping import new_study
 from app.api.metrics import Metrics
+from app.api.options import Options
 from app.api.places import Places
 from app.api.problems import Busy, kind_of
 from app.api.schemas import AskAnswer, CheckAnswer, ModelDescription, ReportAnswer
 from app.api.turns import Turns
+from app.jobs.errors import NoJobs
+from app.jobs.runner import Runner, Work
+from app.jobs.store import JobStore, open_jobs
+from app.sent import Sent
 from app.settings import Settings
 from app.store.errors import NoStore
 from app.store.records import Actor, NewStudy
@@ -27,10 +31,10 @@ from app.store.studies import add_study
 from app.telemetry import NO_TELEMETRY, Telemetry
 from app.threads import free_cores, use_threads
 from app.views import with_view
-from app.workers.errors import NotReady
+from app.workers.errors import NotReady, Unwanted
 from app.workers.lines import Kind
 from app.workers.models import LocalModel, Model, ModelCard, ProcessModel, WorkerOptions
-from app.workers.pool import BatchLimits, ModelPool
+from app.workers.pool import BatchLimits, ModelPool, Watch
 from app.workers.requests import CheckRequest, QuestionRequest, ReportRequest, Request
 from crossray import __version__
 from model.errors import CrossRayError, DataError, ImageError, NotARadiograph
@@ -40,44 +44,13 @@ from model.imaging.radiograph import Radiograph
 from model.imaging.sandbox import read_image_isolated, read_stored_isolated
 from model.imaging.stored import StoredImage
 
-__all__ = ["Options", "Sent", "Service"]
+__all__ = ["Service"]
 
 log = logging.getLogger("crossray.service")
+JOB_SECONDS = 2.0
+"""That the studies of jobs being read may take to be given back at the end."""
 PIXEL_PLACES = 4
 """Images whose stored values are decoded or on their way out at the same time."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How one study is to be read and answered."""
-
-    pixels: bool = False
-    """Fill `images[].png`."""
-    input_check: bool = True
-    """Refuse images that the input check rejects."""
-    identity_check: bool = True
-    """Refuse images of different patients or studies."""
-    maps: Maps = "grounded"
-    """Of which words, spans and answers the heatmap is given."""
-
-    def shown(self, exam: Exam) -> list[Radiograph] | None:
-        """The images an answer holds."""
-        return exam.shown if self.pixels else None
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One study as it came in."""
-
-    files: Sequence[BinaryIO]
-    """The study's own images."""
-    views: Sequence[str] = ()
-    """Per file what its sender says: "PA", "AP", "LATERAL", or empty; or nothing of any."""
-    priors: Sequence[BinaryIO] = ()
-    """Frontal images of an earlier study."""
-    indication: str = ""
-    name: str = ""
-    """What the worklist is to call it, where studies are kept."""
 
 
 class Service:
@@ -102,6 +75,10 @@ class Service:
         self._pool: ModelPool | None = None
         self._card: ModelCard | None = None
         self._store: Store | None = None
+        self._jobs: JobStore | None = None
+        self.runner: Runner | None = None
+        """Reads the studies of jobs; None where none are taken."""
+        self.stopping = threading.Event()
         self._places = Places(settings.queue + 1)
         self._pixel_places = threading.BoundedSemaphore(PIXEL_PLACES)
         if generator is not None:
@@ -115,6 +92,8 @@ class Service:
             settings = self.settings
             if settings.store_options is not None and self._store is None:
                 self._store = open_store(settings.store_options)
+            if settings.job_options is not None and self._jobs is None:
+                self._jobs = open_jobs(settings.job_options, self._store)
             if self._pool is not None:
                 return
             self._start(self._models())
@@ -177,8 +156,33 @@ class Service:
         raise NotReady("the store is being opened: try again in a few seconds")
 
     @property
+    def jobs(self) -> JobStore:
+        """The jobs that wait and those that have ended.
+
+        Raises:
+            NoJobs: this service takes none.
+            StoreError: they could not be opened.
+            NotReady: they are not open yet.
+        """
+        if self._jobs is not None:
+            return self._jobs
+        if self.settings.job_options is None:
+            raise NoJobs("this service takes no jobs: start it with --store DIR, or CROSSRAY_JOBS")
+        if isinstance(self.failure, CrossRayError):
+            raise self.failure
+        raise NotReady("the queue of jobs is being opened: try again in a few seconds")
+
+    def start_jobs(self, work: Work) -> None:
+        """Begin to read the studies of jobs, where there are any and the model is loaded."""
+        if self._jobs is not None and self._pool is not None:
+            self.runner = Runner(self._jobs, work, 1 + max(1, self.settings.workers))
+            self.runner.start()
+
+    @property
     def is_ready(self) -> bool:
-        return self._pool is not None and self.keeps == (self._store is not None)
+        asked = self.keeps, self.settings.job_options is not None
+        opened = self._store is not None, self._jobs is not None
+        return self._pool is not None and asked == opened
 
     @property
     def keeps(self) -> bool:
@@ -191,10 +195,14 @@ class Service:
         return self._places.taken
 
     def close(self) -> None:
-        """End the model's processes and close the store."""
+        """Give back what jobs have not ended, end the model's processes and close the store."""
+        if self.runner is not None:
+            self.runner.close(JOB_SECONDS)
         if self._pool is not None:
             self._pool.close()
         self.telemetry.close()
+        if self._jobs is not None and self._store is None:
+            self._jobs.database.close()
         if self._store is not None:
             self._store.close()
 
@@ -205,6 +213,9 @@ class Service:
 
     def stop(self) -> None:
         """Take no more studies, and answer those that wait: one that is being read goes on."""
+        self.stopping.set()
+        if self.runner is not None:
+            self.runner.stop()
         self.turns.stop()
         if self._pool is not None:
             self._pool.stop()
@@ -234,16 +245,17 @@ class Service:
         with self._places.place(kind), self.metrics.studies.track_inprogress():
             yield
 
-    def _run(self, request: Request) -> Any:
+    def _run(self, request: Request, watch: Watch | None = None) -> Any:
         """What the model makes of a request, in its turn.
 
         Raises:
+            Unwanted: see `watch` of ModelPool.run.
             NotReady, WorkerLost: see ModelPool.run.
             Exception: that of the request.
         """
         assert self._pool is not None
         start = time.time_ns()
-        done = self._pool.run(request)
+        done = self._pool.run(request, watch)
         self.metrics.observe(request, done)
         failed = isinstance(done.result, Exception)
         taken = start + int(done.waited * 1e9)
@@ -254,13 +266,24 @@ class Service:
             raise done.result
         return done.result
 
-    def report(self, sent: Sent, options: Options, actor: Actor) -> ReportAnswer:
+    def report(
+        self,
+        sent: Sent,
+        options: Options,
+        actor: Actor,
+        kind: Kind = "report",
+        watch: Watch | None = None,
+    ) -> ReportAnswer:
         """One study read and reported on, when its turn comes, and kept where studies are.
 
         Args:
             actor: who sent it.
+            kind: "job" where nobody waits for it.
+            watch: is told the text so far, empty when there is room for the study, and says
+                whether the report is still wanted.
 
         Raises:
+            Unwanted: `watch` said that it is not.
             NotReady: the model is not loaded yet, or the service is stopping.
             ImageError: of the first file that is no radiograph of a view the model reads, saying
                 which it is.
@@ -272,9 +295,12 @@ class Service:
         """
         card = self.card
         store = self.store if self.keeps else None
-        with self.turns.in_memory("report") as decoded:
+        with self.turns.in_memory(kind) as decoded:
+            if watch is not None and not watch(""):
+                raise Unwanted("nobody waits for this report any more")
             exam = self._read(sent, decoded)
-            report = self._run(ReportRequest(exam, options.input_check, options.identity_check))
+            checks = options.input_check, options.identity_check
+            report = self._run(ReportRequest(exam, *checks, kind), watch)
             with self.telemetry.step("maps"):
                 written = answer(report, card.notice, maps=options.maps)
             study = None

@@ -2,7 +2,7 @@
 
 A study counts as the largest possible image until it is decoded, and then as what it is. Reports
 go before questions, in the order in which they came; but a question that waits has its turn after a
-few reports.
+few reports. Studies of jobs go when nobody else waits.
 """
 
 import threading
@@ -20,7 +20,7 @@ LARGEST = 4 * 36_000_000
 STUDIES_DECODED = 3
 """So many of the largest fit."""
 QUESTIONS_DECODED = STUDIES_DECODED - 1
-"""Of those, by questions: a report always finds some room that no question holds."""
+"""Of those, by questions and jobs: a report always finds some room that they do not hold."""
 
 
 class Room:
@@ -82,10 +82,10 @@ class Turns:
 
     def _may(self, room: Room) -> bool:
         held = sum(other.bytes for other in self._held)
-        by_questions = sum(other.bytes for other in self._held if other.kind == "question")
-        questions_may = by_questions + LARGEST <= QUESTIONS_DECODED * LARGEST
+        by_others = sum(other.bytes for other in self._held if other.kind != "report")
+        others_may = by_others + LARGEST <= QUESTIONS_DECODED * LARGEST
         free = held + LARGEST <= STUDIES_DECODED * LARGEST
-        return free and self._line.is_next(room, questions_may)
+        return free and self._line.is_next(room, others_may, others_may)
 
     def _wait(self, room: Room) -> None:
         """Until it is this one's turn; the lock is held before and after."""

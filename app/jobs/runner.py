@@ -1,4 +1,4 @@
-"""The worker of one service: takes on one study of a job after another, and keeps jobs tidy."""
+"""The worker of one service: takes on one study of jobs after another, and keeps jobs tidy."""
 
 import logging
 import secrets
@@ -23,7 +23,7 @@ Work = Callable[[Claim, Callable[[], bool]], Outcome | None]
 """Reads a study. The second argument tells whether nobody wants it any more; None: give it back."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Reading:
     claim: Claim
     lost: threading.Event = field(default_factory=threading.Event)
@@ -31,19 +31,23 @@ class _Reading:
 
 
 class Runner:
-    """Two threads: one reads studies, one says that they are still being read."""
+    """Threads that read studies, and one that says that they are still being read."""
 
-    def __init__(self, jobs: JobStore, work: Work) -> None:
+    def __init__(self, jobs: JobStore, work: Work, readers: int) -> None:
+        """
+        Args:
+            readers: studies that are read at a time.
+        """
         self._jobs = jobs
         self._work = work
         self._worker = secrets.token_hex(16)
-        self._reading: _Reading | None = None
+        self._reading: set[_Reading] = set()
         self._stopping = threading.Event()
         self._posted = threading.Event()
         self._look = threading.Event()
         self._threads = [
-            threading.Thread(target=self._read_studies, name="jobs", daemon=True),
-            threading.Thread(target=self._keep, name="jobs-keeper", daemon=True),
+            threading.Thread(target=run, daemon=True)
+            for run in (*[self._read_studies] * readers, self._keep)
         ]
 
     def start(self) -> None:
@@ -51,13 +55,13 @@ class Runner:
             thread.start()
 
     def stop(self) -> None:
-        """Begin no more studies, and give back the one that is being read."""
+        """Begin no more studies, and give back those that are being read."""
         self._stopping.set()
         self._posted.set()
         self._look.set()
 
     def close(self, seconds: float) -> None:
-        """Stop, and wait at most so long for the study that is being read.
+        """Stop, and wait at most so long for the studies that are being read.
 
         Who does not end in time has lost it: whatever comes of it is not kept.
         """
@@ -65,7 +69,7 @@ class Runner:
         end = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
-        if (reading := self._reading) is not None:
+        for reading in tuple(self._reading):
             give_back(self._jobs, reading.claim)
 
     def posted(self) -> None:
@@ -84,7 +88,7 @@ class Runner:
             except StoreError as error:
                 log.warning("the queue of jobs does not answer", exc_info=error)
                 read = False
-            if not read:
+            if not read and not self._stopping.is_set():
                 self._posted.wait(LOOK_SECONDS)
 
     def _read_next(self) -> bool:
@@ -92,7 +96,8 @@ class Runner:
         claim = claim_study(self._jobs, self._worker)
         if claim is None:
             return False
-        reading = self._reading = _Reading(claim)
+        reading = _Reading(claim)
+        self._reading.add(reading)
         try:
             unwanted = lambda: reading.lost.is_set() or self._stopping.is_set()  # noqa: E731
             outcome = self._work(claim, unwanted)
@@ -101,7 +106,7 @@ class Runner:
             else:
                 end_study(self._jobs, claim, outcome)
         finally:
-            self._reading = None
+            self._reading.remove(reading)
         return True
 
     def _keep(self) -> None:
@@ -110,11 +115,10 @@ class Runner:
             self._look.clear()
             now = time.monotonic()
             try:
-                if (reading := self._reading) is not None:
-                    due = now - renewed > LEASE / 4000
-                    mine = (renew if due else held)(self._jobs, reading.claim)
-                    renewed = now if due else renewed
-                    if not mine:
+                due = now - renewed > LEASE / 4000
+                renewed = now if due else renewed
+                for reading in tuple(self._reading):
+                    if not (renew if due else held)(self._jobs, reading.claim):
                         reading.lost.set()
                 if now - tidied > TIDY_SECONDS:
                     tidied = now

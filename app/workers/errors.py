@@ -2,7 +2,7 @@
 
 from model.errors import CrossRayError
 
-__all__ = ["NotReady", "WorkerDied", "WorkerLost"]
+__all__ = ["NotReady", "Unwanted", "WorkerDied", "WorkerLost"]
 
 
 class NotReady(CrossRayError):
@@ -15,3 +15,7 @@ class WorkerLost(CrossRayError):
 
 class WorkerDied(CrossRayError):
     """A model's process ended during its work. Its requests are tried again: no client sees it."""
+
+
+class Unwanted(CrossRayError):
+    """Nobody waits for the report any more: what is written of it is let be."""

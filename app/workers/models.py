@@ -13,7 +13,7 @@ from typing import Protocol
 from app.logs import configure_logging
 from app.threads import use_threads
 from app.workers.errors import NotReady, WorkerDied
-from app.workers.requests import Request, Result, answered
+from app.workers.requests import Request, Result, WatchAll, answered
 from model.checkpoint_folder import ModelIdentity
 from model.engine.load import EngineName
 from model.errors import CrossRayError
@@ -61,7 +61,9 @@ class Model(Protocol):
 
     def start(self) -> ModelCard: ...
 
-    def answered(self, requests: Sequence[Request]) -> list[Result]: ...
+    def answered(
+        self, requests: Sequence[Request], watch: WatchAll | None = None
+    ) -> list[Result]: ...
 
     def close(self) -> None: ...
 
@@ -75,9 +77,9 @@ class LocalModel:
     def start(self) -> ModelCard:
         return ModelCard.of(self.generator)
 
-    def answered(self, requests: Sequence[Request]) -> list[Result]:
+    def answered(self, requests: Sequence[Request], watch: WatchAll | None = None) -> list[Result]:
         """See requests.answered."""
-        return answered(self.generator, requests)
+        return answered(self.generator, requests, watch)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -131,18 +133,24 @@ class ProcessModel:
             return loaded
         raise loaded
 
-    def answered(self, requests: Sequence[Request]) -> list[Result]:
+    def answered(self, requests: Sequence[Request], watch: WatchAll | None = None) -> list[Result]:
         """See requests.answered.
 
         Raises:
             WorkerDied: the process ended.
         """
         assert self._connection is not None
+        unwanted: set[int] = set()
         try:
-            self._connection.send(list(requests))
-            results: list[Result] = self._connection.recv()
+            self._connection.send((list(requests), watch is not None))
+            while isinstance(said := self._connection.recv(), tuple):
+                place, text = said
+                if watch is not None and not watch(place, text) and place not in unwanted:
+                    unwanted.add(place)
+                    self._connection.send(place)
         except (EOFError, OSError) as error:
             raise WorkerDied("a model's process ended during its work") from error
+        results: list[Result] = said
         return results
 
     def close(self) -> None:
@@ -177,10 +185,27 @@ def _serve(connection: Connection, options: WorkerOptions) -> None:
     try:
         connection.send(ModelCard.of(generator))
         while True:
-            results = answered(generator, connection.recv())
+            asked = connection.recv()
+            if isinstance(asked, int):
+                continue  # it came when all was done already
+            requests, watched = asked
+            results = answered(generator, requests, _telling(connection) if watched else None)
             connection.send([_portable(result) for result in results])
     except (EOFError, OSError):
         return
+
+
+def _telling(connection: Connection) -> WatchAll:
+    """Tells texts to the other end, which says the places of those that nobody wants."""
+    unwanted: set[int] = set()
+
+    def watch(place: int, text: str) -> bool:
+        connection.send((place, text))
+        while connection.poll():
+            unwanted.add(connection.recv())
+        return place not in unwanted
+
+    return watch
 
 
 def _portable(result: Result) -> Result:

@@ -10,14 +10,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from app.workers.errors import NotReady, WorkerDied, WorkerLost
+from app.workers.errors import NotReady, Unwanted, WorkerDied, WorkerLost
 from app.workers.lines import Line
 from app.workers.models import Model, ModelCard
 from app.workers.requests import Request, Result
 
-__all__ = ["BatchLimits", "Done", "ModelPool"]
+__all__ = ["BatchLimits", "Done", "ModelPool", "Watch"]
 
 log = logging.getLogger("crossray.service")
+Watch = Callable[[str], bool]
+"""Is told a report's text so far, and says whether it is still wanted."""
+LOOK_SECONDS = 0.1
+"""Between looks of a job's study at whether somebody's report is on its way."""
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts to start a process that does not start."""
 
@@ -46,11 +50,18 @@ class Done:
 @dataclass(eq=False)
 class _Job:
     request: Request
+    watch: Watch | None = None
     came: float = field(default_factory=time.perf_counter)
     waits: bool = True
     """It stands in the line."""
     attempts: int = 0
     done: Done | None = None
+    wanted: bool = True
+
+    def told(self, text: str) -> bool:
+        """See Watch; what is unwanted stays so."""
+        self.wanted = self.wanted and (self.watch is None or self.watch(text))
+        return self.wanted
 
 
 class ModelPool:
@@ -114,14 +125,17 @@ class ModelPool:
         for model in free:
             model.close()
 
-    def run(self, request: Request) -> Done:
+    def run(self, request: Request, watch: Watch | None = None) -> Done:
         """Wait for a model, and for its result.
+
+        Args:
+            watch: of a report; where it is not wanted any more the result is Unwanted.
 
         Raises:
             NotReady: the pool stopped before the request's turn came.
             WorkerLost: two models ended over it, or none can be started.
         """
-        job = _Job(request)
+        job = _Job(request, watch)
         with self._changed:
             self._line.of(request.kind).append(job)
             self._reports += request.kind == "report"
@@ -142,14 +156,19 @@ class ModelPool:
 
     def _next_turn(self, job: _Job) -> tuple[Model | None, list[_Job]]:
         """A model and what it is to do, once it is this job's turn; none once it is done."""
+        kind = job.request.kind
 
         def may() -> bool:
             ended = self._stopping or not self.alive
-            turn = bool(self._free) and self._line.is_next(job)
+            # A report that is being decoded is with a model as soon as it is.
+            turn = bool(self._free) and self._line.is_next(
+                job, jobs_may=self._coming() <= self._reports
+            )
             return job.done is not None or (job.waits and (ended or turn))
 
         with self._changed:
-            self._changed.wait_for(may)
+            while not self._changed.wait_for(may, LOOK_SECONDS if kind == "job" else None):
+                pass
             if job.done is not None:
                 return None, []
             if self._stopping:
@@ -187,7 +206,9 @@ class ModelPool:
     def _work(self, model: Model, batch: list[_Job]) -> None:
         start = time.perf_counter()
         try:
-            results = model.answered([job.request for job in batch])
+            watched = any(job.watch is not None for job in batch)
+            watch = (lambda place, text: batch[place].told(text)) if watched else None
+            results = model.answered([job.request for job in batch], watch)
         except WorkerDied:
             log.error("a model's process ended during its work: it is started again")
             self._again(batch)
@@ -197,6 +218,8 @@ class ModelPool:
         seconds = time.perf_counter() - start
         with self._changed:
             for job, result in zip(batch, results, strict=True):
+                if not job.wanted:
+                    result = Unwanted("nobody waits for this report any more")
                 job.done = Done(result, start - job.came, seconds, len(batch))
             self._free.append(model)
             self._changed.notify_all()

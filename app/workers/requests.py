@@ -1,15 +1,24 @@
 """What a model can be asked, as values that go to another process and back."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from app.workers.errors import Unwanted
 from app.workers.lines import Kind
 from model.exam import Exam
 from model.generator import ReportGenerator
 from model.report import Answer, Check, Report
 
-__all__ = ["CheckRequest", "QuestionRequest", "ReportRequest", "Request", "Result", "answered"]
+__all__ = [
+    "CheckRequest",
+    "QuestionRequest",
+    "ReportRequest",
+    "Request",
+    "Result",
+    "WatchAll",
+    "answered",
+]
 
 log = logging.getLogger("crossray.service")
 
@@ -21,15 +30,12 @@ class ReportRequest:
     exam: Exam
     input_check: bool = True
     identity_check: bool = True
-
-    @property
-    def kind(self) -> Kind:
-        return "report"
+    kind: Kind = "report"
 
     @property
     def batch(self) -> object:
         """Requests with the same are answered together; None where each is answered alone."""
-        return self.input_check, self.identity_check
+        return self.kind, self.input_check, self.identity_check
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,33 +63,58 @@ class CheckRequest:
 
 
 Request = ReportRequest | QuestionRequest | CheckRequest
+WatchAll = Callable[[int, str], bool]
 Result = Report | Answer | Check | Exception
 
 
-def answered(generator: ReportGenerator, requests: Sequence[Request]) -> list[Result]:
+def answered(
+    generator: ReportGenerator, requests: Sequence[Request], watch: WatchAll | None = None
+) -> list[Result]:
     """The result of each request, or the error that it has.
 
     Args:
+        watch: is told a report's place among the requests and its text so far, and says whether it
+            is still wanted. Once none is, all are let be: Unwanted.
         requests: several only where their `batch` is the same. Where they fail together, each is
             answered by itself: an image that the input check rejects costs no other study.
     """
     try:
-        return list(_together(generator, requests))
+        return list(_together(generator, requests, watch))
+    except Unwanted as error:
+        return [error] * len(requests)
     except Exception as error:
         if len(requests) == 1:
             return [error]
-        return [result for one in requests for result in answered(generator, [one])]
+        return [
+            result
+            for place, one in enumerate(requests)
+            for result in answered(generator, [one], watch and _at(place, watch))
+        ]
 
 
-def _together(generator: ReportGenerator, requests: Sequence[Request]) -> Sequence[Result]:
+def _at(place: int, watch: WatchAll) -> WatchAll:
+    return lambda _, text: watch(place, text)
+
+
+def _together(
+    generator: ReportGenerator, requests: Sequence[Request], watch: WatchAll | None
+) -> Sequence[Result]:
     first = requests[0]
     checks = first.input_check, first.identity_check
     if isinstance(first, QuestionRequest):
         return [generator.ask(first.exam, first.phrase, *checks)]
     if isinstance(first, CheckRequest):
         return [generator.check(first.exam, first.text, *checks)]
+
+    def told(texts: list[str]) -> None:
+        assert watch is not None
+        wanted = [watch(place, text) for place, text in enumerate(texts)]
+        if not any(wanted):
+            raise Unwanted("nobody waits for these reports any more")
+
     return generator.reports(
         [request.exam for request in requests],
         input_check=first.input_check,
         identity_check=first.identity_check,
+        watch=None if watch is None else told,
     )

@@ -19,9 +19,10 @@ from problem import assert_problem
 
 from app.accounts.roles import LOCAL
 from app.api.middleware import SECURITY_HEADERS
+from app.api.options import Options
 from app.api.problems import PROBLEMS, kind_of
 from app.api.schemas import ReportAnswer
-from app.api.service import Options, Service
+from app.api.service import Service
 from app.api.turns import STUDIES_DECODED
 from app.main import create_app
 from app.sent import Sent

@@ -8,18 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import page_server
 import pytest
+from events import events
 from fastapi.testclient import TestClient
 from paths import ROOT
 from problem import assert_problem
 from sqlalchemy import update
 
 from app.api.job_schemas import JobAnswer
+from app.api.turns import STUDIES_DECODED
 from app.jobs.records import OPEN
 from app.main import create_app
 from app.settings import Settings
@@ -50,6 +52,15 @@ def post(client: TestClient, *files: bytes, query: str = "", **arguments: object
     return client.post(f"/v1/jobs{query}", files=parts, **arguments)
 
 
+@contextmanager
+def occupied(client: TestClient) -> Iterator[None]:
+    """Reports that are being read, so that no job's study is."""
+    with ExitStack() as stack:
+        for _ in range(STUDIES_DECODED):
+            stack.enter_context(client.app.state.service.turns.in_memory("report"))
+        yield
+
+
 def ended(client: TestClient, response: httpx.Response) -> dict:
     """The job once it has ended."""
     assert response.status_code == 202, response.text
@@ -61,11 +72,9 @@ def ended(client: TestClient, response: httpx.Response) -> dict:
     return answer.json()
 
 
-def events(response: httpx.Response) -> list[tuple[str, int, dict]]:
-    """Name, id and data of each."""
-    blocks = [block for block in response.text.split("\n\n") if block and block[0] != ":"]
-    fields = [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
-    return [(each["event"], int(each["id"]), json.loads(each["data"])) for each in fields]
+def numbered(response: httpx.Response) -> list[tuple[str, int, dict]]:
+    """Name, id and data of each event."""
+    return [(one["event"], int(one["id"]), one["data"]) for one in events(response.text)]
 
 
 @pytest.mark.parametrize("query", ["", "?maps=all&input_check=false"])
@@ -146,7 +155,7 @@ def test_events_tell_everything_from_where_the_client_was(
     ended(client, response)
     answer = client.get(path)
     assert answer.headers["content-type"].startswith("text/event-stream")
-    told = events(answer)
+    told = numbered(answer)
     numbers = [number for _, number, _ in told]
     assert numbers == sorted(set(numbers))
     job = client.get(response.headers["location"]).json()
@@ -154,24 +163,23 @@ def test_events_tell_everything_from_where_the_client_was(
     assert told[-1][0] == "job" and told[-1][2] == {**job, "studies": []}
     for place, number in enumerate(numbers):
         rest = client.get(path, headers={"Last-Event-ID": str(number)})
-        assert events(rest) == told[place + 1 :]
+        assert numbered(rest) == told[place + 1 :]
     assert rest.status_code == 204  # which an EventSource takes for the end
 
 
 def test_events_come_while_the_job_is_read(client: TestClient, make_png: Callable) -> None:
-    with client.app.state.service.turns.with_model("report"):
+    with occupied(client):
         response = post(client, make_png())
         location = response.headers["location"]
         while client.get(location).json()["state"] != "running":
             time.sleep(0.01)
-    told = events(client.get(f"{location}/events", headers={"Last-Event-ID": "1"}))
+    told = numbered(client.get(f"{location}/events", headers={"Last-Event-ID": "1"}))
     assert told[-1][2]["state"] == "done"
     assert {data["state"] for name, _, data in told if name == "study"} <= {"running", "done"}
 
 
 def test_a_job_that_is_canceled_is_read_no_further(client: TestClient, make_png: Callable) -> None:
-    turns = client.app.state.service.turns
-    with turns.with_model("report"):
+    with occupied(client):
         running, waiting = (post(client, make_png()).headers["location"] for _ in range(2))
         for location in (running, waiting):
             for _ in range(2):
@@ -214,7 +222,7 @@ def test_a_full_queue_says_when_to_come_back(
     limits = {"jobs_waiting": 2, "jobs_waiting_per_account": 1, "accounts": "proxy"}
     with serving(tiny_generator, jobs=tmp_path, proxy_addresses="testclient", **limits) as client:
         ann, bob, eve = ({**account(name), "X-CSRF-Token": "x"} for name in ("ann", "bob", "eve"))
-        with client.app.state.service.turns.with_model("report"):
+        with occupied(client):
             for headers in (ann, bob):
                 assert post(client, make_png(), headers=headers).status_code == 202
             for headers, status, name in ((ann, 503, "jobs-full"), (eve, 503, "jobs-full")):

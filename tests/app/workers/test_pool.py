@@ -8,11 +8,18 @@ from contextlib import contextmanager
 import pytest
 from material import chest
 
-from app.workers.errors import NotReady, WorkerDied, WorkerLost
-from app.workers.lines import REPORTS_IN_A_ROW
+from app.workers.errors import NotReady, Unwanted, WorkerDied, WorkerLost
+from app.workers.lines import REPORTS_IN_A_ROW, Line
 from app.workers.models import LocalModel, ModelCard
 from app.workers.pool import BatchLimits, Done, ModelPool
-from app.workers.requests import CheckRequest, QuestionRequest, ReportRequest, Request, Result
+from app.workers.requests import (
+    CheckRequest,
+    QuestionRequest,
+    ReportRequest,
+    Request,
+    Result,
+    WatchAll,
+)
 from model.errors import DataError, RefusedError
 from model.exam import Exam
 from model.generator import ReportGenerator
@@ -35,11 +42,11 @@ class Gated(LocalModel):
         self.working, self.may = threading.Event(), threading.Event()
         self.batches: list[Sequence[Request]] = []
 
-    def answered(self, requests: Sequence[Request]) -> list[Result]:
+    def answered(self, requests: Sequence[Request], watch: WatchAll | None = None) -> list[Result]:
         self.batches.append(requests)
         self.working.set()
         assert self.may.wait(30)
-        return super().answered(requests)
+        return super().answered(requests, watch)
 
 
 class Mortal(LocalModel):
@@ -53,11 +60,11 @@ class Mortal(LocalModel):
         self.starts += 1
         return super().start()
 
-    def answered(self, requests: Sequence[Request]) -> list[Result]:
+    def answered(self, requests: Sequence[Request], watch: WatchAll | None = None) -> list[Result]:
         if self.deaths and any(self.deadly in (None, request.exam) for request in requests):
             self.deaths -= 1
             raise WorkerDied("killed")
-        return super().answered(requests)
+        return super().answered(requests, watch)
 
 
 @contextmanager
@@ -214,3 +221,67 @@ def test_what_a_model_has_ends_and_what_waits_is_told(tiny_generator: ReportGene
     assert all(isinstance(answer, NotReady) for answer in answers[1:])
     with pytest.raises(NotReady):
         pool.run(ReportRequest(exam()))
+
+
+def test_jobs_go_when_nobody_else_waits(tiny_generator: ReportGenerator) -> None:
+    line: Line[str] = Line()
+    for kind in ("job", "question", "report"):
+        line.of(kind).append(kind)
+    assert [kind for kind in ("job", "question", "report") if line.is_next(kind)] == ["report"]
+    model = Gated(tiny_generator)
+    pool = ModelPool([model], BatchLimits(studies=4, seconds=0))
+    pool.start()
+    kinds = ["report", "job", "job", "report"]
+    requests = [ReportRequest(exam(seed), kind=kind) for seed, kind in enumerate(kinds)]
+    with asked(pool, *requests):
+        model.may.set()
+    batches = [[request.kind for request in batch] for batch in model.batches]
+    assert batches == [["report"], ["report"], ["job", "job"]]
+
+
+def test_a_jobs_study_lets_a_report_that_is_decoded_go_first(
+    tiny_generator: ReportGenerator,
+) -> None:
+    model, decoding = Gated(tiny_generator), [1]
+    model.may.set()
+    pool = ModelPool([model], BatchLimits(), lambda: sum(decoding))
+    pool.start()
+    with asked(pool, ReportRequest(exam(0), kind="job")):
+        assert not model.batches
+        pool.run(ReportRequest(exam(1)))
+        decoding.clear()
+    assert [batch[0].kind for batch in model.batches] == ["report", "job"]
+
+
+def test_who_is_told_the_text_ends_only_what_nobody_wants(
+    tiny_generator: ReportGenerator,
+) -> None:
+    """Of reports that are written together, one is not wanted any more, and then both."""
+    exams = [exam(seed) for seed in range(2)]
+    plain = tiny_generator.reports(exams)
+    for wanted in (True, False):
+        model = Gated(tiny_generator)
+        pool = ModelPool([model], BatchLimits(studies=2, seconds=30))
+        pool.start()
+        told: list[list[str]] = [[], []]
+        results: list[object] = [None, None]
+
+        def ask(place: int, pool: ModelPool = pool, wanted: bool = wanted) -> None:
+            def watch(text: str, own: list[str] = told[place]) -> bool:  # noqa: B023
+                own.append(text)
+                return place == 0 and wanted
+
+            results[place] = pool.run(ReportRequest(exams[place]), watch).result  # noqa: B023
+
+        threads = [threading.Thread(target=ask, args=[place]) for place in range(2)]
+        for thread in threads:
+            thread.start()
+        model.may.set()
+        for thread in threads:
+            thread.join(60)
+        assert len(told[1]) == 1 and isinstance(results[1], Unwanted)
+        if wanted:
+            assert isinstance(results[0], Report) and results[0].text == plain[0].text
+            assert told[0][-1] == plain[0].text
+        else:
+            assert len(told[0]) == 1 and isinstance(results[0], Unwanted)

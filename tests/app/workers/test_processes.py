@@ -9,14 +9,21 @@ from pathlib import Path
 
 import psutil
 import pytest
+from events import STREAM, texts, told
 from fastapi.testclient import TestClient
+from material import chest
 from problem import assert_problem
 
 from app.main import create_app
 from app.settings import Settings
+from app.workers.errors import Unwanted
 from app.workers.models import ProcessModel, WorkerOptions
+from app.workers.requests import ReportRequest
 from model.errors import ConfigError
+from model.exam import Exam
 from model.generator import ReportGenerator
+from model.imaging.radiograph import Radiograph
+from model.report import Report
 
 WORKERS = 2
 
@@ -47,6 +54,30 @@ def children() -> list[psutil.Process]:
             if "spawn_main" in " ".join(child.cmdline()):
                 found.append(child)
     return found
+
+
+def test_a_report_is_told_as_it_is_written(
+    client: TestClient, here: TestClient, make_png: Callable
+) -> None:
+    post = {"url": "/v1/reports", "files": {"files": make_png()}}
+    whole = here.post(**post).json()
+    for _ in range(2):
+        events = told(client.post(**post, headers=STREAM).text)
+        assert events[-1] == ("report", whole)
+        assert texts(events)[-1] == whole["text"] and len(events) > 5
+
+
+def test_a_process_that_writes_what_nobody_wants_is_free_again(
+    tiny_checkpoint: Path, here: TestClient, make_png: Callable
+) -> None:
+    model = ProcessModel(WorkerOptions(tiny_checkpoint, engine="openvino"))
+    model.start()
+    pixels = chest(0, 80, 64).astype("float32") / 255
+    request = ReportRequest(Exam([Radiograph(pixels, "PA")]))
+    [unwanted] = model.answered([request], lambda place, text: False)
+    [report] = model.answered([request])
+    model.close()
+    assert isinstance(unwanted, Unwanted) and isinstance(report, Report)
 
 
 def test_the_answers_are_those_of_the_model_here(

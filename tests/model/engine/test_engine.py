@@ -98,6 +98,18 @@ def test_reading_ahead_changes_no_text_and_no_map(
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_texts_are_watched_as_they_are_written(pair, options) -> None:
+    """What was told never changes in greedy decoding and sampling, and the last is the result."""
+    for engine in pair:
+        told: list[list[list[int]]] = []
+        texts = decode(engine, read(engine), options, told.append)
+        assert told[-1] == texts
+        assert len(told) == (1 if options.strategy == "beam" else max(map(len, texts)))
+        for so_far in told:
+            assert all(text[: len(own)] == own for own, text in zip(so_far, texts, strict=True))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_the_same_texts(pair, options) -> None:
     network, engine = pair
     texts = decode(network, read(network), options)
