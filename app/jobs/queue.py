@@ -243,7 +243,7 @@ def _seconds_until(session: Session, studies: int) -> int:
         .order_by(JobStudyRow.ended.desc())
         .limit(LATEST)
     )
-    times = [int(time) for time in session.execute(latest).scalars()]
+    times = [time for time in session.execute(latest).scalars() if time is not None]
     pace = sum(times) / len(times) if times else UNKNOWN_PACE
     running = select(func.count()).where(JobStudyRow.state == "running")
     workers = max(1, session.scalar(running) or 0)

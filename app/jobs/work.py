@@ -51,13 +51,15 @@ def claim_study(jobs: JobStore, worker: str) -> Claim | None:
             .limit(1)
             .with_for_update(skip_locked=True)
         )
-        study = job and session.scalar(
+        if job is None:
+            return None
+        study = session.scalar(
             select(JobStudyRow)
             .where(JobStudyRow.job == job.id, free)
             .order_by(JobStudyRow.number)
             .limit(1)
         )
-        if job is None or study is None:
+        if study is None:
             return None
         _begin(job, study, worker, now)
         return Claim(
