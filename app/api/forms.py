@@ -15,17 +15,13 @@ from model.errors import DataError
 __all__ = [
     "MAX_INDICATION",
     "MAX_NAME",
-    "Files",
-    "Indication",
-    "Name",
     "Phrase",
-    "Priors",
+    "Posted",
     "Reading",
     "ReportText",
     "ServiceHere",
     "Study",
     "View",
-    "Views",
     "WithOptions",
     "check_sent",
 ]
@@ -49,55 +45,56 @@ ServiceHere = Annotated[Service, Depends(_service)]
 
 
 View = Literal["PA", "AP", "LATERAL", ""]
-Files = Annotated[
-    list[UploadFile],
-    File(description="the images of one study: DICOM, PNG or JPEG, one or more"),
-]
-Priors = Annotated[
-    list[UploadFile],
-    File(
-        default_factory=list,
-        description="frontal images of an earlier study of the same patient",
-    ),
-]
-Views = Annotated[
-    list[View],
-    Form(
-        default_factory=list,
-        description="one for each of files, in their order: its view, or empty for what the "
-        "file says. PNG and JPEG cannot say it; what says nothing is read as frontal. A DICOM "
-        "header that says another view is an error",
-    ),
-]
-Indication = Annotated[
-    str,
-    Form(
-        max_length=MAX_INDICATION,
-        description="why the images were taken, in the words of the request; nothing of it is "
-        "logged",
-    ),
-]
-Name = Annotated[
-    str,
-    Form(
-        max_length=MAX_NAME,
-        description="what the worklist calls the study, where studies are kept; its accession "
-        "number if left out",
-    ),
-]
 
 
-def _sent(
-    files: Files,
-    priors: Priors,
-    views: Views,
-    service: ServiceHere,
-    indication: Indication = "",
-    name: Name = "",
+def _posted(
+    files: Annotated[
+        list[UploadFile],
+        File(description="the images of one study: DICOM, PNG or JPEG, one or more"),
+    ],
+    priors: Annotated[
+        list[UploadFile],
+        File(
+            default_factory=list,
+            description="frontal images of an earlier study of the same patient",
+        ),
+    ],
+    views: Annotated[
+        list[View],
+        Form(
+            default_factory=list,
+            description="one for each of files, in their order: its view, or empty for what the "
+            "file says. PNG and JPEG cannot say it; what says nothing is read as frontal. A DICOM "
+            "header that says another view is an error",
+        ),
+    ],
+    indication: Annotated[
+        str,
+        Form(
+            max_length=MAX_INDICATION,
+            description="why the images were taken, in the words of the request; nothing of it "
+            "is logged",
+        ),
+    ] = "",
+    name: Annotated[
+        str,
+        Form(
+            max_length=MAX_NAME,
+            description="what the worklist calls the study, where studies are kept; its accession "
+            "number if left out",
+        ),
+    ] = "",
 ) -> Sent:
-    sent = Sent([f.file for f in files], views, [p.file for p in priors], indication, name)
-    check_sent(sent, service.settings.max_files)
-    return sent
+    return Sent([f.file for f in files], views, [p.file for p in priors], indication, name)
+
+
+Posted = Annotated[Sent, Depends(_posted)]
+"""What is in the form, checked by nobody."""
+
+
+def _study(posted: Posted, service: ServiceHere) -> Sent:
+    check_sent(posted, service.settings.max_files)
+    return posted
 
 
 def check_sent(sent: Sent, max_files: int) -> None:
@@ -117,7 +114,7 @@ def check_sent(sent: Sent, max_files: int) -> None:
         )
 
 
-Study = Annotated[Sent, Depends(_sent)]
+Study = Annotated[Sent, Depends(_study)]
 
 
 def _reading(

@@ -1,7 +1,7 @@
 """The endpoints of jobs: studies that are posted now and reported on when their turn comes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Annotated, BinaryIO
 
@@ -12,16 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from app.api.description import JOB, RAW_BODY, answered
-from app.api.forms import (
-    Files,
-    Indication,
-    Name,
-    Priors,
-    Reading,
-    ServiceHere,
-    Views,
-    check_sent,
-)
+from app.api.forms import Posted, Reading, ServiceHere, check_sent
 from app.api.gate import MayEdit, MayRead
 from app.api.job_schemas import MAX_STUDIES, JobAnswer, StudyPart, job_answer, study_answer
 from app.api.problems import TooManyFiles, documented
@@ -64,12 +55,8 @@ Key = Annotated[
 
 
 def _sent(
-    files: Files,
-    priors: Priors,
-    views: Views,
+    posted: Posted,
     service: ServiceHere,
-    indication: Indication = "",
-    name: Name = "",
     studies: Annotated[
         str | None,
         Form(
@@ -79,14 +66,12 @@ def _sent(
     ] = None,
 ) -> list[Sent]:
     """The studies of a request, one where `studies` does not say how many."""
-    images: list[BinaryIO] = [file.file for file in files]
-    earlier: list[BinaryIO] = [file.file for file in priors]
     if studies is None:
-        every = [Sent(images, views, earlier, indication, name)]
-    elif views or indication or name:
+        every = [posted]
+    elif posted.views or posted.indication or posted.name:
         raise DataError("views, indication and name of several studies are given in `studies`")
     else:
-        every = _split(_parts(studies), images, earlier)
+        every = _split(_parts(studies), posted.files, posted.priors)
     for number, sent in enumerate(every, 1):
         try:
             check_sent(sent, service.settings.max_files)
@@ -107,7 +92,9 @@ def _parts(text: str) -> list[StudyPart]:
     return parts
 
 
-def _split(studies: list[StudyPart], files: list[BinaryIO], priors: list[BinaryIO]) -> list[Sent]:
+def _split(
+    studies: list[StudyPart], files: Sequence[BinaryIO], priors: Sequence[BinaryIO]
+) -> list[Sent]:
     every, own, earlier = [], 0, 0
     for part in studies:
         ends = own + part.files, earlier + part.priors

@@ -3,13 +3,14 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import page_server
@@ -22,11 +23,15 @@ from sqlalchemy import update
 
 from app.api.job_schemas import JobAnswer
 from app.api.turns import STUDIES_DECODED
+from app.job_options import JobOptions
+from app.jobs.queue import find_job
 from app.jobs.records import OPEN
+from app.jobs.store import open_jobs
 from app.main import create_app
 from app.settings import Settings
 from app.store.tables import JobRow, JobStudyRow
 from model.generator import ReportGenerator
+from model.report import Report
 
 BAD = b"no image"
 
@@ -159,7 +164,8 @@ def test_events_tell_everything_from_where_the_client_was(
     numbers = [number for _, number, _ in told]
     assert numbers == sorted(set(numbers))
     job = client.get(response.headers["location"]).json()
-    assert [data for name, _, data in told if name == "study"] == job["studies"]
+    studies = [data for name, _, data in told if name == "study"]
+    assert sorted(studies, key=lambda study: study["number"]) == job["studies"]
     assert told[-1][0] == "job" and told[-1][2] == {**job, "studies": []}
     for place, number in enumerate(numbers):
         rest = client.get(path, headers={"Last-Event-ID": str(number)})
@@ -288,6 +294,7 @@ def test_the_client_that_is_shown_gets_the_report(
 ENDLESS = """
 import time
 from model.generator import ReportGenerator
+from model.report import Report
 from app.cli.main import main
 
 
@@ -301,19 +308,44 @@ main()
 """
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
-def test_jobs_outlive_the_process(
-    tiny_generator: ReportGenerator,
-    tiny_checkpoint: Path,
-    tmp_path: Path,
-    make_png: Callable,
-    ending: signal.Signals,
+class Waiting(ReportGenerator):
+    """Begins a report, and goes on once it may."""
+
+    def __init__(self, generator: ReportGenerator) -> None:
+        super().__init__(generator.model, generator.tokenizer, generator.identity)
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def reports(self, *arguments: Any, **options: Any) -> list[Report]:
+        self.begun.set()
+        self.may_go_on.wait(60)
+        return super().reports(*arguments, **options)
+
+
+def test_a_service_that_stops_gives_back_what_it_reads(
+    tiny_generator: ReportGenerator, tmp_path: Path, make_png: Callable
+) -> None:
+    """At once, and what comes of the study later is not kept."""
+    waiting = Waiting(tiny_generator)
+    with serving(waiting, jobs=tmp_path) as client:
+        posted = post(client, make_png())
+        assert waiting.begun.wait(60)
+    jobs = open_jobs(JobOptions(tmp_path), None)
+    [folder] = jobs.folders()
+    assert find_job(jobs, folder.name, None).state == "queued"
+    waiting.may_go_on.set()
+    jobs.database.close()
+    with serving(tiny_generator, jobs=tmp_path) as client:
+        assert ended(client, posted)["state"] == "done"
+    assert not jobs.folders()
+
+
+def test_jobs_outlive_a_process_that_is_killed(
+    tiny_generator: ReportGenerator, tiny_checkpoint: Path, tmp_path: Path, make_png: Callable
 ) -> None:
     command = [sys.executable, "-c", ENDLESS, "serve", "--port", "0", "--model", tiny_checkpoint]
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "CROSSRAY_JOBS": str(tmp_path),
-        "CROSSRAY_STOP_SECONDS": "1",
         "CROSSRAY_ENGINE": "torch",
     }
     with subprocess.Popen(
@@ -329,17 +361,12 @@ def test_jobs_outlive_the_process(
             files = [("files", make_png(0)), ("files", make_png(1))]
             posted = httpx.post(f"{address}v1/jobs", files=files, data=parts)
             assert posted.status_code == 202 and any(line == "reading\n" for line in said)
-            process.send_signal(ending)
-            process.wait(timeout=60)
         finally:
             process.kill()
-    with TestClient(create_app(Settings(jobs=tmp_path), tiny_generator)) as client:
-        if ending == signal.SIGKILL:
-            while client.app.state.service.runner is None:
-                time.sleep(0.01)
-            with client.app.state.service.jobs.database.writing() as session:
-                # As after the lease, in twenty seconds.
-                session.execute(update(JobStudyRow).values(lease=0))
+    with serving(tiny_generator, jobs=tmp_path) as client:
+        with client.app.state.service.jobs.database.writing() as session:
+            # As after the lease, in twenty seconds.
+            session.execute(update(JobStudyRow).values(lease=0))
         job = ended(client, posted)
     assert job["progress"] == {"studies": 2, "done": 2, "failed": 0}
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
