@@ -118,7 +118,6 @@ def _split(
 )
 def create_job(
     studies: Annotated[list[Sent], Depends(_sent)],
-    jobs: JobsHere,
     service: ServiceHere,
     reading: Reading,
     actor: MayEdit,
@@ -127,6 +126,7 @@ def create_job(
 ) -> JobAnswer:
     """One study as for POST /v1/reports, or several with `studies`. The files are kept until the
     job ends, its results for a set time. Reports for which somebody waits go first."""
+    jobs = service.jobs
     options = {name: value for name, value in asdict(reading).items() if name != "pixels"}
     word = None if key is None else key.strip('"')
     job = add_job(jobs, NewJob(actor.name, studies, options, word))
