@@ -101,7 +101,7 @@ def table(costs: Costs, means: Means) -> str:
         hours = MILLION / rate / 3600 + planning
         cost = hours * nodes * means.node_hour / (MILLION / 1000)
         lines.append(
-            f"| {nodes} | {rate:.0f} | {limit} | {hours:.1f} | {planning:.2f} | {cost:.2f} |"
+            f"| {nodes} | {rate:.0f} | {limit} | {hours:.1f} | {planning:.2f} | {cost:.3f} |"
         )
     most = of_storage[shared_limit] / of_node[node_limit]
     lines.append(f"\nMore than {most:.0f} nodes wait for this {shared_limit}.")
