@@ -102,7 +102,7 @@ def jitter(options: Options) -> Outcome:
     return Outcome(
         f"toy: what each fusion bears, {options.seeds} seeds of {options.steps} steps",
         (Table(title, tuple(CHANGES), tuple(rows)),),
-        (Panel("F1 by change, in the table's order", "change", "F1", tuple(curves)),),
+        (Panel("F1 by change", "", "F1", tuple(curves), names=tuple(CHANGES)),),
     )
 
 

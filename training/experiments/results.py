@@ -55,6 +55,8 @@ class Panel:
     curves: tuple[Curve, ...]
     marks: tuple[tuple[str, float], ...] = ()
     """Vertical lines, (label, x)."""
+    names: tuple[str, ...] = ()
+    """What x = 0, 1, ... stand for, where x is no number."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         for color, (label, where) in zip(COLORS * 4, panel.marks, strict=False):
             axes.axvline(where, color=color, linestyle=":", label=label)
         axes.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
+        if panel.names:
+            axes.set_xticks(range(len(panel.names)), panel.names, rotation=25, ha="right", size=8)
         axes.legend(fontsize=7)
         axes.grid(alpha=0.25)
     figure.savefig(path, dpi=110)
