@@ -73,7 +73,7 @@ def test_it_is_converted_once(
     assert isinstance(engine_of(tiny_checkpoint), OpenVinoEngine)
 
 
-def _never(network: ReportModel) -> None:
+def _never(network: ReportModel, precision: str) -> None:
     raise AssertionError("converted again")
 
 
@@ -127,7 +127,7 @@ def test_a_conversion_that_fails_its_test_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def wrong(network: ReportModel) -> None:
+    def wrong(network: ReportModel, precision: str) -> None:
         raise SelfTestFailed("OpenVINO does not compute what PyTorch does: attention 0.5")
 
     monkeypatch.setattr(convert, "convert_network", wrong)
