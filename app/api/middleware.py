@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -182,9 +182,17 @@ class BodyLimit:
     FastAPI's own `max_body_size` answers in plain text.
     """
 
-    def __init__(self, app: ASGIApp, limits: UploadLimits) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: UploadLimits, retry_after: Callable[[], int | None]
+    ) -> None:
+        """
+        Args:
+            retry_after: seconds in which the studies that are here will be done, if it is known: an
+                upload counts until its answer is sent.
+        """
         self.app = app
         self.limits = limits
+        self._retry_after = retry_after
         self.uploads: Counter[str] = Counter()
         """By the client's address."""
 
@@ -197,7 +205,10 @@ class BodyLimit:
             self._check_length(scope)
             self._check_number(client)
         except CrossRayError as error:
-            await problem_response(scope, kind_of(error), str(error))(scope, receive, send)
+            wait = self._retry_after() if isinstance(error, Busy) else None
+            headers = None if wait is None else {"Retry-After": str(wait)}
+            answer = problem_response(scope, kind_of(error), str(error), headers)
+            await answer(scope, receive, send)
             return
         self.uploads[client] += 1
         try:

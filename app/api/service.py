@@ -194,6 +194,11 @@ class Service:
         """Studies that are read or wait for it."""
         return self._places.taken
 
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds in which they will be done, as fast as the last ones were; None before any."""
+        return self._places.retry_after
+
     def close(self) -> None:
         """Give back what jobs have not ended, end the model's processes and close the store."""
         if self.runner is not None:

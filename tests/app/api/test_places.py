@@ -3,7 +3,11 @@
 from contextlib import ExitStack
 
 import pytest
+from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
+from app.api.metrics import Metrics
+from app.api.middleware import BodyLimit, Border, UploadLimits
 from app.api.places import Places
 from app.api.problems import Busy
 
@@ -57,3 +61,13 @@ def test_a_single_place_is_anybodys() -> None:
     for kind in ("question", "report"):
         with places.place(kind), pytest.raises(Busy), places.place("report"):  # type: ignore[arg-type]
             pass
+
+
+def test_an_upload_too_many_comes_again_when_the_studies_are_done() -> None:
+    async def never(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("it was let in")
+
+    limit = BodyLimit(never, UploadLimits(100, 0, 0), retry_after=lambda: 42)
+    client = TestClient(Border(limit, metrics=Metrics()))
+    response = client.post("/v1/reports", content=b"a file")
+    assert response.status_code == 503 and response.headers["retry-after"] == "42"
