@@ -79,7 +79,7 @@ class Service:
         self.runner: Runner | None = None
         """Reads the studies of jobs; None where none are taken."""
         self.stopping = threading.Event()
-        self._places = Places(settings.queue + 1)
+        self.places = Places(settings.queue + 1)
         self._pixel_places = threading.BoundedSemaphore(PIXEL_PLACES)
         if generator is not None:
             self._start([LocalModel(generator)])
@@ -192,12 +192,7 @@ class Service:
     @property
     def in_hand(self) -> int:
         """Studies that are read or wait for it."""
-        return self._places.taken
-
-    @property
-    def retry_after(self) -> int | None:
-        """Seconds in which they will be done, as fast as the last ones were; None before any."""
-        return self._places.retry_after
+        return self.places.taken
 
     def close(self) -> None:
         """Give back what jobs have not ended, end the model's processes and close the store."""
@@ -247,7 +242,7 @@ class Service:
         Raises:
             Busy: every place is taken.
         """
-        with self._places.place(kind), self.metrics.studies.track_inprogress():
+        with self.places.place(kind), self.metrics.studies.track_inprogress():
             yield
 
     def _run(self, request: Request, watch: Watch | None = None) -> Any:
