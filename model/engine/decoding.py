@@ -21,6 +21,10 @@ __all__ = ["Decoding", "EngineMemory", "Floats", "Written", "forced"]
 Floats = NDArray[np.float32]
 Tokens = NDArray[np.int64]
 
+ROUND = 8
+"""Finished texts are read as so many tokens or a multiple: OpenVINO makes kernels for each length
+when it first meets it, which takes ten times as long as reading."""
+
 
 class Written:
     """What greedy decoding would write and has attended to, study by study and step by step."""
@@ -262,7 +266,8 @@ def forced(
         (texts, tokens, positions) that chose it.
     """
     longest = max(map(len, texts))
-    before = np.full((len(texts), longest), config.pad_token_id)
+    width = max(longest, min(-(-longest // ROUND) * ROUND, config.max_tokens))
+    before = np.full((len(texts), width), config.pad_token_id)
     before[:, 0] = config.bos_token_id
     for row, text in enumerate(texts):
         before[row, 1 : len(text)] = text[:-1]
@@ -272,12 +277,13 @@ def forced(
             {
                 **memory.inputs(),
                 "tokens": np.hstack((prompt, before)),
-                "places": _places(prompt.shape[1], 0, longest, config.max_tokens),
-                "mask": _mask(prompt, 0, longest, config.pad_token_id),
+                "places": _places(prompt.shape[1], 0, width, config.max_tokens),
+                "mask": _mask(prompt, 0, width, config.pad_token_id),
                 "beam_idx": np.arange(len(texts), dtype=np.int32),
             }
         )[:2]
-        return logits[:, prompt.shape[1] :].copy(), attention[:, prompt.shape[1] :].copy()
+        read = slice(prompt.shape[1], prompt.shape[1] + longest)
+        return logits[:, read].copy(), attention[:, read].copy()
 
 
 def _places(prompt: int, past: int, count: int, max_tokens: int) -> Tokens:
