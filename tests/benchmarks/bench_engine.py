@@ -302,13 +302,14 @@ def compare_embedded() -> None:
 def cold() -> None:
     """The command in a process of its own, its converted checkpoint in the cache."""
     code = (
-        "import resource, sys\n"
+        "import sys\n"
         "from app.cli.main import main\n"
         "sys.argv = ['crossray', 'report', sys.argv[1], '--engine', sys.argv[2]]\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
-        "print(f'{peak:.0f} MB', file=sys.stderr)\n"
+        # Not ru_maxrss: a process inherits its parent's.
+        "[peak] = [n for n in open('/proc/self/status') if n.startswith('VmHWM')]\n"
+        "print(f'{int(peak.split()[1]) / 1024:.0f} MB', file=sys.stderr)\n"
     )
     peaks = {}
 
