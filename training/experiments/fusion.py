@@ -33,7 +33,7 @@ def fusion(options: Options) -> Outcome:
             "-" if kind.startswith("pooled") else over_seeds([each.pointing for each in found]),
         )
         rows.append((kind, cells))
-        cost.append((kind, _exponents(networks[0])))
+        cost.append((kind, _exponents(ToyNetwork(kind))))
     columns = ("parameters", "finding F1", "side accuracy", "pointing")
     return Outcome(
         f"toy: four fusions, {options.seeds} seeds of {options.steps} steps, mean [least, most]",
@@ -55,6 +55,7 @@ def _network(kind: Fusion, seed: int, recipe: Recipe) -> ToyNetwork:
 
 
 def _operations(network: ToyNetwork, patches: int, tokens: int) -> float:
+    """Of a network in training mode: the fused attention of evaluation is not counted."""
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         network.decode(torch.zeros(1, patches, WIDTH), torch.ones(1, tokens, dtype=torch.long))
