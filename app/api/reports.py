@@ -9,7 +9,7 @@ from app.api.forms import Phrase, ReportText, ServiceHere, Study, WithOptions
 from app.api.gate import MayEdit
 from app.api.problems import documented
 from app.api.schemas import AskAnswer, CheckAnswer, ModelDescription, ReportAnswer
-from app.api.streaming import EVENTS, ReportStream
+from app.api.streaming import EVENTS, ReportStream, wants_events
 from app.api.uploads import StudyRoute
 from app.workers.pool import Watch
 
@@ -46,7 +46,7 @@ def create_report(
     with a store: `study` is then the id under which it is."""
     with ExitStack() as place:
         place.enter_context(service.place("report"))
-        if EVENTS not in request.headers.get("accept", ""):
+        if not wants_events(request):
             return service.report(study, options, actor)
         _ = service.card  # the model is loaded: what is wrong from here on is an event
 

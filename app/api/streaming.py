@@ -6,20 +6,27 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 
 from fastapi.sse import format_sse_event
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.api.problems import problem_for
 from app.api.schemas import ReportAnswer, TextChange
+from app.store.errors import StoreError
 from app.workers.errors import Unwanted
 from app.workers.pool import Watch
 
-__all__ = ["EVENTS", "SILENT_SECONDS", "ReportStream"]
+__all__ = ["EVENTS", "SILENT_SECONDS", "ReportStream", "changes", "wants_events"]
 
 EVENTS = "text/event-stream"
 SILENT_SECONDS = 15.0
 """After which a comment shows the client, and what is between, that a stream lives."""
+
+LOOK_SECONDS = 1.0
+LOOKS = 300
+"""After which a client has to ask again, and to be let in again."""
 
 Write = Callable[[Watch], ReportAnswer]
 """Makes a report and tells its text so far, until it is unwanted: Unwanted."""
@@ -99,3 +106,26 @@ class ReportStream(StreamingResponse):
         start = next((place for place, (old, new) in pairs if old != new), shorter)
         self._text = text
         return TextChange(start=start, text=text[start:])
+
+
+def wants_events(request: Request) -> bool:
+    """Whether a client asks for server-sent events."""
+    return EVENTS in request.headers.get("accept", "")
+
+
+async def changes(look: Callable[[], BaseModel], stopping: threading.Event) -> AsyncIterator[bytes]:
+    """What something looks like, now and whenever it has changed, as events without a name."""
+    last: BaseModel | None = None
+    for number in range(LOOKS):
+        try:
+            found = await run_in_threadpool(look)
+        except StoreError:
+            return  # the client comes back and is told
+        if found != last:
+            yield format_sse_event(data_str=found.model_dump_json())
+        elif number * LOOK_SECONDS % SILENT_SECONDS == 0:
+            yield format_sse_event(comment="waiting")
+        last = found
+        if stopping.is_set():
+            return
+        await asyncio.sleep(LOOK_SECONDS)

@@ -5,11 +5,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.responses import StreamingResponse
 
 from app.accounts.roles import LOCAL
 from app.api.gate import MayEdit, MayRead, MaySign
 from app.api.problems import ConflictProblem, NoPrecondition, documented
 from app.api.service import Service
+from app.api.streaming import EVENTS, changes, wants_events
 from app.api.study_schemas import (
     AutosaveAnswer,
     KeptStudy,
@@ -145,15 +147,30 @@ def list_kept(
     return page_answer(list_studies(store, wanted, asked.after, asked.limit))
 
 
-@router.get("/progress", responses=STORED, summary="Batches and studies in work")
-def describe_progress(store: StoreHere, actor: MayRead, request: Request) -> ProgressAnswer:
+@router.get(
+    "/progress",
+    response_model=ProgressAnswer,
+    responses=STORED | {200: {"content": {EVENTS: {"schema": {"type": "string"}}}}},
+    summary="Batches and studies in work",
+)
+def describe_progress(
+    store: StoreHere, actor: MayRead, request: Request
+) -> ProgressAnswer | StreamingResponse:
+    """With `Accept: text/event-stream` an event with it now and whenever it has changed."""
     service: Service = request.app.state.service
-    changed = last_change(store)
-    return ProgressAnswer(
-        batches=[batch_answer(batch) for batch in batches(store)],
-        reading=service.in_hand,
-        changed=None if changed is None else instant(changed),
-    )
+
+    def look() -> ProgressAnswer:
+        changed = last_change(store)
+        return ProgressAnswer(
+            batches=[batch_answer(batch) for batch in batches(store)],
+            reading=service.in_hand,
+            changed=None if changed is None else instant(changed),
+        )
+
+    if not wants_events(request):
+        return look()
+    events = changes(look, service.stopping)
+    return StreamingResponse(events, media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
 
 
 @router.get("/studies/{study}", responses=STORED, summary="One study with its report")

@@ -1,6 +1,8 @@
 // @ts-check
 /** The service as the page sees it: one study in, one checked answer or one problem in words out. */
 
+import { changed, EVENTS, eventsOf, isStream } from "./stream.js";
+
 /**
  * @typedef {{left: number, top: number, width: number, height: number}} Extent
  *   rectangle in original image pixels, such as the one which the whole grid of patches covers
@@ -100,12 +102,24 @@ const INVALID = "/problems/invalid-request";
  *
  * @param {Sent} sent
  * @param {AbortSignal} signal aborting it rejects with an AbortError
- * @param {Set<Check>} [off] checks that are switched off
+ * @param {Set<Check>} off checks that are switched off
+ * @param {(text: string) => void} written is told the text so far, as it is written
  * @returns {Promise<Answer>}
  * @throws {Problem} the service refused, could not be reached, or answered nonsense
  */
-export async function requestReport(sent, signal, off = new Set()) {
-  return checked(await send(`v1/reports?pixels=true&maps=all${queryOf(off)}`, formOf(sent), signal));
+export async function requestReport(sent, signal, off, written) {
+  const address = `v1/reports?pixels=true&maps=all${queryOf(off)}`;
+  const response = await post(address, formOf(sent), signal, { Accept: `${EVENTS}, application/json` });
+  if (!isStream(response)) return checked(await response.json());
+  return reached(async () => {
+    let text = "";
+    for await (const { name, data } of eventsOf(response)) {
+      if (name === "text") written((text = changed(text, data)));
+      if (name === "problem") throw problemOf(data, data.status);
+      if (name === "report") return checked(data);
+    }
+    throw lost();
+  }, signal);
 }
 
 /**
@@ -180,20 +194,46 @@ function formOf({ files, views, priors, indication }) {
  * @returns {Promise<any>}
  */
 async function send(address, form, signal) {
-  let response;
-  try {
-    response = await fetch(address, { method: "POST", body: form, signal, headers: pageHeaders() });
-  } catch (error) {
-    if (signal.aborted) throw error;
-    throw new Problem(
-      "The server did not answer",
-      "The connection failed before an answer came back.",
-      "Check that CrossRay is still running and that the file can still be read, then try again.",
-      { passing: true },
-    );
-  }
+  return (await post(address, form, signal, {})).json();
+}
+
+/**
+ * @param {string} address
+ * @param {FormData} body
+ * @param {AbortSignal} signal
+ * @param {Record<string, string>} more headers
+ * @returns {Promise<Response>} one that is no problem
+ */
+async function post(address, body, signal, more) {
+  const headers = { ...pageHeaders(), ...more };
+  const response = await reached(() => fetch(address, { method: "POST", body, signal, headers }), signal);
   if (!response.ok) throw await problemFrom(response);
-  return response.json();
+  return response;
+}
+
+/**
+ * @template T
+ * @param {() => Promise<T>} ask what needs the connection
+ * @param {AbortSignal} signal
+ * @returns {Promise<T>}
+ */
+async function reached(ask, signal) {
+  try {
+    return await ask();
+  } catch (error) {
+    if (signal.aborted || error instanceof Problem) throw error;
+    throw lost();
+  }
+}
+
+/** @returns {Problem} */
+function lost() {
+  return new Problem(
+    "The server did not answer",
+    "The connection failed before an answer came back.",
+    "Check that CrossRay is still running and that the file can still be read, then try again.",
+    { passing: true },
+  );
 }
 
 /**
@@ -206,28 +246,35 @@ export async function problemFrom(response) {
   if ((response.headers.get("content-type") ?? "").includes("json")) {
     body = await response.json();
   }
-  const title = typeof body.title === "string" ? body.title : `The server answered ${response.status}`;
+  return problemOf(body, response.status, Number(response.headers.get("retry-after")));
+}
+
+/**
+ * @param {{type?: unknown, title?: unknown, detail?: unknown}} body
+ * @param {number} status
+ * @param {number} [seconds] after which to try again
+ * @returns {Problem}
+ */
+function problemOf(body, status, seconds = 0) {
+  const title = typeof body.title === "string" ? body.title : `The server answered ${status}`;
   const detail = typeof body.detail === "string" ? body.detail : "It gave no further reason.";
   const check = (typeof body.type === "string" && CHECKS[body.type]) || null;
   const advice = check
     ? CHECK_ADVICE[check]
     : body.type === INVALID
       ? "Change what it names, then send it again."
-      : adviceFor(response);
-  return new Problem(title, detail, advice, { passing: response.status === 429 || response.status >= 500, check });
+      : adviceFor(status, seconds);
+  return new Problem(title, detail, advice, { passing: status === 429 || status >= 500, check });
 }
 
 /**
- * @param {Response} response
+ * @param {number} status
+ * @param {number} seconds
  * @returns {string}
  */
-function adviceFor(response) {
-  const seconds = Number(response.headers.get("retry-after"));
+function adviceFor(status, seconds) {
   if (seconds > 0) return `Try again in ${seconds} seconds.`;
-  return (
-    ADVICE[response.status] ??
-    "Try again. If it happens again, tell whoever runs this server the words above."
-  );
+  return ADVICE[status] ?? "Try again. If it happens again, tell whoever runs this server the words above.";
 }
 
 /**

@@ -9,6 +9,7 @@ import { Room } from "./room.js";
 import { StudyView } from "./study.js";
 import { connectThemeButton } from "./theme.js";
 import { PixelLoader } from "./viewer/loader.js";
+import { Writing } from "./writing.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {import("./api.js").Check} Check */
@@ -38,6 +39,7 @@ let previous = null;
 /** @type {PixelLoader | null} */
 let loader = null;
 const drafts = new Drafts();
+const writing = new Writing(element("writing"));
 
 const room = new Room({
   open: openDraft,
@@ -158,11 +160,14 @@ async function submit(sent, switchedOff = new Set()) {
   shown = null;
   element("problem").hidden = true;
   nameStudy(sent);
+  writing.show("");
   enter("busy");
   loadPixels(sent);
   const clock = startClock([...sent.files, ...sent.priors]);
   try {
-    const answer = await requestReport(sent, mine.signal, off);
+    const answer = await requestReport(sent, mine.signal, off, (text) => {
+      if (running === mine) writing.show(text);
+    });
     if (running === mine) await showReport(answer);
   } catch (error) {
     if (running === mine) showProblem(error);

@@ -10,8 +10,8 @@ import { connectThemeButton } from "./theme.js";
 /** @typedef {import("./kept.js").Page} Page */
 
 const PAGE = 500;
-const SOON = 2000;
-const IDLE = 8000;
+/** Milliseconds after which the service is asked again once it has refused. */
+const LATER = 8000;
 const FINDINGS = [
   "pneumothorax", "pleural_effusion", "opacity", "atelectasis", "edema", "cardiomegaly", "nodule", "rib_fracture",
   "hyperinflation", "hiatal_hernia", "endotracheal_tube", "central_line", "pacemaker",
@@ -32,6 +32,8 @@ let top = 1;
 let loading = null;
 /** @type {string | null} when the store last changed, as far as the rows know */
 let changed = null;
+/** @type {EventSource | null} */
+let source = null;
 
 const rows = new VirtualRows(
   { grid: element("grid"), rows: element("rows") },
@@ -264,31 +266,32 @@ function showProblem(error) {
   element("problem").hidden = false;
 }
 
-/** What is in work; the rows follow where something has changed. */
-async function watch() {
-  let wait = IDLE;
-  try {
-    if (!document.hidden) {
-      /** @type {import("./kept.js").Progress} */
-      const progress = await call("v1/progress");
-      const running = showProgress(progress);
-      if (running) wait = SOON;
-      if (progress.changed !== changed) {
-        const first = changed === null;
-        changed = progress.changed;
-        if (!first && !loading) await reload(true);
-      }
-    }
-  } catch (error) {
-    showProblem(error);
+/** What is in work, told as it changes while the page is seen: a browser opens few connections to one server. */
+function watch() {
+  if (document.hidden) {
+    source?.close();
+    source = null;
   }
-  setTimeout(watch, wait);
+  if (document.hidden || source) return;
+  source = new EventSource("v1/progress");
+  source.onmessage = ({ data }) => follow(JSON.parse(data)).catch(showProblem);
+  source.onerror = () => {
+    if (source?.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    source = null;
+    call("v1/progress").then(follow).catch(showProblem).finally(() => setTimeout(watch, LATER));
+  };
 }
 
-/**
- * @param {import("./kept.js").Progress} progress
- * @returns {boolean} whether anything runs
- */
+/** @param {import("./kept.js").Progress} progress */
+async function follow(progress) {
+  showProgress(progress);
+  if (progress.changed === changed) return;
+  const first = changed === null;
+  changed = progress.changed;
+  if (!first && !loading) await reload(true);
+}
+
+/** @param {import("./kept.js").Progress} progress */
 function showProgress({ batches, reading }) {
   const running = batches.filter(({ ended }) => !ended);
   const items = running.map(({ total: all, done, without_report: without }) => {
@@ -308,7 +311,6 @@ function showProgress({ batches, reading }) {
   }
   element("progress").replaceChildren(...items);
   element("progress").hidden = items.length === 0;
-  return items.length > 0;
 }
 
 let typing = 0;
@@ -338,4 +340,5 @@ async function begin() {
   await reload();
   element("grid").focus({ preventScroll: true });
   watch();
+  document.addEventListener("visibilitychange", watch);
 }

@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from app.main import create_app
+from app.server import Server
 from app.settings import Settings
 from model.generator import ReportGenerator
 
@@ -16,10 +17,9 @@ from model.generator import ReportGenerator
 @contextmanager
 def serving(generator: ReportGenerator, **settings: Any) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_app(Settings(**settings), generator), log_level="warning", ws="none", lifespan="on"
-    )
-    server = uvicorn.Server(config)
+    app = create_app(Settings(**settings), generator)
+    config = uvicorn.Config(app, log_level="warning", ws="none", lifespan="on")
+    server = Server(config, app, lambda: None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

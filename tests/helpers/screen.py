@@ -1,6 +1,7 @@
 """What a person does on the page, and what is then on the screen."""
 
 import base64
+import json
 import re
 from typing import Any
 
@@ -28,6 +29,15 @@ def send(page: Any, *files: tuple[str, str, bytes]) -> None:
     payloads = [{"name": name, "mimeType": mime, "buffer": data} for name, mime, data in files]
     page.locator("#files").set_input_files(payloads)
     expect(page.locator("body[data-state=busy]")).to_have_count(0)
+
+
+def answer_of(response: Any) -> dict[str, Any]:
+    """The report at the end of a stream of events."""
+    *_, last = (block for block in response.text().split("\n\n") if block)
+    name, data = last.split("\n", 1)
+    assert name == "event: report"
+    answer: dict[str, Any] = json.loads(data.removeprefix("data: "))
+    return answer
 
 
 def show_file(page: Any, file: bytes, answer: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from known import known, png_image
-from screen import canvas, expect, send, show
+from screen import answer_of, canvas, expect, send, show
 
 
 @pytest.mark.parametrize("kind", ["png", "dicom"])
@@ -11,7 +11,7 @@ def test_a_chosen_file_becomes_a_report(page, make_png, make_dicom, kind: str) -
     with page.expect_file_chooser() as chooser, page.expect_response("**/v1/reports*") as response:
         page.get_by_role("button", name="Choose files").click()
         chooser.value.set_files({"name": "a", "mimeType": "", "buffer": data})
-    answer = response.value.json()
+    answer = answer_of(response.value)
     expect(page.locator("#words .word")).to_have_count(len(answer["words"]))
     plain = " ".join(page.locator("#plain-text").text_content().split())
     assert plain == " ".join(answer["text"].split())

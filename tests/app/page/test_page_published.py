@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from page_server import serving
 from published import ARCHITECTURES, published, published_by_hand
-from screen import canvas, colored, expect, send, set_slider, word
+from screen import answer_of, canvas, colored, expect, send, set_slider, word
 
 from model.generator import ReportGenerator
 
@@ -29,7 +29,7 @@ def test_a_word_is_drawn_and_said_to_be_of_unknown_state(
     page = open_page(at=published_address)
     with page.expect_response("**/v1/reports*") as response:
         send(page, ("chest.png", "image/png", make_png(1, 240, 200)))
-    answer = response.value.json()
+    answer = answer_of(response.value)
     assert {each["state"] for each in answer["words"]} == {"unknown"}
     expect(page.locator("#words .word")).to_have_count(len(answer["words"]))
     expect(page.locator("#notice")).to_contain_text("license mit")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from known import DIM, hot, known, png_image
-from screen import CONTRASTS, expect, send, show, thumbnail, word
+from screen import CONTRASTS, answer_of, expect, send, show, thumbnail, word
 
 from app.api.forms import MAX_INDICATION
 
@@ -36,7 +36,7 @@ def test_what_is_put_together_is_what_is_sent(seeing, make_png) -> None:
     seeing.get_by_label("Indication").fill("  The\nlungs. ")
     with seeing.expect_response("**/v1/reports*") as response:
         seeing.get_by_role("button", name="Write the report").click()
-    answer = response.value.json()
+    answer = answer_of(response.value)
     assert [(image["view"], image["prior"]) for image in answer["images"]] == [
         (None, False),
         ("LATERAL", False),
@@ -143,7 +143,7 @@ def test_nothing_of_one_patient_is_sent_with_the_next(seeing, make_png) -> None:
     expect(seeing.get_by_label("Indication")).to_have_value("")
     with seeing.expect_response("**/v1/reports*") as response:
         seeing.get_by_role("button", name="Write the report").click()
-    answer = response.value.json()
+    answer = answer_of(response.value)
     assert (len(answer["images"]), answer["indication"]) == (1, "")
     expect(seeing.locator("#given")).to_be_hidden()
 
