@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from events import STREAM, events
 from fastapi.testclient import TestClient
 from material import PATIENT, REPORT
 from problem import assert_problem
@@ -195,6 +196,14 @@ def test_a_store_of_another_version_is_a_problem(
         response = client.post("/v1/reports", files={"files": make_png()})
         assert_problem(response, 503, "store-version")
         assert "newer version" in str(client.app.state.service.failure)
+
+
+def test_progress_is_told_as_events_until_the_service_stops(client: TestClient, study: str) -> None:
+    service = client.app.state.service
+    plain = client.get("/v1/progress").json()
+    service.stopping.set()
+    [event] = events(client.get("/v1/progress", headers=STREAM).text)
+    assert event["data"] == plain and plain["changed"]
 
 
 def test_openapi_tells_of_studies(client: TestClient) -> None:

@@ -2,16 +2,17 @@
 
 import pytest
 from known import known, png_image
-from screen import answer_of, canvas, expect, send, show
+from screen import canvas, expect, in_one_piece, send
 
 
 @pytest.mark.parametrize("kind", ["png", "dicom"])
 def test_a_chosen_file_becomes_a_report(page, make_png, make_dicom, kind: str) -> None:
     data = make_png() if kind == "png" else make_dicom()
+    in_one_piece(page)
     with page.expect_file_chooser() as chooser, page.expect_response("**/v1/reports*") as response:
         page.get_by_role("button", name="Choose files").click()
         chooser.value.set_files({"name": "a", "mimeType": "", "buffer": data})
-    answer = answer_of(response.value)
+    answer = response.value.json()
     expect(page.locator("#words .word")).to_have_count(len(answer["words"]))
     plain = " ".join(page.locator("#plain-text").text_content().split())
     assert plain == " ".join(answer["text"].split())
@@ -80,7 +81,9 @@ def test_a_lost_connection_and_a_wrong_answer_say_so(page, faults) -> None:
     faults.clear()
     wrong = known({})
     wrong["images"][0]["rows"] += 1
-    show(page, wrong)
+    page.unroute("**/v1/reports*")
+    page.route("**/v1/reports*", lambda route: route.fulfill(status=201, json=wrong))
+    page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("alert")).to_contain_text("64 patches where the images have 72")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from page_server import serving
 from published import ARCHITECTURES, published, published_by_hand
-from screen import answer_of, canvas, colored, expect, send, set_slider, word
+from screen import canvas, colored, expect, in_one_piece, send, set_slider, word
 
 from model.generator import ReportGenerator
 
@@ -27,9 +27,10 @@ def test_a_word_is_drawn_and_said_to_be_of_unknown_state(
     open_page, published_address: str, make_png
 ) -> None:
     page = open_page(at=published_address)
+    in_one_piece(page)
     with page.expect_response("**/v1/reports*") as response:
         send(page, ("chest.png", "image/png", make_png(1, 240, 200)))
-    answer = answer_of(response.value)
+    answer = response.value.json()
     assert {each["state"] for each in answer["words"]} == {"unknown"}
     expect(page.locator("#words .word")).to_have_count(len(answer["words"]))
     expect(page.locator("#notice")).to_contain_text("license mit")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dicom_files import dataset, encoded, image, stored_as
 from known import TEXT, carried, hot, known, png_image
-from screen import answer_of, canvas, colored, expect, send, show, show_file, shown, word
+from screen import canvas, colored, expect, in_one_piece, send, show, show_file, shown, word
 
 try:
     from axe_playwright_python.sync_playwright import Axe
@@ -110,10 +110,11 @@ def test_a_word_without_a_place_shows_its_raw_attention_when_asked(page) -> None
 
 
 def test_the_service_gives_every_map_to_the_page(page, make_png) -> None:
+    in_one_piece(page)
     with page.expect_response("**/v1/reports*") as response:
         send(page, ("chest.png", "image/png", make_png()))
     assert "maps=all" in response.value.url
-    assert all(one["heatmap"] for one in answer_of(response.value)["words"])
+    assert all(one["heatmap"] for one in response.value.json()["words"])
 
 
 # Reading before, drafts that stay, paper

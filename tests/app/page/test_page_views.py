@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from known import DIM, hot, known, png_image
-from screen import CONTRASTS, answer_of, expect, send, show, thumbnail, word
+from screen import CONTRASTS, expect, in_one_piece, send, show, thumbnail, word
 
 from app.api.forms import MAX_INDICATION
 
@@ -34,9 +34,10 @@ def test_what_is_put_together_is_what_is_sent(seeing, make_png) -> None:
     put(seeing, ("old.png", make_png(3)), earlier=True)
     seeing.get_by_role("combobox", name="View of side.png").select_option("Lateral")
     seeing.get_by_label("Indication").fill("  The\nlungs. ")
+    in_one_piece(seeing)
     with seeing.expect_response("**/v1/reports*") as response:
         seeing.get_by_role("button", name="Write the report").click()
-    answer = answer_of(response.value)
+    answer = response.value.json()
     assert [(image["view"], image["prior"]) for image in answer["images"]] == [
         (None, False),
         ("LATERAL", False),
@@ -141,9 +142,10 @@ def test_nothing_of_one_patient_is_sent_with_the_next(seeing, make_png) -> None:
     assert len(tabs(seeing)) == 2
     put(seeing, ("next.png", make_png(3)))
     expect(seeing.get_by_label("Indication")).to_have_value("")
+    in_one_piece(seeing)
     with seeing.expect_response("**/v1/reports*") as response:
         seeing.get_by_role("button", name="Write the report").click()
-    answer = answer_of(response.value)
+    answer = response.value.json()
     assert (len(answer["images"]), answer["indication"]) == (1, "")
     expect(seeing.locator("#given")).to_be_hidden()
 
