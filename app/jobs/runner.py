@@ -92,7 +92,7 @@ class Runner:
                 self._posted.wait(LOOK_SECONDS)
 
     def _read_next(self) -> bool:
-        """Read one study; False where none waits."""
+        """Read one study; False where none waits, or none can be read now."""
         claim = claim_study(self._jobs, self._worker)
         if claim is None:
             return False
@@ -107,7 +107,7 @@ class Runner:
                 end_study(self._jobs, claim, outcome)
         finally:
             self._reading.remove(reading)
-        return True
+        return outcome is not None
 
     def _keep(self) -> None:
         tidied = renewed = 0.0
