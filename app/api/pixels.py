@@ -24,8 +24,8 @@ from model.imaging.stored import StoredImage
 __all__ = ["MEDIA_TYPE", "pixel_stream"]
 
 MEDIA_TYPE = "application/vnd.crossray.pixels"
-FIRST_SIDE = 1024
-"""Longest side of the first level of a larger image."""
+FIRST_SIDE = 512
+"""Longest side of the first level of a larger image: so few samples are on the screen at once."""
 BAND_SAMPLES = 1 << 20
 """About so many samples at a time: what is shown grows while the rest is on its way."""
 

@@ -45,6 +45,7 @@ const room = new Room({
   open: openDraft,
   showAgain: showReport,
   showWord: (index) => (index === null ? study.report.leave() : study.report.show(index)),
+  editing: (editor, templates) => study.edit(editor, templates),
   announce,
   failed: showProblem,
 });

@@ -13,6 +13,7 @@ const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (docume
 
 const LISTED = 8;
 const LEAST = 0.01; // share of its attention below which a word did not look there
+const CLICKED = 1 / 6; // of the image's sides: a region that is only clicked
 const STEPS = 32; // of the image's side, by which keys move and size a region
 
 export class RegionView {
@@ -31,6 +32,8 @@ export class RegionView {
     this.study = null;
     /** @type {Extent | null} */
     this.box = null;
+    /** @type {(box: Extent | null) => void} */
+    this.changed = () => undefined;
     viewer.layers.push((pen, frame) => {
       if (this.box) outline(pen, this.box, frame.scale / frame.ratio);
     });
@@ -80,6 +83,16 @@ export class RegionView {
     this.set(boxBetween(this.viewer.toImage(from), this.viewer.toImage(to), image));
   }
 
+  /** @param {{x: number, y: number}} at CSS pixels of the canvas */
+  around(at) {
+    if (!this.study) return;
+    const image = this.study.answer.images[this.study.image];
+    const { x, y } = this.viewer.toImage(at);
+    const [across, down] = [(image.width * CLICKED) / 2, (image.height * CLICKED) / 2];
+    this.set(boxBetween({ x: x - across, y: y - down }, { x: x + across, y: y + down }, image));
+    this.say();
+  }
+
   /**
    * @param {number} dx steps to the right
    * @param {number} dy steps down
@@ -106,6 +119,7 @@ export class RegionView {
     this.panel.hidden = box === null;
     element("region-none").hidden = lookers.length > 0;
     if (this.study) listLookers(this.list, lookers, this.study.answer.words);
+    this.changed(box);
   }
 
   /** Say what the region holds. */

@@ -8,6 +8,7 @@ import { Problem } from "./api.js";
 import { askAddendum, askConflict, askRejection, askSignature, askTyped, showVersions } from "./dialogs.js";
 import { backedUp, Editor, editorName } from "./editor.js";
 import { call, Conflict, session, shownTime, SignedOut } from "./kept.js";
+import { connectPaper } from "./paper.js";
 import { fetchKept, filesOf, markReaders } from "./stored.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
@@ -22,8 +23,9 @@ const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (docume
 export class Room {
   /**
    * @param {{open: (sent: Sent, answer: Answer) => Promise<void>, showAgain: (answer: Answer) => Promise<void>, showWord: (index: number | null) => void,
-   *   announce: (message: string) => void, failed: (error: unknown) => void}} page
-   *   showAgain: another text of the study that is open; showWord: the map of this word of the shown answer
+   *   editing: (editor: Editor | null, templates: import("./editor.js").Sentence[]) => void, announce: (message: string) => void, failed: (error: unknown) => void}} page
+   *   showAgain: another text of the study that is open; showWord: the map of this word of the shown answer;
+   *   editing: the report is, or is no more; templates of sentences about a region
    */
   constructor(page) {
     this.page = page;
@@ -62,6 +64,9 @@ export class Room {
       const sentence = this.sentences[Number(insert.value)];
       insert.value = "";
       if (sentence) this.editor.insert(sentence);
+    });
+    connectPaper(/** @type {HTMLSelectElement} */ (element("room-paper")), () => {
+      if (this.study) this.linkExports(this.study.id);
     });
     addEventListener("keydown", (event) => {
       if (this.editor.isOpen && (event.ctrlKey || event.metaKey) && event.key === "s") {
@@ -162,15 +167,21 @@ export class Room {
     element("room-sign").hidden = !signs || !["draft", "reviewed"].includes(status);
     element("room-reject").hidden = !signs || !["draft", "reviewed"].includes(status);
     element("room-amend").hidden = !signs || status !== "signed";
-    for (const format of ["text", "json", "pdf"]) {
-      const link = /** @type {HTMLAnchorElement} */ (element(`room-${format}`));
-      link.href = `v1/studies/${study.id}/export?format=${format}`;
-    }
+    this.linkExports(study.id);
     markReaders(element("words"), study);
     const { place, ids } = this.around();
     for (const [id, index] of /** @type {[string, number][]} */ ([["room-previous", place - 1], ["room-next", place + 1]])) {
       element(id).hidden = ids.length < 2 || place < 0;
       element(id).setAttribute("aria-disabled", String(!(index in ids)));
+    }
+  }
+
+  /** @param {string} study */
+  linkExports(study) {
+    const paper = /** @type {HTMLSelectElement} */ (element("room-paper")).value;
+    for (const [format, more] of [["text", ""], ["json", ""], ["pdf", `&paper=${paper}`]]) {
+      const link = /** @type {HTMLAnchorElement} */ (element(`room-${format}`));
+      link.href = `v1/studies/${study}/export?format=${format}${more}`;
     }
   }
 
@@ -215,14 +226,15 @@ export class Room {
     element("words").hidden = true;
     element("room-actions").hidden = true;
     await this.editor.open(this.study, typed?.text, typed?.base);
+    this.page.editing(this.editor, this.sentences.filter(isAboutPlace));
   }
 
   async offerSentences() {
     const response = await fetch("sentences.json");
     if (!response.ok) return;
     this.sentences = await response.json();
-    element("edit-insert").append(...this.sentences.map(({ section, title }, index) =>
-      new Option(`${title} (${section})`, String(index))));
+    element("edit-insert").append(...this.sentences.flatMap((sentence, index) =>
+      isAboutPlace(sentence) ? [] : [new Option(`${sentence.title} (${sentence.section})`, String(index))]));
   }
 
   async save() {
@@ -264,6 +276,7 @@ export class Room {
 
   leaveEditor() {
     this.editor.close();
+    this.page.editing(null, []);
     this.page.showWord(null);
     element("room-editor").hidden = true;
     element("room-actions").hidden = false;
@@ -359,4 +372,9 @@ export class Room {
     signIn.hidden = !(error instanceof SignedOut);
     signIn.href = `sign-in?next=${encodeURIComponent(`./${location.search}`)}`;
   }
+}
+
+/** @param {import("./editor.js").Sentence} sentence @returns {boolean} whether a region fills it in */
+function isAboutPlace({ text }) {
+  return /\{side\}|\{zone\}/.test(text);
 }

@@ -8,6 +8,7 @@ import { average, decode, shareAt } from "./heatmap.js";
 import { percent, times } from "./legend.js";
 import { RegionView } from "./region.js";
 import { ReportView } from "./report.js";
+import { Suggestions } from "./suggest.js";
 import { showDenials, showFindings, showReview, showWarnings, studyWarnings } from "./summary.js";
 import { previewOf } from "./viewer/pixels.js";
 import { ViewingRoom } from "./viewer/viewing.js";
@@ -49,10 +50,15 @@ export class StudyView {
       drawn: (from, to) => this.region.draw(from, to),
       drawnOut: () => this.region.say(),
       letGo: () => this.region.clear(),
+      clicked: (at) => {
+        if (this.suggestions.editor) this.region.around(at);
+      },
       nudged: (dx, dy, sizing) => this.region.nudge(dx, dy, sizing),
     });
     this.report = new ReportView(element("words"), (choice) => this.showChoice(choice));
     this.region = new RegionView(this.viewing.main.viewer, this.report, announce);
+    this.suggestions = new Suggestions(service.check, announce);
+    this.region.changed = () => this.suggest();
     this.asking = new AskBox(
       {
         form: element("ask"), phrase: element("ask-phrase"), button: element("ask-send"),
@@ -137,6 +143,23 @@ export class StudyView {
     const { answer, shownMap } = this;
     const share = answer && shownMap && shareAt(shownMap, answer.images, image, x, y);
     return typeof share === "number" && shownMap ? `  ${percent(share)}  ${times(share, shownMap.length)}` : "";
+  }
+
+  /**
+   * The report is being edited: a region then offers sentences.
+   *
+   * @param {import("./editor.js").Editor | null} editor null: no more
+   * @param {import("./editor.js").Sentence[]} templates
+   */
+  edit(editor, templates) {
+    this.suggestions.edit(editor, templates);
+    this.suggest();
+  }
+
+  suggest() {
+    const { image, viewer } = this.viewing.main;
+    const shown = this.answer && { answer: this.answer, image, directions: viewer.description?.directions ?? null };
+    this.suggestions.show(shown, this.region.box);
   }
 
   toggleRaw() {

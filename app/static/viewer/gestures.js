@@ -11,7 +11,8 @@
  * @property {(from: Point, to: Point) => void} drawn a rectangle, while it is being drawn
  * @property {() => void} drawnOut it is as large as it will be
  * @property {() => void} letGo no rectangle any more
- * @property {import("./measure.js").Measurements | null} measuring null where nothing is measured
+ * @property {(at: Point) => void} clicked with the left button, outside every tool that draws
+ * @property {import("./measure.js").Measurements} measuring
  */
 
 const STILL = 4; // CSS pixels below which a drag draws no rectangle: a hand is never quite still
@@ -84,14 +85,14 @@ function connectPointers(viewer, page) {
     if (down.size > 1) return; // a second finger zooms
     start = position(event);
     mode = modeOf(event, page.dragging());
-    if (isMeasuring(mode)) page.measuring?.press(mode, start);
+    if (isMeasuring(mode)) page.measuring.press(mode, start);
     else if (mode !== "region") viewer.remember();
   });
   canvas.addEventListener("pointermove", (event) => {
     const now = position(event);
     page.pointed(now);
     const before = down.get(event.pointerId);
-    if (isMeasuring(page.dragging())) page.measuring?.move(now);
+    if (isMeasuring(page.dragging())) page.measuring.move(now);
     if (!before) return;
     if (down.size === 2) pinched(viewer, down, event.pointerId, now);
     else if (mode === "region") page.drawn(start, now);
@@ -102,9 +103,11 @@ function connectPointers(viewer, page) {
     canvas.addEventListener(ending, (event) => {
       if (!down.delete(event.pointerId) || down.size > 0) return;
       const end = position(event);
-      if (isMeasuring(mode)) page.measuring?.release(end);
-      if (mode !== "region") return;
-      if (Math.max(Math.abs(end.x - start.x), Math.abs(end.y - start.y)) < STILL) page.letGo();
+      if (isMeasuring(mode)) return page.measuring.release(end);
+      const isClick = Math.max(Math.abs(end.x - start.x), Math.abs(end.y - start.y)) < STILL;
+      if (mode !== "region") {
+        if (isClick && ending === "pointerup" && event.button === 0) page.clicked(end);
+      } else if (isClick) page.letGo();
       else page.drawnOut();
     });
   }

@@ -21,13 +21,13 @@ export class Measurements {
    * @param {import("./viewer.js").Viewer} viewer
    * @param {HTMLElement} list of what is measured, in words
    * @param {(message: string) => void} announce
+   * @param {Map<number, Shape[]>} [all] by image, where another pane may show the same image
    */
-  constructor(viewer, list, announce) {
+  constructor(viewer, list, announce, all = new Map()) {
     this.viewer = viewer;
     this.list = list;
     this.announce = announce;
-    /** @type {Map<number, Shape[]>} by image */
-    this.all = new Map();
+    this.all = all;
     this.image = 0;
     /** @type {Shape | null} the one being drawn */
     this.open = null;

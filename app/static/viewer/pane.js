@@ -29,7 +29,9 @@ export class Pane {
       this.label();
       changed(this);
     });
-    this.viewer.layers.push((pen) => this.drawHeat(pen));
+    /** @type {Point | null} where the pointer is in the other pane, in original pixels */
+    this.marked = null;
+    this.viewer.layers.push((pen) => this.drawHeat(pen), (pen, frame) => this.drawMark(pen, frame));
   }
 
   /** @param {import("./gestures.js").Page} page */
@@ -37,9 +39,9 @@ export class Pane {
     connectGestures(this.viewer, {
       ...page,
       pointed: (at) => {
+        page.pointed(at);
         this.showPointer(at);
         this.viewer.setLens(this.magnifies ? at : null);
-        page.pointed(at);
       },
     });
   }
@@ -74,6 +76,34 @@ export class Pane {
     if (this.heat && this.overlay) this.heat.draw(pen, this.viewer.scale() / this.viewer.ratio);
   }
 
+  /** @param {Point | null} place in original pixels: its value is told as under the pointer */
+  mark(place) {
+    if (!place && !this.marked) return;
+    this.marked = place;
+    this.tellPlace(place);
+    this.viewer.redraw();
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} pen
+   * @param {import("./geometry.js").Frame} frame
+   */
+  drawMark(pen, frame) {
+    if (!this.marked) return;
+    frame.onScreen(pen);
+    const { x, y } = frame.toScreen(this.marked);
+    for (const [style, width] of /** @type {const} */ ([["#05070a", 4], ["#a9e2f3", 1.5]])) {
+      pen.strokeStyle = style;
+      pen.lineWidth = width;
+      pen.beginPath();
+      for (const [dx, dy] of [[-12, 0], [12, 0], [0, -12], [0, 12]]) {
+        pen.moveTo(x + dx / 3, y + dy / 3);
+        pen.lineTo(x + dx, y + dy);
+      }
+      pen.stroke();
+    }
+  }
+
   labelImage() {
     const { description, raster } = this.viewer;
     if (!description || !this.name) return;
@@ -102,8 +132,12 @@ export class Pane {
 
   /** @param {Point | null} at CSS pixels of the canvas */
   showPointer(at) {
+    this.tellPlace(at && this.viewer.toImage(at));
+  }
+
+  /** @param {Point | null} place in original pixels */
+  tellPlace(place) {
     const { viewer } = this;
-    const place = at && viewer.toImage(at);
     const value = place && viewer.raster?.valueAt(place.x, place.y);
     const share = place ? this.shareAt(place.x, place.y) : "";
     if (!place) this.corner("pointer").textContent = "";

@@ -137,7 +137,7 @@ export class Toolbar {
       key(["v"], "Flip top and bottom", views, press("flip-down")),
       key(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], "Move the image, or the last point of a tool", views, (event) => this.arrow(event), true),
       key([",", "."], "Image before, after", views, (event) => this.room.stepImage(event.key === "," ? -1 : 1)),
-      key(["s"], "Side by side, zoom and pan linked", views, press("side-by-side")),
+      key(["s"], "Side by side: zoom, pan, window and pointer linked", views, press("side-by-side")),
       key(["e"], "Full screen", views, press("full-screen")),
       key(["0"], "Reset the view", views, press("reset")),
       key(["z", "Ctrl+Z"], "Undo a change of the view", views, press("undo")),

@@ -22,6 +22,7 @@ const SMALLEST_ZOOM = 0.5;
 const LARGEST_SCALE = 16; // screen pixels per original pixel
 const LARGEST_ZOOM = 24;
 const MARGIN = 10; // CSS pixels kept free around the fitted image
+const PRINTED = 2400; // pixels of the longer side on paper: some 300 to the inch
 const REMEMBERED = 100; // steps that can be undone
 const LENS = { radius: 110, power: 2.5 }; // CSS pixels; times as large
 /** @type {Voi} */
@@ -48,6 +49,8 @@ export class Viewer {
     this.range = { low: 0, high: 255 };
     this.frameRequest = 0;
     new ResizeObserver(() => this.resize()).observe(canvas);
+    addEventListener("beforeprint", () => this.enlarge());
+    addEventListener("afterprint", () => this.resize());
   }
 
   /** @param {PixelImage} image shown whole, as its file says */
@@ -245,8 +248,19 @@ export class Viewer {
     this.redraw();
   }
 
+  /** The same view in more pixels: paper shows more of them than a screen. */
+  enlarge() {
+    const { canvas } = this;
+    if (!canvas.clientWidth || !canvas.clientHeight) return;
+    this.sizeTo(Math.max(this.ratio, PRINTED / Math.max(canvas.clientWidth, canvas.clientHeight)));
+  }
+
   resize() {
-    const ratio = window.devicePixelRatio || 1;
+    this.sizeTo(window.devicePixelRatio || 1);
+  }
+
+  /** @param {number} ratio pixels of the canvas per CSS pixel */
+  sizeTo(ratio) {
     this.canvas.width = Math.max(1, Math.round(this.canvas.clientWidth * ratio));
     this.canvas.height = Math.max(1, Math.round(this.canvas.clientHeight * ratio));
     this.changed();

@@ -4,6 +4,7 @@
 import { sharePerImage } from "../heatmap.js";
 import { ImageTabs, viewName } from "../images.js";
 import { HeatControls } from "./heat.js";
+import { PaneLink } from "./link.js";
 import { Measurements } from "./measure.js";
 import { Pane } from "./pane.js";
 import { pressed, Toolbar } from "./toolbar.js";
@@ -19,6 +20,7 @@ import { pressed, Toolbar } from "./toolbar.js";
  * @property {(from: Point, to: Point) => void} drawn a region, while it is being drawn
  * @property {() => void} drawnOut
  * @property {() => void} letGo
+ * @property {(at: Point) => void} clicked
  * @property {(dx: number, dy: number, sizing: boolean) => void} nudged
  */
 
@@ -48,7 +50,9 @@ export class ViewingRoom {
     /** The pane that the toolbar is about. */
     this.active = this.main;
     this.tabs = new ImageTabs(element("images"), (index) => this.select(index));
-    this.measuring = new Measurements(this.main.viewer, element("measures"), announce);
+    this.link = new PaneLink(this.main, this.second);
+    const measures = new Measurements(this.main.viewer, element("measures"), announce);
+    this.measures = [measures, new Measurements(this.second.viewer, element("measures-2"), announce, measures.all)];
     this.heat = new HeatControls(() => this.paint());
     this.toolbar = new Toolbar(this);
     this.connect();
@@ -56,20 +60,26 @@ export class ViewingRoom {
 
   connect() {
     const { hooks } = this;
-    for (const pane of this.panes) {
+    for (const [index, pane] of this.panes.entries()) {
       const isMain = pane === this.main;
       pane.shareAt = (x, y) => hooks.shareAt(x, y, pane.image);
       const nothing = () => undefined;
       pane.connect({
-        dragging: () => (isMain || !["ruler", "angle", "region"].includes(this.dragging) ? this.dragging : "window"),
-        pointed: nothing,
+        dragging: () => (isMain || this.dragging !== "region" ? this.dragging : "window"),
+        pointed: (at) => this.link.point(pane, at),
         drawn: isMain ? hooks.drawn : nothing,
         drawnOut: isMain ? hooks.drawnOut : nothing,
         letGo: isMain ? hooks.letGo : nothing,
-        measuring: isMain ? this.measuring : null,
+        clicked: isMain ? hooks.clicked : nothing,
+        measuring: this.measures[index],
       });
       for (const kind of ["pointerdown", "focusin"]) pane.stage.addEventListener(kind, () => this.activate(pane));
     }
+  }
+
+  /** Of the pane that the toolbar is about. */
+  get measuring() {
+    return this.measures[this.panes.indexOf(this.active)];
   }
 
   get panes() {
@@ -87,7 +97,7 @@ export class ViewingRoom {
     this.images = images;
     this.pixels = previews.map((preview, index) => matching(stored[index] ?? null, images[index]) ?? preview);
     this.tabs.render(images, previews);
-    this.measuring.clear();
+    for (const measures of this.measures) measures.clear();
     this.setPaired(false);
     element("side-by-side").hidden = images.length < 2;
     this.select(0);
@@ -107,7 +117,7 @@ export class ViewingRoom {
     this.images = [];
     this.pixels = [];
     this.map = null;
-    this.measuring.clear();
+    for (const measures of this.measures) measures.clear();
     this.setPaired(false);
     this.tabs.render([], []);
     for (const pane of this.panes) pane.setHeat(null);
@@ -125,7 +135,9 @@ export class ViewingRoom {
     const fitting = matching(image, this.images[index]);
     if (!fitting) return;
     this.pixels[index] = fitting;
-    for (const pane of this.panes) if (pane.image === index && (pane === this.main || this.paired)) pane.grow(fitting);
+    this.link.quietly(() => {
+      for (const pane of this.panes) if (pane.image === index && (pane === this.main || this.paired)) pane.grow(fitting);
+    });
     if (this.active.image === index) this.toolbar.listPresets();
   }
 
@@ -134,7 +146,6 @@ export class ViewingRoom {
     if (!this.images[index]) return;
     this.tabs.select(index);
     this.put(this.main, index);
-    this.measuring.setImage(index);
     if (this.paired && this.second.image === index) this.put(this.second, (index + 1) % this.images.length);
     this.activate(this.main);
     this.hooks.selected(index);
@@ -147,7 +158,8 @@ export class ViewingRoom {
    */
   put(pane, index) {
     const label = { name: viewName(this.images[index]), number: index + 1, count: this.images.length };
-    pane.show(index, this.pixels[index], label);
+    this.link.quietly(() => pane.show(index, this.pixels[index], label));
+    this.measures[this.panes.indexOf(pane)].setImage(index);
     if (this.active === pane) this.toolbar.listPresets();
   }
 
@@ -173,6 +185,8 @@ export class ViewingRoom {
   /** @param {boolean} paired */
   setPaired(paired) {
     this.paired = paired;
+    this.link.on = paired;
+    for (const pane of this.panes) pane.mark(null);
     element("stage-2").hidden = !paired;
     element("stages").classList.toggle("paired", paired);
     pressed("side-by-side", paired);
@@ -182,18 +196,10 @@ export class ViewingRoom {
     this.paint();
   }
 
-  /** Zoom and place of one pane are the other's too. @param {Pane} pane */
+  /** @param {Pane} pane */
   viewChanged(pane) {
     if (!this.toolbar) return;
-    const other = pane === this.main ? this.second : this.main;
-    const [from, to] = [pane.viewer.description, other.viewer.description];
-    if (this.paired && from && to && !this.following) {
-      this.following = true;
-      const { zoom, center } = pane.viewer.view;
-      const place = { x: (center.x / from.width) * to.width, y: (center.y / from.height) * to.height };
-      other.viewer.set({ zoom, center: place });
-      this.following = false;
-    }
+    this.link.follow(pane);
     if (pane === this.active) this.toolbar.showView();
   }
 

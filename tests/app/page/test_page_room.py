@@ -1,5 +1,6 @@
 """The page as a place to work: two images, every word's map, drafts that stay, paper, sizes."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,43 @@ def test_two_images_stand_side_by_side_and_move_together(page) -> None:
     assert pixels_of(second) == before
     page.keyboard.press("s")
     expect(second).to_be_hidden()
+
+
+def test_a_window_moves_both_images_and_the_pointer_marks_both(page) -> None:
+    show(page, two_images())
+    page.keyboard.press("s")
+    second = page.locator("#canvas-2")
+    first = page.locator("#canvas").bounding_box()
+    page.mouse.move(first["x"] + first["width"] / 2, first["y"] + first["height"] / 2)
+    expect(page.locator("#corner-pointer-2")).to_contain_text(
+        re.compile(r"x (239|240)\s+y (239|240)")
+    )
+    before = pixels_of(second)
+    page.mouse.down()
+    page.mouse.move(first["x"] + first["width"] / 2 + 60, first["y"] + first["height"] / 2)
+    page.mouse.up()
+    window = page.locator("#corner-window").text_content()
+    assert "W 255" not in window
+    expect(page.locator("#corner-window-2")).to_have_text(window)
+    assert pixels_of(second) != before
+    page.keyboard.press("0")
+    expect(page.locator("#corner-window-2")).to_contain_text("W 255  L 12", use_inner_text=False)
+
+
+def test_rulers_and_angles_are_drawn_on_the_second_image_too(page) -> None:
+    show(page, two_images())
+    for key in ("s", "d"):
+        page.keyboard.press(key)
+    box = page.locator("#canvas-2").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 50, box["y"] + box["height"] / 2)
+    page.mouse.up()
+    measures = page.get_by_role("list", name="Measurements on the second image")
+    expect(measures.get_by_role("listitem")).to_have_count(1)
+    expect(page.locator("#measures")).to_be_hidden()
+    page.keyboard.press("Delete")
+    expect(measures).to_be_hidden()
 
 
 def pixels_of(locator: Any) -> str:
@@ -185,7 +223,13 @@ def test_paper_has_report_image_and_notice_but_no_tools(page) -> None:
         expect(page.locator(there)).to_be_visible()
     for away in (".tools", ".bar nav", "#settings", "#ask", "#copy", "#sentence", "#hint"):
         expect(page.locator(away).first).to_be_hidden()
-    assert page.pdf(format="A4").startswith(b"%PDF")
+    pdf = page.pdf(format="A4")
+    assert pdf.startswith(b"%PDF")
+    # Some 300 pixels to the inch, not the screen's 100.
+    sizes = [int(width) for width in re.findall(rb"/Width (\d+)", pdf)]
+    assert max(sizes) >= 2000
+    screen = page.locator("#canvas").evaluate("canvas => canvas.width")
+    assert screen < 2000
 
 
 # Size and access

@@ -1,17 +1,18 @@
 """A kept study on the study page: edited, signed, and never lost."""
 
+import re
 from typing import Any
 
 import pytest
 from axe import violations
-from kept_studies import EVERYBODY, READER
+from kept_studies import DRAFT, EVERYBODY, READER, grounded, new_study
 from material import REPORT
 from page_server import serving
 from screen import expect, send, word
 
 from app.store import edits
 from app.store.store import Store
-from app.store.studies import open_study
+from app.store.studies import add_study, open_study
 from app.store.worklist import list_studies
 
 
@@ -149,6 +150,66 @@ def test_undo_and_normal_sentences(page: Any) -> None:
     expect(field(page)).to_contain_text("No acute osseous abnormality.")
 
 
+def missing(suggestion: str) -> dict[str, Any]:
+    """A check of `new_study`: the model sees this, and the text does not mention it."""
+    issue = {"code": "missing", "message": "", "name": "nodule", "places": [], "evidence": 2.0}
+    answer = DRAFT.model_dump(mode="json")
+    parts = ("words", "sections", "sentences", "images", "text", "probability_withheld")
+    return {
+        **{name: answer[name] for name in parts},
+        "statements": [],
+        "issues": [{**issue, **grounded(), "probability": None, "suggestion": suggestion}],
+    }
+
+
+def test_a_click_on_the_image_offers_sentences_about_that_place(page: Any) -> None:
+    """The patient's right lies on the left: "right upper" at the image's upper left."""
+    page.locator("#canvas").click(position={"x": 200, "y": 200})
+    expect(page.locator("#region")).to_be_hidden()  # nothing is edited yet
+    page.get_by_role("button", name="Edit", exact=True).click()
+    stage = page.locator("#canvas").bounding_box()
+    upper_left = {"x": stage["width"] / 2 - 60, "y": stage["height"] / 2 - 80}
+    page.locator("#canvas").click(position=upper_left)
+    suggested = page.get_by_role("list", name="Sentences about this region")
+    template = suggested.get_by_role(
+        "button", name="There is a nodule in the right upper lung zone."
+    )
+    expect(template).to_contain_text("template")
+    template.click()
+    expect(field(page)).to_contain_text("There is a nodule in the right upper lung zone.")
+    expect(template).to_have_attribute("aria-disabled", "true")
+    page.wait_for_function(
+        "() => CSS.highlights.get('by-reader')?.size === 1"
+    )  # it is the reader's
+    page.get_by_role("button", name="Undo typing").click()
+    expect(field(page)).not_to_contain_text("nodule")
+
+
+def test_the_drafts_sentences_at_a_region_are_called_the_models(
+    open_page: Any, keeping: tuple[str, Store]
+) -> None:
+    checked = missing("There is a nodule.")
+    study = add_study(keeping[1], new_study(1, "a.png", DRAFT), EVERYBODY)
+    page = open_page(at=f"{keeping[0]}?study={study}")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_role("button", name="Region", exact=True).click()
+    page.locator("#canvas").focus()
+    for key in ("ArrowRight", *["Shift+ArrowRight"] * 32, *["Shift+ArrowDown"] * 32):
+        page.keyboard.press(key)
+    suggested = page.get_by_role("list", name="Sentences about this region").get_by_role("button")
+    expect(suggested.first).to_contain_text("the model's draft")
+    expect(suggested.first).to_contain_text("in the text")
+    expect(suggested.first).to_be_disabled()
+    # What the model sees and the text does not mention is the model's too.
+    page.route("**/v1/checks*", lambda route: route.fulfill(status=201, json=checked))
+    page.get_by_role("button", name="Ask the model what else it sees here").click()
+    expect(suggested.first).to_contain_text(
+        "There is a nodule. the model sees this, not in the text"
+    )
+    suggested.first.click()
+    expect(field(page)).to_contain_text("There is a nodule.")
+
+
 def test_closing_asks_before_anything_is_lost(page: Any) -> None:
     begin(page, "The heart is half typed")
     page.get_by_role("button", name="Close").click()
@@ -187,6 +248,21 @@ def test_versions_are_compared(page: Any, keeping: tuple[str, Store]) -> None:
     expect(dialog.locator("ins")).to_contain_text(["large."])
     expect(dialog.locator("del").first).to_contain_text("normal")
     assert violations(page) == []
+
+
+def test_the_paper_of_the_pdf_is_the_regions_until_another_is_chosen(
+    open_page: Any, keeping: tuple[str, Store]
+) -> None:
+    study = add_study(keeping[1], new_study(1, "a.png", DRAFT), EVERYBODY)
+    for locale, paper in (("en-US", "letter"), ("de-DE", "a4")):
+        page = open_page(at=f"{keeping[0]}?study={study}", locale=locale)
+        page.get_by_text("Export", exact=True).click()
+        link = page.get_by_role("link", name="PDF")
+        expect(link).to_have_attribute("href", re.compile(rf"format=pdf&paper={paper}$"))
+    page.get_by_label("Paper of the PDF").select_option(label="Letter")
+    expect(link).to_have_attribute("href", re.compile(r"paper=letter$"))
+    page.reload()
+    expect(page.get_by_label("Paper of the PDF")).to_have_value("letter")
 
 
 def test_rejected_with_a_reason(page: Any, keeping: tuple[str, Store]) -> None:
