@@ -181,6 +181,28 @@ class ChestAnatomy:
         return float(start), float(slope)
 
     @cached_property
+    def heart_lie(self) -> tuple[float, float] | None:
+        """How the heart lies: (reach, share); None where it, a lung or the spine is not found.
+
+        reach: how much further it reaches to the patient's left of the spine than to the right,
+        in widths of both lungs. share: by how much the right lung is larger than the left one, as
+        a share of both. Both have the other sign on a mirrored image.
+        """
+        right, left, heart = (self._planes[part] > 0 for part in (*LUNGS, HEART))
+        if self.midline is None or not (right.any() and left.any() and heart.any()):
+            return None
+        scale = self.window.side / SIZE
+        rows, columns = np.nonzero(heart)
+        start, slope = self.midline
+        y = (rows + 0.5) * scale + self.window.top
+        beside = (columns + 0.5) * scale + self.window.left - (start + slope * y)
+        both = np.flatnonzero((right | left).any(axis=0))
+        width = (both[-1] - both[0]) * scale
+        ends = np.percentile(beside, (2, 98))
+        areas = float(right.sum()), float(left.sum())
+        return float(ends.sum()) / max(width, scale), (areas[0] - areas[1]) / sum(areas)
+
+    @cached_property
     def _planes(self) -> NDArray[np.float32]:
         """The logits, those of lungs and heart positive in one piece without holes only."""
         planes = self.logits.copy()

@@ -30,6 +30,7 @@ from model.findings import (
     named_denials,
     named_findings,
 )
+from model.heart_side import heart_warning
 from model.heatmap import Word, span_of, words
 from model.identity import StudyWarning, check_identity
 from model.imaging.letterbox import Placement
@@ -259,7 +260,7 @@ class ReportGenerator:
         return _Input(
             exam,
             placements=tuple(self._place(image) for image in exam.shown),
-            warnings=_examined(exam, input_check),
+            warnings=_examined(exam, input_check, self.segmenter),
             study_warnings=check_identity(exam, insist=not identity_check),
         )
 
@@ -381,16 +382,27 @@ def _exam(study: Exam | Radiograph | Sequence[Radiograph]) -> Exam:
     return Exam([study] if isinstance(study, Radiograph) else study)
 
 
-def _examined(exam: Exam, input_check: bool) -> tuple[tuple[ImageWarning, ...], ...]:
+def _examined(
+    exam: Exam, input_check: bool, segmenter: Segmenter | None
+) -> tuple[tuple[ImageWarning, ...], ...]:
     """Per image of a study what reading it repaired and what the input check says.
 
     Raises:
         RefusedError: it rejects one, and `input_check` is True.
     """
-    warnings = tuple((*image.warnings, *examine(image.pixels, image.view)) for image in exam.shown)
+    warnings = tuple((*image.warnings, *_checked(image, segmenter)) for image in exam.shown)
     for number, of_image in enumerate(warnings, 1):
         for warning in of_image:
             if input_check and warning.refuses:
                 which = f"image {number}: " if len(warnings) > 1 else ""
                 raise RefusedError(f"{which}{warning.message}")
     return warnings
+
+
+def _checked(image: Radiograph, segmenter: Segmenter | None) -> tuple[ImageWarning, ...]:
+    """What the input check says and, where it says nothing of a frontal image, its heart's side."""
+    found = examine(image.pixels, image.view)
+    if found or image.view == "LATERAL":
+        return found
+    exchanged = heart_warning(image, segmenter)
+    return () if exchanged is None else (exchanged,)

@@ -18,11 +18,14 @@ from scipy.stats import binomtest
 from tqdm import tqdm
 
 from model.errors import DataError
+from model.heart_side import heart_warning
+from model.imaging.radiograph import Radiograph
 from model.imaging.read import read_image
 from model.input_check import THRESHOLDS, examine, load_input_check, save_input_check
 from training.input_check.alterations import ALTERATIONS, vary
 from training.input_check.drawn_images import FITTED_KINDS, UNFITTED_KINDS, lateral_chest
 from training.input_check.fit import fit_input_check
+from training.input_check.heart_side import fit_heart_side
 from training.input_check.material import (
     Images,
     chest_images,
@@ -106,7 +109,12 @@ def run_input_check(
         content = {"limits": limits, "rows": [asdict(row) for row in rows]}
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     listed = ", ".join(f"{name.replace('_', ' ')} {limit:.3f}" for name, limit in limits.items())
-    return f"{_table(rows)}\n\nLimits: {listed}."
+    printed = f"{_table(rows)}\n\nLimits: {listed}."
+    if folders.chests:
+        weights, limit = fit_heart_side(folders.chests)
+        told = ", ".join(f"{weight:.2f}" for weight in weights)
+        printed += f"\n\nHeart's side, fitted anew: weights {told}; limit {limit:.2f}."
+    return printed
 
 
 def _seed(prepared: Path) -> int | None:
@@ -121,7 +129,9 @@ def measure_input_check(folders: Folders) -> list[Row]:
     """The input check on every kind of image there is a folder for, and on drawn ones."""
     rows: list[Row] = []
     for folder in folders.chests:
-        rows += _altered(folder.name, chest_images(folder, measured=True).weights)
+        chests = chest_images(folder, measured=True).weights
+        rows += _altered(folder.name, chests)
+        rows += _hearts(folder.name, chests)
     if folders.phantoms is not None:
         chests, laterals = (phantom_images(folders.phantoms, lateral) for lateral in (False, True))
         rows += _altered("phantom", chests.weights + chests.limits)
@@ -166,6 +176,20 @@ def _altered(source: str, chests: Images) -> list[Row]:
         _row(source, change.name, change.expected, (change.apply(p, rng) for p in small))
         for change in tqdm(ALTERATIONS, desc=source, disable=None)
     ]
+
+
+def _hearts(source: str, chests: Images) -> list[Row]:
+    """With the anatomy network, which needs more pixels."""
+    rows = []
+    for image, expected in (("heart's side", None), ("heart's side, mirrored", "mirrored")):
+        step = 1 if expected is None else -1
+        warned = sum(
+            heart_warning(Radiograph(np.ascontiguousarray(pixels[:, ::step]), None)) is not None
+            for pixels in tqdm(chests, desc=f"{source}: {image}", disable=None)
+        )
+        codes = {"mirrored": warned} if warned else {}
+        rows.append(Row(source, image, expected, len(chests), len(chests), 0, warned, codes))
+    return rows
 
 
 def _dicom(folder: Path) -> Iterator[Row]:
