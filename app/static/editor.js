@@ -80,10 +80,10 @@ export class Editor {
     this.kept = this.text;
     this.marked = study.marked;
     if (text !== undefined) this.render(bodies(text));
-    await this.mark();
     const first = this.fields.get("findings");
-    if (first) goToEnd(first);
+    if (first) goToEnd(first); // before anything is awaited: who types at once is not moved
     this.tell();
+    await this.mark();
   }
 
   close() {

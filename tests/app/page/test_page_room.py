@@ -30,9 +30,9 @@ def test_two_images_stand_side_by_side_and_move_together(page) -> None:
     second = page.locator("#canvas-2")
     expect(second).to_be_visible()
     expect(page.locator("#corner-image-2")).to_contain_text("2. Prior (PA)")
-    before = pixels_of(second)
     box = page.locator("#canvas").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.4)
+    before = pixels_of(second)
     page.mouse.wheel(0, -400)
     moved = pixels_of(second)
     assert moved != before
@@ -216,7 +216,7 @@ def test_a_wrong_drop_does_not_lose_the_draft(page, faults) -> None:
 
 
 def test_paper_has_report_image_and_notice_but_no_tools(page) -> None:
-    show(page, known({1: hot((3, 3, 0.9))}))
+    show(page, known({1: hot((3, 3, 0.9))}, (2400, 2400, png_image(2400, 2400))))
     word(page, 1).click()
     page.emulate_media(media="print")
     for there in ("#canvas", "#words", "#notice", "#legend", "#open-name"):
@@ -225,11 +225,9 @@ def test_paper_has_report_image_and_notice_but_no_tools(page) -> None:
         expect(page.locator(away).first).to_be_hidden()
     pdf = page.pdf(format="A4")
     assert pdf.startswith(b"%PDF")
-    # Some 300 pixels to the inch, not the screen's 100.
-    sizes = [int(width) for width in re.findall(rb"/Width (\d+)", pdf)]
-    assert max(sizes) >= 2000
-    screen = page.locator("#canvas").evaluate("canvas => canvas.width")
-    assert screen < 2000
+    # All of the image's pixels, not the fewer that the screen has.
+    assert max(int(width) for width in re.findall(rb"/Width (\d+)", pdf)) == 2400
+    assert page.locator("#canvas").evaluate("canvas => canvas.width") < 2000
 
 
 # Size and access

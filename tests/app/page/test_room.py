@@ -186,7 +186,7 @@ def test_a_click_on_the_image_offers_sentences_about_that_place(page: Any) -> No
 
 
 def test_the_drafts_sentences_at_a_region_are_called_the_models(
-    open_page: Any, keeping: tuple[str, Store]
+    keeping: tuple[str, Store], open_page: Any
 ) -> None:
     checked = missing("There is a nodule.")
     study = add_study(keeping[1], new_study(1, "a.png", DRAFT), EVERYBODY)
@@ -251,7 +251,7 @@ def test_versions_are_compared(page: Any, keeping: tuple[str, Store]) -> None:
 
 
 def test_the_paper_of_the_pdf_is_the_regions_until_another_is_chosen(
-    open_page: Any, keeping: tuple[str, Store]
+    keeping: tuple[str, Store], open_page: Any
 ) -> None:
     study = add_study(keeping[1], new_study(1, "a.png", DRAFT), EVERYBODY)
     for locale, paper in (("en-US", "letter"), ("de-DE", "a4")):
