@@ -15,18 +15,17 @@ from statistics import median
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-OPEN = """async (file) => {
+OPEN = """async () => {
   const { requestPixels } = await import("./viewer/pixels.js");
   const { Viewer } = await import("./viewer/viewer.js");
+  window.chosen ??= document.getElementById("files").files[0];
   document.body.replaceChildren(document.createElement("canvas"));
   const canvas = document.body.firstChild;
   Object.assign(canvas.style, { position: "fixed", inset: 0, width: "900px", height: "700px" });
   const viewer = new Viewer(canvas, () => undefined);
-  const content = document.getElementById("files") ?? window.chosen;
-  window.chosen = content;
   const start = performance.now();
   let first = null;
-  await requestPixels(content.files[0], new AbortController().signal, (image) => {
+  await requestPixels(window.chosen, new AbortController().signal, (image) => {
     if (viewer.raster) viewer.growImage(image);
     else if (image.levels[0].ready === image.levels[0].rows) {
       viewer.setImage(image);
