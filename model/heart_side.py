@@ -17,12 +17,12 @@ __all__ = ["LIMIT", "WEIGHTS", "heart_features", "heart_warning", "log_odds"]
 
 WEIGHTS = (-14.7, 3.4, 0.71)
 """Of `heart_features`, to log-odds in nats that the image is mirrored. There is no constant: a
-mirror image has the same features with the other sign. Fitted by
-training/input_check/heart_side.py."""
+mirror image has the same features with the other sign. Fitted as training/input_check/heart_side.py
+does, on images of 512 pixels; `crossray input-check` prints what it gives on halved ones."""
 LIMIT = 3.62
 """Log-odds above which there is a warning: those of 1 in 200 images fitted with."""
 DECIDED = -2.5
-"""The input check's log-odds below which no heart would bring the sum above LIMIT: most images need
+"""The input check's log-odds below which hardly any heart brings the sum above LIMIT: most images need
 no anatomy."""
 
 
