@@ -22,8 +22,8 @@ does, on images of 512 pixels; `crossray input-check` prints what it gives on ha
 LIMIT = 3.62
 """Log-odds above which there is a warning: those of 1 in 200 images fitted with."""
 DECIDED = -2.5
-"""The input check's log-odds below which hardly any heart brings the sum above LIMIT: most images need
-no anatomy."""
+"""The input check's log-odds below which hardly any heart brings the sum above LIMIT: three of four
+images need no anatomy."""
 
 
 def heart_features(
