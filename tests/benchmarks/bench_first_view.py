@@ -48,9 +48,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     from model.generator import ReportGenerator
-    from model.imaging.sandbox import prepare_isolation
 
-    prepare_isolation()  # as the service does when it starts
     generator = ReportGenerator.load(ROOT / "model" / "default")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with serving(generator) as address, sync_playwright() as playwright:

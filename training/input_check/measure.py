@@ -129,9 +129,9 @@ def measure_input_check(folders: Folders) -> list[Row]:
     """The input check on every kind of image there is a folder for, and on drawn ones."""
     rows: list[Row] = []
     for folder in folders.chests:
-        chests = chest_images(folder, measured=True).weights
-        rows += _altered(folder.name, chests)
-        rows += _hearts(folder.name, chests)
+        measured = chest_images(folder, measured=True).weights
+        rows += _altered(folder.name, measured)
+        rows += _hearts(folder.name, measured)
     if folders.phantoms is not None:
         chests, laterals = (phantom_images(folders.phantoms, lateral) for lateral in (False, True))
         rows += _altered("phantom", chests.weights + chests.limits)
