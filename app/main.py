@@ -34,6 +34,7 @@ from app.settings import Settings
 from app.telemetry import NO_TELEMETRY, Telemetry, TraceRequests, exporting
 from crossray import __version__
 from model.generator import ReportGenerator
+from model.imaging.reading_process import helper
 
 __all__ = ["STATIC", "create_app"]
 
@@ -116,6 +117,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Each study that waits does so on a thread; as many as else are left for all the rest.
         to_thread.current_default_thread_limiter().total_tokens += settings.queue
+        helper.start(dicom=True)  # the first file need not wait for it
         loading = asyncio.create_task(asyncio.to_thread(begin))
         yield
         await loading

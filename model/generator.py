@@ -21,7 +21,7 @@ from model.checkpoint_folder import EMBEDDED, ModelIdentity
 from model.decoding import GREEDY, DecodingOptions, decode
 from model.engine.config import Precision
 from model.engine.load import EngineName, EngineOptions, Loaded, load_engine
-from model.errors import DataError, NotARadiograph, RefusedError
+from model.errors import DataError, NotARadiograph
 from model.exam import Exam, encode_studies, kind_of, why_unread
 from model.findings import (
     NamedFinding,
@@ -30,12 +30,12 @@ from model.findings import (
     named_denials,
     named_findings,
 )
-from model.heart_side import heart_warning
 from model.heatmap import Word, span_of, words
 from model.identity import StudyWarning, check_identity
+from model.image_checks import examined
 from model.imaging.letterbox import Placement
 from model.imaging.radiograph import ImageWarning, Radiograph
-from model.input_check import examine, load_input_check
+from model.input_check import load_input_check
 from model.interface import NOTICE, Engine, StudyMemory, Tokenizer
 from model.novelty import novelty_warnings
 from model.presence import Presence, presence_of
@@ -260,7 +260,7 @@ class ReportGenerator:
         return _Input(
             exam,
             placements=tuple(self._place(image) for image in exam.shown),
-            warnings=_examined(exam, input_check, self.segmenter),
+            warnings=examined(exam, input_check, self.segmenter),
             study_warnings=check_identity(exam, insist=not identity_check),
         )
 
@@ -380,29 +380,3 @@ def _exam(study: Exam | Radiograph | Sequence[Radiograph]) -> Exam:
     if isinstance(study, Exam):
         return study
     return Exam([study] if isinstance(study, Radiograph) else study)
-
-
-def _examined(
-    exam: Exam, input_check: bool, segmenter: Segmenter | None
-) -> tuple[tuple[ImageWarning, ...], ...]:
-    """Per image of a study what reading it repaired and what the input check says.
-
-    Raises:
-        RefusedError: it rejects one, and `input_check` is True.
-    """
-    warnings = tuple((*image.warnings, *_checked(image, segmenter)) for image in exam.shown)
-    for number, of_image in enumerate(warnings, 1):
-        for warning in of_image:
-            if input_check and warning.refuses:
-                which = f"image {number}: " if len(warnings) > 1 else ""
-                raise RefusedError(f"{which}{warning.message}")
-    return warnings
-
-
-def _checked(image: Radiograph, segmenter: Segmenter | None) -> tuple[ImageWarning, ...]:
-    """What the input check says and, where it says nothing of a frontal image, its heart's side."""
-    found = examine(image.pixels, image.view)
-    if found or image.view == "LATERAL":
-        return found
-    exchanged = heart_warning(image, segmenter)
-    return () if exchanged is None else (exchanged,)

@@ -41,7 +41,6 @@ from model.errors import CrossRayError, DataError, ImageError, NotARadiograph
 from model.exam import Exam
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
-from model.imaging.reading_process import helper
 from model.imaging.sandbox import read_image_isolated, read_stored_isolated
 from model.imaging.stored import StoredImage
 
@@ -89,7 +88,6 @@ class Service:
         """Open the store and load the model, unless there is one; a failure is kept, for the server
         to stop at."""
         start = time.perf_counter()
-        helper.start(dicom=True)  # the first file need not wait for it
         try:
             settings = self.settings
             if settings.store_options is not None and self._store is None:
