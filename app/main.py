@@ -134,13 +134,8 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.service = service
-    app.include_router(reports)
-    app.include_router(jobs)
-    app.include_router(pixels)
-    app.include_router(session)
-    app.include_router(studies)
-    app.include_router(documents)
-    app.include_router(health)
+    for router in (reports, jobs, pixels, session, studies, documents, health):
+        app.include_router(router)
     app.add_api_route("/docs", _docs, include_in_schema=False)
     # Not a mount: a mount at / would take a GET of a POST route for a missing file.
     app.router.default = Pages(directory=STATIC, html=True)
