@@ -32,7 +32,9 @@ from data_prep.phantom.study import make_phantom
 from model.generator import ReportGenerator
 
 SIZE = 256
-BATCH = 4
+BATCH = 1
+"""Byte for byte: studies of one batch differ from single ones in the last digits of their maps, and
+what a killed worker had is batched anew."""
 
 
 def make(folder: Path, studies: int, seed: int) -> None:
@@ -128,13 +130,19 @@ def main() -> None:
         reports = (folder / "killed" / "studies").glob("*/report.json")
         whole = sum(bool(json.loads(path.read_bytes())["text"]) for path in reports)
         plain_files = contents(folder / "plain")
-        same = all(contents(folder / other) == plain_files for other in ("ray", "killed"))
+        others = [contents(folder / other) for other in ("ray", "killed")]
+        differ = {
+            name
+            for files in others
+            for name in plain_files | files
+            if files.get(name) != plain_files.get(name)
+        }
         write(
             f"with {len(killed)} workers killed: {seconds:.0f} s, {outcome.done} done, "
             f"{whole} reports, {lost} lost, {twice} twice, "
-            f"{'byte for byte the plain batch' if same else 'NOT the plain batch'}\n"
+            f"{f'other bytes: {sorted(differ)[:9]}' if differ else 'byte for byte the plain batch'}\n"
         )
-    sys.exit(bool(lost or twice or not same or len(killed) < options.kills))
+    sys.exit(bool(lost or twice or differ or len(killed) < options.kills))
 
 
 if __name__ == "__main__":
