@@ -137,10 +137,11 @@ def main() -> None:
             for name in plain_files | files
             if files.get(name) != plain_files.get(name)
         }
+        verdict = f"other bytes: {sorted(differ)[:9]}" if differ else "the plain batch to the byte"
         write(
             f"with {len(killed)} workers killed: {seconds:.0f} s, {outcome.done} done, "
             f"{whole} reports, {lost} lost, {twice} twice, "
-            f"{f'other bytes: {sorted(differ)[:9]}' if differ else 'byte for byte the plain batch'}\n"
+            f"{verdict}\n"
         )
     sys.exit(bool(lost or twice or differ or len(killed) < options.kills))
 
