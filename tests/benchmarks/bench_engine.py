@@ -24,8 +24,10 @@ import torch
 from data_prep.phantom.study import make_phantom
 from model.config import ReportConfig
 from model.decoding import GREEDY, DecodingOptions, decode, log_softmax
+from model.engine.cache import Entry
 from model.engine.convert import convert_network
-from model.engine.openvino_engine import ready
+from model.engine.drafts import Drafts
+from model.engine.openvino_engine import OpenVinoEngine, ready
 from model.engine.self_test import divergence
 from model.exam import encode_studies
 from model.generator import EMBEDDED, ReportGenerator
@@ -143,10 +145,23 @@ def generate(model: ReportModel, images: Sequence[np.ndarray], **options: object
     )
 
 
+class NoDrafts(Drafts):
+    """The same text each round would be drafted as a whole: base size is measured step by step."""
+
+    def learn(self, text: Sequence[int]) -> None:
+        pass
+
+
+def stepwise(entry: Entry) -> OpenVinoEngine:
+    engine = ready(entry, threads=1)[0]
+    engine._drafts = NoDrafts()
+    return engine
+
+
 def compare_shape(shape: str) -> None:
     model = untrained(shape)
     entry = convert_network(model)
-    engine = ready(entry, threads=1)[0]
+    engine = stepwise(entry)
     say(f"\n{shape}: {model.num_parameters() / 1e6:.0f} M parameters, self-test {entry.self_test}")
     one = squares(model, 1)
     half = untrained(shape).to(torch.bfloat16)
@@ -176,7 +191,7 @@ def compare_reduced(shape: str) -> None:
     """Reduced precision beside transformers' bfloat16: how fast, and how far from float32."""
     model, half = untrained(shape), untrained(shape).to(torch.bfloat16)
     engines = {
-        f"CrossRay, OpenVINO, {precision}": ready(convert_network(model, precision), threads=1)[0]
+        f"CrossRay, OpenVINO, {precision}": stepwise(convert_network(model, precision))
         for precision in ("f32", "int8")
     }
     one, reference = squares(model, 1), "transformers generate, bfloat16"
@@ -213,8 +228,7 @@ def along(engine: Engine[M], memory: M, text: Sequence[int]) -> list[np.ndarray]
 def compare_batch(shape: str) -> None:
     model = untrained(shape)
     engines = {
-        precision: ready(convert_network(model, precision), threads=1)[0]
-        for precision in ("f32", "int8")
+        precision: stepwise(convert_network(model, precision)) for precision in ("f32", "int8")
     }
     half = untrained(shape).to(torch.bfloat16)
     many, reference = squares(model, BATCH), "transformers generate, bfloat16"
