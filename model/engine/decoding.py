@@ -1,8 +1,4 @@
-"""Texts written and read by a converted decoder: its state, masks and places of tokens.
-
-What a decoding has written step by step need not be read again: attention and probabilities of its
-steps are kept with the memory it read.
-"""
+"""Texts written and read by a converted decoder: its state, masks and positions of tokens."""
 
 import weakref
 from collections.abc import Sequence
@@ -14,9 +10,9 @@ from numpy.typing import NDArray
 from model.engine.config import EngineConfig
 from model.engine.drafts import CONTEXT, LENGTH, Drafts
 from model.engine.runtime import Compiled
-from model.interface import Rows, TextReading
+from model.interface import Rows
 
-__all__ = ["Decoding", "EngineMemory", "Floats", "Written", "forced"]
+__all__ = ["Decoding", "EngineMemory", "Floats", "forced"]
 
 Floats = NDArray[np.float32]
 Tokens = NDArray[np.int64]
@@ -24,44 +20,6 @@ Tokens = NDArray[np.int64]
 ROUND = 8
 """Finished texts are read as so many tokens or a multiple: OpenVINO makes kernels for each length
 when it first meets it, which takes ten times as long as reading."""
-
-
-class Written:
-    """What greedy decoding would write and has attended to, study by study and step by step."""
-
-    def __init__(self, studies: int, limit: int, positions: int) -> None:
-        self.tokens = np.full((studies, limit), -1)
-        self.logs = np.zeros((studies, limit), np.float32)
-        # Never filled where nobody steps so far: it then takes no memory.
-        self.attention = np.empty((studies, limit, positions), np.float32)
-
-    def add(
-        self, step: int, studies: Tokens, logits: Floats, attention: Floats, heat: float
-    ) -> None:
-        """One step of some studies.
-
-        Args:
-            logits: (studies, vocabulary).
-            attention: (studies, positions).
-            heat: the temperature of probabilities.
-        """
-        scaled = logits / np.float32(heat)
-        scaled -= scaled.max(axis=1, keepdims=True)
-        self.tokens[studies, step] = logits.argmax(axis=1)
-        self.logs[studies, step] = -np.log(np.exp(scaled, out=scaled).sum(axis=1))
-        self.attention[studies, step] = attention
-
-    def reading(self, texts: Sequence[Sequence[int]]) -> TextReading | None:
-        """Of these very texts, one a study; None where others were written."""
-        if len(texts) != len(self.tokens):
-            return None
-        longest = max(map(len, texts))
-        if longest > self.tokens.shape[1] or not all(
-            np.array_equal(own[: len(text)], text)
-            for own, text in zip(self.tokens, texts, strict=True)
-        ):
-            return None
-        return TextReading(self.logs[:, :longest], self.attention[:, :longest])
 
 
 @dataclass
@@ -79,8 +37,6 @@ class EngineMemory:
     """(studies, images), see Engine.novelty_distances."""
     prompt: Tokens
     """(studies, prompt), padded in front."""
-    written: Written | None = None
-    """By the last decoding of one text a study."""
 
     def studies(self, rows: Rows) -> "EngineMemory":
         """See StudyMemory."""
@@ -124,15 +80,13 @@ class Decoding:
         drafts: Drafts,
     ) -> None:
         self._config = config
-        self._given = self._memory = memory
+        self._memory = memory
         self._beams = beams
         self._limit = limit
         self._drafts = drafts
         self._request = decoder.take()
         weakref.finalize(self, decoder.give, self._request)
         self._read(memory)
-        self._running = np.arange(len(memory.present))
-        """The studies that are still written, as `memory` counts them at the start."""
         self._order = np.arange(len(memory.present) * beams, dtype=np.int32)
         self._step = 0
         self._prompt = memory.prompt.repeat(beams, axis=0)
@@ -141,11 +95,8 @@ class Decoding:
         self._ahead: _Ahead | None = None
         self._texts: list[list[int]] = []
         """Of each row what was chosen, after CONTEXT tokens of nothing."""
-        self._written: Written | None = None
         if beams == 1:
             self._texts = [[-1] * CONTEXT for _ in memory.present]
-            self._written = Written(len(memory.present), limit, memory.present.shape[1])
-            memory.written = self._written
 
     def __call__(self, chosen: Tokens) -> Floats:
         """See IncrementalDecoder."""
@@ -157,21 +108,14 @@ class Decoding:
             self._kept[self._ahead.at - self._ahead.count] = True
         else:
             self._ahead = self._run(chosen)
-        logits, attention = self._ahead.here
-        if self._written is not None:
-            self._written.add(
-                self._step, self._running, logits, attention, self._config.temperature
-            )
         self._step += 1
-        return logits
+        return self._ahead.here
 
     def reorder(self, rows: Tokens) -> None:
         """See IncrementalDecoder."""
         self._ahead, self._texts = None, []
         if len(rows) != len(self._order):
             self._beams = self._beams * len(rows) // len(self._order)
-            # Several texts of a study: none of them is the one it wrote.
-            self._written = self._given.written = None
         self._order, self._prompt = self._order[rows], self._prompt[rows]
 
     def keep(self, studies: Tokens) -> None:
@@ -179,7 +123,6 @@ class Decoding:
         rows = (studies[:, None] * self._beams + np.arange(self._beams)).flatten()
         self._order, self._prompt = self._order[rows], self._prompt[rows]
         self._ahead, self._texts = None, [self._texts[row] for row in rows if self._texts]
-        self._running = self._running[studies]
         self._memory = self._memory.studies(studies)
         self._read(self._memory)
 
@@ -193,17 +136,17 @@ class Decoding:
         prompt = self._prompt.shape[1]
         mask = _mask(self._prompt, len(self._kept), count, self._config.pad_token_id)
         mask[..., prompt : prompt + len(self._kept)][..., ~np.array(self._kept, bool)] = -np.inf
-        logits, attention = self._request(
+        logits = self._request(
             {
                 "tokens": tokens,
                 "places": _places(prompt, self._step, count, self._config.max_tokens),
                 "mask": mask,
                 "beam_idx": self._order,
             }
-        )[:2]
+        )[0]
         self._kept += [True] + [False] * (count - 1)
         self._order = np.arange(len(chosen), dtype=np.int32)
-        return _Ahead(drafted, logits[:, -count:], attention[:, -count:])
+        return _Ahead(drafted, logits[:, -count:])
 
     def _drafted(self, rows: int) -> Tokens:
         """(rows, LENGTH), or (rows, 0) where nothing is drafted.
@@ -229,8 +172,6 @@ class _Ahead:
     """(rows, drafted)."""
     logits: Floats
     """(rows, 1 + drafted, vocabulary)."""
-    attention: Floats
-    """(rows, 1 + drafted, positions)."""
     at: int = 0
     """How many of the drafted were chosen."""
 
@@ -247,9 +188,9 @@ class _Ahead:
         return 1 + int(self.drafted.shape[1])
 
     @property
-    def here(self) -> tuple[Floats, Floats]:
-        """The last token's logits and attention."""
-        return self.logits[:, self.at], self.attention[:, self.at]
+    def here(self) -> Floats:
+        """The last token's logits."""
+        return self.logits[:, self.at]
 
 
 def forced(

@@ -108,9 +108,12 @@ class OpenVinoEngine:
     def read_texts(
         self, memory: EngineMemory, texts: Sequence[Sequence[int]], maps: bool
     ) -> TextReading:
-        """See Engine: what the steps of a decoding have read is not read again."""
-        if memory.written is not None and (known := memory.written.reading(texts)) is not None:
-            return known
+        """See Engine.
+
+        Also of what was just written: the last bits of a step's numbers depend on the studies
+        beside it and on what was read ahead. Those of this pass do not, so a study's report is the
+        same to the byte whatever was written before it or with it.
+        """
         logits, attention = forced(self._decoder, self.config, memory, texts)
         logits /= np.float32(self.config.temperature)
         longest = max(map(len, texts))

@@ -1,5 +1,6 @@
 """OpenVINO computes what PyTorch does: the same texts, maps, probabilities and answers."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -95,6 +96,29 @@ def test_reading_ahead_changes_no_text_and_no_map(
                 expected.log_probabilities[0, :length],
                 atol=LOGS,
             )
+
+
+def test_a_study_has_the_same_numbers_whatever_is_beside_it_or_came_before(
+    pair: tuple[ReportModel, OpenVinoEngine],
+) -> None:
+    """To the last bit: a batch that is gone on with, or divided otherwise, has the same bytes."""
+    engine = pair[1]
+    size, rng = engine.config.image_size, np.random.default_rng(7)
+    images = [rng.uniform(-1, 1, (1, 1, size, size)).astype(np.float32) for _ in range(4)]
+
+    def numbers(rows: Sequence[int]) -> list[tuple[list[int], bytes]]:
+        chosen = [images[row] for row in rows]
+        memory = encode_studies(engine, chosen, [[0]] * len(rows), [[]] * len(rows))
+        texts = decode(engine, memory)
+        found = engine.read_texts(memory, texts, True)
+        assert found.attention is not None
+        pairs = zip(texts, found.attention, found.log_probabilities, strict=True)
+        return [(t, a[: len(t)].tobytes() + logs[: len(t)].tobytes()) for t, a, logs in pairs]
+
+    engine._drafts = Drafts()
+    together = numbers(range(4))
+    assert [numbers([row])[0] for row in range(4)] == together
+    assert numbers([2, 0, 3]) == [together[2], together[0], together[3]]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
