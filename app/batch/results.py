@@ -129,6 +129,9 @@ class Results:
             final = self._studies / record.study
             partial = self._studies / f"{PARTIAL}{record.study}"
             earlier = self._studies / f"{PARTIAL}earlier-{record.study}"
+            # Left by a worker that was killed: this one does its study again.
+            for left in (partial, earlier):
+                shutil.rmtree(left, ignore_errors=True)
             if files:
                 partial.mkdir()
                 for name, content in files.items():

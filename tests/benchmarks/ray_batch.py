@@ -32,9 +32,8 @@ from data_prep.phantom.study import make_phantom
 from model.generator import ReportGenerator
 
 SIZE = 256
-BATCH = 1
-"""Byte for byte: studies of one batch differ from single ones in the last digits of their maps, and
-what a killed worker had is batched anew."""
+BATCH = 4
+"""Studies that are reported on together; what a killed worker had is batched anew."""
 
 
 def make(folder: Path, studies: int, seed: int) -> None:

@@ -310,6 +310,23 @@ def test_a_full_disk_is_told_and_costs_nothing_finished(
     assert run_batch(tiny_generator, source, out) == Outcome(done=1, kept=1)
 
 
+@pytest.mark.parametrize("left", [".partial-key", ".partial-earlier-key"])
+def test_what_a_killed_worker_left_of_a_study_is_replaced(
+    tmp_path: Path, tiny_generator: ReportGenerator, left: str
+) -> None:
+    """Also where another worker of the same run does the study again."""
+    results, record = Results(tmp_path / "out"), Record("key", ("a",), "")
+    with results.opened(tiny_generator.identity, redo=False):
+        results.write(record, {"report.json": b"first"})
+        half = tmp_path / "out/studies" / left
+        half.mkdir()
+        (half / "heatmaps.png").write_bytes(b"half")
+        results.write(record, {"report.json": b"second"})
+    names = [path.name for path in (tmp_path / "out/studies").rglob("*")]
+    assert sorted(names) == ["key", "report.json"]
+    assert (tmp_path / "out/studies/key/report.json").read_bytes() == b"second"
+
+
 def test_a_finished_report_stays_until_its_successor_is_whole(tmp_path: Path) -> None:
     """A name longer than the system allows stands for whatever it may refuse."""
     out, model = tmp_path / "out", ModelIdentity("some", "0" * 64)
