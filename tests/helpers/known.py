@@ -85,6 +85,7 @@ def known(heatmaps: dict[int, np.ndarray | None], *pngs: tuple[int, int, bytes])
         "words": words,
         "sentences": sentences,
         "findings": [],
+        "denials": [],
         "review": [],
         "indication": "",
         "images": [image_answer(*png) for png in pngs],

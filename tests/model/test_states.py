@@ -15,11 +15,12 @@ from fastapi.testclient import TestClient
 from material import REPORT, put
 
 from app.api.answers import answer
+from app.api.forms import MAX_PHRASE
 from app.api.schemas import AskAnswer, ReportAnswer
 from app.batch.run import BatchOptions, Outcome, run_batch
 from app.batch.stages import Checks
 from app.cli.output import report_text, times_as_likely
-from app.main import MAX_PHRASE, create_app
+from app.main import create_app
 from app.overlays import sheet, word_overlays
 from app.settings import Settings
 from model.findings import NamedFinding
