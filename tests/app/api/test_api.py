@@ -42,8 +42,7 @@ def client(tiny_generator: ReportGenerator) -> Iterator[TestClient]:
 
 
 def post(client: TestClient, *files: bytes, query: str = "") -> object:
-    parts = [("files", ("a file", content)) for content in files]
-    return client.post(f"/v1/reports{query}", files=parts)
+    return client.post(f"/v1/reports{query}", files=[("files", ("a file", f)) for f in files])
 
 
 def test_a_study_of_two_views_gets_one_report(
