@@ -22,6 +22,7 @@ from model.errors import DataError
 
 __all__ = [
     "FINDINGS",
+    "IN_LUNGS",
     "SPLITS",
     "Finding",
     "Image",
@@ -49,9 +50,12 @@ FINDINGS = (
     "central_line",
     "pacemaker",
 )
+IN_LUNGS = frozenset({"opacity", "pleural_effusion", "pneumothorax", "edema", "atelectasis",
+                      "nodule", "hyperinflation"})  # fmt: skip
+"""Of FINDINGS, those that show on lungs and pleura."""
 SPLITS = ("train", "validate", "test")
 LATER = ("prior", "source", "pixels", "indication", "comparison", "patient", "labels", "places",
-         "absent")  # fmt: skip
+         "absent", "weak")  # fmt: skip
 """Fields that are not written where they say nothing: the hashes of folders without them stay."""
 
 
@@ -72,6 +76,8 @@ class Finding:
     """Which of the study's images the box lies on."""
     absent: bool = False
     """True: it is not there, and the box is where it would show."""
+    weak: bool = False
+    """True: weakly localized, it lies somewhere in the box (of that, where the mask shows it)."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["IMPORTED", "DataSet", "SourceImage", "SourceStudy"]
 
-IMPORTED = ("iu-xray", "mimic-cxr", "nih", "folder")
+IMPORTED = ("iu-xray", "mimic-cxr", "nih", "kermany", "folder")
 """The "source" of prepared folders whose truth is not complete: what has no box may be there."""
 
 

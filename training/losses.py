@@ -18,6 +18,7 @@ __all__ = [
     "answer_loss",
     "answer_odds",
     "attention_targets",
+    "containment_loss",
     "dense_loss",
     "dense_targets",
     "guidance_loss",
@@ -164,6 +165,27 @@ def guidance_loss(attention: Tensor, mentions: Tensor, area: Tensor) -> Tensor:
     target = (targets / total.clamp(min=1e-8))[named]
     heatmaps = attention[named][:, 1:]
     return F.kl_div(heatmaps.clamp(min=1e-8).log(), target, reduction="batchmean")
+
+
+def containment_loss(attention: Tensor, mentions: Tensor, region: Tensor) -> Tensor:
+    """How much of a weakly localized finding's heatmap lies outside the region that holds it.
+
+    Minus the log of the share inside: where in it the attention goes is left to the other losses.
+
+    Args:
+        attention: `guided`. What falls on the sink counts as outside.
+        mentions: float (batch, tokens, findings), 1 where labels[t] names such a finding.
+        region: (batch, findings, patches) in [0, 1], see `inside`.
+
+    Returns:
+        Scalar, the mean over tokens that name such a finding; 0 if none does.
+    """
+    regions = (mentions @ region).clamp(max=1)
+    named = regions.amax(-1) > 0
+    if not named.any():
+        return attention.new_zeros(())
+    share = (attention[..., 1:][named] * regions[named]).sum(-1)
+    return -share.clamp(min=1e-8).log().mean()
 
 
 def sink_loss(attention: Tensor, free: Tensor) -> Tensor:

@@ -16,10 +16,12 @@ from training.losses import (
     answer_loss,
     answer_odds,
     attention_targets,
+    containment_loss,
     dense_loss,
     dense_targets,
     guidance_loss,
     guided,
+    inside,
     presence_loss,
     searching,
     sink_loss,
@@ -140,9 +142,8 @@ class Objective(nn.Module):
             late = guided(attentions, self.model.prefix).unflatten(0, (-1, count))
             ends = batch.question_ends[:, :, None, None].expand(-1, -1, -1, late.shape[-1])
             about = batch.question_findings * ~image_dropout[:, None, None]
-            area = attention_targets(batch.coverage, self.model.grid)
-            guidance = guidance_loss(late.gather(2, ends)[:, :, 0], about, area)
-            losses["answer_guidance"] = weights.answers * weights.guidance * guidance
+            guidance = self._guidance(batch, late.gather(2, ends)[:, :, 0], about)
+            losses["answer_guidance"] = weights.answers * guidance
         return losses
 
     def _encoder_losses(self, batch: Batch, patches: Tensor, mask: Tensor) -> dict[str, Tensor]:
@@ -165,11 +166,10 @@ class Objective(nn.Module):
         """Losses of the attention maps; a study that is read without the image has none."""
         weights, losses = self.config.losses, {}
         mentions = batch.mentions * ~image_dropout[:, None, None]
-        area = attention_targets(batch.coverage, self.model.grid)
         if weights.guidance or weights.sink:
             late = guided(attentions, self.model.prefix)
             if weights.guidance:
-                losses["guidance"] = weights.guidance * guidance_loss(late, mentions, area)
+                losses["guidance"] = self._guidance(batch, late, mentions)
             if weights.sink and batch.complete.any():
                 written = batch.tokens[:, 1:] != self.model.config.pad_token_id
                 seen = batch.complete & ~image_dropout
@@ -179,5 +179,17 @@ class Objective(nn.Module):
             early = searching(attentions, self.model.prefix)
             assert early is not None  # set_up requires three layers
             about = mentions + batch.leads * ~image_dropout[:, None, None]
+            about = about * (1 - batch.weak)[:, None]
+            area = attention_targets(batch.coverage, self.model.grid)
             losses["search"] = weights.search * guidance_loss(early, about, area)
         return losses
+
+    def _guidance(self, batch: Batch, attention: Tensor, mentions: Tensor) -> Tensor:
+        """To the finding where its place is known, into the region that holds it where not."""
+        weak = batch.weak[:, None]
+        area = attention_targets(batch.coverage, self.model.grid)
+        placed = guidance_loss(attention, mentions * (1 - weak), area)
+        if not batch.weak.any():
+            return self.config.losses.guidance * placed
+        contained = containment_loss(attention, mentions * weak, inside(batch.coverage))
+        return self.config.losses.guidance * (placed + contained)

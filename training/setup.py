@@ -185,7 +185,8 @@ def _split(config: TrainConfig, folder: str, split: str, encoder: StudyEncoder) 
     limit = config.train_studies if split == "train" else config.validate_studies
     store = Path(config.store) if config.store else None
     # Phantoms are no patients: what a fold is for, they have none of.
-    fold = Fold.parse(config.fold) if config.fold and not encoder.complete else None
+    patients = data_record(Path(folder)).get("source") != "phantom"
+    fold = Fold.parse(config.fold) if config.fold and patients else None
     return load_split(Path(folder), split, encoder, limit, store, fold)
 
 

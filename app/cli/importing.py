@@ -19,6 +19,8 @@ __all__ = [
     "folder",
     "iu_xray",
     "mimic_cxr",
+    "kermany",
+    "lungs",
     "nih",
 ]
 
@@ -137,6 +139,38 @@ def nih(
     options = ImportOptions(size, images, "findings", prior, seed=seed)
     data_set = DataSet({"source": "nih"}, source, studies(source))
     typer.echo(summary_text(import_studies(out, data_set, options, workers), out))
+
+
+def kermany(
+    source: SourceArgument, out: OutArgument, size: SizeOption = 512, workers: WorkersOption = None
+) -> None:
+    """Radiographs of children, normal or with pneumonia (Kermany et al. 2018): for pretraining.
+
+    SRC holds labels.csv (image, patient, label, split, aspect) with the images beside it.
+    """
+    from data_prep.datasets.kermany import studies
+    from data_prep.importing.planning import ImportOptions
+    from data_prep.importing.run import import_studies, summary_text
+    from data_prep.source import DataSet
+
+    options = ImportOptions(size, 1, "findings")
+    data_set = DataSet({"source": "kermany"}, source, studies(source))
+    typer.echo(summary_text(import_studies(out, data_set, options, workers), out))
+
+
+def lungs(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Prepared folder; is changed.")],
+) -> None:
+    """Give the lung findings of labeled radiographs the lungs as the region that holds them.
+
+    A label does not say where a finding is; attention learns to stay in the lungs.
+    """
+    from data_prep.datasets.attach_lungs import attach_lungs
+
+    done = attach_lungs(out)
+    typer.echo(f"lungs         on {done.studies} images with a lung finding")
+    typer.echo(f"unclear       {done.unclear} images without two plausible lungs")
+    typer.echo(f"SHA-256 of the manifest {done.manifest_sha256}")
 
 
 def folder(

@@ -7,7 +7,7 @@ added are those of the radiograph, to the bit: border, noise and compression can
 image from an untouched one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from data_prep.composition.warp import phantom_places
 from data_prep.manifest import FINDINGS, Finding, Phrase
 from data_prep.phantom.exposure import attenuation
+from data_prep.phantom.places import absent_places
 from data_prep.phantom.plan import draw_plans
 from data_prep.phantom.report import ReportContext, write_report
 from data_prep.phantom.study import patient_with
@@ -66,6 +67,8 @@ class Composition:
     findings: tuple[Finding, ...]
     report: str
     phrases: tuple[Phrase, ...]
+    places: tuple[Finding, ...]
+    """Where what is absent would show, as of phantoms."""
 
 
 def compose(
@@ -118,7 +121,24 @@ def compose(
     composed = _added(_without_texture(pixels, air), soft, dense, levels)
     untouched = (np.abs(soft) < LEAST_CHANGE) & (dense < LEAST_CHANGE) & (air == 0)
     composed = np.where(untouched, pixels, composed)
-    return Composition(composed, mask, tuple(findings), report, phrases)
+    absent = _places(change, {finding.name for finding in findings}, places)
+    return Composition(composed, mask, tuple(findings), report, phrases, absent)
+
+
+def _places(
+    change: Change,
+    present: set[str],
+    places: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> tuple[Finding, ...]:
+    """The phantom's places of what is absent, on the radiograph."""
+    found = []
+    for place in absent_places(change.before, present):
+        x0, y0, x1, y1 = place.box
+        there = (places[0] >= x0) & (places[0] < x1) & (places[1] >= y0) & (places[1] < y1)
+        box = _box(there, 0.0)
+        if box is not None:
+            found.append(replace(place, box=box))
+    return tuple(found)
 
 
 def _lungs(change: Change) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -116,6 +116,7 @@ def _composed(
                 report=composition.report,
                 findings=composition.findings,
                 phrases=composition.phrases,
+                places=composition.places,
                 labels=None,
             )  # fmt: skip
 

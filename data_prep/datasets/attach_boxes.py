@@ -32,7 +32,7 @@ from model.errors import DataError
 from model.imaging.sandbox import read_image_isolated
 from model.report_text.parser import read_denials, read_findings
 
-__all__ = ["Attached", "attach"]
+__all__ = ["Attached", "attach", "prepared_note"]
 
 Box = tuple[float, float, float, float]
 
@@ -105,7 +105,7 @@ def attach(prepared: Path, box_file: Path, originals: Path | None = None) -> Att
     regions = read_boxes(box_file)
     with box_file.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    note = _note(prepared)
+    note = prepared_note(prepared)
     if any(known["sha256"] == digest for known in note.get("boxes", [])):
         raise DataError(f"{box_file.name} is attached already: there is nothing to do")
     done = Attached()
@@ -123,7 +123,12 @@ def attach(prepared: Path, box_file: Path, originals: Path | None = None) -> Att
     return done
 
 
-def _note(prepared: Path) -> dict[str, Any]:
+def prepared_note(prepared: Path) -> dict[str, Any]:
+    """What prepared.json says of a folder that was finished.
+
+    Raises:
+        DataError: no prepared folder, or one whose run was interrupted.
+    """
     manifest = manifest_hash(prepared)
     path = prepared / "prepared.json"
     try:
@@ -134,7 +139,7 @@ def _note(prepared: Path) -> dict[str, Any]:
     if known != manifest:
         raise DataError(
             f"studies.jsonl of {str(prepared)!r} is not what prepared.json describes: a run was "
-            "interrupted, so prepare the folder again and then attach the boxes"
+            "interrupted, so prepare the folder again first"
         )
     return note
 

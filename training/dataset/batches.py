@@ -64,6 +64,8 @@ class Batch:
     is occluded."""
     occluded: Tensor
     """float32 (batch, findings), 1 where the report names what has been occluded."""
+    weak: Tensor
+    """float32 (batch, findings), 1 where only a region is known that holds the finding."""
     present: Tensor
     """float32 (batch, kinds of finding), 1 where the study has it, and it is not occluded."""
     known: Tensor
@@ -298,7 +300,7 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
     tokens = np.full((batch, longest), split.pad, np.int64)
     prompt = np.full((batch, given), split.pad, np.int64)
     kinds = np.full((batch, findings), -1, np.int64)
-    occluded = np.zeros((batch, findings), np.float32)
+    occluded, weak = np.zeros((2, batch, findings), np.float32)
     present, known = np.zeros((2, batch, len(FINDINGS)), np.float32)
     mentions, leads = np.zeros((2, batch, longest - 1, findings), np.float32)
     bits = np.arange(findings, dtype=np.uint64)
@@ -307,6 +309,7 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         prompt[row, given - len(sample.prompt) :] = sample.prompt
         kinds[row, : len(sample.kinds)] = sample.kinds
         occluded[row, list(each.occluded)] = 1
+        weak[row, : len(sample.kinds)] = [finding.weak for finding in each.study.findings]
         kinds[row, list(each.occluded)] = -1
         present[row, list(each.present)] = 1
         known[row, list(sample.truth.known)] = 1
@@ -320,6 +323,7 @@ def _collate(drawn: Sequence[_Drawn], split: Split) -> Batch:
         "leads": leads,
         "kinds": kinds,
         "occluded": occluded,
+        "weak": weak,
         "present": present,
         "known": known,
         "complete": np.array([each.complete for each in drawn]),

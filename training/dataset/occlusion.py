@@ -42,9 +42,13 @@ def occlude(
 
     Returns:
         Which of the study's findings are not visible: those named, and others under the same
-        rectangles. None where the report names none.
+        rectangles. None where the report names none whose place is known.
     """
-    phrases = [phrase.findings for phrase in study.phrases if phrase.findings]
+    phrases = [
+        phrase.findings
+        for phrase in study.phrases
+        if phrase.findings and not any(study.findings[j].weak for j in phrase.findings)
+    ]
     if not phrases:
         return frozenset()
     chosen = set(phrases[int(rng.integers(len(phrases)))])

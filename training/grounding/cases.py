@@ -128,6 +128,8 @@ def of_folder(
 def _words_of_phrases(study: Study, text: Text) -> Iterator[Case]:
     for number, phrase in enumerate(study.phrases):
         findings = [study.findings[k] for k in phrase.findings]
+        if any(finding.weak for finding in findings):
+            continue
         places = tuple((finding.image, finding.box) for finding in findings)
         for start, end in text.words():
             span = text.tokens_of(start, end)

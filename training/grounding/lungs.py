@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data_prep.manifest import IN_LUNGS
 from model.anatomy import segment
 from model.errors import DataError, ImageError, RefusedError
 from model.findings import NamedFinding
@@ -23,10 +24,8 @@ from model.report import Report
 from training.bootstrap import Bootstrap, Score, interval
 from training.files import write_json
 
-__all__ = ["IN_LUNGS", "LungShare", "run_lungs"]
+__all__ = ["LungShare", "run_lungs"]
 
-IN_LUNGS = frozenset({"opacity", "pleural_effusion", "pneumothorax", "edema", "atelectasis",
-                      "nodule", "hyperinflation"})  # fmt: skip
 TILES, ACROSS, TILE = 24, 6, 300
 LUNG_COLOR = (255, 255, 0)
 SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm"}
