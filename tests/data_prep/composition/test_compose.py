@@ -107,6 +107,12 @@ def test_normal_train_and_validate_images_are_composed_the_same_every_time(
     assert all(s.split == {"p0": "train", "p1": "validate"}[s.patient or ""] for s in made[0])
     assert all(study.findings and study.phrases for study in made[0])
     for study in made[0]:
+        assert study.places and all(place.absent for place in study.places)
+        assert not {p.name for p in study.places} & {f.name for f in study.findings}
+        angles = {p.side: p.box for p in study.places if p.name == "pleural_effusion"}
+        if angles:  # the patient's right is on the left, both angles in the lower half
+            assert angles["right"][0] < angles["left"][0]
+            assert all(box[3] > SIZE / 2 for box in angles.values())
         images = [(out / study.images[0].path).read_bytes() for out in outs]
         assert images[0] == images[1]
     note = json.loads((outs[0] / "prepared.json").read_text())
