@@ -18,10 +18,10 @@ __all__ = [
     "boxes",
     "folder",
     "iu_xray",
-    "mimic_cxr",
     "kermany",
-    "lungs",
+    "mimic_cxr",
     "nih",
+    "regions",
 ]
 
 SourceArgument = Annotated[
@@ -158,7 +158,7 @@ def kermany(
     typer.echo(summary_text(import_studies(out, data_set, options, workers), out))
 
 
-def lungs(
+def regions(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Prepared folder; is changed.")],
 ) -> None:
     """Give the lung findings of labeled radiographs the lungs as the region that holds them.

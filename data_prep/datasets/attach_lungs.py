@@ -1,4 +1,4 @@
-"""`crossray prepare lungs`: where the lung findings of labeled radiographs can lie at all.
+"""`crossray prepare regions`: where the lung findings of labeled radiographs can lie at all.
 
 A label says that a finding is there and not where. The lungs of the image are known
 (model/anatomy.py): the words of a finding in lungs or pleura become phrases that point into them,
