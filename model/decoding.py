@@ -88,8 +88,8 @@ def decode(
             raise ConfigError(f"beams is {options.beams}, more than half of {config.vocab_size}")
         texts = _beam_search(engine, memory, options, limit)
     else:
-        choose = _likeliest if options.strategy == "greedy" else _Sampler(options)
-        texts = _one_by_one(engine, memory, choose, limit, watch)
+        sampler = None if options.strategy == "greedy" else _Sampler(options)
+        texts = _one_by_one(engine, memory, sampler, limit, watch)
     trimmed = [_trim(text, config.eos_token_id) for text in texts.tolist()]
     if watch is not None and options.strategy == "beam":
         watch(trimmed)
@@ -129,11 +129,11 @@ def _worth_leaving(finished: NDArray[np.bool_]) -> bool:
 def _one_by_one(
     engine: Engine[M],
     memory: M,
-    choose: Callable[[Scores, Tokens], Tokens],
+    sampler: "_Sampler | None",
     limit: int,
     watch: Watch | None,
 ) -> Tokens:
-    """Greedy and sampling: a text for each study, (studies, tokens) padded with pad."""
+    """Sampling, or greedy: a text for each study, (studies, tokens) padded with pad."""
     config = engine.config
     studies = len(memory.present)
     step = engine.incremental_decoder(memory, 1, limit)
@@ -142,7 +142,7 @@ def _one_by_one(
     running = np.arange(studies)
     finished = np.zeros(studies, dtype=bool)
     for position in range(limit):
-        chosen = choose(step(chosen), running)
+        chosen = step.likeliest(chosen) if sampler is None else sampler(step(chosen), running)
         chosen[finished] = config.pad_token_id
         texts[running, position] = chosen
         if watch is not None:
@@ -225,11 +225,6 @@ class _Tree:
         tokens = np.full(self.studies * self.width, self.pad)
         tokens[places] = branches[:, 1]
         return order, tokens
-
-
-def _likeliest(logits: Scores, rows: Tokens) -> Tokens:
-    likeliest: Tokens = logits.argmax(axis=-1)
-    return likeliest
 
 
 class _Sampler:

@@ -87,7 +87,8 @@ class ReportGenerator:
             engine: what computes: "torch", "openvino" (some times faster, on the processor only),
                 or "auto", OpenVINO where it is installed and runs the checkpoint.
             threads: of OpenVINO; None: its own choice. PyTorch's are the process's.
-            precision: "f32", or, of OpenVINO only, "int8" (faster; some reports differ).
+            precision: "f32"; faster, with some reports that differ: "int8", of OpenVINO only, and
+                "bf16", of PyTorch only.
 
         Raises:
             CheckpointError: the folder is incomplete, altered or of another kind, or the input

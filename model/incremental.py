@@ -37,11 +37,20 @@ class CachedDecoder:
     @torch.inference_mode()
     def __call__(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         """See IncrementalDecoder."""
+        scores: NDArray[np.float32] = self._logits(chosen).cpu().numpy()
+        return scores
+
+    @torch.inference_mode()
+    def likeliest(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See IncrementalDecoder."""
+        tokens: NDArray[np.int64] = self._logits(chosen).argmax(dim=-1).cpu().numpy()
+        return tokens
+
+    def _logits(self, chosen: NDArray[np.int64]) -> Tensor:
         tokens = torch.from_numpy(chosen).to(self.block.device)
         logits: Tensor = self.decoder(tokens[:, None], self.context, self)[0]
         self.tokens += 1 if self.tokens else 1 + self.context.prompt.shape[1]
-        scores: NDArray[np.float32] = logits[:, 0].float().cpu().numpy()
-        return scores
+        return logits[:, 0].float()
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """See TokenCache."""

@@ -138,6 +138,11 @@ class IncrementalDecoder(Protocol):
         """
         ...
 
+    def likeliest(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """As a call, but only the token of the highest logit, (rows,): the rest may stay on its
+        device. Of a row whose text has ended it is any token."""
+        ...
+
     def reorder(self, rows: NDArray[np.int64]) -> None:
         """Row i goes on from what row rows[i] has read; only within a study.
 

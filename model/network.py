@@ -24,8 +24,9 @@ from model.errors import ConfigError, DataError
 from model.image_features import image_features, mahalanobis_distances
 from model.imaging.letterbox import Letterbox
 from model.incremental import CachedDecoder
-from model.interface import VIEWS, Engine
+from model.interface import VIEWS, Engine, IncrementalDecoder
 from model.memory import Memory
+from model.static_decoding import StaticDecoder, StepPool
 from model.torch_network import TorchEngine, torch_network
 
 __all__ = ["NOT_STORED_YET", "ReportModel", "report_model"]
@@ -68,6 +69,7 @@ class ReportModel(TorchEngine, PreTrainedModel, GenerationMixin):
         width = self.encoder.width
         self.register_buffer("feature_mean", torch.zeros(width))
         self.register_buffer("feature_precision", torch.zeros(width, width))
+        self._steps = StepPool()
         self.register_load_state_dict_pre_hook(_as_not_fitted)  # type: ignore[no-untyped-call]
         self.post_init()  # type: ignore[no-untyped-call]
 
@@ -194,9 +196,12 @@ class ReportModel(TorchEngine, PreTrainedModel, GenerationMixin):
         mask[studies, 1:] = False
         return Memory(**{**memory, "patch_mask": mask})
 
-    def incremental_decoder(self, memory: Memory, beams: int, limit: int) -> CachedDecoder:
+    def incremental_decoder(self, memory: Memory, beams: int, limit: int) -> IncrementalDecoder:
         """See Network: beams of a study share its keys and values."""
-        return CachedDecoder(self.decoder, memory.context(self.grid), beams, limit)
+        context = memory.context(self.grid)
+        if StaticDecoder.fits(self.decoder, context, beams):
+            return StaticDecoder(self._steps, self.decoder, self.config, context, beams, limit)
+        return CachedDecoder(self.decoder, context, beams, limit)
 
     def teacher_forced(
         self, memory: Memory, tokens: Tensor, attention_from: int | None

@@ -50,9 +50,9 @@ PrecisionOption = Annotated[
     str,
     typer.Option(
         "--precision",
-        metavar="f32|int8",
-        help="What OpenVINO computes with. f32: the reports of PyTorch; int8 (8-bit weights): "
-        "faster with large decoders, and some reports differ.",
+        metavar="f32|int8|bf16",
+        help="f32: the reference's reports. Faster with large decoders, and some reports differ: "
+        "int8 (8-bit weights), OpenVINO's; bf16, PyTorch's, for GPUs.",
     ),
 ]
 JsonFileOption = Annotated[

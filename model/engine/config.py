@@ -7,13 +7,14 @@ from model.interface import NetworkConfig
 
 __all__ = ["EngineConfig", "Precision", "described"]
 
-Precision = Literal["f32", "int8"]
+Precision = Literal["f32", "int8", "bf16"]
 """What is computed with.
 
 "f32": the reference's texts, to the token. "int8": the decoder's weights in 8 bits, a scale and a
-zero point for each row, its activations in float32; images in bfloat16, where the processor has it.
-The decoder in bfloat16 is not offered: steps were right, but of several tokens at once the
-attention was not (off by 0.9, OpenVINO 2026.4).
+zero point for each row, its activations in float32; images in bfloat16, where the processor has it;
+of OpenVINO alone. "bf16": weights and activations in bfloat16, of PyTorch alone, meant for GPUs:
+OpenVINO's steps were right, but of several tokens at once the attention was not (off by 0.9,
+2026.4).
 """
 
 

@@ -111,6 +111,11 @@ class Decoding:
         self._step += 1
         return self._ahead.here
 
+    def likeliest(self, chosen: Tokens) -> Tokens:
+        """See IncrementalDecoder."""
+        tokens: Tokens = self(chosen).argmax(axis=-1)
+        return tokens
+
     def reorder(self, rows: Tokens) -> None:
         """See IncrementalDecoder."""
         self._ahead, self._texts = None, []

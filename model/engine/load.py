@@ -81,7 +81,7 @@ class EngineOptions:
     threads: int | None = None
     """Of OpenVINO; None: its own choice. PyTorch's are the process's."""
     precision: Precision = "f32"
-    """Another is OpenVINO's alone: PyTorch never takes its place."""
+    """"int8" is OpenVINO's alone, "bf16" is PyTorch's: neither takes the other's place."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +104,15 @@ def load_engine(source: Path | str, options: EngineOptions) -> Loaded:
     Raises:
         CheckpointError: the folder is incomplete, altered or of another kind.
         ConfigError: OpenVINO, or a precision that only it has, was asked for and it cannot run
-            this; a device that cannot be used here.
+            this; a precision that the engine has not; a device that cannot be used here.
     """
-    reduced = options.precision != "f32"
-    if options.engine == "torch":
-        if reduced:
-            raise ConfigError(
-                f"precision {options.precision} is OpenVINO's: use --engine openvino or auto"
-            )
-        return _torch(source, options.device)
+    reduced = options.precision == "int8"
+    if options.engine == "torch" and reduced:
+        raise ConfigError("precision int8 is OpenVINO's: use --engine openvino or auto")
+    if options.engine == "openvino" and options.precision == "bf16":
+        raise ConfigError("precision bf16 is PyTorch's: use --engine torch or auto")
+    if options.engine == "torch" or options.precision == "bf16":
+        return _torch(source, options)
     openvino_alone = reduced or options.engine == "openvino"
     obstacle = _obstacle(source, options.device)
     if obstacle is None:
@@ -127,7 +127,7 @@ def load_engine(source: Path | str, options: EngineOptions) -> Loaded:
         instead = "--precision f32" if reduced else "--engine auto"
         raise ConfigError(f"OpenVINO cannot run {str(source)!r}: {obstacle}; use {instead}")
     log.info("PyTorch computes: %s", obstacle)
-    return _torch(source, options.device)
+    return _torch(source, options)
 
 
 def _obstacle(source: Path | str, device: str) -> str | None:
@@ -149,18 +149,26 @@ def _installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def _torch(source: Path | str, device: str) -> Loaded:
+def _torch(source: Path | str, options: EngineOptions) -> Loaded:
     import torch
 
     from model.loading import load_network
 
     network, tokenizer, identity = load_network(source)
+    if options.precision == "bf16":
+        # Distances of novelty are differences of large sums: what they are made of stays as it is.
+        fitted = network.feature_mean, network.feature_precision
+        network.bfloat16()
+        network.feature_mean, network.feature_precision = fitted
     try:
-        network.to(torch.device(device))  # type: ignore[arg-type]
+        network.to(torch.device(options.device))  # type: ignore[arg-type]
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
-            f"device {device!r} cannot be used here ({str(error)[:100]}): try 'cpu'"
+            f"device {options.device!r} cannot be used here ({str(error)[:100]}): try 'cpu'"
         ) from error
+    if network.device.type == "cuda" and options.precision == "f32":
+        # PyTorch's default rounds the inputs of convolutions to 10 bits.
+        torch.backends.cudnn.allow_tf32 = False
     return Loaded(network, tokenizer, identity)
 
 

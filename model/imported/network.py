@@ -87,6 +87,11 @@ class ImportedNetwork(TorchEngine, nn.Module):
         """Where the weights are."""
         return next(self.decoder.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return next(self.decoder.parameters()).dtype
+
     def place(self, height: int, width: int) -> ProcessedPlacement:
         """See Network."""
         return ProcessedPlacement(height, width, self.config.image_size, self.config.processing)
@@ -117,6 +122,7 @@ class ImportedNetwork(TorchEngine, nn.Module):
         batch, count = images.shape[:2]
         if image_mask is None:
             image_mask = torch.ones(batch, count, dtype=torch.bool, device=images.device)
+        images = images.to(self.dtype)  # the network may have been cast to bfloat16
         present: Tensor = self.encoder(images[image_mask])
         if self.projection is not None:
             present = self.projection(present)
@@ -285,14 +291,22 @@ class _Incremental:
 
     @torch.inference_mode()
     def __call__(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = self._logits(chosen).cpu().numpy()
+        return logits
+
+    @torch.inference_mode()
+    def likeliest(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        likeliest: NDArray[np.int64] = self._logits(chosen).argmax(dim=-1).cpu().numpy()
+        return likeliest
+
+    def _logits(self, chosen: NDArray[np.int64]) -> Tensor:
         separator = self.network.config.section_token_id
         types = None if separator is None else self.impression.long()[:, None]
         tokens = torch.from_numpy(chosen).to(self.network.device)
         output = self.network.decode(tokens[:, None], self.features, self.mask, self.cache, types)
         if separator is not None:
             self.impression = self.impression | (tokens == separator)
-        logits: NDArray[np.float32] = output.logits[:, -1].float().cpu().numpy()
-        return logits
+        return output.logits[:, -1].float()
 
     @torch.inference_mode()
     def reorder(self, rows: NDArray[np.int64]) -> None:

@@ -14,22 +14,32 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from contestants import (
+    ROUNDS,
+    TOKENS,
+    decoder_weights,
+    generate,
+    medians,
+    read,
+    say,
+    squares,
+    table,
+    untrained,
+    with_maps,
+)
 
 from data_prep.phantom.study import make_phantom
-from model.config import ReportConfig
 from model.decoding import GREEDY, DecodingOptions, decode, log_softmax
 from model.engine.cache import Entry
 from model.engine.convert import convert_network
 from model.engine.drafts import Drafts
 from model.engine.openvino_engine import OpenVinoEngine, ready
 from model.engine.self_test import divergence
-from model.exam import encode_studies
 from model.generator import EMBEDDED, ReportGenerator
 from model.heatmap import token_attention
 from model.imaging.read import read_image
@@ -37,112 +47,17 @@ from model.interface import Engine, M
 from model.loading import load_network
 from model.network import ReportModel
 
-ROUNDS = 7
-TOKENS = 100
 SEED = 4712
 BEFORE = 100
 """Studies that the embedded checkpoint has written before it is measured."""
 BATCH = 16
 BEAMS = DecodingOptions("beam", beams=4)
 SAMPLE = Path(__file__).parents[2] / "app" / "static" / "samples" / "left-effusion.png"
-SHAPES = {
-    "small": ("vit_small_patch16_224", 384, 6, 4_000),
-    "base": ("vit_base_patch16_224", 768, 12, 30_000),
-}
-"""Encoder, and the decoder's width, heads and vocabulary; it has six layers."""
-
-
-def say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def medians(
-    calls: dict[str, Callable[[int], object]],
-    rounds: int = ROUNDS,
-    spared: Sequence[str] = (),
-    clock: Callable[[], float] = time.process_time,
-) -> dict[str, float]:
-    """Milliseconds of each, in turns; one round before them does not count.
-
-    Args:
-        calls: each takes the number of the round.
-        spared: has its turn only in that one and the first: it takes many times as long.
-    """
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for round_ in range(rounds + 1):
-        for name, call in calls.items():
-            if name in spared and round_ > 1:
-                continue
-            start = clock()
-            call(round_)
-            if round_:
-                times[name].append((clock() - start) * 1e3)
-    return {name: median(of_call) for name, of_call in times.items()}
-
-
-def table(title: str, found: dict[str, float], reference: str) -> None:
-    say(f"\n{title}")
-    for name, milliseconds in found.items():
-        say(f"  {name:58s} {milliseconds:9.1f} ms {found[reference] / milliseconds:7.2f}x")
-
-
-def untrained(shape: str) -> ReportModel:
-    """Never ends by itself: its end token has no weight."""
-    encoder, width, heads, vocabulary = SHAPES[shape]
-    torch.manual_seed(0)
-    model = ReportModel(
-        ReportConfig(
-            name=shape,
-            encoder=encoder,
-            width=width,
-            heads=heads,
-            layers=6,
-            vocab_size=vocabulary,
-            max_tokens=TOKENS,
-        )
-    ).eval()
-    with torch.no_grad():
-        for name, weight in model.decoder.named_parameters():
-            if name.startswith(("tokens", "positions")):
-                weight.normal_(std=0.5)
-        model.decoder.tokens.weight[model.config.eos_token_id] = 0
-    return model
-
-
-def squares(engine: Engine[M], studies: int) -> list[np.ndarray]:
-    size = engine.config.image_size
-    noise = np.random.default_rng(0).uniform(-1, 1, (studies, 1, 1, size, size))
-    return list(noise.astype(np.float32))
-
-
-def read(engine: Engine[M], images: Sequence[np.ndarray]) -> M:
-    return encode_studies(engine, images, [[0]] * len(images), [[]] * len(images))
-
-
-def with_maps(engine: Engine[M], images: Sequence[np.ndarray]) -> object:
-    """Image to tokens and all maps."""
-    memory = read(engine, images)
-    texts = decode(engine, memory)
-    return engine.read_texts(memory, texts, maps=True)
 
 
 def with_evidence(engine: Engine[M], images: Sequence[np.ndarray]) -> object:
     memory = read(engine, images)
     return token_attention(engine, memory, decode(engine, memory))
-
-
-@torch.inference_mode()
-def generate(model: ReportModel, images: Sequence[np.ndarray], **options: object) -> object:
-    """transformers' own way, from the image on."""
-    stacked = torch.from_numpy(np.stack(images)).to(model.dtype)
-    return model.generate(
-        stacked,
-        do_sample=False,
-        output_attentions=True,
-        return_dict_in_generate=True,
-        **options,
-    )
 
 
 class NoDrafts(Drafts):
@@ -175,7 +90,7 @@ def compare_shape(shape: str) -> None:
     )
     table(f"{shape}, image to {TOKENS} tokens with all maps", found, "transformers generate")
     memory = read(engine, one)
-    weights = decoder_weights(model)
+    weights = [weight.numpy().reshape(-1) for weight in decoder_weights(model)]
     found = medians(
         {
             "encoding": lambda _: read(engine, one),
@@ -245,14 +160,6 @@ def compare_batch(shape: str) -> None:
         spared=[own],
     )
     table(f"{shape}, batch {BATCH}", found, reference)
-
-
-def decoder_weights(model: ReportModel) -> list[np.ndarray]:
-    """Those that every step reads: of the embeddings, only the output's."""
-    kept = model.decoder.state_dict()
-    skipped = ("key", "value", "positions")
-    names = [n for n in kept if not any(f"attention.{s}." in n or s == n for s in skipped)]
-    return [kept[name].numpy().reshape(-1) for name in names]
 
 
 def plain_reads(weights: Sequence[np.ndarray]) -> float:

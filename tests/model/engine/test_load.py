@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from material import SAMPLE
 from paths import ROOT
 
@@ -181,14 +182,26 @@ def test_reduced_precision_is_an_entry_of_its_own_and_near(
 
 
 def test_a_precision_that_cannot_be_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="precision cannot be 'bf16': name one of f32, int8"):
-        precision_name("bf16")
-    for options in (
-        EngineOptions("torch", "cpu", 1, "int8"),
-        EngineOptions("auto", "meta", 1, "int8"),
+    with pytest.raises(ConfigError, match="precision cannot be 'f16': name one of f32, int8, bf16"):
+        precision_name("f16")
+    for options, message in (
+        (EngineOptions("torch", "cpu", 1, "int8"), r"OpenVINO.*use --"),
+        (EngineOptions("auto", "meta", 1, "int8"), r"OpenVINO.*use --"),
+        (EngineOptions("openvino", "cpu", 1, "bf16"), r"PyTorch's: use --engine torch or auto"),
     ):
-        with pytest.raises(ConfigError, match=r"OpenVINO.*use --"):
+        with pytest.raises(ConfigError, match=message):
             load_engine(tiny_checkpoint, options)
+
+
+def test_bfloat16_is_of_pytorch_and_reports(tiny_checkpoint: Path) -> None:
+    generator = ReportGenerator.load(tiny_checkpoint, engine="auto", precision="bf16")
+    network = generator.model
+    assert isinstance(network, ReportModel) and network.dtype == torch.bfloat16
+    assert network.feature_precision.dtype == torch.float32
+    image = read_image(SAMPLE)
+    report = generator(image)
+    assert report.text and all(np.isfinite(word.heatmap).all() for word in report.words)
+    assert all(0 < word.probability <= 1 for word in report.words)
 
 
 LARGE = ("torch", "torchvision", "timm", "transformers", "fastapi")

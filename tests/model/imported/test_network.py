@@ -1,5 +1,6 @@
 """Published checkpoints of every architecture: tokens and maps of generate, batch as single."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,15 @@ def test_a_batch_is_its_studies_one_by_one(network, options) -> None:
         [single] = token_attention(network, alone, [together[study]])
         for ours, own in zip(vars(both).values(), vars(single).values(), strict=True):
             torch.testing.assert_close(torch.from_numpy(ours), torch.from_numpy(own))
+
+
+def test_it_reads_and_writes_in_bfloat16(network) -> None:
+    half = deepcopy(network).bfloat16()
+    texts = decode(half, half.encode(images(2)), GREEDY)
+    for memory in (half.encode(images(2)), half.without_images(half.encode(images(2)))):
+        for attention in token_attention(half, memory, texts):
+            shares = attention.attention.sum(axis=1)
+            assert ((shares >= 0) & (shares < 1.01)).all()
 
 
 def test_samples_do_not_depend_on_the_batch(network) -> None:
