@@ -171,7 +171,8 @@ def _mean_attention(attentions: tuple[Tensor, ...]) -> Tensor:
     """Of the late layers, each (texts, heads, tokens, patches) -> (texts, tokens, patches)."""
     if not attentions:
         return torch.empty(0)
-    total = attentions[0].sum(dim=1)
+    # Those of an imported decoder have the type of its weights.
+    total = attentions[0].sum(dim=1, dtype=torch.float32)
     for layer in attentions[1:]:
-        total += layer.sum(dim=1)
+        total += layer.sum(dim=1, dtype=torch.float32)
     return total / (len(attentions) * attentions[0].shape[1])
