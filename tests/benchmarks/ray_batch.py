@@ -1,11 +1,12 @@
-"""A batch through Ray whose workers are killed, against the plain batch of the same studies.
+"""A batch through Ray, whose workers are killed, against the plain batch of the same studies.
 
     python tests/benchmarks/ray_batch.py [--studies 2000] [--kills 10] [--seed 0]
 
-Makes phantom studies, lets `crossray batch` and `crossray batch --ray local` read them, and in a
-third run kills a worker at so many moments chosen at random. Prints what was lost, what was done
-twice, whether the outputs are the same byte for byte, and Ray's overhead after its start-up. The
-exit status is 1 where anything was lost, doubled or differs.
+Makes phantom studies, lets `crossray batch` and then `crossray batch --ray local` read them, and
+kills a worker at so many moments chosen at random. Prints what was lost, what was done twice,
+whether the outputs are the same byte for byte, and what Ray took more after its start-up, by the
+clock and in processor time of all processes: its overhead with `--kills 0`. The exit status is 1
+where anything was lost, doubled or differs.
 """
 
 import argparse
@@ -19,7 +20,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -52,6 +54,62 @@ def finished(out: Path) -> list[str]:
     """Studies that summary.csv calls done."""
     with (out / "summary.csv").open(encoding="utf-8", newline="") as file:
         return [row["study"] for row in csv.DictReader(file) if row["status"] == "done"]
+
+
+class Usage:
+    """What a run took, of this process and all that come from it."""
+
+    seconds = 0.0
+    """By the clock."""
+    processor = 0.0
+    """Seconds of processor time. What a process used after it was last looked at is missed."""
+
+
+LOOK_SECONDS = 0.25
+
+
+@contextmanager
+def measured() -> Iterator[Usage]:
+    usage = Usage()
+    before = processor_times()
+    last = dict(before)
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(LOOK_SECONDS):
+            last.update(processor_times())
+
+    watcher = threading.Thread(target=look)
+    start = time.perf_counter()
+    watcher.start()
+    try:
+        yield usage
+    finally:
+        usage.seconds = time.perf_counter() - start
+        ended.set()
+        watcher.join()
+        last.update(processor_times())
+        usage.processor = sum(last.values()) - sum(before.values())
+
+
+def processor_times() -> dict[tuple[int, float], float]:
+    """Seconds that each process has used, by its id and its start."""
+    times = {}
+    this = psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.Error):
+            used = process.cpu_times()
+            times[process.pid, process.create_time()] = used.user + used.system
+    return times
+
+
+def against(usage: Usage, plain: Usage) -> str:
+    clock = 100 * (usage.seconds / plain.seconds - 1)
+    processor = 100 * (usage.processor / plain.processor - 1)
+    return (
+        f"{usage.seconds:.0f} s ({clock:+.1f} %), "
+        f"{usage.processor:.0f} s of processor time ({processor:+.1f} %)"
+    )
 
 
 def workers() -> list[psutil.Process]:
@@ -100,47 +158,36 @@ def main() -> None:
     options = parser.parse_args()
     threads = use_threads(1)
     generator = ReportGenerator.load(engine="openvino", threads=threads)
-    write = sys.stdout.write
+    write = partial(print, end="", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make(folder / "in", options.studies, options.seed)
-        start = time.perf_counter()
-        run_batch(generator, folder / "in", folder / "plain", BatchOptions(BATCH))
-        plain = time.perf_counter() - start
-        write(f"plain batch: {options.studies} studies in {plain:.0f} s\n")
-        start = time.perf_counter()
-        ray = connected("local")
-        startup = time.perf_counter() - start
-        spread = BatchOptions(BATCH, cluster=Cluster("local", engine="openvino", threads=threads))
-        start = time.perf_counter()
-        run_batch(generator, folder / "in", folder / "ray", spread)
-        seconds = time.perf_counter() - start
+        with measured() as plain:
+            run_batch(generator, folder / "in", folder / "plain", BatchOptions(BATCH))
         write(
-            f"through Ray: {seconds:.0f} s after a start of {startup:.0f} s: "
-            f"{100 * (seconds / plain - 1):+.0f} %\n"
+            f"plain batch: {options.studies} studies in {plain.seconds:.0f} s, "
+            f"{plain.processor:.0f} s of processor time\n"
         )
-        start = time.perf_counter()
-        with killing(folder / "killed", options.studies, options.kills, options.seed) as killed:
-            outcome = run_batch(generator, folder / "in", folder / "killed", spread)
-        seconds = time.perf_counter() - start
+        with measured() as startup:
+            ray = connected("local")
+        spread = BatchOptions(BATCH, cluster=Cluster("local", engine="openvino", threads=threads))
+        with (
+            measured() as usage,
+            killing(folder / "ray", options.studies, options.kills, options.seed) as killed,
+        ):
+            outcome = run_batch(generator, folder / "in", folder / "ray", spread)
         ray.shutdown()
-        done = finished(folder / "killed")
+        done = finished(folder / "ray")
         lost, twice = options.studies - len(set(done)), len(done) - len(set(done))
-        reports = (folder / "killed" / "studies").glob("*/report.json")
+        reports = (folder / "ray" / "studies").glob("*/report.json")
         whole = sum(bool(json.loads(path.read_bytes())["text"]) for path in reports)
-        plain_files = contents(folder / "plain")
-        others = [contents(folder / other) for other in ("ray", "killed")]
-        differ = {
-            name
-            for files in others
-            for name in plain_files | files
-            if files.get(name) != plain_files.get(name)
-        }
-        verdict = f"other bytes: {sorted(differ)[:9]}" if differ else "the plain batch to the byte"
+        files, others = contents(folder / "plain"), contents(folder / "ray")
+        differ = sorted(name for name in files | others if files.get(name) != others.get(name))
+        verdict = f"other bytes: {differ[:9]}" if differ else "the plain batch to the byte"
         write(
-            f"with {len(killed)} workers killed: {seconds:.0f} s, {outcome.done} done, "
-            f"{whole} reports, {lost} lost, {twice} twice, "
-            f"{verdict}\n"
+            f"through Ray, started in {startup.seconds:.0f} s, {len(killed)} workers killed: "
+            f"{against(usage, plain)}, the start of workers included; {outcome.done} done, "
+            f"{whole} reports, {lost} lost, {twice} twice, {verdict}\n"
         )
     sys.exit(bool(lost or twice or differ or len(killed) < options.kills))
 
