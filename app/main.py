@@ -144,7 +144,7 @@ def create_app(
     limits = UploadLimits(
         settings.max_request_bytes, settings.max_uploads, settings.max_uploads_per_client
     )
-    app.add_middleware(BodyLimit, limits=limits, retry_after=lambda: service.places.retry_after)
+    app.add_middleware(BodyLimit, limits=limits, retry_after=lambda: service.admission.retry_after)
     _add_accounts(app, service)
     app.add_middleware(BrowserGate, hosts=settings.hosts or ())
     app.add_middleware(Border, metrics=service.metrics)

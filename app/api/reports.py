@@ -45,7 +45,7 @@ def create_report(
     model decides: GET /v1/model. Nothing of what is sent is kept, unless the service was started
     with a store: `study` is then the id under which it is."""
     with ExitStack() as place:
-        place.enter_context(service.place("report"))
+        place.enter_context(service.admit("report"))
         if not wants_events(request):
             return service.report(study, options, actor)
         _ = service.card  # the model is loaded: what is wrong from here on is an event
@@ -70,7 +70,7 @@ def create_question(
     options: WithOptions,
 ) -> AskAnswer:
     """How probable the phrase is on these images, and where. Nothing is kept."""
-    with service.place("question"):
+    with service.admit("question"):
         return service.ask(study, phrase, options)
 
 
@@ -87,7 +87,7 @@ def create_check(
     options: WithOptions,
 ) -> CheckAnswer:
     """What the images contradict, and what is seen and not mentioned. Nothing is kept."""
-    with service.place("question"):
+    with service.admit("question"):
         return service.check(study, report, options)
 
 

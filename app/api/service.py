@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+from app.api.admission import Admission
 from app.api.answers import answer, ask_answer, check_answer
 from app.api.keeping import new_study
 from app.api.metrics import Metrics
 from app.api.options import Options
-from app.api.places import Places
 from app.api.problems import Busy, kind_of
 from app.api.schemas import AskAnswer, CheckAnswer, ModelDescription, ReportAnswer
 from app.api.turns import Turns
@@ -32,9 +32,9 @@ from app.telemetry import NO_TELEMETRY, Telemetry
 from app.threads import free_cores, use_threads
 from app.views import with_view
 from app.workers.errors import NotReady, Unwanted
-from app.workers.lines import Kind
 from app.workers.models import LocalModel, Model, ModelCard, ProcessModel, WorkerOptions
 from app.workers.pool import BatchLimits, ModelPool, Watch
+from app.workers.queue import Kind
 from app.workers.requests import CheckRequest, QuestionRequest, ReportRequest, Request
 from crossray import __version__
 from model.errors import CrossRayError, DataError, ImageError, NotARadiograph
@@ -79,7 +79,7 @@ class Service:
         self.runner: Runner | None = None
         """Reads the studies of jobs; None where none are taken."""
         self.stopping = threading.Event()
-        self.places = Places(settings.queue + 1)
+        self.admission = Admission(settings.queue + 1)
         self._pixel_places = threading.BoundedSemaphore(PIXEL_PLACES)
         if generator is not None:
             self._start([LocalModel(generator)])
@@ -192,7 +192,7 @@ class Service:
     @property
     def in_hand(self) -> int:
         """Studies that are read or wait for it."""
-        return self.places.taken
+        return self.admission.admitted
 
     def close(self) -> None:
         """Give back what jobs have not ended, end the model's processes and close the store."""
@@ -236,13 +236,13 @@ class Service:
         )
 
     @contextmanager
-    def place(self, kind: Kind) -> Iterator[None]:
-        """A place for one study, in work or in the queue.
+    def admit(self, kind: Kind) -> Iterator[None]:
+        """Admit one study, to be in work or in the queue.
 
         Raises:
-            Busy: every place is taken.
+            Busy: no capacity is left.
         """
-        with self.places.place(kind), self.metrics.studies.track_inprogress():
+        with self.admission.admit(kind), self.metrics.studies.track_inprogress():
             yield
 
     def _run(self, request: Request, watch: Watch | None = None) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.workers.errors import NotReady
-from app.workers.lines import Kind, Line
+from app.workers.queue import FairQueue, Kind
 from model.exam import Exam
 
 __all__ = ["LARGEST", "STUDIES_DECODED", "Room", "Turns"]
@@ -36,7 +36,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._line: Line[Room] = Line()
+        self._queue: FairQueue[Room] = FairQueue()
         self._held: set[Room] = set()
         self._stopping = False
 
@@ -85,18 +85,18 @@ class Turns:
         by_others = sum(other.bytes for other in self._held if other.kind != "report")
         others_may = by_others + LARGEST <= QUESTIONS_DECODED * LARGEST
         free = held + LARGEST <= STUDIES_DECODED * LARGEST
-        return free and self._line.is_next(room, others_may, others_may)
+        return free and self._queue.is_next(room, others_may, others_may)
 
     def _wait(self, room: Room) -> None:
         """Until it is this one's turn; the lock is held before and after."""
-        line = self._line.of(room.kind)
-        line.append(room)
+        waiting = self._queue.of(room.kind)
+        waiting.append(room)
         try:
             self._changed.wait_for(lambda: self._stopping or self._may(room))
             if self._stopping:
                 raise NotReady("the service is stopping: send the request again")
-            self._line.went(room.kind)
+            self._queue.count_turn(room.kind)
         finally:
-            line.remove(room)
+            waiting.remove(room)
             # Whoever is next now may have looked before this one had gone.
             self._changed.notify_all()

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from app.workers.errors import NotReady, Unwanted, WorkerDied, WorkerLost
-from app.workers.lines import Line
 from app.workers.models import Model, ModelCard
+from app.workers.queue import FairQueue
 from app.workers.requests import Request, Result
 
 __all__ = ["BatchLimits", "Done", "ModelPool", "Watch"]
@@ -53,7 +53,7 @@ class _Job:
     watch: Watch | None = None
     came: float = field(default_factory=time.perf_counter)
     waits: bool = True
-    """It stands in the line."""
+    """It is in the queue."""
     attempts: int = 0
     done: Done | None = None
     wanted: bool = True
@@ -83,12 +83,12 @@ class ModelPool:
         self._limits = limits
         self._coming = coming
         self._changed = threading.Condition()
-        self._line: Line[_Job] = Line()
+        self._queue: FairQueue[_Job] = FairQueue()
         self._free: list[Model] = []
         self._failed: set[Model] = set()
         """Those that could not be started when it was last tried."""
         self._reports = 0
-        """In the line or with a model."""
+        """In the queue or with a model."""
         self._stopping = False
 
     def start(self) -> ModelCard:
@@ -137,7 +137,7 @@ class ModelPool:
         """
         job = _Job(request, watch)
         with self._changed:
-            self._line.of(request.kind).append(job)
+            self._queue.of(request.kind).append(job)
             self._reports += request.kind == "report"
             # Whoever waits for a batch to fill may have been waiting for this one.
             self._changed.notify_all()
@@ -149,7 +149,7 @@ class ModelPool:
         finally:
             with self._changed:
                 if job.waits:
-                    self._line.of(request.kind).remove(job)
+                    self._queue.of(request.kind).remove(job)
                 self._reports -= request.kind == "report"
                 self._changed.notify_all()
         return job.done
@@ -161,7 +161,7 @@ class ModelPool:
         def may() -> bool:
             ended = self._stopping or not self.alive
             # A report that is being decoded is with a model as soon as it is.
-            turn = bool(self._free) and self._line.is_next(
+            turn = bool(self._free) and self._queue.is_next(
                 job, jobs_may=self._coming() <= self._reports
             )
             return job.done is not None or (job.waits and (ended or turn))
@@ -176,12 +176,12 @@ class ModelPool:
             if not self.alive:
                 raise WorkerLost("no process with the model can be started: the log says why")
             model = self._free.pop()
-            self._line.went(job.request.kind)
+            self._queue.count_turn(job.request.kind)
             self._take(job)
             return model, self._batch(job)
 
     def _take(self, job: _Job) -> None:
-        self._line.of(job.request.kind).remove(job)
+        self._queue.of(job.request.kind).remove(job)
         job.waits = False
 
     def _batch(self, first: _Job) -> list[_Job]:
@@ -191,9 +191,11 @@ class ModelPool:
             return batch
 
         def full() -> bool:
-            line = self._line.of(first.request.kind)
+            waiting = self._queue.of(first.request.kind)
             fit = [
-                job for job in line if job.request.batch == first.request.batch and not job.attempts
+                job
+                for job in waiting
+                if job.request.batch == first.request.batch and not job.attempts
             ]
             for job in fit[: self._limits.studies - len(batch)]:
                 self._take(job)
@@ -234,7 +236,7 @@ class ModelPool:
                     job.done = Done(lost, 0.0, 0.0, 1)
                 else:
                     job.waits = True
-                    self._line.of(job.request.kind).appendleft(job)
+                    self._queue.of(job.request.kind).appendleft(job)
             self._changed.notify_all()
 
     def _start_beside(self, model: Model) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.workers.errors import Unwanted
-from app.workers.lines import Kind
+from app.workers.queue import Kind
 from model.exam import Exam
 from model.generator import ReportGenerator
 from model.report import Answer, Check, Report

@@ -239,7 +239,7 @@ def test_the_queue_is_bounded(tiny_generator: ReportGenerator, make_png: Callabl
     with TestClient(app) as client:
         with ExitStack() as stack:
             for _ in range(2):
-                stack.enter_context(app.state.service.place("report"))
+                stack.enter_context(app.state.service.admit("report"))
             response = post(client, make_png())
             assert_problem(response, 503, "busy")
             assert int(response.headers["retry-after"]) > 0

@@ -51,7 +51,7 @@ def test_what_is_wrong_is_the_last_event(
         assert_problem(many, 413, "too-many-files")  # known before anything is sent
         for _ in range(2):  # no place is lost by a stream
             assert client.post("/v1/reports", files={"files": make_png()}).status_code == 201
-        with client.app.state.service.place("report"):
+        with client.app.state.service.admit("report"):
             busy = client.post("/v1/reports", files={"files": make_png()}, headers=STREAM)
             assert_problem(busy, 503, "busy")
 

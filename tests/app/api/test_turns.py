@@ -10,7 +10,7 @@ import pytest
 
 from app.api.turns import LARGEST, STUDIES_DECODED, Turns
 from app.workers.errors import NotReady
-from app.workers.lines import REPORTS_IN_A_ROW, Kind
+from app.workers.queue import REPORTS_IN_A_ROW, Kind
 from model.exam import Exam
 from model.imaging.radiograph import Radiograph
 

@@ -9,9 +9,9 @@ import pytest
 from material import chest
 
 from app.workers.errors import NotReady, Unwanted, WorkerDied, WorkerLost
-from app.workers.lines import REPORTS_IN_A_ROW, Line
 from app.workers.models import LocalModel, ModelCard
 from app.workers.pool import BatchLimits, Done, ModelPool
+from app.workers.queue import REPORTS_IN_A_ROW, FairQueue
 from app.workers.requests import (
     CheckRequest,
     QuestionRequest,
@@ -224,10 +224,10 @@ def test_what_a_model_has_ends_and_what_waits_is_told(tiny_generator: ReportGene
 
 
 def test_jobs_go_when_nobody_else_waits(tiny_generator: ReportGenerator) -> None:
-    line: Line[str] = Line()
+    queue: FairQueue[str] = FairQueue()
     for kind in ("job", "question", "report"):
-        line.of(kind).append(kind)
-    assert [kind for kind in ("job", "question", "report") if line.is_next(kind)] == ["report"]
+        queue.of(kind).append(kind)
+    assert [kind for kind in ("job", "question", "report") if queue.is_next(kind)] == ["report"]
     model = Gated(tiny_generator)
     pool = ModelPool([model], BatchLimits(studies=4, seconds=0))
     pool.start()

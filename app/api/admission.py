@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.api.problems import Busy
-from app.workers.lines import Kind
+from app.workers.queue import Kind
 
-__all__ = ["Places"]
+__all__ = ["Admission"]
 
 MEASURED = 64
 """Studies that the rate is measured over."""
@@ -18,27 +18,28 @@ LONGEST_WAIT = 600
 """Seconds that anybody is told to wait, at most."""
 
 
-class Places:
-    """Places for studies in work or waiting. Questions have half of them at most."""
+class Admission:
+    """Admits studies up to a capacity. Questions may take half of it at most."""
 
-    def __init__(self, places: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
         """
         Args:
+            capacity: studies in work or waiting at a time.
             clock: seconds from any origin.
         """
-        self.places = places
+        self.capacity = capacity
         self._clock = clock
         self._lock = threading.Lock()
-        self._taken: dict[Kind, int] = {"report": 0, "question": 0}
+        self._admitted: dict[Kind, int] = {"report": 0, "question": 0}
         self._last = 0.0
         """When a study was last done, or the first one came after none."""
         self._intervals: deque[float] = deque(maxlen=MEASURED)
         """Seconds from one study done to the next, while there was always one in work."""
 
     @property
-    def taken(self) -> int:
+    def admitted(self) -> int:
         """Studies in work or waiting."""
-        return sum(self._taken.values())
+        return sum(self._admitted.values())
 
     @property
     def retry_after(self) -> int | None:
@@ -49,28 +50,28 @@ class Places:
         if not self._intervals:
             return None
         mean = sum(self._intervals) / len(self._intervals)
-        return min(LONGEST_WAIT, max(1, math.ceil(mean * self.taken)))
+        return min(LONGEST_WAIT, max(1, math.ceil(mean * self.admitted)))
 
     @contextmanager
-    def place(self, kind: Kind) -> Iterator[None]:
-        """One study's place.
+    def admit(self, kind: Kind) -> Iterator[None]:
+        """Admit one study until it is left.
 
         Raises:
-            Busy: every place is taken; it says when to come again.
+            Busy: no capacity is left; it says when to come again.
         """
         with self._lock:
-            most = self.places if kind == "report" else max(1, self.places // 2)
-            if self.taken >= self.places or self._taken[kind] >= most:
-                waiting = "questions" if self._taken[kind] >= most < self.places else "studies"
+            most = self.capacity if kind == "report" else max(1, self.capacity // 2)
+            if self.admitted >= self.capacity or self._admitted[kind] >= most:
+                waiting = "questions" if self._admitted[kind] >= most < self.capacity else "studies"
                 raise Busy(f"{most} {waiting} are being answered or wait", self.retry_after)
-            if not self.taken:
+            if not self.admitted:
                 self._last = self._clock()
-            self._taken[kind] += 1
+            self._admitted[kind] += 1
         try:
             yield
         finally:
             with self._lock:
-                self._taken[kind] -= 1
+                self._admitted[kind] -= 1
                 now = self._clock()
                 self._intervals.append(now - self._last)
                 self._last = now

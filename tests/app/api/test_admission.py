@@ -1,4 +1,4 @@
-"""Places of studies in work or waiting, and the truth of Retry-After."""
+"""Admission of studies in work or waiting, and the truth of Retry-After."""
 
 from contextlib import ExitStack
 
@@ -6,9 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
+from app.api.admission import Admission
 from app.api.metrics import Metrics
 from app.api.middleware import BodyLimit, Border, UploadLimits
-from app.api.places import Places
 from app.api.problems import Busy
 
 
@@ -23,43 +23,43 @@ class Clock:
 
 def test_retry_after_is_when_what_is_here_will_be_done() -> None:
     clock = Clock()
-    places = Places(6, clock)
-    assert places.retry_after is None
+    admission = Admission(6, clock)
+    assert admission.retry_after is None
     for pause in (500.0, 0.0, 60.0):  # nobody came: no time of work
         clock.now += pause
         with ExitStack() as studies:
             for _ in range(2):
                 study = ExitStack()
-                study.enter_context(places.place("report"))
+                study.enter_context(admission.admit("report"))
                 studies.callback(
                     lambda study=study: (setattr(clock, "now", clock.now + 3), study.close())
                 )
     with ExitStack() as studies:
         for _ in range(6):
-            studies.enter_context(places.place("report"))
-        with pytest.raises(Busy) as refused, places.place("report"):
+            studies.enter_context(admission.admit("report"))
+        with pytest.raises(Busy) as refused, admission.admit("report"):
             pass
     assert refused.value.retry_after == 6 * 3
 
 
 def test_questions_take_no_place_of_the_last_reports() -> None:
-    places = Places(4)
+    admission = Admission(4)
     with ExitStack() as studies:
         for _ in range(2):
-            studies.enter_context(places.place("question"))
-        with pytest.raises(Busy, match="2 questions"), places.place("question"):
+            studies.enter_context(admission.admit("question"))
+        with pytest.raises(Busy, match="2 questions"), admission.admit("question"):
             pass
         for _ in range(2):
-            studies.enter_context(places.place("report"))
-        with pytest.raises(Busy, match="4 studies"), places.place("report"):
+            studies.enter_context(admission.admit("report"))
+        with pytest.raises(Busy, match="4 studies"), admission.admit("report"):
             pass
-    assert places.taken == 0
+    assert admission.admitted == 0
 
 
 def test_a_single_place_is_anybodys() -> None:
-    places = Places(1)
+    admission = Admission(1)
     for kind in ("question", "report"):
-        with places.place(kind), pytest.raises(Busy), places.place("report"):  # type: ignore[arg-type]
+        with admission.admit(kind), pytest.raises(Busy), admission.admit("report"):  # type: ignore[arg-type]
             pass
 
 
