@@ -19,7 +19,7 @@ from app.api.description import openapi
 from app.api.documents import documents
 from app.api.forms import ServiceHere
 from app.api.gate import Gate
-from app.api.job_work import work_of
+from app.api.job_work import jobs_waiting, work_of
 from app.api.jobs import router as jobs
 from app.api.middleware import BodyLimit, Border, BrowserGate, UploadLimits
 from app.api.pixel_route import pixels
@@ -54,7 +54,7 @@ async def ready(service: ServiceHere) -> Status:
 
 
 @health.get("/metrics", response_class=Response, summary="Counts and times, for Prometheus")
-async def metrics(service: ServiceHere) -> Response:
+def metrics(service: ServiceHere) -> Response:
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -108,6 +108,7 @@ def create_app(
         endpoint = settings.otlp_endpoint
         telemetry = NO_TELEMETRY if endpoint is None else exporting(endpoint)
     service = Service(settings, generator, telemetry)
+    service.metrics.watch_jobs(partial(jobs_waiting, service))
 
     def begin() -> None:
         service.load()

@@ -1,5 +1,7 @@
 """Counts and times of one service, for Prometheus."""
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from app.workers.pool import Done, ModelPool
@@ -8,6 +10,8 @@ from app.workers.requests import CheckRequest, QuestionRequest, ReportRequest, R
 __all__ = ["Metrics"]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+WAITS = (600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
+"""Seconds; jobs wait longer than requests do."""
 
 
 class Metrics:
@@ -39,6 +43,7 @@ class Metrics:
         )
         self._add_decoding()
         self._add_models()
+        self._add_jobs()
 
     def _add_decoding(self) -> None:
         self.decode_failures = Counter(
@@ -93,6 +98,33 @@ class Metrics:
             "Times that a model's process was started again",
             registry=self.registry,
         )
+
+    def _add_jobs(self) -> None:
+        self.job_studies_waiting = Gauge(
+            "crossray_job_studies_waiting",
+            "Studies of jobs that have not been begun, of all services of the same store",
+            registry=self.registry,
+        )
+        self.job_wait_seconds = Histogram(
+            "crossray_job_wait_seconds",
+            "From a posted job to the beginning of one of its studies",
+            buckets=(*SECONDS, *WAITS),
+            registry=self.registry,
+        )
+        self.job_studies = Counter(
+            "crossray_job_studies",
+            "Studies of jobs that this service has ended",
+            ["state"],
+            registry=self.registry,
+        )
+
+    def watch_jobs(self, waiting: Callable[[], float]) -> None:
+        """Show how many studies of jobs wait.
+
+        Args:
+            waiting: counts them, at each scrape.
+        """
+        self.job_studies_waiting.set_function(waiting)
 
     def watch(self, pool: ModelPool) -> None:
         """Show the state of the models."""

@@ -14,6 +14,7 @@ from app.api.service import Service
 from app.api.streaming import EVENTS, changes, wants_events
 from app.api.study_schemas import (
     AutosaveAnswer,
+    JobCounts,
     KeptStudy,
     MarkedText,
     PageAnswer,
@@ -29,6 +30,7 @@ from app.api.study_schemas import (
     page_answer,
     version_answer,
 )
+from app.jobs.queue import count_studies
 from app.store import edits, studies
 from app.store.carry import compared
 from app.store.records import Actor, Version
@@ -151,7 +153,7 @@ def list_kept(
     "/progress",
     response_model=ProgressAnswer,
     responses=STORED | {200: {"content": {EVENTS: {"schema": {"type": "string"}}}}},
-    summary="Batches and studies in work",
+    summary="Batches, jobs and studies in work",
 )
 def describe_progress(
     store: StoreHere, actor: MayRead, request: Request
@@ -164,6 +166,7 @@ def describe_progress(
         return ProgressAnswer(
             batches=[batch_answer(batch) for batch in batches(store)],
             reading=service.in_hand,
+            jobs=JobCounts.model_validate(vars(count_studies(service.jobs))),
             changed=None if changed is None else instant(changed),
         )
 

@@ -17,6 +17,7 @@ __all__ = [
     "AutosaveAnswer",
     "BatchAnswer",
     "FindingSummary",
+    "JobCounts",
     "KeptImage",
     "KeptStudy",
     "MarkedText",
@@ -159,11 +160,19 @@ class BatchAnswer(Kept):
     ended: bool
 
 
+class JobCounts(Kept):
+    """Studies of jobs that have not ended, whoever posted them."""
+
+    queued: int
+    running: int
+
+
 class ProgressAnswer(Kept):
     """What is at work on the store."""
 
     batches: list[BatchAnswer] = Field(description="running, or ended a short while ago")
     reading: int = Field(description="studies that this service reads or that wait for it")
+    jobs: JobCounts = Field(description="studies of jobs that have not ended")
     changed: str | None = Field(description="when a study last came in or changed; null of none")
 
 

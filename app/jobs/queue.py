@@ -20,12 +20,12 @@ from app.jobs.errors import (
     TooManyJobs,
     UnknownJob,
 )
-from app.jobs.records import OPEN, Job, JobStudy, NewJob, State
+from app.jobs.records import OPEN, Job, JobStudy, NewJob, State, StudyCounts
 from app.jobs.store import JobStore
 from app.sent import Sent
 from app.store.tables import JobRow, JobStudyRow
 
-__all__ = ["add_job", "cancel_job", "end_job", "find_job", "job_row", "waiting"]
+__all__ = ["add_job", "cancel_job", "count_studies", "end_job", "find_job", "job_row", "waiting"]
 
 LATEST = 20
 """Studies by whose time the wait is estimated."""
@@ -133,6 +133,15 @@ def job_row(
     if row.gone or _is_old(jobs, row):
         raise JobGone("the results of this job are not kept any more: post the studies again")
     return row
+
+
+def count_studies(jobs: JobStore) -> StudyCounts:
+    """Studies that wait or are being read, of all jobs."""
+    query = select(JobStudyRow.state, func.count()).where(JobStudyRow.state.in_(OPEN))
+    with jobs.database.reading() as session:
+        found = session.execute(query.group_by(JobStudyRow.state)).all()
+    counts = {str(state): int(count) for state, count in found}
+    return StudyCounts(counts.get("queued", 0), counts.get("running", 0))
 
 
 def waiting(session: Session, owner: str | None = None) -> int:

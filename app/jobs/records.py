@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from app.sent import Sent
 
-__all__ = ["ENDED", "OPEN", "Claim", "Job", "JobStudy", "NewJob", "Outcome", "State"]
+__all__ = ["ENDED", "OPEN", "Claim", "Job", "JobStudy", "NewJob", "Outcome", "State", "StudyCounts"]
 
 State = Literal["queued", "running", "done", "failed", "canceled"]
 """Of a study, and of a job: queued until its first study is begun, running until its last has
@@ -39,6 +39,14 @@ class JobStudy:
 
 
 @dataclass(frozen=True)
+class StudyCounts:
+    """Studies of jobs that have not ended."""
+
+    queued: int
+    running: int
+
+
+@dataclass(frozen=True)
 class Job:
     id: str
     owner: str
@@ -65,6 +73,8 @@ class Claim:
     number: int
     worker: str
     owner: str
+    posted: int
+    """When the job was, in milliseconds since 1970."""
     attempts: int
     """How often it has been begun, this time included."""
     given: Mapping[str, Any]

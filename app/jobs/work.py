@@ -67,6 +67,7 @@ def claim_study(jobs: JobStore, worker: str) -> Claim | None:
             number=study.number,
             worker=worker,
             owner=job.owner,
+            posted=job.created,
             attempts=study.attempts,
             given=json.loads(study.given),
             options=json.loads(job.options),

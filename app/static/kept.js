@@ -19,7 +19,7 @@ import { pageHeaders, Problem, problemFrom, setToken } from "./api.js";
  *   sent?: import("./api.js").Sent}} Kept sent: its files, once they are fetched
  * @typedef {{base: number, text: string, at: string}} Typed
  * @typedef {{id: string, total: number, done: number, without_report: number, ended: boolean}} Batch
- * @typedef {{batches: Batch[], reading: number, changed: string | null}} Progress
+ * @typedef {{batches: Batch[], reading: number, jobs: {queued: number, running: number}, changed: string | null}} Progress
  * @typedef {{keeps: boolean, accounts: "none" | "proxy" | "oidc", name: string | null, roles: string[],
  *   csrf: string | null, expires: string | null}} Session
  */

@@ -292,7 +292,7 @@ async function follow(progress) {
 }
 
 /** @param {import("./kept.js").Progress} progress */
-function showProgress({ batches, reading }) {
+function showProgress({ batches, reading, jobs }) {
   const running = batches.filter(({ ended }) => !ended);
   const items = running.map(({ total: all, done, without_report: without }) => {
     const item = document.createElement("li");
@@ -307,6 +307,11 @@ function showProgress({ batches, reading }) {
   if (reading) {
     const item = document.createElement("li");
     item.textContent = `${reading} ${reading === 1 ? "study is" : "studies are"} being read.`;
+    items.push(item);
+  }
+  if (jobs.queued) {
+    const item = document.createElement("li");
+    item.textContent = `${jobs.queued.toLocaleString("en")} ${jobs.queued === 1 ? "study" : "studies"} of jobs in the queue.`;
     items.push(item);
   }
   element("progress").replaceChildren(...items);

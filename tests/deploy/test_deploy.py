@@ -118,6 +118,7 @@ def test_every_metric_of_the_dashboard_is_one_of_the_service() -> None:
     names = {name for expression in asked for name in re.findall(r"crossray_\w+", expression)}
     metrics = Metrics()
     metrics.requests.labels("POST", "/v1/reports", "201").inc()
+    metrics.job_studies.labels("done").inc()
     shown = generate_latest(metrics.registry).decode()
     families = re.findall(r"^# TYPE (\w+) (\w+)$", shown, re.MULTILINE)
     known = set()

@@ -19,6 +19,7 @@ from events import events
 from fastapi.testclient import TestClient
 from paths import ROOT
 from problem import assert_problem
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
 from app.api.job_schemas import JobAnswer
@@ -137,6 +138,38 @@ def test_a_batch_that_does_not_add_up_is_refused(
 ) -> None:
     data = {**data, "studies": json.dumps(studies)}
     assert_problem(post(client, make_png(), make_png(), data=data), 422, "invalid-request")
+
+
+def test_metrics_tell_how_jobs_fare(
+    tiny_generator: ReportGenerator, tmp_path: Path, make_png: Callable
+) -> None:
+    with serving(tiny_generator, jobs=tmp_path) as client:
+        with occupied(client):
+            posted = [post(client, content) for content in (make_png(), make_png(1), BAD)]
+            # As many as are read at a time have been begun, and wait for room in memory.
+            while any(
+                client.get(response.headers["location"]).json()["state"] != "running"
+                for response in posted[:2]
+            ):
+                time.sleep(0.01)
+            assert metric(client, "crossray_job_studies_waiting") == 1
+        for response in posted:
+            ended(client, response)
+        assert metric(client, "crossray_job_studies_waiting") == 0
+        assert metric(client, "crossray_job_wait_seconds_count") == 3
+        for state, studies in (("done", 2), ("failed", 1)):
+            assert metric(client, "crossray_job_studies_total", state=state) == studies
+
+
+def metric(client: TestClient, name: str, **labels: str) -> float:
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    [value] = [
+        sample.value
+        for family in families
+        for sample in family.samples
+        if (sample.name, sample.labels) == (name, labels)
+    ]
+    return value
 
 
 def test_a_request_sent_again_is_the_same_job(client: TestClient, make_png: Callable) -> None:

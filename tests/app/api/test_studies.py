@@ -204,6 +204,7 @@ def test_progress_is_told_as_events_until_the_service_stops(client: TestClient, 
     service.stopping.set()
     [event] = events(client.get("/v1/progress", headers=STREAM).text)
     assert event["data"] == plain and plain["changed"]
+    assert plain["jobs"] == {"queued": 0, "running": 0}
 
 
 def test_openapi_tells_of_studies(client: TestClient) -> None:
