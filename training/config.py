@@ -253,8 +253,9 @@ class TrainConfig(Settings):
     repeat: dict[Annotated[str, AfterValidator(_known_finding)], PositiveInt] = Field(
         default_factory=dict
     )
-    """How often an epoch has the studies with a finding, by its name; once where nothing is said.
-    What is hard is learned sooner, at the price of being reported more readily than it occurs."""
+    """How often an epoch has the studies with a finding whose place is known, by its name; once
+    where nothing is said. What is hard is learned sooner, at the price of being reported more
+    readily than it occurs."""
     denials: bool = False
     """What the report denies has places too, where the prepared folder names them (`prepare phantom
     --places`): guidance, search and occlusion apply to its words as to those of findings."""

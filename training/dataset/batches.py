@@ -164,7 +164,10 @@ class Batches(Dataset[Batch]):
         self.split, self.batch, self.seed = split, batch, seed
         self.variation, self.parts = variation, parts
         repeat = variation.repeat
-        times = [max([1, *(repeat.get(f.name, 1) for f in s.findings)]) for s in split.studies]
+        times = [
+            max([1, *(repeat.get(f.name, 1) for f in s.findings if not f.weak)])
+            for s in split.studies
+        ]
         self._epoch = np.repeat(np.arange(len(split)), times)
         self._augmentation: Augmentation | None = None
 
