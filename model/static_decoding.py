@@ -174,7 +174,7 @@ class StaticStep:
 
     def _captured(self, span: int) -> torch.cuda.CUDAGraph:
         device, state = self.shape.device, (self.tokens, self.finished, self.past, self.place)
-        with CAPTURING:
+        with CAPTURING, torch.cuda.device(device):
             before = [each.clone() for each in state]
             aside = torch.cuda.Stream(device)
             aside.wait_stream(torch.cuda.current_stream(device))

@@ -24,7 +24,7 @@ from model.errors import CheckpointError, ConfigError
 from training.config import TrainConfig, load_config
 from training.dataset.batches import Batch, stream
 from training.export import save
-from training.optimizer import gradient_norms, schedule
+from training.optimizer import clip_gradients, schedule
 from training.progress import Display, display
 from training.provenance import card, training_record
 from training.setup import set_up, snapshot_path
@@ -154,14 +154,13 @@ class Training:
             last = number == len(batches) - 1
             with nullcontext() if last else self.processes.without_sharing(self.shared):
                 losses.append(self._backward(batch, 1 / len(batches)))
-        norms = gradient_norms(setup.objective)
-        norm = nn.utils.clip_grad_norm_(setup.objective.parameters(), config.optimizer.clip)
+        norms = clip_gradients(setup.objective, config.optimizer.clip)
         setup.optimizer.step()
         setup.optimizer.zero_grad(set_to_none=True)
         if setup.average is not None:
             setup.average.update(setup.objective, step=self.step)
         mean = self.processes.mean(losses)
-        return {**mean, **norms, "gradient": norm.item(), "learning_rate": rate}
+        return {**mean, **norms, "learning_rate": rate}
 
     def _backward(self, batch: Batch, share: float) -> dict[str, Tensor]:
         """Add a part's gradients, of its `share` of the step; returns its losses."""

@@ -304,11 +304,15 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--shape", default="base")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=600, help="no part starts after so many")
     asked = parser.parse_args()
     bench = Bench(torch.device(asked.device), asked.shape, asked.rounds)
     settings(bench)
     began = time.perf_counter()
     for name in asked.names or PARTS:
+        if time.perf_counter() - began > asked.seconds:
+            say(f"\n{name} left out: {asked.seconds:.0f} s are over")
+            continue
         try:
             PARTS[name](bench)
         except Exception:  # the others are worth having

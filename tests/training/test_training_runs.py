@@ -15,13 +15,13 @@ from parts import language_folder, vision_folder
 from paths import ROOT
 from prepared_folder import write_prepared, write_settings
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_prep.manifest import read_studies, write_studies
 from model.errors import ConfigError
 from training.config import ENCODER_ALONE, TrainConfig, load_config
 from training.objective import LOSSES
-from training.optimizer import gradient_norms, make_optimizer, part_of
+from training.optimizer import clip_gradients, make_optimizer, part_of
 from training.train import Training, run
 
 TIMES_OUT = 240
@@ -190,8 +190,21 @@ def test_gradients_of_the_parts_are_told_and_make_up_the_whole(settings: Path) -
     assert sum(value**2 for value in parts) ** 0.5 == pytest.approx(losses["gradient"], rel=1e-4)
 
 
-def test_a_part_without_gradients_has_norm_0(settings: Path) -> None:
-    assert set(gradient_norms(Training(config(settings, "none")).setup.objective).values()) == {0.0}
+def test_gradients_are_clipped_as_torch_clips(settings: Path) -> None:
+    objective = Training(config(settings, "norms")).setup.objective
+    assert set(clip_gradients(objective, 1.0).values()) == {0.0}, "there are none yet"
+    drawn = [torch.randn_like(each) for each in objective.parameters()]
+    whole = float(nn.utils.get_total_norm(drawn))
+    for limit in (whole / 3, 3 * whole):
+        for each, gradient in zip(objective.parameters(), drawn, strict=True):
+            each.grad = gradient.clone()
+        expected = [each.clone().requires_grad_() for each in drawn]
+        for each, gradient in zip(expected, drawn, strict=True):
+            each.grad = gradient.clone()
+        nn.utils.clip_grad_norm_(expected, limit)
+        assert clip_gradients(objective, limit)["gradient"] == pytest.approx(whole, rel=1e-4)
+        for ours, theirs in zip(objective.parameters(), expected, strict=True):
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=0)
 
 
 def test_dependence_tells_a_model_that_looks_from_one_that_does_not(settings: Path) -> None:
