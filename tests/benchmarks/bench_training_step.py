@@ -1,6 +1,6 @@
 """One training step at base size beside transformers in float32, and both precisions' losses.
 
-    python tests/benchmarks/bench_training_step.py [--device cpu] [--batch 4] [--rounds 7]
+    python tests/benchmarks/bench_training_step.py [--device cpu] [--batch 8] [--rounds 7]
 
 Ours is `Training` (training/train.py) with all its losses, of the attention too: a ViT-B/16 and a
 decoder of 6 layers of width 768 with a vocabulary of 30,000, in bfloat16 autocast and in float32.
@@ -190,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--shape", default="base")
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
     asked = parser.parse_args()
     compare(torch.device(asked.device), asked.shape, asked.batch, asked.rounds)
