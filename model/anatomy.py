@@ -223,7 +223,7 @@ def right_of_spine(
     near the middle, of the image.
 
     Args:
-        pixels: (height, width) in [0, 1], bone white.
+        pixels: (height, width) in [0, 1], bone white; or fewer of them, evenly spread.
         grid: rows and columns of the patches.
         network: as for `segment`.
 
@@ -235,12 +235,17 @@ def right_of_spine(
     ends = np.array([start, start + slope * height]) / width
     if (np.abs(ends - 0.5) > FURTHEST_SPINE).any():
         start, slope = width / 2, 0.0
+    # From these pixels to the placement's.
+    finer = placement.width / width
+    start, slope = start * finer, slope * finer * height / placement.height
     rows, columns = grid
     left, top, across, down = placement.extent()
     x = left + (np.arange(columns) + 0.5) * across / columns
     y = top + (np.arange(rows)[:, None] + 0.5) * down / rows
-    inside = 0.5 + (start + slope * y - x) * columns / across
-    return inside.clip(0, 1).astype(np.float32)
+    inside: NDArray[np.float32] = (0.5 + (start + slope * y - x) * columns / across).astype(
+        np.float32
+    )
+    return inside.clip(0, 1)
 
 
 def segment(

@@ -1,15 +1,22 @@
 """A study as given to the network, and studies of different sizes as one batch."""
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.imaging.letterbox import Letterbox
 from model.imaging.radiograph import Radiograph
 from model.interface import VIEWS, Engine, M
 
-__all__ = ["Exam", "encode_studies", "kind_of", "why_unread"]
+__all__ = ["Exam", "encode_studies", "enough_pixels", "kind_of", "why_unread"]
+
+SPARE = 4 / 3
+"""Pixels along an image's shorter side, for each along the square that it is shrunk into: then no
+decoder's lower resolution shows there. Measured on real radiographs, at least 49 dB."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,16 @@ def why_unread(known: Collection[str], view: str | None, prior: bool = False) ->
     if prior and view == "LATERAL":
         return "lateral view of an earlier study: only frontal ones are read; send that one"
     return None
+
+
+def enough_pixels(engine: Engine[Any]) -> int | None:
+    """Pixels along an image's shorter side that its report needs: see ReadLimits.enough.
+
+    None: what a published checkpoint prepares images with takes them whole.
+    """
+    size = engine.config.image_size
+    own = isinstance(engine.place(size, size), Letterbox)
+    return math.ceil(size * SPARE) if own else None
 
 
 def encode_studies(

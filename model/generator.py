@@ -269,8 +269,7 @@ class ReportGenerator:
         return [self.tokenizer.decode(tokens) for tokens in texts]
 
     def _place(self, image: Radiograph) -> Placement:
-        height, width = image.pixels.shape
-        return self.model.place(height, width)
+        return self.model.place(*image.shape)
 
     def _encode(self, inputs: Sequence["_Input"]) -> StudyMemory:
         """All images in one batch; studies with fewer than the longest end in absent ones."""

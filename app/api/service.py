@@ -298,20 +298,19 @@ class Service:
         with self.turns.in_memory(kind) as decoded:
             if watch is not None and not watch(""):
                 raise Unwanted("nobody waits for this report any more")
-            exam = self._read(sent, decoded)
+            whole = options.pixels or store is not None
+            exam = self._read(sent, decoded, None if whole else card.enough)
             checks = options.input_check, options.identity_check
             report = self._run(ReportRequest(exam, *checks, kind), watch)
             with self.telemetry.step("maps"):
                 written = answer(report, card.notice, maps=options.maps)
             study = None
             if store is not None:
-                whole = answer(report, card.notice, maps="all")  # as the page asks for it
-                study = add_study(store, self._kept(sent, exam, whole, options), actor)
+                every = answer(report, card.notice, maps="all")  # as the page asks for it
+                study = add_study(store, self._kept(sent, exam, every, options), actor)
             if options.pixels:
-                shown = answer(report, card.notice, exam.shown, options.maps)
-            else:
-                shown = written
-            return shown.model_copy(update={"study": study})
+                written = answer(report, card.notice, exam.shown, options.maps)
+            return written.model_copy(update={"study": study})
 
     def ask(self, sent: Sent, phrase: str, options: Options) -> AskAnswer:
         """How probable a finding is on one study; Raises as for `report`, and:
@@ -321,7 +320,7 @@ class Service:
         """
         card = self.card
         with self.turns.in_memory("question") as decoded:
-            exam = self._read(sent, decoded)
+            exam = self._read(sent, decoded, None if options.pixels else card.enough)
             checks = options.input_check, options.identity_check
             found = self._run(QuestionRequest(exam, phrase, *checks))
             return ask_answer(found, card.notice, options.shown(exam), options.maps)
@@ -365,17 +364,17 @@ class Service:
         """
         card = self.card
         with self.turns.in_memory("question") as decoded:
-            exam = self._read(sent, decoded)
+            exam = self._read(sent, decoded, None if options.pixels else card.enough)
             checks = options.input_check, options.identity_check
             found = self._run(CheckRequest(exam, text, *checks))
             return check_answer(found, card.notice, exam.shown if options.pixels else None)
 
-    def _read(self, sent: Sent, decoded: Callable[[Exam], None]) -> Exam:
+    def _read(self, sent: Sent, decoded: Callable[[Exam], None], enough: int | None) -> Exam:
         views = sent.views or [""] * len(sent.files)
         both = enumerate(zip(sent.files, views, strict=True), 1)
-        own = [self._read_one(file, f"file {place}", view) for place, (file, view) in both]
+        own = [self._read_one(file, f"file {place}", enough, view) for place, (file, view) in both]
         priors = [
-            self._read_one(file, f"prior {place}", prior=True)
+            self._read_one(file, f"prior {place}", enough, prior=True)
             for place, file in enumerate(sent.priors, 1)
         ]
         exam = Exam(own, sent.indication, priors)
@@ -383,11 +382,11 @@ class Service:
         return exam
 
     def _read_one(
-        self, file: BinaryIO, name: str, stated: str = "", prior: bool = False
+        self, file: BinaryIO, name: str, enough: int | None, stated: str = "", prior: bool = False
     ) -> Radiograph:
         try:
             with self.metrics.decode_seconds.time(), self.telemetry.step("decode"):
-                read = read_image_isolated(file.read(), self.settings.isolation)
+                read = read_image_isolated(file.read(), self.settings.isolation, enough)
             radiograph = with_view(read, stated)
             if reason := self.card.why_unread(radiograph.view, prior):
                 raise NotARadiograph(reason)

@@ -8,16 +8,10 @@ from app.api.keeping import new_study
 from app.batch.stages import Checks, Reported
 from app.store_options import StoreOptions
 
-__all__ = ["Keep", "keeper", "not_kept"]
+__all__ = ["Keep", "keeper"]
 
 Keep = Callable[[Reported, str, Checks], None]
 """Takes a finished study, the model's notice, and the checks of the batch."""
-
-
-@contextmanager
-def not_kept() -> Iterator[Keep]:
-    """For a batch without a store."""
-    yield lambda *_: None
 
 
 @contextmanager

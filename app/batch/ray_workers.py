@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from app.batch.grouping import Study
-from app.batch.keeping import not_kept
 from app.batch.locations import Location
 from app.batch.output import results_at
 from app.batch.records import Record, Unused
@@ -212,8 +211,5 @@ class Worker:
             else:
                 records.append(earlier)
         job = self.job
-        with not_kept() as keep:
-            records += write_reports(
-                self.generator, self.results, missing, job.batch_size, job.checks, keep
-            )
+        records += write_reports(self.generator, self.results, missing, job.batch_size, job.checks)
         return {"record": [record.to_json() for record in records]}

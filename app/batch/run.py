@@ -1,6 +1,7 @@
 """`crossray batch`: every study below a folder gets a report, and no bad file stops the others."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -10,7 +11,7 @@ from tqdm import tqdm
 from app.batch.finding_table import FINDINGS, finding_table, parquet
 from app.batch.grouping import Study, Unread, find_files, in_shard, relative_name
 from app.batch.indications import Row, match_indications, read_indications
-from app.batch.keeping import keeper, not_kept
+from app.batch.keeping import keeper
 from app.batch.locations import Location
 from app.batch.output import BatchResults, results_at
 from app.batch.page import IDENTIFIERS, PAGE, page_content
@@ -199,7 +200,7 @@ def _new_records(
 ) -> Iterator[Record]:
     """Each study read, reported on and written, here or on a cluster."""
     size, checks = options.batch_size, options.checks
-    with keeper(options.store, total) if options.store else not_kept() as keep:
+    with keeper(options.store, total) if options.store else nullcontext() as keep:
         if options.cluster is None:
             made = write_reports(generator, results, studies, size, checks, keep)
         else:

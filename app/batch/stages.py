@@ -84,19 +84,25 @@ class Reported:
     refusal: str = ""
 
 
-def decoded(generator: ReportGenerator, studies: Iterable[Study], ahead: int) -> Iterator[Decoded]:
-    """The studies with their images read, `ahead` of the model but never all in memory."""
+def decoded(
+    generator: ReportGenerator, studies: Iterable[Study], ahead: int, enough: int | None = None
+) -> Iterator[Decoded]:
+    """The studies with their images read, `ahead` of the model but never all in memory.
+
+    Args:
+        enough: see ReadLimits.
+    """
     waiting: deque[Future[Decoded]] = deque()
     with ThreadPoolExecutor(DECODERS) as pool:
         for study in studies:
-            waiting.append(pool.submit(_decode, generator, study))
+            waiting.append(pool.submit(_decode, generator, study, enough))
             if len(waiting) > ahead + DECODERS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _decode(generator: ReportGenerator, study: Study) -> Decoded:
+def _decode(generator: ReportGenerator, study: Study, enough: int | None) -> Decoded:
     limit = min(MAX_IMAGES, generator.model.config.images_per_study or MAX_IMAGES)
     images: list[tuple[Source, Radiograph]] = []
     unused = []
@@ -109,7 +115,7 @@ def _decode(generator: ReportGenerator, study: Study) -> Decoded:
             sha256 = hashlib.sha256(content).hexdigest()
             if any(other.sha256 == sha256 for other, _ in images):
                 continue  # a copy
-            radiograph = read_image_isolated(content)
+            radiograph = read_image_isolated(content, enough=enough)
         except ImageError as error:
             unused.append(Unused(source.stamp, _status(source, error), str(error)))
         except Exception as error:

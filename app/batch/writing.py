@@ -7,6 +7,7 @@ from app.batch.keeping import Keep
 from app.batch.output import BatchResults
 from app.batch.records import Record
 from app.batch.stages import Checks, decoded, finished, reported
+from model.exam import enough_pixels
 from model.generator import ReportGenerator
 
 __all__ = ["write_reports"]
@@ -18,12 +19,18 @@ def write_reports(
     studies: Iterable[Study],
     batch_size: int,
     checks: Checks,
-    keep: Keep,
+    keep: Keep | None = None,
 ) -> Iterator[Record]:
-    """Each study read, reported on and written, `batch_size` of them by the model at once."""
-    read = decoded(generator, studies, ahead=batch_size)
+    """Each study read, reported on and written, `batch_size` of them by the model at once.
+
+    Args:
+        keep: is given each study when its files are there; its images are then read whole.
+    """
+    enough = enough_pixels(generator.model) if keep is None else None
+    read = decoded(generator, studies, batch_size, enough)
     for study in reported(generator, read, batch_size, checks):
         record, files = finished(generator, study)
         # Before the record: a study that a crash keeps out of the store is done again.
-        keep(study, generator.notice, checks)
+        if keep is not None:
+            keep(study, generator.notice, checks)
         yield results.write(record, files)

@@ -14,14 +14,17 @@ from model.imaging.sandbox import read_image_isolated
 __all__ = ["generator_of", "read_exam"]
 
 
-def read_exam(given: ExamFiles) -> Exam:
+def read_exam(given: ExamFiles, enough: int | None = None) -> Exam:
     """
+    Args:
+        enough: see ReadLimits.
+
     Raises:
         ImageError: a file that is no readable radiograph.
     """
-    images = [_read(path) for path in given.files]
-    images += [_read(path, "LATERAL") for path in given.laterals or []]
-    return Exam(images, given.indication, [_read(path) for path in given.priors or []])
+    images = [_read(path, enough) for path in given.files]
+    images += [_read(path, enough, "LATERAL") for path in given.laterals or []]
+    return Exam(images, given.indication, [_read(path, enough) for path in given.priors or []])
 
 
 def generator_of(loading: Future[Loaded]) -> ReportGenerator:
@@ -29,5 +32,5 @@ def generator_of(loading: Future[Loaded]) -> ReportGenerator:
     return ReportGenerator.of(loading.result())
 
 
-def _read(path: Path, stated: str = "") -> Radiograph:
-    return with_view(read_image_isolated(path), stated)
+def _read(path: Path, enough: int | None, stated: str = "") -> Radiograph:
+    return with_view(read_image_isolated(path, enough=enough), stated)

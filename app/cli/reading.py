@@ -104,9 +104,10 @@ def report(
     loading = start_loading(model, engine, device, threads, precision)
     from app.cli.exams import generator_of, read_exam
     from model.decoding import GREEDY, DecodingOptions
+    from model.exam import enough_pixels
 
     generator = generator_of(loading)
-    exam = read_exam(given)
+    exam = read_exam(given, None if heatmaps else enough_pixels(generator.model))
     options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
     written = generator(exam, options, not no_input_check, not no_identity_check)
     if heatmaps is not None:
@@ -156,9 +157,10 @@ def ask(
 
     loading = start_loading(model, engine, device, threads, precision)
     from app.cli.exams import generator_of, read_exam
+    from model.exam import enough_pixels
 
     generator = generator_of(loading)
-    exam = read_exam(given)
+    exam = read_exam(given, enough_pixels(generator.model))
     found = generator.ask(exam, phrase, not no_input_check, not no_identity_check)
     if as_json:
         from app.api.answers import ask_answer
@@ -202,9 +204,10 @@ def check(
 
     loading = start_loading(model, engine, device, threads, precision)
     from app.cli.exams import generator_of, read_exam
+    from model.exam import enough_pixels
 
     generator = generator_of(loading)
-    exam = read_exam(given)
+    exam = read_exam(given, enough_pixels(generator.model))
     found = generator.check(exam, text, not no_input_check, not no_identity_check)
     if as_json:
         from app.api.answers import check_answer

@@ -17,7 +17,7 @@ from app.workers.requests import Request, Result, WatchAll, answered
 from model.checkpoint_folder import ModelIdentity
 from model.engine.load import EngineName
 from model.errors import CrossRayError
-from model.exam import why_unread
+from model.exam import enough_pixels, why_unread
 from model.generator import ReportGenerator
 
 __all__ = ["LocalModel", "Model", "ModelCard", "ProcessModel", "WorkerOptions"]
@@ -38,6 +38,8 @@ class ModelCard:
     image_size: int
     views: tuple[str, ...]
     prompt_tokens: int
+    enough: int | None
+    """See `enough_pixels` of model/exam.py."""
 
     @classmethod
     def of(cls, generator: ReportGenerator) -> "ModelCard":
@@ -49,6 +51,7 @@ class ModelCard:
             config.image_size,
             tuple(config.views),
             config.prompt_tokens,
+            enough_pixels(generator.model),
         )
 
     def why_unread(self, view: str | None, prior: bool = False) -> str | None:

@@ -66,6 +66,7 @@ def write_dx(
     view: str,
     rng: np.random.Generator,
     instance: Instance = Instance(),
+    syntax: uid.UID | None = None,
 ) -> None:
     """Write one "Digital X-Ray Image Storage - For Presentation" object.
 
@@ -77,6 +78,7 @@ def write_dx(
             JPEG 2000.
         view: "PA", "AP" or "LATERAL", a left one.
         rng: draws what varies.
+        syntax: one of those that phantoms come in; None: drawn as well.
 
     Raises:
         ConfigError: another view.
@@ -90,7 +92,7 @@ def write_dx(
     _add_equipment(ds, pixels.shape[0], rng)
     _add_positioning(ds, view)
     stored = _add_image(ds, pixels, rng)
-    _write(path, ds, stored, _SYNTAXES[rng.integers(len(_SYNTAXES))])
+    _write(path, ds, stored, syntax or _SYNTAXES[rng.integers(len(_SYNTAXES))])
 
 
 def _add_patient_and_study(

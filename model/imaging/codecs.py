@@ -16,6 +16,7 @@ from model.errors import UndecodableImage
 from model.imaging.codestream import FrameHeader, j2k_header, j2k_transforms_colors, jpeg_header
 from model.imaging.elements import Elements
 from model.imaging.jpeg import decode_jpeg, load_jpeg_decoders
+from model.imaging.jpeg_2000 import decode_jpeg_2000, load_jpeg_2000_decoders, reduced_jpeg_2000
 from model.imaging.pixel_layout import COLORS, PixelLayout
 from model.imaging.radiograph import ReadLimits
 
@@ -57,6 +58,8 @@ _LOSSY = {
     uid.JPEG2000,
     uid.HTJ2K,
 }
+_GRAY = ("MONOCHROME1", "MONOCHROME2")
+_NOT_AVERAGED = ("PixelPaddingValue", "ModalityLUTSequence")
 _ITEM = b"\xfe\xff\x00\xe0"
 
 
@@ -65,7 +68,8 @@ class Stored:
     """An image's values before they are shown."""
 
     values: np.ndarray
-    """uint8 or uint16 (rows, columns): the `bits` bits of every pixel, what lies above or below
+    """uint8 or uint16 (rows, columns), fewer than the header's where ReadLimits.enough says so:
+    the `bits` bits of every pixel, what lies above or below
     them cleared; a signed image's are in two's complement. Or (rows, columns, 3): red, green and
     blue over the whole range of their type."""
     bits: int
@@ -115,10 +119,10 @@ def stored_values(
 def load_decoders() -> None:
     """Import every decoder now: for a process that forks one child a file."""
     import jpeg_ls  # noqa: F401
-    import openjpeg  # noqa: F401
     import rle  # noqa: F401
 
     load_jpeg_decoders()
+    load_jpeg_2000_decoders()
 
 
 def _name(syntax: uid.UID) -> str:
@@ -221,7 +225,7 @@ def _encoded(
     elif codec == _JPEG_LS:
         values = _jpeg_ls(frame, stream)
     else:
-        values = _jpeg_2000(frame)
+        values = _jpeg_2000(header, layout, frame, stream, limits.enough)
     if layout.samples == 3:
         if codec == _JPEG or (codec == _JPEG_2000 and j2k_transforms_colors(frame)):
             photometric = "RGB"
@@ -288,12 +292,18 @@ def _arranged(
     return np.moveaxis(flat.reshape(samples, rows, columns), 0, 2)
 
 
-def _jpeg_2000(frame: bytes) -> np.ndarray:
-    """Unsigned samples; of a signed stream in two's complement."""
-    import openjpeg
-
-    samples = openjpeg.decode(frame)
-    return samples.view(f"u{samples.itemsize}")
+def _jpeg_2000(
+    header: Elements, layout: PixelLayout, frame: bytes, stream: FrameHeader, enough: int | None
+) -> np.ndarray:
+    """At a lower resolution only what may be averaged: no two's complement under a header that
+    alone knows of it, no colors of a palette, no padding beside the image."""
+    averaged = layout.samples == 1 and not layout.signed and layout.photometric in _GRAY
+    if enough and averaged and not any(name in header for name in _NOT_AVERAGED):
+        reduced = reduced_jpeg_2000(frame, stream, enough)
+        if reduced is not None:
+            # Beside an edge a low resolution may overshoot, by more than the header's bits hold.
+            return np.asarray(np.minimum(reduced, reduced.dtype.type((1 << layout.stored) - 1)))
+    return decode_jpeg_2000(frame)
 
 
 def _rle(frame: bytes, layout: PixelLayout) -> np.ndarray:

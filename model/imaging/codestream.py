@@ -15,6 +15,7 @@ __all__ = [
     "PNG",
     "FrameHeader",
     "j2k_header",
+    "j2k_levels",
     "j2k_transforms_colors",
     "jpeg_header",
     "png_header",
@@ -99,6 +100,16 @@ def j2k_header(data: bytes) -> FrameHeader:
         raise UndecodableImage("the JPEG 2000 size marker describes an empty or subsampled image")
     precision, signed = (depth & 0x7F) + 1, depth >> 7 == 1
     return FrameHeader(right - left, bottom - top, components, precision, signed=signed)
+
+
+def j2k_levels(data: bytes) -> int:
+    """How often a JPEG 2000 codestream's resolution can be halved; 0 where that is unknown, or
+    where the image begins within the codestream's grid, off the first pixel of every resolution."""
+    start, style = data.find(b"\xff\x4f\xff\x51"), data.find(b"\xff\x52")
+    if start < 0 or style < start or style + 10 > len(data):
+        return 0
+    left, top = struct.unpack_from(">2I", data, start + 16)
+    return 0 if left or top else data[style + 9]
 
 
 def j2k_transforms_colors(data: bytes) -> bool:

@@ -15,6 +15,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -32,7 +33,7 @@ from model.imaging.elements import DAMAGE, Elements
 from model.imaging.geometry import StoredGrid, Turn, square_pixels, square_size, turn_upright
 from model.imaging.grayscale import Grayscale, Range, display
 from model.imaging.header import read_identity
-from model.imaging.pixel_layout import pixel_layout
+from model.imaging.pixel_layout import PixelLayout, pixel_layout
 from model.imaging.radiograph import ImageWarning, Radiograph, ReadLimits
 from model.imaging.stored import Extent, StoredImage
 from model.imaging.views import view_of_code, view_of_words
@@ -123,30 +124,35 @@ def read_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
         ImageTooLarge: more pixels, or more inflated bytes, than the limits allow.
     """
     with _opened(data, limits) as (header, syntax):
-        shown, spoilt = _shown(header, syntax, limits)
+        layout = pixel_layout(header)
+        shown, spoilt = _shown(header, layout, syntax, limits)
         aspect = pixel_aspect(header)
-        pixels = square_pixels(shown, aspect, limits.max_pixels)
-        if pixels is not shown:
+        stored = layout.rows, layout.columns
+        height, width = square_size(stored, aspect, limits.max_pixels)
+        if (height, width) != stored:
             header.note(
                 f"Pixels are {aspect:.3g} times as wide as high: the image was resampled to "
-                f"{pixels.shape[1]} x {pixels.shape[0]} square ones.",
+                f"{width} x {height} square ones.",
                 "pixel_aspect",
             )
+        pixels = square_pixels(shown, aspect, limits.max_pixels)
         turn = _turn(header)
+        whole = (width, height) if turn.exchanged else (height, width)
         view = _view(header)
         return Radiograph(
             turn(pixels),
             view,
             (*header.notes, *spoilt),
             read_identity(data),
-            StoredGrid.of(shown, turn),
+            StoredGrid(*stored, turn),
+            None if shown.shape == stored else whole,
         )
 
 
 def read_stored_dicom(data: bytes, limits: ReadLimits) -> StoredImage:
     """The values of the same image as they are stored; Raises as `read_dicom`."""
     with _opened(data, limits) as (header, syntax):
-        codes, grayscale = _stored(header, syntax, limits)
+        codes, grayscale = _stored(header, syntax, replace(limits, enough=None))
         turn = _turn(header)
         height, width = square_size(codes.shape, pixel_aspect(header), limits.max_pixels)
         spacing = spacing_of(header)
@@ -193,10 +199,10 @@ def _unit(header: Elements) -> str:
 
 
 def _shown(
-    header: Elements, syntax: uid.UID, limits: ReadLimits
+    header: Elements, layout: PixelLayout, syntax: uid.UID, limits: ReadLimits
 ) -> tuple[np.ndarray, tuple[ImageWarning, ...]]:
     """float32 (rows, columns) in [0, 1], as stored but for their values; and what was repaired."""
-    stored = stored_values(header, pixel_layout(header), syntax, limits)
+    stored = stored_values(header, layout, syntax, limits)
     if stored.photometric == "RGB":
         gray, colored = gray_of_color(stored.values)
         pixels, spoilt = display(gray, Grayscale(bits=8 * gray.itemsize))

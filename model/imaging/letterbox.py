@@ -35,6 +35,9 @@ class Placement(ABC):
     def square(self, pixels: np.ndarray) -> NDArray[np.float32]:
         """float32 (height, width) in [0, 1] -> the image in its square, the rest black.
 
+        Args:
+            pixels: or fewer of them, evenly spread: the image at a lower resolution.
+
         Returns:
             float32 (1, size, size) in [0, 1]: what the encoder's input is before it is normalized.
 
@@ -98,10 +101,10 @@ class Letterbox(Placement):
 
     def square(self, pixels: np.ndarray) -> NDArray[np.float32]:
         """See Placement."""
-        if pixels.shape != (self.height, self.width):
+        if not self._shows(pixels.shape):
             raise ValueError(f"expected pixels {(self.height, self.width)}, got {pixels.shape}")
         left, top, width, height = self._inner()
-        shrinking = max(self.height, self.width) > self.size
+        shrinking = max(pixels.shape) > self.size
         inner = cv2.resize(
             np.ascontiguousarray(pixels, dtype=np.float32),
             (width, height),
@@ -116,6 +119,16 @@ class Letterbox(Placement):
     def apply(self, pixels: np.ndarray) -> NDArray[np.float32]:
         """float32 (height, width) in [0, 1] -> float32 (1, size, size) in [-1, 1], black -1."""
         return self.square(pixels) * 2 - 1
+
+    def _shows(self, shape: tuple[int, ...]) -> bool:
+        """Whether pixels of this shape are the image, at its resolution or a lower one."""
+        if shape == (self.height, self.width):
+            return True
+        if len(shape) != 2 or shape[0] > self.height or shape[1] > self.width:
+            return False
+        # Each side has been rounded, and once more where pixels were not square.
+        rounding = 2 / self.height + 2 / self.width
+        return abs(shape[0] / self.height - shape[1] / self.width) <= rounding
 
     def _inner(self) -> tuple[int, int, int, int]:
         """(left, top, width, height) of the image inside the square, whole pixels."""

@@ -64,7 +64,8 @@ class Identity:
 class Radiograph:
     pixels: np.ndarray
     """float32 (height, width) in [0, 1], bone white: the whole image as it is to be shown, upright
-    as its header or EXIF says and with square pixels. All maps and places are in these pixels."""
+    as its header or EXIF says and with square pixels; fewer of them where ReadLimits.enough says
+    so."""
     view: str | None
     """"PA", "AP", "LATERAL" or None where the file does not say."""
     warnings: tuple[ImageWarning, ...] = ()
@@ -73,6 +74,15 @@ class Radiograph:
     """Empty of PNG and JPEG."""
     stored: StoredGrid | None = None
     """The rows and columns of its file, and the way there; None of pixels that come of no file."""
+
+    whole: tuple[int, int] | None = None
+    """Height and width of the image where `pixels` is of a lower resolution."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the image: all maps and places are in these pixels."""
+        height, width = self.whole or self.pixels.shape
+        return height, width
 
     @property
     def grid(self) -> StoredGrid:
@@ -86,6 +96,9 @@ class ReadLimits:
     """Of the file, and of a deflated DICOM data set once inflated."""
     max_pixels: int = 36_000_000
     """Rows times columns."""
+    enough: int | None = None
+    """Pixels along the shorter side that are enough: of JPEG 2000 only the lowest resolution that
+    has as many is decoded. None: all that there are."""
 
     def check(self, width: int, height: int) -> None:
         """Raises ImageTooLarge for an image of more than max_pixels."""

@@ -53,13 +53,14 @@ class IsolationLimits:
 
 
 def read_image_isolated(
-    source: Path | bytes, limits: IsolationLimits = IsolationLimits()
+    source: Path | bytes, limits: IsolationLimits = IsolationLimits(), enough: int | None = None
 ) -> Radiograph:
     """Read one radiograph in a child process. Safe to call from many threads at once.
 
     Args:
         source: a file's path, or its content.
         limits: what the child may take.
+        enough: see ReadLimits.
 
     Raises:
         UnsupportedImage, NotARadiograph: as `read_image`.
@@ -67,7 +68,7 @@ def read_image_isolated(
         ImageTooLarge: as `read_image`, and when a limit of the child is hit.
         ConfigError: the helper process does not start.
     """
-    request = {"limits": asdict(limits), "stored": False}
+    request = {"limits": asdict(limits), "stored": False, "enough": enough}
     with _answered(source, request, limits) as (answer, descriptors):
         match answer:
             case {
@@ -76,6 +77,7 @@ def read_image_isolated(
                 "warnings": warnings,
                 "identity": identity,
                 "grid": {"rows": rows, "columns": columns, "turn": turn},
+                "whole": whole,
             } if descriptors:
                 pixels = np.empty((height, width), np.float32)
                 if os.preadv(descriptors[0], [pixels.data], 0) == pixels.nbytes:
@@ -83,7 +85,8 @@ def read_image_isolated(
                     # JSON knows no tuples.
                     directions = tuple(turn["directions"])
                     stored = StoredGrid(rows, columns, Turn(**{**turn, "directions": directions}))
-                    return Radiograph(pixels, view, repairs, Identity(**identity), stored)
+                    size = whole and tuple(whole)
+                    return Radiograph(pixels, view, repairs, Identity(**identity), stored, size)
     raise UndecodableImage(_NOT_WHOLE)
 
 
@@ -93,7 +96,7 @@ def read_stored_isolated(
     """Read the stored values of one radiograph; as `read_image_isolated`."""
     from pydantic import TypeAdapter
 
-    request = {"limits": asdict(limits), "stored": True}
+    request = {"limits": asdict(limits), "stored": True, "enough": None}
     with _answered(source, request, limits) as (answer, descriptors):
         match answer:
             case {"kind": kind} if len(descriptors) == 2:

@@ -1,9 +1,9 @@
 """The helper process behind model/imaging/sandbox.py: forks one limited child a file.
 
 Runs alone, without threads and without torch. Over the control socket come requests: {"limits",
-"stored"} as JSON, with two descriptors, the socket to answer on and the file. An answer
-is one line of JSON. From the child: {"shape", "view", "warnings", "identity", "grid"} with the
-pixels' descriptor; or, of stored values, {"kind"} with descriptors of the samples and of their
+"stored", "enough"} as JSON, with two descriptors, the socket to answer on and the file. An answer
+is one line of JSON. From the child: {"shape", "view", "warnings", "identity", "grid", "whole"} with
+the pixels' descriptor; or, of stored values, {"kind"} with descriptors of the samples and of their
 description as JSON, which may be long; or {"error", "message"}. From this process, once the child
 is gone: {"signal"} or {"exit"}. Only the first line of them counts.
 """
@@ -107,7 +107,7 @@ def _child(
         for other in others:
             other.close()
         _limit(**request["limits"])
-        answer, descriptors = _read(file, request["stored"])
+        answer, descriptors = _read(file, request["stored"], request["enough"])
         _send(reply, answer, descriptors)
         status = 0
     finally:
@@ -128,24 +128,26 @@ def _limit(memory_bytes: int, cpu_seconds: int, wall_seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _read(file: int, stored: bool) -> tuple[dict[str, Any], list[int]]:
+def _read(file: int, stored: bool, enough: int | None) -> tuple[dict[str, Any], list[int]]:
     try:
-        data = load_file(file, ReadLimits())
-        return _stored(data) if stored else _shown(data)
+        limits = ReadLimits(enough=enough)
+        data = load_file(file, limits)
+        return _stored(data) if stored else _shown(data, limits)
     except ImageError as error:
         return _error(error), []
     except MemoryError:
         return _error(ImageTooLarge("decoding needs more memory than the limit allows")), []
 
 
-def _shown(data: bytes) -> tuple[dict[str, Any], list[int]]:
-    radiograph = read_image(data)
+def _shown(data: bytes, limits: ReadLimits) -> tuple[dict[str, Any], list[int]]:
+    radiograph = read_image(data, limits)
     answer = {
         "shape": radiograph.pixels.shape,
         "view": radiograph.view,
         "warnings": [asdict(warning) for warning in radiograph.warnings],
         "identity": asdict(radiograph.identity),
         "grid": asdict(radiograph.grid),
+        "whole": radiograph.whole,
     }
     return answer, [anonymous_file(radiograph.pixels.data)]
 

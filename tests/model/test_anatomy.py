@@ -129,6 +129,14 @@ def test_sides_are_those_of_the_image_where_no_spine_is_found() -> None:
     assert right.tolist() == [[1, 1, 0.5, 0, 0]] * 4
 
 
+def test_sides_are_the_same_at_a_lower_resolution() -> None:
+    pixels, _ = phantom(2, 512)
+    placement = Letterbox(512, 512, 64)
+    coarse = pixels.reshape(256, 2, 256, 2).mean(axis=(1, 3))
+    whole, found = (right_of_spine(image, placement, (32, 32)) for image in (pixels, coarse))
+    assert np.abs(whole - found).max() < 0.1
+
+
 def test_percentiles_are_those_of_numpy() -> None:
     rng = np.random.default_rng(0)
     for count in (1, 2, 101, 4096):

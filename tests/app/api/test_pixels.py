@@ -1,5 +1,6 @@
 """Stored values travel without loss, and say how they are to be shown."""
 
+import base64
 import json
 import struct
 import zlib
@@ -82,6 +83,24 @@ def test_the_first_level_is_the_image_made_small(client: TestClient) -> None:
     np.testing.assert_array_equal(whole, stored)
     expected = stored.reshape(512, 4, 256, 4).mean(axis=(1, 3))
     assert np.abs(small - expected).max() <= 0.5
+
+
+def test_an_answer_is_of_the_whole_image_at_whatever_resolution_it_was_read(
+    client: TestClient,
+) -> None:
+    stored, elements = stored_as(image(402, 515), bits=12)
+    file = encoded(dataset(stored, **elements), uid.JPEG2000Lossless)
+    query = "/v1/reports?input_check=false"
+    [asked, plain] = (
+        client.post(f"{query}&pixels={pixels}", files={"files": ("a", file)}).json()["images"][0]
+        for pixels in ("true", "false")
+    )
+    png = cv2.imdecode(np.frombuffer(base64.b64decode(asked.pop("png")), np.uint8), -1)
+    assert png.shape == (402, 515)
+    assert plain.pop("png") is None
+    # The input check quotes its probabilities.
+    del asked["warnings"], plain["warnings"]
+    assert asked == plain
 
 
 def test_what_turns_an_image_upright_turns_its_values(client: TestClient) -> None:

@@ -104,5 +104,7 @@ def test_area_is_averaged_when_shrinking():
 def test_another_image_or_an_empty_side_is_refused():
     with pytest.raises(ValueError, match=r"expected pixels \(4, 5\), got \(5, 4\)"):
         Letterbox(4, 5, 8).apply(np.zeros((5, 4), np.float32))
+    with pytest.raises(ValueError, match="expected pixels"):
+        Letterbox(400, 500, 8).apply(np.zeros((100, 100), np.float32))
     with pytest.raises(ConfigError, match="height=0"):
         Letterbox(0, 5, 8)
