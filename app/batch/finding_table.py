@@ -1,13 +1,14 @@
 """findings.parquet: one row for each finding that the reports of a batch assert."""
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from itertools import islice
+from tempfile import TemporaryFile
 from typing import Any
 
 from app.api.schemas import ReportAnswer
 from app.batch.locations import Location
-from app.batch.summary import Row
+from app.batch.rows import Row, SummaryRows
 from model.errors import ConfigError
 
 __all__ = ["FINDINGS", "finding_table", "parquet"]
@@ -15,6 +16,8 @@ __all__ = ["FINDINGS", "finding_table", "parquet"]
 FINDINGS = "findings.parquet"
 STUDIES_AT_ONCE = 1000
 """Studies of one row group."""
+PIECE = 2**20
+"""Bytes."""
 
 
 def parquet() -> Any:
@@ -31,13 +34,12 @@ def parquet() -> Any:
     return pyarrow
 
 
-def finding_table(arrow: Any, out: Location, rows: Sequence[Row]) -> bytes:
-    """The content of the table.
+def finding_table(arrow: Any, out: Location, rows: SummaryRows) -> Iterator[bytes]:
+    """The content of the table, in pieces.
 
     Args:
         arrow: from `parquet`.
         out: where the studies' report.json are.
-        rows: of summary.csv.
 
     Raises:
         OSError: a report.json is gone.
@@ -59,13 +61,14 @@ def finding_table(arrow: Any, out: Location, rows: Sequence[Row]) -> bytes:
         "model": arrow.string(),
     }
     schema = arrow.schema(list(columns.items()))
-    done = (row for row in rows if row["status"] == "done")
-    content = io.BytesIO()
-    with arrow.parquet.ParquetWriter(content, schema) as writer:
-        while studies := list(islice(done, STUDIES_AT_ONCE)):
-            found = [finding for row in studies for finding in _findings(out, row)]
-            writer.write_table(arrow.Table.from_pylist(found, schema))
-    return content.getvalue()
+    done = rows.of("done")
+    with TemporaryFile() as file:
+        with arrow.parquet.ParquetWriter(file, schema) as writer:
+            while studies := list(islice(done, STUDIES_AT_ONCE)):
+                found = [finding for row in studies for finding in _findings(out, row)]
+                writer.write_table(arrow.Table.from_pylist(found, schema))
+        file.seek(0)
+        yield from iter(partial(file.read, PIECE), b"")
 
 
 def _findings(out: Location, row: Row) -> Iterator[dict[str, object]]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from upath import UPath
 
 from app.batch.locations import Location, remote
+from app.batch.rows import walk_key
 from app.batch.sharding import Shard
-from app.batch.summary import walk_order
 from model.errors import DataError
 from model.imaging.header import HEAD_BYTES, header_values, looks_like_dicom
 
@@ -112,15 +112,18 @@ def find_files(
         yield from (path for name in sorted(files) if _is_regular(path := here / name))
 
 
-def _find_objects(prefix: UPath, without: Location | None) -> list[Location]:
+def _find_objects(prefix: UPath, without: Location | None) -> Iterator[Location]:
     """Every object below a prefix, in the order in which a folder would be walked."""
     with remote(f"the input {str(prefix)!r} cannot be listed"):
         prefix.fs.invalidate_cache()
         below = prefix.path.rstrip("/") + "/"
         hidden = None if without is None else f"{str(without).rstrip('/')}/"
         names = (path[len(below) :] for path in prefix.fs.find(prefix.path) if path[-1:] != "/")
-        found = [prefix / name for name in sorted((n for n in names if n), key=walk_order)]
-        return [path for path in found if hidden is None or not str(path).startswith(hidden)]
+        ordered = sorted(filter(None, names), key=walk_key)
+    for name in ordered:
+        path = prefix / name
+        if hidden is None or not str(path).startswith(hidden):
+            yield path
 
 
 def read_source(path: Location, folder: Location) -> Source:

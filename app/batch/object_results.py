@@ -13,10 +13,12 @@ million studies; what a killed run had not yet put there is found when its recor
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from tempfile import NamedTemporaryFile
 
 from upath import UPath
 
@@ -45,7 +47,8 @@ class ObjectResults:
         self.folder = folder
         self.shard = shard
         self._run = secrets.token_hex(8)
-        self._earlier: dict[str, Record] = {}
+        self._earlier: sqlite3.Connection | None = None
+        """The ledger in a temporary file, by study: it may be larger than memory."""
         self._pending: list[Record] = []
 
     @contextmanager
@@ -64,7 +67,7 @@ class ObjectResults:
                 refuse_other_model(
                     model_of(known.read_bytes(), str(self.folder)), model, str(self.folder)
                 )
-            self._earlier = {record.study: record for record in self._ledger()}
+            self._earlier = self._ledger()
         try:
             yield
         finally:
@@ -88,8 +91,14 @@ class ObjectResults:
 
         Of what was written since the ledger was, `write` finds the record.
         """
-        record = self._earlier.get(study)
-        return record if record is not None and record.covers(stamps, indication) else None
+        if self._earlier is None:
+            return None
+        query = "SELECT record FROM records WHERE study = ?"
+        for (content,) in self._earlier.execute(query, [study]):
+            record = Record.from_json(content)
+            if record is not None and record.covers(stamps, indication):
+                return record
+        return None
 
     def write(self, record: Record, files: Mapping[str, bytes]) -> Record:
         """Put a study's files, then its record.
@@ -121,12 +130,25 @@ class ObjectResults:
             with remote("the ledger cannot be written"):
                 self._flush()
 
-    def put(self, name: str, content: bytes) -> None:
-        """Replace an object beside the studies."""
-        with remote(f"{name} cannot be written"):
-            self._put(self.folder / name, content)
+    def put(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Replace an object beside the studies.
 
-    def _ledger(self) -> Iterator[Record]:
+        Args:
+            pieces: its content, which need not fit into memory.
+        """
+        path = self.folder / name
+        with remote(f"{name} cannot be written"), NamedTemporaryFile() as file:
+            file.writelines(pieces)
+            file.flush()
+            path.fs.put_file(file.name, path.path)
+
+    def _ledger(self) -> sqlite3.Connection:
+        ledger = sqlite3.connect("")
+        ledger.execute("CREATE TABLE records (study TEXT PRIMARY KEY, record BLOB) WITHOUT ROWID")
+        ledger.executemany("INSERT OR REPLACE INTO records VALUES (?, ?)", self._records())
+        return ledger
+
+    def _records(self) -> Iterator[tuple[str, bytes]]:
         """Oldest first, so that of a study that was done again the latest counts."""
         fs, folder = self.folder.fs, (self.folder / "ledger").path
         fs.invalidate_cache()
@@ -138,7 +160,7 @@ class ObjectResults:
             for path in sorted(contents):
                 for line in contents[path].splitlines():
                     if (record := Record.from_json(line)) is not None:
-                        yield record
+                        yield record.study, line
 
     def _flush(self) -> None:
         if self._pending:

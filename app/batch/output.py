@@ -1,6 +1,6 @@
 """The output of a batch, wherever it is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -28,7 +28,7 @@ class BatchResults(Protocol):
 
     def remember(self, record: Record) -> None: ...
 
-    def put(self, name: str, content: bytes) -> None: ...
+    def put(self, name: str, pieces: Iterable[bytes]) -> None: ...
 
 
 def results_at(out: Location, shard: Shard | None = None) -> BatchResults:

@@ -1,20 +1,17 @@
-"""A batch's studies as one HTML page beside summary.csv: no server, no script, nothing fetched."""
+"""A batch's studies as HTML pages beside summary.csv: no server, no script, nothing fetched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from itertools import islice
+from math import ceil
 
-from app.store.records import Finding
-from app.store.urgency import urgency
-from app.store_options import DEFAULT_WEIGHTS
+from app.batch.rows import IDENTIFIERS, Row, SummaryRows, lines, probabilities
 
-__all__ = ["IDENTIFIERS", "PAGE", "page", "page_content", "parse_probability"]
-
-Row = Mapping[str, object]
-"""A row of summary.csv."""
+__all__ = ["PAGE", "PAGE_ROWS", "pages"]
 
 PAGE = "index.html"
-IDENTIFIERS = {"study_uid": "StudyInstanceUID", "accession": "AccessionNumber"}
-"""Columns that are there where the operator wants them, and their DICOM elements."""
+PAGE_ROWS = 1000
+"""Of one page."""
 STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 1.2rem; font: 15px/1.45 system-ui, sans-serif; }
@@ -28,65 +25,77 @@ td.p[style] { background: color-mix(in srgb, orange calc(var(--p) * 45%), transp
 td.text { min-width: 18rem; max-width: 34rem; white-space: pre-line; }
 tr.refused, tr.skipped, tr.failed { opacity: 0.75; }
 code { font-size: 0.8rem; }
-@media print { thead th { position: static; } body { margin: 0; } }
+nav { margin: 0.6rem 0; }
+@media print { nav { display: none; } thead th { position: static; } body { margin: 0; } }
 """
 
 
-def parse_probability(line: str) -> tuple[str, float | None]:
-    """A line of the column `probabilities`, "pleural_effusion=0.97" or "nodule=", as values."""
-    name, _, number = line.partition("=")
-    return name, float(number) if number else None
+def pages(rows: SummaryRows) -> Iterator[tuple[str, bytes]]:
+    """The pages by their names: a line a study, the most urgent first, then other files.
 
-
-def page(rows: Sequence[Row]) -> str:
-    """The page: one line a study, the most urgent first, then files without a report.
-
-    Args:
-        rows: of summary.csv.
+    The first is index.html; where there are more than PAGE_ROWS lines, others are in pages/.
     """
-    named = [dict(map(parse_probability, _lines(row, "probabilities"))) for row in rows]
-    columns = sorted({name for found in named for name in found})
-    extra = [name for name in IDENTIFIERS if any(row.get(name) for row in rows)]
-    both = sorted(zip(rows, named, strict=True), key=lambda one: -_urgency(*one))
+    ordered = rows.by_urgency()
+    count = max(1, ceil(len(rows) / PAGE_ROWS))
+    for number in range(1, count + 1):
+        html = _page(rows, list(islice(ordered, PAGE_ROWS)), number, count)
+        # Names of files need not be UTF-8, as in summary.csv.
+        yield _name(number), html.encode("utf-8", "backslashreplace")
+
+
+def _name(number: int) -> str:
+    return PAGE if number == 1 else f"pages/{number}.html"
+
+
+def _page(rows: SummaryRows, shown: Sequence[Row], number: int, count: int) -> str:
+    columns = sorted(rows.findings)
+    extra = [name for name in IDENTIFIERS if name in rows.identifiers]
+    root = "" if number == 1 else "../"
     titles = ["Study", *(IDENTIFIERS[name] for name in extra), "Status"]
     titles += [name.replace("_", " ") for name in columns]
     titles += ["Impression", "Check first", "Files"]
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
-    body = "\n".join(_line(row, found, columns, extra) for row, found in both)
-    done = sum(row["status"] == "done" for row in rows)
+    body = "\n".join(_line(row, columns, extra, root) for row in shown)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'; img-src 'self'\">\n"
         f"<title>Draft reports</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{done} draft reports</h1>\n"
+        f"<h1>{rows.statuses['done']} draft reports</h1>\n"
         "<p>Research software, not for diagnosis. The order is a proposal made of drafts that may "
         "be wrong. Numbers are the model's probabilities that a finding is "
         "present; a dash is a finding without one.</p>\n"
+        f"{_navigation(number, count, root)}"
         f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
         "</body>\n</html>\n"
     )
 
 
-def page_content(rows: Sequence[Row]) -> bytes:
-    """The page as a file: names of files need not be UTF-8, as in summary.csv."""
-    return page(rows).encode("utf-8", "backslashreplace")
+def _navigation(number: int, count: int, root: str) -> str:
+    if count == 1:
+        return ""
+    targets = [("First", 1, number > 1), ("Previous", number - 1, number > 1)]
+    targets += [("Next", number + 1, number < count), ("Last", count, number < count)]
+    links = " ".join(
+        f'<a href="{root}{_name(target)}">{label}</a>' if there else label
+        for label, target, there in targets
+    )
+    return f"<nav>Page {number} of {count}. {links}</nav>\n"
 
 
-def _line(
-    row: Row, found: Mapping[str, float | None], columns: Sequence[str], extra: Sequence[str]
-) -> str:
-    names = "<br>".join(escape(name) for name in _lines(row, "sources"))
+def _line(row: Row, columns: Sequence[str], extra: Sequence[str], root: str) -> str:
+    found = probabilities(row)
+    names = "<br>".join(escape(name) for name in lines(row, "sources"))
     cells = [f'<th scope="row">{names}</th>']
     cells += [f"<td><code>{escape(str(row.get(name) or ''))}</code></td>" for name in extra]
     reason = f": {row['reason']}" if row.get("reason") else ""
     cells.append(f"<td>{escape(str(row['status']) + reason)}</td>")
     cells += [_probability(found, name) for name in columns]
     text = str(row.get("impression") or row.get("findings") or "")
-    checks = "\n".join(_lines(row, "review") + _lines(row, "warnings"))
+    checks = "\n".join(lines(row, "review") + lines(row, "warnings"))
     cells.append(f'<td class="text">{escape(text)}</td><td class="text">{escape(checks)}</td>')
-    folder = f"studies/{escape(str(row.get('study') or ''))}"
+    folder = f"{root}studies/{escape(str(row.get('study') or ''))}"
     files = f'<a href="{folder}/heatmaps.png">maps</a> <a href="{folder}/report.json">JSON</a>'
     cells.append(f"<td>{files if row['status'] == 'done' else ''}</td>")
     return f'<tr class="{escape(str(row["status"]))}">{"".join(cells)}</tr>'
@@ -99,13 +108,3 @@ def _probability(found: Mapping[str, float | None], name: str) -> str:
     if probability is None:
         return '<td class="p">-</td>'
     return f'<td class="p" style="--p: {probability:.2f}">{probability:.2f}</td>'
-
-
-def _urgency(row: Row, found: Mapping[str, float | None]) -> float:
-    findings = [Finding(name, (), None, "definite", p) for name, p in found.items()]
-    text = f"{row.get('findings') or ''} {row.get('impression') or ''}"
-    return urgency(text, findings, DEFAULT_WEIGHTS) if row["status"] == "done" else -1.0
-
-
-def _lines(row: Row, column: str) -> list[str]:
-    return [line for line in str(row.get(column) or "").split("\n") if line]

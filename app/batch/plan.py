@@ -19,6 +19,7 @@ __all__ = ["Plan", "plan_studies"]
 
 TABLES = """
 CREATE TABLE files (place INTEGER PRIMARY KEY, study TEXT, stamp TEXT, name BLOB);
+CREATE TABLE finished (study TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 INDEXES = """
 CREATE INDEX by_study ON files (study, place);
@@ -29,6 +30,7 @@ CREATE INDEX by_place ON studies (place, study);
 STUDIES = """
 SELECT studies.study, stamp, name
 FROM studies CROSS JOIN files ON files.study = studies.study
+WHERE studies.study NOT IN (SELECT study FROM finished)
 ORDER BY studies.place, files.place
 """
 
@@ -51,11 +53,16 @@ class Plan:
         self._database.executescript(INDEXES)
 
     def __len__(self) -> int:
-        [[studies]] = self._database.execute("SELECT count(*) FROM studies")
-        return int(studies)
+        """Studies that are not finished."""
+        return self._count("studies") - self._count("finished")
+
+    def finish(self, studies: Iterable[str]) -> None:
+        """Leave studies out from now on, by their keys."""
+        rows = ((study,) for study in studies)
+        self._database.executemany("INSERT INTO finished VALUES (?)", rows)
 
     def studies(self) -> Iterator[Study]:
-        """Each study with its files, as often as is asked."""
+        """Each study that is not finished with its files, as often as is asked."""
         rows = self._database.execute(STUDIES)
         for key, files in groupby(rows, key=itemgetter(0)):
             sources = (self._source(*row) for row in files)
@@ -66,6 +73,10 @@ class Plan:
         query = "SELECT name FROM files WHERE stamp = ?"
         [[name]] = self._database.execute(query, [stamp])
         return str(name.decode("utf-8", "surrogateescape"))
+
+    def _count(self, table: str) -> int:
+        [[rows]] = self._database.execute(f"SELECT count(*) FROM {table}")
+        return int(rows)
 
     def _source(self, study: str, stamp: str, content: bytes) -> Source:
         name = content.decode("utf-8", "surrogateescape")

@@ -13,7 +13,7 @@ KEY is a hash; no name in here comes from a file's content.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -135,7 +135,7 @@ class Results:
             if files:
                 partial.mkdir()
                 for name, content in files.items():
-                    _write_file(partial / name, content)
+                    _write_file(partial / name, [content])
                 _sync(partial)
             (self._records / f"{record.study}.json").unlink(missing_ok=True)
             if final.exists():
@@ -144,22 +144,23 @@ class Results:
                 partial.rename(final)
             _sync(self._studies)
             shutil.rmtree(earlier, ignore_errors=True)
-            self._replace(self._records / f"{record.study}.json", record.to_json())
+            self._replace(self._records / f"{record.study}.json", [record.to_json()])
         return record
 
     def remember(self, record: Record) -> None:
         """Nothing more is to do: a run reads the records themselves."""
 
-    def put(self, name: str, content: bytes) -> None:
+    def put(self, name: str, pieces: Iterable[bytes]) -> None:
         """Replace a file beside the studies.
 
         Args:
-            name: relative to the folder, such as "shards/1-of-2.json".
+            name: relative to the folder, such as "shards/1-of-2.jsonl".
+            pieces: its content.
         """
         path = self.folder / name
         with _writing(path.name):
             path.parent.mkdir(exist_ok=True)
-            self._replace(path, content)
+            self._replace(path, pieces)
 
     def _check_kind(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
@@ -183,24 +184,24 @@ class Results:
             else:
                 shutil.rmtree(self._records, ignore_errors=True)
         # Before the folders: they, without it, would be a stranger's to the next run.
-        self._replace(known, model_content(model))
+        self._replace(known, [model_content(model)])
         for folder in (self._studies, self._records):
             folder.mkdir(exist_ok=True)
         for left in self._studies.glob(f"{PARTIAL}*"):
             if self.shard is None or self.shard.holds(left.name.rpartition("-")[2]):
                 shutil.rmtree(left)
 
-    def _replace(self, path: Path, content: bytes) -> None:
+    def _replace(self, path: Path, pieces: Iterable[bytes]) -> None:
         part = f"{self.shard.name}-" if self.shard else ""
         partial = path.with_name(f"{PARTIAL}{part}{path.name}")
-        _write_file(partial, content)
+        _write_file(partial, pieces)
         partial.replace(path)
         _sync(path.parent)
 
 
-def _write_file(path: Path, content: bytes) -> None:
+def _write_file(path: Path, pieces: Iterable[bytes]) -> None:
     with path.open("wb") as file:
-        file.write(content)
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
 

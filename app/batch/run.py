@@ -1,6 +1,6 @@
 """`crossray batch`: every study below a folder gets a report, and no bad file stops the others."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -8,19 +8,20 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from app.batch.finding_table import FINDINGS, finding_table, parquet
+from app.batch.finding_table import parquet
 from app.batch.grouping import Study, Unread, find_files, in_shard, relative_name
-from app.batch.indications import Row, match_indications, read_indications
+from app.batch.indications import Row as IndicationRow
+from app.batch.indications import match_indications, read_indications
 from app.batch.keeping import keeper
 from app.batch.locations import Location
 from app.batch.output import BatchResults, results_at
-from app.batch.page import IDENTIFIERS, PAGE, page_content
 from app.batch.plan import Plan, plan_studies
 from app.batch.ray_workers import Cluster, RayJob, connected, ray_records
 from app.batch.records import Record
+from app.batch.rows import IDENTIFIERS, Row, SummaryRows
 from app.batch.sharding import Shard
 from app.batch.stages import ALL_CHECKS, Checks
-from app.batch.summary import sorted_rows, summary_content, summary_name
+from app.batch.summary import put_part, put_summary
 from app.batch.writing import write_reports
 from app.store_options import StoreOptions
 from app.views import image_name
@@ -29,6 +30,9 @@ from model.generator import ReportGenerator
 from model.imaging.header import HEAD_BYTES, header_values
 
 __all__ = ["BatchOptions", "Cluster", "Outcome", "run_batch"]
+
+SKIPPED_NAMED = 20
+"""Of the skipped files, which may be many; summary.csv has them all."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,11 @@ class Outcome:
     """Of those with a report, studies with a warning."""
     flagged: int = 0
     """Of those with a report, studies with something to check first."""
+    skipped: int = 0
+    """Files that are no radiograph of a view that the model reads."""
     unread: tuple[Unread, ...] = ()
-    """Files that no report was made from, by name."""
+    """Files that no report was made from: the first SKIPPED_NAMED of the skipped ones, then all
+    that failed."""
     unmatched: tuple[int, ...] = ()
     """Rows of the indications that belong to no study, as a spreadsheet counts them."""
 
@@ -114,30 +121,96 @@ def run_batch(
         plan = plan_studies(chain(filter(None, [first]), paths), source, options.shard)
         called = ((study.key, study.names) for study in plan.studies()) if rows else ()
         indications, unmatched = match_indications(rows, called)
-        earlier = _finished_before(results, _with_indications(plan, indications), options.checks)
-        missing = (one for one in _with_indications(plan, indications) if one.key not in earlier)
-        total = len(plan) - len(earlier)
-        new = list(_new_records(generator, results, missing, total, out, options))
-        records = [*earlier.values(), *new]
+        asked = options.identifiers
+        summary = _Summary(plan, generator.identity.sha256, source if asked else None)
+        finished = _finished_before(results, _with_indications(plan, indications), options.checks)
+        plan.finish(summary.taken(finished))
+        kept = summary.reported
+        missing = _with_indications(plan, indications)
+        for _ in summary.taken(_new_records(generator, results, missing, len(plan), out, options)):
+            pass
         unlisted_files = (_unlisted(error, source) for error in unlisted)
-        unread = [file for file in unlisted_files if in_shard(file.name, options.shard)]
-        unused = {plan.name_of(u.stamp): (r.study, u) for r in records for u in r.unused}
-        keys = {name: study for name, (study, _) in unused.items()}
-        unread += [*plan.unread, *(Unread(n, u.status, u.reason) for n, (_, u) in unused.items())]
-        outcome = _outcome(new, list(earlier.values()), unread)
-        model = generator.identity.sha256
-        study_rows = _study_rows(records, plan, model)
-        if options.identifiers:
-            study_rows = _identified(study_rows, source)
-        summary = sorted_rows([*study_rows, *_file_rows(outcome, keys)])
-        content = summary_content(summary, unmatched, options.shard)
-        results.put(summary_name(options.shard), content)
+        summary.add_files(plan.unread)
+        summary.add_files(f for f in unlisted_files if in_shard(f.name, options.shard))
         if options.shard is None:
-            results.put(PAGE, page_content(summary))
-        if arrow is not None:
-            results.put(FINDINGS, finding_table(arrow, out, summary))
+            put_summary(results, summary.rows, out, arrow)
+        else:
+            put_part(results, summary.rows, unmatched, options.shard)
+        outcome = summary.outcome(kept)
     # A part cannot tell: the studies of other parts may have them.
     return outcome if options.shard else replace(outcome, unmatched=tuple(unmatched))
+
+
+class _Summary:
+    """The rows of the summary, made from the records as they come."""
+
+    def __init__(self, plan: Plan, model: str, identified: Location | None) -> None:
+        """
+        Args:
+            model: SHA-256 of its weights.
+            identified: the input folder, where rows are to name their study; else None.
+        """
+        self.rows = SummaryRows()
+        self.reported = 0
+        """Studies with a report so far."""
+        self._plan = plan
+        self._model = model
+        self._identified = identified
+
+    def taken(self, records: Iterable[Record]) -> Iterator[str]:
+        """Take in records one by one; gives their studies."""
+        for record in records:
+            self.reported += record.reported
+            if record.images:
+                row = self._study_row(record)
+                folder = self._identified
+                self.rows.add(row if folder is None else {**row, **_identifiers(row, folder)})
+            for file in record.unused:
+                name = self._plan.name_of(file.stamp)
+                self.rows.add(_file_row(Unread(name, file.status, file.reason), record.study))
+            yield record.study
+
+    def add_files(self, files: Iterable[Unread]) -> None:
+        """Take in files that no study is known of."""
+        for file in files:
+            self.rows.add(_file_row(file))
+
+    def outcome(self, kept: int) -> Outcome:
+        """
+        Args:
+            kept: studies that an earlier run had reported.
+        """
+        rows = self.rows
+        named = chain(rows.of("skipped", SKIPPED_NAMED), rows.of("failed"))
+        return Outcome(
+            done=self.reported - kept,
+            kept=kept,
+            refused=rows.statuses["refused"],
+            warned=rows.warned,
+            flagged=rows.flagged,
+            skipped=rows.statuses["skipped"],
+            unread=tuple(
+                Unread(*(str(row[name]) for name in ("sources", "status", "reason")))
+                for row in named
+            ),
+        )
+
+    def _study_row(self, record: Record) -> Row:
+        """summary.csv: a study whose images were read."""
+        return {
+            "study": record.study,
+            "status": "refused" if record.refusal else "done",
+            "sources": "\n".join(self._plan.name_of(image.stamp) for image in record.images),
+            "reason": record.refusal,
+            "images": len(record.images),
+            "views": "\n".join(image_name(image.view, False) for image in record.images),
+            "findings": record.findings,
+            "impression": record.impression,
+            "probabilities": "\n".join(record.probabilities),
+            "warnings": "\n".join(record.warnings),
+            "review": "\n".join(record.review),
+            "model": self._model,
+        }
 
 
 def _with_indications(plan: Plan, indications: Mapping[str, str]) -> Iterator[Study]:
@@ -146,23 +219,11 @@ def _with_indications(plan: Plan, indications: Mapping[str, str]) -> Iterator[St
         yield replace(study, indication=indications.get(study.key, ""))
 
 
-def _outcome(new: Sequence[Record], earlier: Sequence[Record], unread: list[Unread]) -> Outcome:
-    records = [*earlier, *new]
-    return Outcome(
-        done=sum(record.reported for record in new),
-        kept=sum(record.reported for record in earlier),
-        refused=sum(bool(record.refusal) for record in records),
-        warned=sum(bool(record.warnings) for record in records),
-        flagged=sum(bool(record.review) for record in records),
-        unread=tuple(sorted(unread, key=lambda file: file.name)),
-    )
-
-
 def _address(location: Location) -> str:
     return str(location.resolve()) if isinstance(location, Path) else str(location).rstrip("/")
 
 
-def _indications(generator: ReportGenerator, path: Path | None) -> list[Row]:
+def _indications(generator: ReportGenerator, path: Path | None) -> list[IndicationRow]:
     if path is None:
         return []
     if not generator.model.config.prompt_tokens:
@@ -177,17 +238,15 @@ def _unlisted(error: OSError, folder: Location) -> Unread:
 
 def _finished_before(
     results: BatchResults, studies: Iterable[Study], checks: Checks
-) -> dict[str, Record]:
-    """Records of earlier runs that hold still, by study.
+) -> Iterator[Record]:
+    """Records of earlier runs that hold still.
 
     What a check refused is tried again only where one is switched off.
     """
-    records = {}
     for study in studies:
         record = results.finished(study.key, study.stamps, study.indication_sha256)
         if record is not None and not (record.refusal and checks != ALL_CHECKS):
-            records[study.key] = record
-    return records
+            yield record
 
 
 def _new_records(
@@ -212,46 +271,15 @@ def _new_records(
             yield record
 
 
-def _study_rows(records: Sequence[Record], plan: Plan, model: str) -> Iterator[dict[str, object]]:
-    """summary.csv: the studies whose images were read."""
-    for record in records:
-        if not record.images:
-            continue
-        yield {
-            "study": record.study,
-            "status": "refused" if record.refusal else "done",
-            "sources": "\n".join(plan.name_of(image.stamp) for image in record.images),
-            "reason": record.refusal,
-            "images": len(record.images),
-            "views": "\n".join(image_name(image.view, False) for image in record.images),
-            "findings": record.findings,
-            "impression": record.impression,
-            "probabilities": "\n".join(record.probabilities),
-            "warnings": "\n".join(record.warnings),
-            "review": "\n".join(record.review),
-            "model": model,
-        }
+def _identifiers(row: Row, folder: Location) -> Row:
+    """What a row's first file says of its study."""
+    with (folder / str(row["sources"]).partition("\n")[0]).open("rb") as file:
+        values = header_values(file.read(HEAD_BYTES), tuple(IDENTIFIERS.values()))
+    named = {column: values.get(element, "") for column, element in IDENTIFIERS.items()}
+    # A spreadsheet would run what begins so.
+    return {c: f"'{v}" if v.startswith(("=", "+", "-", "@")) else v for c, v in named.items()}
 
 
-def _identified(
-    rows: Iterable[Mapping[str, object]], folder: Location
-) -> Iterator[dict[str, object]]:
-    """The rows with what their first file says of its study."""
-    for row in rows:
-        with (folder / str(row["sources"]).partition("\n")[0]).open("rb") as file:
-            values = header_values(file.read(HEAD_BYTES), tuple(IDENTIFIERS.values()))
-        named = {column: values.get(element, "") for column, element in IDENTIFIERS.items()}
-        # A spreadsheet would run what begins so.
-        safe = {c: f"'{v}" if v.startswith(("=", "+", "-", "@")) else v for c, v in named.items()}
-        yield {**row, **safe}
-
-
-def _file_rows(outcome: Outcome, keys: Mapping[str, str]) -> Iterator[dict[str, object]]:
-    """summary.csv: the files without a report."""
-    for file in outcome.unread:
-        yield {
-            "study": keys.get(file.name, ""),
-            "status": file.status,
-            "sources": file.name,
-            "reason": file.reason,
-        }
+def _file_row(file: Unread, study: str = "") -> Row:
+    """summary.csv: a file without a report."""
+    return {"study": study, "status": file.status, "sources": file.name, "reason": file.reason}

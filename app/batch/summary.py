@@ -1,71 +1,78 @@
-"""The content of summary.csv: one row a study, then one for each file without a report."""
+"""What a batch writes beside its studies: summary.csv, its page, and a table of findings."""
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
 
-from app.batch.page import IDENTIFIERS
+from app.batch.finding_table import FINDINGS, finding_table
+from app.batch.locations import Location
+from app.batch.output import BatchResults
+from app.batch.page import pages
+from app.batch.rows import COLUMNS, IDENTIFIERS, SummaryRows
 from app.batch.sharding import Shard
 
-__all__ = ["Row", "sorted_rows", "summary_content", "summary_name", "walk_order"]
-
-Row = Mapping[str, object]
-"""By COLUMNS; a column that a row lacks is empty."""
-COLUMNS = (
-    "study",
-    "status",
-    "sources",
-    "reason",
-    "images",
-    "views",
-    "findings",
-    "impression",
-    "probabilities",
-    "warnings",
-    "review",
-    "model",
-)
+__all__ = ["put_part", "put_summary", "summary_name"]
 
 
 def summary_name(shard: Shard | None) -> str:
-    """The file that tells what became of every file of a batch, or of a part, relative to OUT."""
-    return "summary.csv" if shard is None else f"shards/{shard.name}.json"
+    """The file that says what became of every file of a batch, or of a part, relative to OUT."""
+    return "summary.csv" if shard is None else f"shards/{shard.name}.jsonl"
 
 
-def summary_content(
-    rows: Sequence[Row], unmatched: Sequence[int], shard: Shard | None = None
-) -> bytes:
-    """The content of that file.
+def put_summary(results: BatchResults, rows: SummaryRows, out: Location, arrow: Any = None) -> None:
+    """Write the files that cover a whole batch.
 
     Args:
-        unmatched: rows of the indications that belong to no study, for `batch-merge`.
+        out: where the studies' report.json are.
+        arrow: from `parquet`, where findings.parquet is wanted.
+
+    Raises:
+        CrossRayError: they cannot be written.
     """
-    if shard is not None:
+    results.put(summary_name(None), _table(rows))
+    for name, content in pages(rows):
+        results.put(name, [content])
+    if arrow is not None:
+        results.put(FINDINGS, finding_table(arrow, out, rows))
+
+
+def put_part(
+    results: BatchResults, rows: SummaryRows, unmatched: Sequence[int], shard: Shard
+) -> None:
+    """Write what `batch-merge` needs of one part.
+
+    Args:
+        unmatched: rows of the indications that belong to no study of this part.
+    """
+    results.put(summary_name(shard), _part(rows, unmatched))
+
+
+def _part(rows: SummaryRows, unmatched: Sequence[int]) -> Iterator[bytes]:
+    """JSON lines: what holds for the part, then its rows."""
+    head = {"rows": len(rows), "unmatched": list(unmatched)}
+    for line in chain([head], rows):
         # ASCII only: names of files need not be UTF-8, and survive this way.
-        return json.dumps({"rows": rows, "unmatched": unmatched}, indent=1).encode()
+        yield json.dumps(line).encode() + b"\n"
+
+
+def _table(rows: SummaryRows) -> Iterator[bytes]:
     text = io.StringIO(newline="")
-    extra = [name for name in IDENTIFIERS if any(name in row for row in rows)]
+    extra = [name for name in IDENTIFIERS if name in rows.identifiers]
     table = csv.DictWriter(text, [*COLUMNS, *extra], restval="")
     table.writeheader()
-    table.writerows(rows)
-    # File names need not be UTF-8: bytes that are not come out as \udc80 and so on.
-    return text.getvalue().encode("utf-8", "backslashreplace")
+    for row in rows:
+        table.writerow(row)
+        yield _taken(text)
+    yield _taken(text)
 
 
-def sorted_rows(rows: Iterable[Row]) -> list[Row]:
-    """Rows in their settled order: studies as their files lie, then other files."""
-    return sorted(rows, key=_order)
-
-
-def _order(row: Row) -> tuple[bool, Sequence[tuple[bool, str]], str]:
-    has_images = row["status"] in {"done", "refused"}
-    first = min(walk_order(name) for name in str(row["sources"]).split("\n"))
-    return not has_images, first, str(row["study"])
-
-
-def walk_order(name: str) -> list[tuple[bool, str]]:
-    """A sort key of relative names: a folder's files come first, then the folders in it."""
-    *folders, file = PurePosixPath(name).parts or ("",)
-    return [*((True, folder) for folder in folders), (False, file)]
+def _taken(text: io.StringIO) -> bytes:
+    """What was written; it is empty afterward."""
+    content = text.getvalue()
+    text.seek(0)
+    text.truncate()
+    # File names need not be UTF-8: bytes that are not come out as \\udc80 and so on.
+    return content.encode("utf-8", "backslashreplace")

@@ -7,7 +7,6 @@ from app.batch.run import Outcome
 
 __all__ = ["batch_text", "merged_text"]
 
-SKIPPED_SHOWN = 20
 ROWS_SHOWN = 20
 
 
@@ -19,9 +18,9 @@ def batch_text(outcome: Outcome, summary: str) -> str:
     """
     skipped = [file for file in outcome.unread if file.status == "skipped"]
     failed = [file for file in outcome.unread if file.status == "failed"]
-    lines = [f"skipped  {file.name}: {file.reason}" for file in skipped[:SKIPPED_SHOWN]]
-    if len(skipped) > SKIPPED_SHOWN:
-        lines.append(f"skipped  {len(skipped) - SKIPPED_SHOWN} more files, see {summary}")
+    lines = [f"skipped  {file.name}: {file.reason}" for file in skipped]
+    if outcome.skipped > len(skipped):
+        lines.append(f"skipped  {outcome.skipped - len(skipped)} more files, see {summary}")
     lines += [f"FAILED   {file.name}: {file.reason}" for file in failed]
     lines += _unmatched(outcome.unmatched)
     if outcome.warned or outcome.flagged:
@@ -31,7 +30,7 @@ def batch_text(outcome: Outcome, summary: str) -> str:
         )
     lines.append(
         f"{outcome.done} studies reported, {outcome.kept} were there already, {outcome.refused} "
-        f"refused, {len(skipped)} files skipped, {len(failed)} failed: {summary}"
+        f"refused, {outcome.skipped} files skipped, {len(failed)} failed: {summary}"
     )
     return "\n".join(lines)
 

@@ -1,15 +1,17 @@
 """The batch's page: one line a study, findings as columns, and nothing of a file is mark-up."""
 
 import csv
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from material import PATIENT, put
 
-from app.batch.page import page, parse_probability
+from app.batch.page import PAGE_ROWS, pages
+from app.batch.rows import SummaryRows, parse_probability
 from app.batch.run import BatchOptions, run_batch
 from app.store.store import open_store
 from app.store.worklist import list_studies
@@ -57,13 +59,21 @@ def row(name: str, *probabilities: str, **fields: object) -> dict[str, object]:
     }
 
 
+def written(rows: Iterable[dict[str, object]]) -> dict[str, str]:
+    """The pages of these rows, by name."""
+    summary = SummaryRows()
+    for each in rows:
+        summary.add(each)
+    return {name: content.decode() for name, content in pages(summary)}
+
+
 def test_findings_are_columns_and_the_most_urgent_is_first() -> None:
     rows = [
         row("quiet.png"),
         row("nodule.png", "nodule=0.50"),
         row("both.png", "nodule=", "pneumothorax=0.90"),
     ]
-    head, *lines = Cells(page(rows)).rows
+    head, *lines = Cells(written(rows)["index.html"]).rows
     assert head == [
         "Study",
         "Status",
@@ -80,11 +90,34 @@ def test_findings_are_columns_and_the_most_urgent_is_first() -> None:
 def test_nothing_of_a_file_is_markup() -> None:
     evil = '"><script>alert(1)</script>'
     fields = dict.fromkeys(("impression", "review", "warnings", "reason", "accession"), evil)
-    html = page([row(evil, **fields)])
+    html = written([row(evil, **fields)])["index.html"]
     cells = Cells(html)
     assert "script" not in cells.tags
     assert sum(evil in cell for cell in cells.rows[1]) == 5
     assert all(not re.match(r"\w+:|//", address) for address in cells.addresses)
+
+
+def test_many_studies_are_pages_that_lead_to_each_other() -> None:
+    count = 2 * PAGE_ROWS + 1
+    rows = [row(f"{n}.png", f"nodule={n / count:.4f}", study=f"{n:04x}") for n in range(count)]
+    files = written(rows)
+    assert list(files) == ["index.html", "pages/2.html", "pages/3.html"]
+    cells = {name: Cells(html) for name, html in files.items()}
+    shown = [line for page in cells.values() for line in page.rows[1:]]
+    assert [line[0] for line in shown] == [f"./{n}.png" for n in reversed(range(count))]
+    for name, page in cells.items():
+        assert page.rows[0] == cells["index.html"].rows[0]
+        assert f"{count} draft reports" in files[name]
+        found = {os.path.normpath(Path(name).parent / address) for address in page.addresses}
+        reports = {address for address in found if address.startswith("studies/")}
+        assert len(reports) == 2 * (len(page.rows) - 1)
+        assert {*found} - reports <= {*files} and found - reports
+    assert Cells(files["pages/2.html"]).addresses[:4] == [
+        "../index.html",
+        "../index.html",
+        "../pages/3.html",
+        "../pages/3.html",
+    ]
 
 
 def test_lines_of_probabilities_are_read_back() -> None:

@@ -94,8 +94,8 @@ def test_a_merge_names_the_parts_that_are_missing(
     run_batch(tiny_generator, folder, out, part(1, 2))
     with pytest.raises(ConfigError, match="one division, and has I/2, I/3"):
         merge_shards(out)
-    (out / "shards" / "2-of-3.json").unlink()
-    (out / "shards" / "2-of-2.json").write_text("{")
+    (out / "shards" / "2-of-3.jsonl").unlink()
+    (out / "shards" / "2-of-2.jsonl").write_text("{")
     with pytest.raises(ConfigError, match="run that part again with --shard 2/2"):
         merge_shards(out)
 
