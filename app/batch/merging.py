@@ -72,10 +72,10 @@ def _shards(out: Location) -> list[Shard]:
     shards = [Shard(number, count) for number in range(1, count + 1)]
     missing = [shard for shard in shards if not (out / summary_name(shard)).is_file()]
     if missing:
-        names = ", ".join(f"{shard.number}/{count}" for shard in missing[:10])
+        first = ", ".join(f"{shard.number}/{count}" for shard in missing[:10])
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         raise ConfigError(
-            f"parts of the batch in {str(out)!r} have not ended: {names}{more}; "
+            f"parts of the batch in {str(out)!r} have not ended: {first}{more}; "
             "run `crossray batch` with these as --shard first"
         )
     return shards
