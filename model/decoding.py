@@ -17,6 +17,8 @@ from model.interface import Engine, M
 
 __all__ = ["GREEDY", "DecodingOptions", "Watch", "decode", "log_softmax", "sample_texts"]
 
+LIKELIEST = 32
+"""Tokens among which a sampled one is first looked for."""
 Watch = Callable[[list[list[int]]], None]
 """Is given the token ids of each study's text so far."""
 
@@ -208,9 +210,10 @@ class _Tree:
         Returns:
             The rows that the new ones go on from, None where they stay, and the token of each.
         """
-        pairs = np.stack((self.rows[running], chosen), axis=1)
-        branches, of_text = np.unique(pairs, axis=0, return_inverse=True)
-        parents, order = branches[:, 0], None
+        # Row and token as one number: numpy finds the different ones ten times as fast.
+        span = int(chosen.max()) + 1
+        branches, of_text = np.unique(self.rows[running] * span + chosen, return_inverse=True)
+        (parents, of_branch), order = np.divmod(branches, span), None
         study = parents // self.width
         per_study = np.bincount(study, minlength=self.studies)
         places, width = parents, int(per_study.max())
@@ -221,9 +224,9 @@ class _Tree:
             order = (np.arange(self.studies) * self.width).repeat(width)
             order[places] = parents
             self.width = width
-        self.rows[running] = places[of_text.ravel()]
+        self.rows[running] = places[of_text]
         tokens = np.full(self.studies * self.width, self.pad)
-        tokens[places] = branches[:, 1]
+        tokens[places] = of_branch
         return order, tokens
 
 
@@ -242,13 +245,30 @@ class _Sampler:
 
     def __call__(self, logits: Scores, rows: Tokens) -> Tokens:
         probabilities = np.exp(log_softmax(logits / np.float32(self.options.temperature)))
-        tokens = np.argsort(-probabilities, axis=-1)
+        numbers = self._numbers()[rows % self.count]
+        if self.options.top_p < 1 or logits.shape[-1] <= LIKELIEST:
+            return self._inverted(probabilities, numbers)
+        # Nearly always one of the likeliest is drawn: the rest need no order.
+        likeliest = np.argpartition(probabilities, -LIKELIEST, axis=-1)[:, -LIKELIEST:]
+        found = np.take_along_axis(probabilities, likeliest, axis=-1)
+        order = np.argsort(-found, axis=-1, kind="stable")
+        reached = np.take_along_axis(found, order, axis=-1).cumsum(axis=-1, dtype=np.float64)
+        wanted = numbers * probabilities.sum(axis=-1, dtype=np.float64)
+        drawn = (reached <= wanted[:, None]).sum(axis=-1)
+        beyond = drawn == LIKELIEST
+        place = np.take_along_axis(order, np.where(beyond, 0, drawn)[:, None], axis=-1)
+        chosen: Tokens = np.take_along_axis(likeliest, place, axis=-1)[:, 0]
+        if beyond.any():
+            chosen[beyond] = self._inverted(probabilities[beyond], numbers[beyond])
+        return chosen
+
+    def _inverted(self, probabilities: Scores, numbers: NDArray[np.float64]) -> Tokens:
+        tokens = np.argsort(-probabilities, axis=-1, kind="stable")
         probabilities = np.take_along_axis(probabilities, tokens, axis=-1)
         reached = probabilities.cumsum(axis=-1, dtype=np.float64)
         # A token stays if those likelier than it do not reach top_p already: the first always.
         probabilities[reached - probabilities >= self.options.top_p] = 0.0
         reached = probabilities.cumsum(axis=-1, dtype=np.float64)
-        numbers = self._numbers()[rows % self.count]
         drawn = (reached <= (numbers * reached[:, -1])[:, None]).sum(axis=-1)
         last = (probabilities > 0).sum(axis=-1) - 1
         return np.take_along_axis(tokens, np.minimum(drawn, last)[:, None], axis=-1)[:, 0]

@@ -39,7 +39,7 @@ from model.input_check import load_input_check
 from model.interface import NOTICE, Engine, StudyMemory, Tokenizer
 from model.novelty import novelty_warnings
 from model.presence import Presence, presence_of
-from model.query import ask
+from model.query import LanguagePrior, ask
 from model.read_report import checked_statements, report_tokens
 from model.report import Answer, Check, Report, sections
 from model.report_text.parser import sentences
@@ -68,6 +68,7 @@ class ReportGenerator:
         self.tokenizer = tokenizer
         self.identity = identity
         self.segmenter = segmenter
+        self._prior = LanguagePrior()
 
     @classmethod
     def load(
@@ -200,7 +201,9 @@ class ReportGenerator:
         """
         given = self._input(0, _exam(exam), input_check, identity_check)
         memory = self._encode([given])
-        [found] = ask(self.model, memory, self.tokenizer, phrase)
+        indication = " ".join(given.exam.indication.split())
+        prior = self._prior.of(self.model, memory, self.tokenizer, indication)
+        [found] = ask(self.model, memory, self.tokenizer, phrase, prior)
         study = given.with_novelty(novelty_warnings(self.model, memory)[0])
         return Answer(**vars(found), **study.described, model=self.identity)
 

@@ -10,9 +10,10 @@ word the model cannot know anything, and a small probability would look as if it
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,13 +23,14 @@ from model.findings import inside
 from model.heatmap import State, Word, span_of, words
 from model.interface import Engine, M, NetworkConfig, Tokenizer
 from model.questions import ANSWERS, answer_log_odds, finding_probability, phrase_of
-from model.report_text.parser import read_denials, read_findings, sentences
+from model.report_text.parser import Assertion, read_denials, read_findings, sentences
 from model.report_text.question_forms import asked_phrase, without_negation
 from model.report_text.vocabulary import TERMS
 
 __all__ = [
     "SAMPLES",
     "Asked",
+    "LanguagePrior",
     "ask",
     "asserting_sentence",
     "log_odds",
@@ -38,6 +40,8 @@ __all__ = [
 ]
 
 SAMPLES = 48
+INDICATIONS = 64
+"""Of so many what is sampled without images is kept: then all is forgotten."""
 WORD_REPORTS = 3
 """A word of so many training reports can be asked for."""
 READ_BACK = 4
@@ -92,13 +96,50 @@ def stripped(question: str) -> str:
     return phrase
 
 
-def ask(model: Engine[M], memory: M, tokenizer: Tokenizer, phrase: str) -> list[Asked]:
+Drafts = list[tuple[list[int], str]]
+"""Sampled reports of one study, tokens and text."""
+
+
+class LanguagePrior:
+    """What a model samples without images, by indication: it is the same for every study.
+
+    Of a model that learns no more. Safe to share between threads.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Drafts] = {}
+
+    def of(
+        self, model: Engine[M], memory: M, tokenizer: Tokenizer, indication: str
+    ) -> Callable[[], Drafts]:
+        """What gives the drafts of one study with this indication, when they are needed."""
+
+        def drafts() -> Drafts:
+            kept = self._kept.get(indication)
+            if kept is None:
+                [kept] = sampled(model, model.without_images(memory), tokenizer)
+                if len(self._kept) >= INDICATIONS:
+                    self._kept = {}
+                self._kept[indication] = kept
+            return kept
+
+        return drafts
+
+
+def ask(
+    model: Engine[M],
+    memory: M,
+    tokenizer: Tokenizer,
+    phrase: str,
+    prior: Callable[[], Drafts] | None = None,
+) -> list[Asked]:
     """What a phrase is worth on each study of a memory.
 
     Args:
         memory: model.encode's.
         phrase: as a user types it; the form of a question is taken off. Of a negated one ("no
             effusion?") the answer is that of the absence: 1 minus the probability of the effusion.
+        prior: gives what is sampled without images, of a memory of one study; None: it is sampled.
 
     Raises:
         UnknownFinding: a word that neither the vocabulary of findings nor the model's own has.
@@ -106,8 +147,11 @@ def ask(model: Engine[M], memory: M, tokenizer: Tokenizer, phrase: str) -> list[
     """
     asked, negated = without_negation(stripped(phrase))
     _require_known(model.config, tokenizer, asked)
-    ask_for = _answered if model.config.answers else _counted
-    answers = ask_for(model, memory, tokenizer, asked)
+    if model.config.answers:
+        answers = _answered(model, memory, tokenizer, asked)
+    else:
+        blind = [prior()] if prior else sampled(model, model.without_images(memory), tokenizer)
+        answers = _counted(model, memory, tokenizer, asked, blind)
     return [_of_absence(answer) for answer in answers] if negated else answers
 
 
@@ -172,13 +216,14 @@ def _of_absence(found: Asked) -> Asked:
     )
 
 
-def _counted(model: Engine[M], memory: M, tokenizer: Tokenizer, asked: str) -> list[Asked]:
+def _counted(
+    model: Engine[M], memory: M, tokenizer: Tokenizer, asked: str, blind: Sequence[Drafts]
+) -> list[Asked]:
     """By sampled reports: how many of them assert it, with the images and without."""
     carrier = _carrier(model.config, tokenizer, asked)
-    image_dropout = sampled(model, model.without_images(memory), tokenizer)
     answers = []
     for study, texts in enumerate(sampled(model, memory, tokenizer)):
-        prior = sum(bool(asserting_sentence(text, asked)) for _, text in image_dropout[study])
+        prior = sum(bool(asserting_sentence(text, asked)) for _, text in blind[study])
         saying = [tokens for tokens, text in texts if asserting_sentence(text, asked)]
         part = memory.studies(slice(study, study + 1))
         texts_read = [
@@ -223,7 +268,7 @@ def _answered(model: Engine[M], memory: M, tokenizer: Tokenizer, phrase: str) ->
     ]
 
 
-def sampled(model: Engine[M], memory: M, tokenizer: Tokenizer) -> list[list[tuple[list[int], str]]]:
+def sampled(model: Engine[M], memory: M, tokenizer: Tokenizer) -> list[Drafts]:
     """SAMPLES reports of each study of a memory, tokens and text, the same ones every time."""
     options = DecodingOptions("sample", temperature=model.config.temperature)
     return [
@@ -239,9 +284,8 @@ def asserting_sentence(text: str, phrase: str) -> tuple[int, int] | None:
     zone where it says them. Any other one by its words: all of them in one sentence, in any order,
     and nothing denied there that the phrase does not deny itself.
     """
-    wanted = read_findings(f"{phrase}.")
-    if wanted and not read_denials(f"{phrase}."):
-        known = read_findings(text)
+    if wanted := _asserted(phrase):
+        known = _findings(text)
         matches = [
             next(
                 (
@@ -263,6 +307,18 @@ def asserting_sentence(text: str, phrase: str) -> tuple[int, int] | None:
         if content and not denied and content <= set(_WORDS.findall(sentence.lower())):
             return start, end
     return None
+
+
+@lru_cache(maxsize=4 * SAMPLES)
+def _findings(text: str) -> tuple[Assertion, ...]:
+    """Samples are read for every phrase that is asked."""
+    return tuple(read_findings(text))
+
+
+@lru_cache(maxsize=64)
+def _asserted(phrase: str) -> tuple[Assertion, ...]:
+    """The findings that a phrase names, none where it denies some."""
+    return () if read_denials(f"{phrase}.") else tuple(read_findings(f"{phrase}."))
 
 
 def log_odds(count: int, samples: int = SAMPLES) -> float:
