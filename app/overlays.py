@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.api.answers import gray, png
+from app.api.answers import gray, png, shrunk
 from app.views import image_name
 from model.imaging.letterbox import Placement
 from model.imaging.radiograph import Radiograph
@@ -66,11 +66,11 @@ def word_overlays(report: Report, radiographs: Sequence[Radiograph]) -> Iterator
         return
     mapped = [(n, w) for n, w in enumerate(report.words, 1) if w.state != "not grounded"]
     top = max((float(word.heatmap.max()) for _, word in mapped), default=1.0)
-    names = _names(report)
+    names, small = _names(report), _small(report, radiographs)
     for number, word in mapped:
         stem = re.sub(r"[^a-z0-9-]+", "_", word.text.lower()).strip("_")[:40]
         caption = f"{word.text}  (probability {word.probability:.2f}, evidence {word.evidence:.1f})"
-        image = overlay(radiographs, report.placements, word.heatmap, top, caption, names)
+        image = overlay(small, report.placements, word.heatmap, top, caption, names)
         yield f"{number:03d}_{stem or 'word'}.png", png(image)
 
 
@@ -78,11 +78,22 @@ def sheet(report: Report, radiographs: Sequence[Radiograph]) -> bytes:
     """One PNG of the mean map of the report and of each sentence that has one; one scale."""
     maps = _maps(report)
     top = max(float(heatmap.max()) for _, heatmap in maps) or 1.0
-    names = _names(report)
-    tiles = [
-        overlay(radiographs, report.placements, shares, top, text, names) for text, shares in maps
-    ]
+    names, small = _names(report), _small(report, radiographs)
+    tiles = [overlay(small, report.placements, shares, top, text, names) for text, shares in maps]
     return png(tiled(tiles, across=3 if len(radiographs) == 1 else 1))
+
+
+def _small(report: Report, radiographs: Sequence[Radiograph]) -> list[Radiograph]:
+    """As large as their panels: shrunk once and not for every map."""
+    both = zip(radiographs, report.placements, strict=True)
+    return [
+        replace(
+            radiograph,
+            pixels=shrunk(radiograph.pixels, *_panel_size(placement)),
+            whole=radiograph.shape,
+        )
+        for radiograph, placement in both
+    ]
 
 
 def _maps(report: Report) -> list[tuple[str, np.ndarray]]:
@@ -111,9 +122,7 @@ def _named(panel: np.ndarray, name: str) -> np.ndarray:
 
 
 def _panel(pixels: np.ndarray, placement: Placement, shares: np.ndarray, top: float) -> np.ndarray:
-    scale = min(PANEL_HEIGHT / placement.height, PANEL_WIDTH / placement.width)
-    height = max(1, round(placement.height * scale))
-    width = max(1, round(placement.width * scale))
+    height, width = _panel_size(placement)
     small = replace(placement, height=height, width=width)
     _, _, covered_width, covered_height = small.extent()
     # A density in the panel's pixels, back to the share that a whole patch would hold.
@@ -123,6 +132,12 @@ def _panel(pixels: np.ndarray, placement: Placement, shares: np.ndarray, top: fl
     first = (PANEL_HEIGHT - height) // 2
     panel[first : first + height] = blend(gray(pixels, height, width), level)
     return panel
+
+
+def _panel_size(placement: Placement) -> tuple[int, int]:
+    """Height and width of an image on its panel."""
+    scale = min(PANEL_HEIGHT / placement.height, PANEL_WIDTH / placement.width)
+    return max(1, round(placement.height * scale)), max(1, round(placement.width * scale))
 
 
 def _color_bar(top: float) -> np.ndarray:

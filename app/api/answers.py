@@ -43,6 +43,7 @@ __all__ = [
     "gray",
     "png",
     "section_text",
+    "shrunk",
 ]
 
 Maps = Literal["grounded", "all"]
@@ -192,11 +193,16 @@ def encode_image(pixels: np.ndarray, longest: int = IMAGE_SIDE) -> bytes:
     return png(gray(pixels, height, width))
 
 
+def shrunk(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """float32 -> float32 (height, width), averaged."""
+    if pixels.shape == (height, width):
+        return pixels
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+
+
 def gray(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """float32 in [0, 1] -> uint8 (height, width)."""
-    if pixels.shape != (height, width):
-        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    result: np.ndarray = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    result: np.ndarray = np.rint(shrunk(pixels, height, width).clip(0, 1) * 255).astype(np.uint8)
     return result
 
 

@@ -163,8 +163,8 @@ def compare_batch(shape: str) -> None:
 
 
 def plain_reads(weights: Sequence[np.ndarray]) -> float:
-    """As many as a text has tokens."""
-    return sum(float(weight.sum()) for _ in range(TOKENS) for weight in weights)
+    """As many as a text has tokens: a dot product, since numpy's sum is slower than memory."""
+    return sum(float(weight.dot(weight)) for _ in range(TOKENS) for weight in weights)
 
 
 def compare_embedded() -> None:
