@@ -39,12 +39,13 @@ from model.input_check import load_input_check
 from model.interface import NOTICE, Engine, StudyMemory, Tokenizer
 from model.novelty import novelty_warnings
 from model.presence import Presence, presence_of
-from model.query import LanguagePrior, ask
+from model.query import ask
 from model.read_report import checked_statements, report_tokens
 from model.report import Answer, Check, Report, sections
 from model.report_text.parser import sentences
 from model.report_text.statements import read_statements
 from model.review import review
+from model.sampled_reports import LanguagePrior
 from model.verification import verified
 
 __all__ = ["EMBEDDED", "ReportGenerator"]

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.interface import Engine, M, Tokenizer
-from model.query import log_odds, sampled
+from model.query import log_odds
 from model.questions import answer_log_odds, finding_phrase
 from model.report_text.parser import read_findings
 from model.report_text.vocabulary import TERMS
+from model.sampled_reports import sampled
 
 __all__ = ["NAMES", "Presence", "presence_of"]
 

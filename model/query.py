@@ -17,7 +17,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from model.decoding import DecodingOptions, sample_texts
 from model.errors import DataError, UnknownFinding
 from model.findings import inside
 from model.heatmap import State, Word, span_of, words
@@ -26,22 +25,17 @@ from model.questions import ANSWERS, answer_log_odds, finding_probability, phras
 from model.report_text.parser import Assertion, read_denials, read_findings, sentences
 from model.report_text.question_forms import asked_phrase, without_negation
 from model.report_text.vocabulary import TERMS
+from model.sampled_reports import SAMPLES, Drafts, sampled
 
 __all__ = [
-    "SAMPLES",
     "Asked",
-    "LanguagePrior",
     "ask",
     "asserting_sentence",
     "log_odds",
     "report_words",
-    "sampled",
     "stripped",
 ]
 
-SAMPLES = 48
-INDICATIONS = 64
-"""Of so many what is sampled without images is kept: then all is forgotten."""
 WORD_REPORTS = 3
 """A word of so many training reports can be asked for."""
 READ_BACK = 4
@@ -94,36 +88,6 @@ def stripped(question: str) -> str:
     if not phrase:
         raise DataError(f"{question[:80]!r} names nothing: ask for a finding, such as 'fracture'")
     return phrase
-
-
-Drafts = list[tuple[list[int], str]]
-"""Sampled reports of one study, tokens and text."""
-
-
-class LanguagePrior:
-    """What a model samples without images, by indication: it is the same for every study.
-
-    Of a model that learns no more. Safe to share between threads.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Drafts] = {}
-
-    def of(
-        self, model: Engine[M], memory: M, tokenizer: Tokenizer, indication: str
-    ) -> Callable[[], Drafts]:
-        """What gives the drafts of one study with this indication, when they are needed."""
-
-        def drafts() -> Drafts:
-            kept = self._kept.get(indication)
-            if kept is None:
-                [kept] = sampled(model, model.without_images(memory), tokenizer)
-                if len(self._kept) >= INDICATIONS:
-                    self._kept = {}
-                self._kept[indication] = kept
-            return kept
-
-        return drafts
 
 
 def ask(
@@ -265,15 +229,6 @@ def _answered(model: Engine[M], memory: M, tokenizer: Tokenizer, phrase: str) ->
             words=tuple(answer[-1:]),
         )
         for of_study, without, answer in zip(odds, prior, read, strict=True)
-    ]
-
-
-def sampled(model: Engine[M], memory: M, tokenizer: Tokenizer) -> list[Drafts]:
-    """SAMPLES reports of each study of a memory, tokens and text, the same ones every time."""
-    options = DecodingOptions("sample", temperature=model.config.temperature)
-    return [
-        [(tokens, tokenizer.decode(tokens)) for tokens in texts]
-        for texts in sample_texts(model, memory, SAMPLES, options)
     ]
 
 

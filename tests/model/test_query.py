@@ -8,15 +8,15 @@ from numpy.testing import assert_allclose
 from tiny import TEXTS, tiny_images, tiny_model, tiny_tokenizer
 
 from data_prep.tokenizer import train_tokenizer
-from model import query as asking
 from model.checkpoint_folder import ModelIdentity
 from model.decoding import DecodingOptions, decode, sample_texts
 from model.errors import DataError, UnknownFinding
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
 from model.network import ReportModel
-from model.query import ask, asserting_sentence, log_odds, report_words, sampled, stripped
+from model.query import ask, asserting_sentence, log_odds, report_words, stripped
 from model.report_text.question_forms import without_negation
+from model.sampled_reports import SAMPLES, LanguagePrior, sampled
 
 TOKENIZER = train_tokenizer(TEXTS, 1024)
 """With every word of TEXTS in one token, as a model's own words are."""
@@ -93,11 +93,22 @@ def test_the_probability_counts_samples_and_the_evidence_those_without_images() 
     [found] = ask(net, memory, TOKENIZER, word)
     [image_dropout] = sampled(net, net.without_images(memory), TOKENIZER)
     prior = sum(bool(asserting_sentence(text, word)) for _, text in image_dropout)
-    assert (found.matches, found.samples) == (counted[word], asking.SAMPLES)
+    assert (found.matches, found.samples) == (counted[word], SAMPLES)
     assert_allclose(found.evidence, np.log((found.matches + 0.5) / (prior + 0.5)))
     odds = 0.7 * log_odds(found.matches) - 1.2
     assert found.probability == pytest.approx(1 / (1 + np.exp(-odds)))
     assert all(found.text[w.start : w.end] == w.text for w in found.words)
+
+
+@torch.no_grad()
+def test_what_is_sampled_without_images_is_the_same_for_every_study() -> None:
+    net = model()
+    memory = net.encode(tiny_images(3, 2))
+    first, second = (memory.studies(np.array([study])) for study in range(2))
+    prior = LanguagePrior().of(net, first, TOKENIZER, "")
+    for study, expected in zip((first, second), ask(net, memory, TOKENIZER, "heart"), strict=True):
+        [found] = ask(net, study, TOKENIZER, "heart", prior)
+        assert (found.matches, found.evidence) == (expected.matches, expected.evidence)
 
 
 @torch.no_grad()
@@ -214,7 +225,7 @@ def test_a_negated_question_is_answered_by_the_absence(question: str) -> None:
     memory = net.encode(tiny_images(3, 1))
     [present], [absent] = (ask(net, memory, TOKENIZER, each) for each in ("heart", question))
     assert absent.phrase == "no heart"
-    assert present.matches is not None and absent.matches == asking.SAMPLES - present.matches
+    assert present.matches is not None and absent.matches == SAMPLES - present.matches
     assert absent.probability == pytest.approx(1 - present.probability)
     assert absent.evidence == pytest.approx(-present.evidence)
     assert_allclose(absent.heatmap, present.heatmap)

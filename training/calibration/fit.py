@@ -29,9 +29,10 @@ from model.image_features import image_features
 from model.imported.network import ImportedNetwork
 from model.loading import AnyNetwork
 from model.memory import Memory
-from model.query import asserting_sentence, log_odds, sampled
+from model.query import asserting_sentence, log_odds
 from model.questions import answer_log_odds
 from model.report_text.parser import read_findings
+from model.sampled_reports import sampled
 from model.torch_network import Network, torch_network
 from training.calibration.estimators import fit_novelty, fit_platt, fit_share, fit_temperature
 from training.calibration.labeled import (

@@ -13,8 +13,9 @@ from data_prep.manifest import FINDINGS, Study, read_studies
 from model.errors import DataError
 from model.generator import ReportGenerator
 from model.image_features import image_features
-from model.query import asserting_sentence, log_odds, sampled
+from model.query import asserting_sentence, log_odds
 from model.questions import answer_log_odds
+from model.sampled_reports import sampled
 from training.calibration.presence import Answers
 from training.calibration.reading import batches, spoken_name
 from training.folds import Fold
