@@ -1,8 +1,9 @@
 """A batch through Ray, whose workers are killed, against the plain batch of the same studies.
 
     python tests/benchmarks/ray_batch.py [--studies 2000] [--kills 10] [--seed 0]
+        [--images FOLDER] [--model CHECKPOINT]
 
-Makes phantom studies, lets `crossray batch` and then `crossray batch --ray local` read them, and
+Makes phantom studies, in FOLDER where they are to be used again, lets `crossray batch` and then `crossray batch --ray local` read them, and
 kills a worker at so many moments chosen at random. Prints what was lost, what was done twice,
 whether the outputs are the same byte for byte, and what Ray took more after its start-up, by the
 clock and in processor time of all processes: its overhead with `--kills 0`. The exit status is 1
@@ -39,10 +40,13 @@ BATCH = 4
 
 
 def make(folder: Path, studies: int, seed: int) -> None:
-    folder.mkdir()
+    """The studies that are not there yet."""
+    folder.mkdir(exist_ok=True)
     for index in range(studies):
-        pixels = make_phantom(seed, index, SIZE).images[0].pixels
-        write_png(folder / f"{index:06d}.png", (pixels * 255).round().astype("uint8"))
+        path = folder / f"{index:06d}.png"
+        if not path.exists():
+            pixels = make_phantom(seed, index, SIZE).images[0].pixels
+            write_png(path, (pixels * 255).round().astype("uint8"))
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -155,27 +159,31 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--images", type=Path, help="a folder for the studies, kept")
+    parser.add_argument("--model", type=Path, help="a checkpoint; the embedded one if not given")
     options = parser.parse_args()
     threads = use_threads(1)
-    generator = ReportGenerator.load(engine="openvino", threads=threads)
+    generator = ReportGenerator.load(options.model, engine="openvino", threads=threads)
     write = partial(print, end="", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make(folder / "in", options.studies, options.seed)
+        images = options.images or folder / "in"
+        make(images, options.studies, options.seed)
         with measured() as plain:
-            run_batch(generator, folder / "in", folder / "plain", BatchOptions(BATCH))
+            run_batch(generator, images, folder / "plain", BatchOptions(BATCH))
         write(
             f"plain batch: {options.studies} studies in {plain.seconds:.0f} s, "
             f"{plain.processor:.0f} s of processor time\n"
         )
         with measured() as startup:
             ray = connected("local")
-        spread = BatchOptions(BATCH, cluster=Cluster("local", engine="openvino", threads=threads))
+        cluster = Cluster("local", options.model, "openvino", threads)
+        spread = BatchOptions(BATCH, cluster=cluster)
         with (
             measured() as usage,
             killing(folder / "ray", options.studies, options.kills, options.seed) as killed,
         ):
-            outcome = run_batch(generator, folder / "in", folder / "ray", spread)
+            outcome = run_batch(generator, images, folder / "ray", spread)
         ray.shutdown()
         done = finished(folder / "ray")
         lost, twice = options.studies - len(set(done)), len(done) - len(set(done))
