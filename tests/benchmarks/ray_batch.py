@@ -3,11 +3,11 @@
     python tests/benchmarks/ray_batch.py [--studies 2000] [--kills 10] [--seed 0]
         [--images FOLDER] [--model CHECKPOINT]
 
-Makes phantom studies, in FOLDER where they are to be used again, lets `crossray batch` and then `crossray batch --ray local` read them, and
-kills a worker at so many moments chosen at random. Prints what was lost, what was done twice,
-whether the outputs are the same byte for byte, and what Ray took more after its start-up, by the
-clock and in processor time of all processes: its overhead with `--kills 0`. The exit status is 1
-where anything was lost, doubled or differs.
+Makes phantom studies, in FOLDER where they are to be used again, lets `crossray batch` and then
+`crossray batch --ray local` read them, and kills a worker at so many moments chosen at random.
+Prints what was lost, what was done twice, whether the outputs are the same byte for byte, and what
+Ray took more after its start-up, by the clock and in processor time of all processes: its overhead
+with `--kills 0`. The exit status is 1 where anything was lost, doubled or differs.
 """
 
 import argparse
