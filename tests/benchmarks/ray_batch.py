@@ -116,6 +116,12 @@ def against(usage: Usage, plain: Usage) -> str:
     )
 
 
+def seconds_after_start(out: Path) -> float:
+    """From the first record that was written to the last."""
+    times = [path.stat().st_mtime for path in (out / "records").iterdir()]
+    return max(times) - min(times)
+
+
 def workers() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
@@ -192,7 +198,10 @@ def main() -> None:
         files, others = contents(folder / "plain"), contents(folder / "ray")
         differ = sorted(name for name in files | others if files.get(name) != others.get(name))
         verdict = f"other bytes: {differ[:9]}" if differ else "the plain batch to the byte"
+        first, second = (seconds_after_start(folder / name) for name in ("plain", "ray"))
         write(
+            f"from the first record to the last: {first:.0f} s, through Ray {second:.0f} s "
+            f"({100 * (second / first - 1):+.1f} %)\n"
             f"through Ray, started in {startup.seconds:.0f} s, {len(killed)} workers killed: "
             f"{against(usage, plain)}, the start of workers included; {outcome.done} done, "
             f"{whole} reports, {lost} lost, {twice} twice, {verdict}\n"
