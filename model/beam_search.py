@@ -55,16 +55,17 @@ class Beams:
         logs = log_softmax(logits).reshape(studies, self.beams, vocabulary)
         scores = (logs + self.scores[:, :, None]).reshape(studies, -1)
         ranked, indices = _highest(scores, 2 * self.beams)
-        parents, tokens = indices // vocabulary, indices % vocabulary
+        parents, tokens = np.divmod(indices, vocabulary)
         ends = tokens == eos
         if position + 1 == self.limit:
             ends = np.ones_like(ends)
         if ends[:, : self.beams].any():
             self._finish(ranked, parents, tokens, ends, position)
         self.scores, best = _highest(ranked + ends * _NEVER, self.beams)
-        parents, tokens = (np.take_along_axis(each, best, axis=1) for each in (parents, tokens))
+        study = np.arange(studies)[:, None]
+        parents, tokens = parents[study, best], tokens[study, best]
         self.texts = _continue(self.texts, parents, tokens, position)
-        rows = parents + np.arange(studies)[:, None] * self.beams
+        rows = parents + study * self.beams
         return tokens.flatten(), rows.flatten()
 
     def _finish(
@@ -110,22 +111,23 @@ class Beams:
 
 def _highest(scores: Scores, count: int) -> tuple[Scores, Tokens]:
     """The highest `count` of each row, best first, and where they are; the first of equal ones."""
-    places = np.arange(scores.shape[1])[None]
-    if scores.shape[1] > 8 * count:
-        # All that reach the count-th highest; ties with it may be more than count.
-        least = np.partition(scores, -count, axis=1)[:, -count]
-        most = int((scores >= least[:, None]).sum(axis=1).max())
-        places = np.sort(np.argpartition(scores, -most, axis=1)[:, -most:], axis=1)
-        scores = np.take_along_axis(scores, places, axis=1)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    return (
-        np.take_along_axis(scores, order, axis=1),
-        np.take_along_axis(np.broadcast_to(places, scores.shape), order, axis=1),
-    )
+    rows = np.arange(len(scores))[:, None]
+    if scores.shape[1] <= 8 * count:
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+        return scores[rows, order], order
+    places = np.argpartition(scores, -count, axis=1)[:, -count:]
+    least = scores[rows, places].min(axis=1, keepdims=True)
+    most = int(np.count_nonzero(scores >= least, axis=1).max())
+    if most > count:  # others are as high as the last of them
+        places = np.argpartition(scores, -most, axis=1)[:, -most:]
+    places = np.sort(places, axis=1)
+    highest = scores[rows, places]
+    order = np.argsort(-highest, axis=1, kind="stable")[:, :count]
+    return highest[rows, order], places[rows, order]
 
 
 def _continue(texts: Tokens, parents: Tokens, tokens: Tokens, position: int) -> Tokens:
     """Each parent's text with one token more, (studies, parents, limit)."""
-    longer = np.take_along_axis(texts, parents[:, :, None], axis=1)
+    longer = texts[np.arange(len(texts))[:, None], parents]
     longer[:, :, position] = tokens
     return longer

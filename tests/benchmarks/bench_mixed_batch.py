@@ -89,7 +89,8 @@ def measure(folder: Path, checkouts: list[Path], rounds: int) -> None:
     times: dict[Path, list[float]] = {checkout: [] for checkout in checkouts}
     for _ in range(rounds):
         for checkout in checkouts:
-            times[checkout].append(seconds(folder, checkout))
+            times[checkout].append(taken := seconds(folder, checkout))
+            sys.stderr.write(f"{taken:.1f} s\n")
     slowest = max(map(median, times.values()))
     for number, taken in enumerate(times.values(), 1):
         sys.stdout.write(
