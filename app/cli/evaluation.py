@@ -99,7 +99,12 @@ def evaluate(
 
 def evaluate_check(
     model: ModelArgument,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared phantoms to measure on.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Prepared phantoms, or composed radiographs, to measure on."
+        ),
+    ],
     fit: Annotated[
         Path,
         typer.Option(

@@ -45,19 +45,20 @@ def run_evaluate_check(
     """Measure how well a checkpoint finds errors in reports; returns the tables to print.
 
     Args:
-        data: prepared phantoms to measure on, of a seed that neither the weights nor `fit_on` saw.
+        data: prepared phantoms to measure on, of a seed that neither the weights nor `fit_on` saw;
+            or composed radiographs, of which the patients of the validate split count.
         fit_on: prepared phantoms that probabilities and thresholds are fitted on, of the check and
             of each baseline.
 
     Raises:
         CheckpointError: the checkpoint cannot be loaded.
-        DataError: no phantoms, or those that something was learned from.
+        DataError: neither, or phantoms that something was learned from.
     """
     require_writable(json_file)
     generator = ReportGenerator.load(folder, engine="auto")
     record = record_of(folder)
     for each in (data, fit_on):
-        if saw(record, each):
+        if _source(each) == "phantom" and saw(record, each):
             raise DataError(
                 f"the weights were trained on phantoms of {str(each)!r}: take a new seed"
             )
@@ -65,10 +66,10 @@ def run_evaluate_check(
         raise DataError(f"{str(data)!r} and {str(fit_on)!r} are of one seed: take two")
     sources = {THE_CHECK: lambda read: read.measured, **BASELINES}
     fitted_on = list(
-        read_reports(generator, fit_on, _phantoms(generator, fit_on, options), FIT_SEED)
+        read_reports(generator, fit_on, _studies(generator, fit_on, options), FIT_SEED)
     )
     fits = {name: fit_check(fitted_on, source) for name, source in sources.items()}
-    studies = _phantoms(generator, data, options)
+    studies = _studies(generator, data, options)
     reports = list(read_reports(generator, data, studies, MEASURE_SEED))
     found = {
         name: detection(reports, fits[name], len(studies), source)
@@ -84,10 +85,21 @@ def run_evaluate_check(
     return check_table(generator.identity.name, len(studies), len(reports), found)
 
 
-def _phantoms(generator: ReportGenerator, data: Path, options: CheckOptions) -> list[Study]:
-    if data_record(data).get("source") != "phantom":
-        raise DataError(f"{str(data)!r} holds no phantoms: errors are put into phantoms' reports")
-    studies = readable(read_studies(data), generator.model.config.views)
+def _source(data: Path) -> str | None:
+    source: str | None = data_record(data).get("source")
+    return source
+
+
+def _studies(generator: ReportGenerator, data: Path, options: CheckOptions) -> list[Study]:
+    """Of composed radiographs those of patients that no weight has learned from."""
+    source = _source(data)
+    if source not in ("phantom", "composed"):
+        raise DataError(
+            f"{str(data)!r} holds neither phantoms nor composed radiographs: errors are put into "
+            "reports of which every finding is known"
+        )
+    chosen = read_studies(data, "validate" if source == "composed" else None)
+    studies = readable(chosen, generator.model.config.views)
     return list(islice(studies, options.limit))
 
 
