@@ -17,7 +17,7 @@ GROUPS = {
     "Write reports": ("report", "ask", "check", "batch", "batch-merge", "serve"),
     "Look after a store": ("store",),
     "Prepare data": ("prepare",),
-    "Train": ("train", "pretrain", "calibrate"),
+    "Train": ("train", "pretrain", "average", "calibrate"),
     "Evaluate a checkpoint": (
         "evaluate",
         "answers",

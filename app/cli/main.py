@@ -23,7 +23,7 @@ from app.cli.phantom import prepare
 from app.cli.reading import ask, check, report, serve
 from app.cli.scoring import compare, label, rexrank, score
 from app.cli.store import store
-from app.cli.training import calibrate, input_check, pretrain, train
+from app.cli.training import average, calibrate, input_check, pretrain, train
 from model.errors import CrossRayError
 
 __all__ = ["app", "main"]
@@ -46,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "robustness": robustness,
     "grounding": grounding,
+    "average": average,
     "calibrate": calibrate,
     "batch-merge": batch_merge,
     "evaluate-check": evaluate_check,

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.options import JsonFileOption
 
-__all__ = ["calibrate", "input_check", "pretrain", "train"]
+__all__ = ["average", "calibrate", "input_check", "pretrain", "train"]
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of the run.")]
 SettingsOption = Annotated[
@@ -31,6 +31,24 @@ def train(
 ) -> None:
     """Train a model on a prepared folder; an interrupted run is resumed."""
     _train(config, [_key_and_value(setting) for setting in settings or []], data, output)
+
+
+def average(
+    trained: Annotated[Path, typer.Argument(metavar="TRAINED", help="Checkpoint of a run.")],
+    initial: Annotated[
+        Path, typer.Argument(metavar="INITIAL", help="Checkpoint that the run started from.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    share: Annotated[float, typer.Option(help="Of TRAINED's weights, between 0 and 1.")] = 0.5,
+) -> None:
+    """Average the weights of a run with those that it started from, into a new checkpoint.
+
+    Calibrate it afterwards.
+    """
+    from training.averaging import average as make
+
+    sha256 = make(trained, initial, out, share)
+    typer.echo(f"{out}: {share:g} of {trained}, the rest of {initial}; SHA-256 {sha256}")
 
 
 def pretrain(
