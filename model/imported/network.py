@@ -164,10 +164,15 @@ class ImportedNetwork(TorchEngine, nn.Module):
 
     def without_images(self, memory: Memory) -> Memory:
         """A black image for every study: there is no sink that has not seen the image."""
-        if self._blank is None or self._blank.patch_mask.device != self.device:
-            self._blank = self._black()
+        blank = self._blank
+        # The network may have been moved or cast since.
+        if blank is None or (
+            blank.patch_mask.device != self.device
+            or blank.last_hidden_state.dtype != memory.last_hidden_state.dtype
+        ):
+            self._blank = blank = self._black()
         rows = torch.zeros(len(memory.patch_mask), dtype=torch.long, device=self.device)
-        return self._blank.studies(rows)
+        return blank.studies(rows)
 
     def drop_images(self, memory: Memory, studies: Tensor) -> Memory:
         """One black image instead of a study's own, of some studies of a batch.
