@@ -244,21 +244,21 @@ def called(fits: Fits | None, measured: Sequence[Measured]) -> list[Measured]:
 def issues_of(
     study: EncodedStudy[M],
     text: str,
-    told: Sequence[Word],
+    read_words: Sequence[Word],
     measured: Sequence[Measured],
     priors: Sequence[bool],
 ) -> tuple[Issue, ...]:
     """What is wrong with a report, in the order of its text; what is missing comes last.
 
     Args:
-        told: the report's words.
+        read_words: the report's words.
         measured: what `measure` says of it.
         priors: per image, True where it is of an earlier study.
     """
     # What was fitted on phantoms says nothing of findings that did not hold on radiographs.
     known = called(study.engine.config.check, [each for each in measured if each.calibrated])
     others = called(None, [each for each in measured if not each.calibrated])
-    found = [_issue(study, text, told, each) for each in (*known, *others)]
+    found = [_issue(study, text, read_words, each) for each in (*known, *others)]
     flags = [] if any(priors) else list(comparisons(text))
     found += [_of_text("prior", each.message, each.start, each.end) for each in flags]
     found += [
@@ -276,7 +276,7 @@ def _of_text(code: Code, message: str, start: int, end: int) -> Issue:
 def _issue(
     study: EncodedStudy[M],
     text: str,
-    told: Sequence[Word],
+    read_words: Sequence[Word],
     measured: Measured,
 ) -> Issue:
     config, better = study.engine.config, measured.better
@@ -288,10 +288,10 @@ def _issue(
             text,
             measured.statements[0].start,
             measured.statements[0].end,
-            told,
-            [k for s in measured.statements for k, word in enumerate(told)
+            read_words,
+            [k for s in measured.statements for k, word in enumerate(read_words)
              if word.start < s.end and word.end > s.start],
-            told[0].heatmap.shape,
+            read_words[0].heatmap.shape,
         )  # fmt: skip
         state, heatmap = span.state, span.heatmap
     else:

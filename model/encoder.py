@@ -18,7 +18,7 @@ __all__ = ["Encoder", "missing_weights"]
 
 PLACE_WIDTH = 64
 LONGEST_WAVE = 100.0
-"""In patches, over 2 pi: the code's slowest part tells all rows of an image apart."""
+"""In patches, over 2 pi: the code's slowest part distinguishes all rows of an image."""
 FINE_WIDTH = 96
 FINE_BLOCKS = 2
 

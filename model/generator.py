@@ -170,11 +170,11 @@ class ReportGenerator:
             for row, study in enumerate(studies)
         ]
         memory = self._encode(inputs)
-        told = None if watch is None else lambda texts: watch(self._decoded(texts))
-        written = decode(self.model, memory, options, told)
+        given = None if watch is None else lambda texts: watch(self._decoded(texts))
+        written = decode(self.model, memory, options, given)
         texts, odds = verified(self.model, memory, self.tokenizer, written)
-        if told is not None:
-            told(texts)
+        if given is not None:
+            given(texts)
         words_of_texts = words(self.model, memory, texts, self.tokenizer)
         novelty = novelty_warnings(self.model, memory)
         parts = zip(inputs, novelty, texts, words_of_texts, odds, strict=True)

@@ -37,7 +37,7 @@ def report_tokens(model: Engine[M], tokenizer: Tokenizer, text: str) -> tuple[li
 
 def checked_statements(
     text: str,
-    told: Sequence[Word],
+    read_words: Sequence[Word],
     statements: Sequence[Statement],
     shape: tuple[int, ...],
     presence: Presence | None,
@@ -45,14 +45,14 @@ def checked_statements(
     """What a report states, with what its words attend to.
 
     Args:
-        told: the text's words.
+        read_words: the text's words.
         shape: of a word's heatmap.
         presence: None where probabilities are withheld.
     """
     checked = []
     for each in statements:
-        which = inside(told, each.start, each.end)
-        span = span_of(text, each.start, each.end, told, which, shape)
+        which = inside(read_words, each.start, each.end)
+        span = span_of(text, each.start, each.end, read_words, which, shape)
         known = presence is not None and presence.is_calibrated(each.name)
         checked.append(
             CheckedStatement(

@@ -207,7 +207,7 @@ def sink_loss(attention: Tensor, free: Tensor) -> Tensor:
 class DenseHead(nn.Module):
     """Which findings lie on each patch, one linear layer on the encoder. Discarded after training.
 
-    The text says little about an image in many words; this tells the encoder directly, so
+    The text says little about an image in many words; this teaches the encoder directly, so
     that it learns from a few thousand images.
     """
 

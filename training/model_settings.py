@@ -63,7 +63,7 @@ class PretrainedModel(Settings):
     cross-attention."""
     max_tokens: PositiveInt = ReportConfig.max_tokens
     views: Annotated[list[Literal["frontal", "lateral"]], Field(min_length=1)] = ["frontal"]
-    """Nothing but its pixels tells such a decoder what an image is: no earlier image."""
+    """Nothing but its pixels shows such a decoder what an image is: no earlier image."""
 
     @property
     def prompt_tokens(self) -> int:

@@ -163,7 +163,7 @@ def _complete(records: dict[str, dict[str, Any]]) -> dict[str, bool]:
 
 
 def _check_losses(config: TrainConfig, model: AnyNetwork, boxes: bool) -> None:
-    """What only the network itself tells.
+    """What only the network itself shows.
 
     Raises:
         ConfigError: a loss that cannot be had of it.

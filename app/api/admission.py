@@ -15,7 +15,7 @@ __all__ = ["Admission"]
 MEASURED = 64
 """Studies that the rate is measured over."""
 LONGEST_WAIT = 600
-"""Seconds that anybody is told to wait, at most."""
+"""Seconds to wait that an answer names, at most."""
 
 
 class Admission:

@@ -1,4 +1,4 @@
-"""A study of a job read by the service: its report, or the problem that is told instead."""
+"""A study of a job read by the service: its report, or the problem that takes its place."""
 
 import math
 from collections.abc import Callable

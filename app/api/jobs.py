@@ -201,8 +201,8 @@ async def _events(service: Service, job: Job, owner: str | None, last: int) -> A
             for study in sorted(job.studies, key=lambda study: study.sequence):
                 yield _event("study", study_answer(study).model_dump_json(), study.sequence)
             last, looks = job.sequence, 0
-            told = job_answer(job, problems_only=True).model_copy(update={"studies": []})
-            yield _event("job", told.model_dump_json(), last)
+            answer = job_answer(job, problems_only=True).model_copy(update={"studies": []})
+            yield _event("job", answer.model_dump_json(), last)
         if job.state not in OPEN or service.stopping.is_set():
             return
         await asyncio.sleep(POLL_SECONDS)
@@ -212,7 +212,7 @@ async def _events(service: Service, job: Job, owner: str | None, last: int) -> A
         try:
             job = await run_in_threadpool(find_job, service.jobs, job.id, owner, last)
         except (JobError, StoreError):
-            return  # the client comes back and is told
+            return  # the client comes back and gets the rest
 
 
 def _event(name: str, data: str, number: int) -> bytes:

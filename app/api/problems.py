@@ -1,4 +1,4 @@
-"""Errors as the API tells them: RFC 9457 problem details, one table from error class to answer.
+"""Errors as the API reports them: RFC 9457 problem details, one table from error class to answer.
 
 A detail is the error's own message where we raised it on purpose. Any other error says nothing of
 itself: its text may quote a patient's file.
@@ -189,7 +189,7 @@ def _problem(scope: Scope, kind: Kind, detail: str) -> Problem:
 
 
 def problem_for(error: Exception, instance: str) -> Problem:
-    """The problem of an error that no answer tells, but an event or a job does."""
+    """The problem of an error that an event or a job reports, and no answer."""
     kind = kind_of(error)
     if kind is INTERNAL:
         log.error("request failed", exc_info=error)

@@ -279,7 +279,7 @@ class Service:
         Args:
             actor: who sent it.
             kind: "job" where nobody waits for it.
-            watch: is told the text so far, empty when there is room for the study, and says
+            watch: receives the text so far, empty when there is room for the study, and says
                 whether the report is still wanted.
 
         Raises:

@@ -29,7 +29,7 @@ LOOKS = 300
 """After which a client has to ask again, and to be let in again."""
 
 Write = Callable[[Watch], ReportAnswer]
-"""Makes a report and tells its text so far, until it is unwanted: Unwanted."""
+"""Makes a report and passes on its text so far, until it is unwanted: Unwanted."""
 
 
 class ReportStream(StreamingResponse):
@@ -120,7 +120,7 @@ async def changes(look: Callable[[], BaseModel], stopping: threading.Event) -> A
         try:
             found = await run_in_threadpool(look)
         except StoreError:
-            return  # the client comes back and is told
+            return  # the client comes back and gets the rest
         if found != last:
             yield format_sse_event(data_str=found.model_dump_json())
         elif number * LOOK_SECONDS % SILENT_SECONDS == 0:

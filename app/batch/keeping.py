@@ -16,7 +16,7 @@ Keep = Callable[[Reported, str, Checks], None]
 
 @contextmanager
 def keeper(options: StoreOptions, total: int) -> Iterator[Keep]:
-    """What keeps each study of a batch, and tells the worklist how far the batch is.
+    """What keeps each study of a batch, and reports the batch's progress to the worklist.
 
     Args:
         options: of the store.

@@ -14,7 +14,7 @@ def batch_text(outcome: Outcome, summary: str) -> str:
     """What a batch came to.
 
     Args:
-        summary: the file that tells it study by study.
+        summary: the file that lists it study by study.
     """
     skipped = [file for file in outcome.unread if file.status == "skipped"]
     failed = [file for file in outcome.unread if file.status == "failed"]

@@ -20,7 +20,7 @@ LOOK_SECONDS = 1.0
 TIDY_SECONDS = 60.0
 
 Work = Callable[[Claim, Callable[[], bool]], Outcome | None]
-"""Reads a study. The second argument tells whether nobody wants it any more; None: give it back."""
+"""Reads a study. The second argument says whether nobody wants it any more; None: give it back."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ LEASE = 20_000
 """Milliseconds for which a worker that says nothing is taken to be alive."""
 DAY = 86_400_000
 REMEMBERED = 30 * DAY
-"""For which a job that is gone is told apart from one that never was."""
+"""For which a job that is gone is distinguished from one that never was."""
 ORPHANED = 3600
 """Seconds after which files without a job are no longer being posted."""
 

@@ -103,7 +103,7 @@ const INVALID = "/problems/invalid-request";
  * @param {Sent} sent
  * @param {AbortSignal} signal aborting it rejects with an AbortError
  * @param {Set<Check>} off checks that are switched off
- * @param {(text: string) => void} written is told the text so far, as it is written
+ * @param {(text: string) => void} written receives the text so far, as it is written
  * @returns {Promise<Answer>}
  * @throws {Problem} the service refused, could not be reached, or answered nonsense
  */

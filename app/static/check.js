@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Somebody's report beside the images: its words with their evidence, what the images contradict, and
- * what is seen and not mentioned. Knows no image; it tells which map is to be shown.
+ * what is seen and not mentioned. Knows no image; it says which map is to be shown.
  */
 
 import { Problem } from "./api.js";
@@ -24,7 +24,7 @@ import { titled } from "./summary.js";
  */
 const element = (id) => /** @type {T} */ (document.getElementById(id));
 
-/** Odds that are not told more exactly. */
+/** Odds that are not stated more exactly. */
 const MOST = 1000;
 /** Whether there is such a finding, by what the report says of it and whether its words have a place. */
 const FOUND = ["found, its place is shown", "found, without a place"];

@@ -109,7 +109,7 @@ export class Composer {
       const item = document.createElement("li");
       const name = document.createElement("span");
       name.className = "file-name";
-      name.textContent = `${index + 1}. ${one.file.name}`; // the service tells files by their number
+      name.textContent = `${index + 1}. ${one.file.name}`; // the service names files by their number
       name.title = one.file.name;
       item.append(thumbnail(one.file), name);
       if (withView) item.append(viewChoice(one));

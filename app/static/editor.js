@@ -258,7 +258,7 @@ export class Editor {
   }
 }
 
-/** @returns {string} tells this browser's editor from others of the same person */
+/** @returns {string} distinguishes this browser's editor from others of the same person */
 export function editorName() {
   try {
     const known = localStorage.getItem(EDITOR) ?? crypto.randomUUID();

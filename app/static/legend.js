@@ -28,8 +28,8 @@ export function drawLegend({ bar, ticks, caption }, { table, scale, patches, opa
   const levels = scale.log ? LOGARITHMIC : LINEAR;
   ticks.replaceChildren(...levels.map((level) => tick(shareOfLevel(level, scale), patches, level === 1)));
   const range = scale.perWord ? "stretched to what is shown: not to be compared" : "the same for every word and report";
-  const floor = scale.log ? "; less than the left end stays uncolored" : "";
-  caption.textContent = `How much of the attention fell there, ${range}. 1× = spread evenly${floor}.`;
+  const below = scale.log ? "; less than the left end stays uncolored" : "";
+  caption.textContent = `How much of the attention fell there, ${range}. 1× = spread evenly${below}.`;
   const from = percent(shareOfLevel(0, scale));
   bar.setAttribute(
     "aria-label",

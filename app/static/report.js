@@ -2,7 +2,7 @@
 /**
  * The report as text whose every word can be pointed at, moved through, pinned, or taken as a sentence.
  *
- * Knows words and spans, not maps: it tells which words are to be shown, and the page does the rest.
+ * Knows words and spans, not maps: it says which words are to be shown, and the page does the rest.
  */
 
 import { described, isSuggested } from "./evidence.js";

@@ -15,7 +15,7 @@ export class VirtualRows {
    * @param {{grid: HTMLElement, rows: HTMLElement}} place
    * @param {{fill: (row: HTMLElement, item: Item | null, index: number) => void, need: (first: number, last: number) => void,
    *   open: (item: Item, event: Event) => void, moved: (index: number) => void}} use
-   *   fill: write an item into a row; null: it is not loaded yet; need: these rows are looked at
+   *   fill: write an item into a row; null: it is not loaded yet; need: these rows are in view
    */
   constructor({ grid, rows }, use) {
     this.grid = grid;

@@ -138,7 +138,7 @@ function showPage({ counts, total: found }, quiet) {
   if (!quiet) element("status").textContent = `${found.toLocaleString("en")} ${found === 1 ? "study" : "studies"}.`;
 }
 
-/** Load further pages until the rows that are looked at are there. @param {number} _ @param {number} last */
+/** Load further pages until the rows in view are there. @param {number} _ @param {number} last */
 async function need(_, last) {
   if (loading || !after || last < studies.length) return;
   const mine = new AbortController();
@@ -266,7 +266,7 @@ function showProblem(error) {
   element("problem").hidden = false;
 }
 
-/** What is in work, told as it changes while the page is seen: a browser opens few connections to one server. */
+/** What is in work, reported as it changes while the page is seen: a browser opens few connections to one server. */
 function watch() {
   if (document.hidden) {
     source?.close();

@@ -54,7 +54,7 @@ def record(
     study: str | None = None,
     **details: object,
 ) -> None:
-    """Append a line, in the transaction of what it tells.
+    """Append a line, in the transaction of what it records.
 
     Args:
         details: numbers, hashes and formats; never a text of a report or a name of a patient.

@@ -137,7 +137,7 @@ def autosave(store: Store, study: str, saved: Autosave, who: str) -> None:
 
     Args:
         saved: its time is not used.
-        who: an actor's name, and what tells their editors apart: "NAME/EDITOR".
+        who: an actor's name, and what distinguishes their editors: "NAME/EDITOR".
 
     Raises:
         DataError: it is too long.

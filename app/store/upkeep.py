@@ -69,7 +69,7 @@ def prune(store: Store, actor: Actor) -> Pruned:
 
 
 class Progress:
-    """A batch tells how far it is."""
+    """A batch reports how far it is."""
 
     def __init__(self, store: Store, batch: str) -> None:
         self._store = store

@@ -19,7 +19,7 @@ __all__ = ["BatchLimits", "Done", "ModelPool", "Watch"]
 
 log = logging.getLogger("crossray.service")
 Watch = Callable[[str], bool]
-"""Is told a report's text so far, and says whether it is still wanted."""
+"""Receives a report's text so far, and says whether it is still wanted."""
 LOOK_SECONDS = 0.1
 """Between looks of a job's study at whether somebody's report is on its way."""
 LONGEST_PAUSE = 30.0

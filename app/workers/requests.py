@@ -73,7 +73,7 @@ def answered(
     """The result of each request, or the error that it has.
 
     Args:
-        watch: is told a report's place among the requests and its text so far, and says whether it
+        watch: receives a report's place among the requests and its text so far, and says whether it
             is still wanted. Once none is, all are let be: Unwanted.
         requests: several only where their `batch` is the same. Where they fail together, each is
             answered by itself: an image that the input check rejects costs no other study.

@@ -63,7 +63,7 @@ class _File:
 
 
 class FolderReader:
-    """Reads one folder once; afterwards `matched` tells how studies and reports found together."""
+    """Reads one folder once; afterwards `matched` counts how studies and reports found together."""
 
     def __init__(
         self, source: Path, table: Path | None = None, columns: ReportColumns | None = None
@@ -210,7 +210,7 @@ class FolderReader:
 
 
 def _head(path: Path) -> bytes:
-    """The beginning of a file; nothing of what cannot be read, which reading its image tells."""
+    """The beginning of a file; nothing of what cannot be read, which reading its image reports."""
     try:
         with path.open("rb") as file:
             return file.read(HEAD_BYTES)

@@ -3,7 +3,7 @@
     labels.csv (image, patient, label, split, aspect) with the images beside it
 
 `label` is "normal", "bacterial pneumonia" or "viral pneumonia". Images whose `aspect` is "squeezed"
-were made square from wider ones; they are left out, since nothing tells by how much. For
+were made square from wider ones; they are left out, since it is not known by how much. For
 pretraining: children of one to five years say nothing of adults' scores.
 """
 

@@ -54,7 +54,7 @@ class Task:
 
     id: str
     state: str
-    """What the images were made from, as the ledger tells it."""
+    """What the images were made from, as the ledger records it."""
     images: tuple[SourceImage, ...]
 
 

@@ -48,7 +48,7 @@ EQUAL = """FROM images JOIN planned USING (id) JOIN done USING (id)
 
 @dataclass(frozen=True)
 class Planned:
-    """A study to prepare, with what its reader tells in the form that the manifest has."""
+    """A study to prepare, with what its reader gives in the form that the manifest has."""
 
     study: Study
     """Without images."""

@@ -134,7 +134,7 @@ def _plan_study(study: SourceStudy, source: Path, options: ImportOptions) -> Pla
 def _look(
     images: Iterable[SourceImage], source: Path
 ) -> tuple[tuple[SourceImage, ...], tuple[tuple[str, str], ...], str]:
-    """Which files are there, which are not and why, and what tells whether one of them changes."""
+    """Which files are there, which are not and why, and what shows whether one of them changes."""
     there = []
     absent = []
     state = []

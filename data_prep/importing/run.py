@@ -1,4 +1,4 @@
-"""Studies as a data set's reader tells them -> a prepared folder, in several processes.
+"""Studies as a data set's reader gives them -> a prepared folder, in several processes.
 
     OUT/ledger.sqlite     what is planned and done: an interrupted run, started again, does the rest
     OUT/left_out.csv      studies that are not in the manifest, and why

@@ -46,7 +46,7 @@ class Earlier:
 
 
 def place_of(finding: Plan | Finding) -> Place:
-    """What tells a finding of a study from its others."""
+    """What distinguishes a finding of a study from its others."""
     return finding.name, finding.side, finding.zone
 
 

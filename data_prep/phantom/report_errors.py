@@ -1,8 +1,8 @@
 """A phantom's report with one error of a known kind, the kinds of ReXErr (Rao et al. 2024).
 
 The report is written anew from the findings as the error has them, so that nothing but the images
-tells it from a true one: no sentence is out of place, and findings and impression agree. A true
-report to compare with is written anew in the same way.
+distinguishes it from a true one: no sentence is out of place, and findings and impression agree. A
+true report to compare with is written anew in the same way.
 """
 
 from collections.abc import Iterator, Sequence

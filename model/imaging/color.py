@@ -20,7 +20,7 @@ COLORED = 0.08
 TINT = 26 / 255
 """By how much the channels of the middle pixel may differ."""
 _MOST = 1 << 18
-"""Pixels that are looked at."""
+"""Pixels that are read."""
 
 
 def gray_of_color(samples: np.ndarray) -> tuple[np.ndarray, tuple[ImageWarning, ...]]:

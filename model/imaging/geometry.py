@@ -1,4 +1,4 @@
-"""Stored rows and columns -> the image as it is looked at: square pixels, upright, not mirrored.
+"""Stored rows and columns -> the image as it is shown: square pixels, upright, not mirrored.
 
 And back, for maps and places.
 """

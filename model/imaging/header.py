@@ -41,7 +41,7 @@ def header_values(head: bytes, keywords: Sequence[str]) -> dict[str, str]:
 
     Returns:
         Their values as text without padding. Nothing for what is no DICOM file, or is damaged:
-        reading its image tells what is wrong with it.
+        reading its image reports what is wrong with it.
     """
     if not looks_like_dicom(head):
         return {}

@@ -88,7 +88,7 @@ class ImportedConfig:
     """Spaces before punctuation and in contractions are removed from decoded texts."""
     temperature: float = 1.0
     views: list[str] = field(default_factory=lambda: ["frontal"])
-    """Of model.config.VIEWS; nothing but its pixels tells the decoder what an image is."""
+    """Of model.config.VIEWS; nothing but its pixels shows the decoder what an image is."""
     images_per_study: int | None = 1
     """None: any number, their patches one after another."""
     connector: Connector | None = None

@@ -28,7 +28,7 @@ from training.anatomy.examples import Example
 __all__ = ["adapt"]
 
 STEPS, EVERY = 240, 40
-"""How many, and after how many the overlap is looked at."""
+"""How many, and after how many the overlap is measured."""
 BATCH, RATE = 16, 1.5e-3
 WINDOWS = 5
 """Of each image: the whole, and the window around the lungs, moved and scaled a little."""

@@ -45,7 +45,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def fit_share(shares: np.ndarray, spoken: np.ndarray) -> tuple[float, float]:
-    """(threshold, F1) where `shares >= threshold` tells which words are `spoken`.
+    """(threshold, F1) where `shares >= threshold` decides which words are `spoken`.
 
     The lowest threshold whose F1 is within CLOSE of the best, halfway between two words' shares:
     the best lies near 1, and words of images unlike those fitted on have less sharp attention.
@@ -69,7 +69,7 @@ def fit_share(shares: np.ndarray, spoken: np.ndarray) -> tuple[float, float]:
 
 
 def fit_platt(evidence: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """(scale, offset) at which sigmoid(scale * evidence + offset) tells the truth best.
+    """(scale, offset) at which sigmoid(scale * evidence + offset) predicts the truth best.
 
     Logistic regression against Platt's targets, which keep a set without overlap from giving an
     infinite scale (Platt 1999).

@@ -58,7 +58,7 @@ class Folders:
     dicom: Path | None = None
     """DICOM files; the name up to the first underscore says what shows the same thing."""
     openi: Path | None = None
-    """UID_K.png is row K of this UID in indiana_projections.csv, which tells its projection."""
+    """UID_K.png is row K of this UID in indiana_projections.csv, which gives its projection."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def run_input_check(
     printed = f"{_table(rows)}\n\nLimits: {listed}."
     if folders.chests:
         weights, limit = fit_heart_side(folders.chests)
-        told = ", ".join(f"{weight:.2f}" for weight in weights)
-        printed += f"\n\nHeart's side, fitted anew: weights {told}; limit {limit:.2f}."
+        shown = ", ".join(f"{weight:.2f}" for weight in weights)
+        printed += f"\n\nHeart's side, fitted anew: weights {shown}; limit {limit:.2f}."
     return printed
 
 

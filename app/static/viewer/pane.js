@@ -76,7 +76,7 @@ export class Pane {
     if (this.heat && this.overlay) this.heat.draw(pen, this.viewer.scale() / this.viewer.ratio);
   }
 
-  /** @param {Point | null} place in original pixels: its value is told as under the pointer */
+  /** @param {Point | null} place in original pixels: its value is shown as under the pointer */
   mark(place) {
     if (!place && !this.marked) return;
     this.marked = place;

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * An image's values as pixels of the screen: as fine as is looked at, and only the part that is.
+ * An image's values as pixels of the screen: as fine as is shown, and only the part that is.
  *
  * Windows are applied here, on stored values. Knows no zoom and no page.
  */
@@ -15,7 +15,7 @@ import { modalityValues, shadeTable } from "./grayscale.js";
 
 const SMALLEST = 512; // longest side below which no smaller level is made
 const WHOLE = 2 ** 21; // samples of a level that is drawn whole at once, so that panning is free
-const MARGIN = 0.25; // of a part's side that is drawn beyond what is looked at
+const MARGIN = 0.25; // of a part's side that is drawn beyond what is in view
 
 export class Raster {
   /** @param {PixelImage} image may still be growing: `grow` says so */
@@ -64,7 +64,7 @@ export class Raster {
    * Draw a part, in original pixels.
    *
    * @param {CanvasRenderingContext2D} pen
-   * @param {Extent} part what is looked at
+   * @param {Extent} part what is in view
    * @param {number} scale screen pixels per original pixel
    */
   draw(pen, part, scale) {

@@ -17,9 +17,9 @@ import page_server
 import pytest
 from events import events
 from fastapi.testclient import TestClient
+from metrics import metric
 from paths import ROOT
 from problem import assert_problem
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
 from app.api.job_schemas import JobAnswer
@@ -159,17 +159,6 @@ def test_metrics_tell_how_jobs_fare(
         assert metric(client, "crossray_job_wait_seconds_count") == 3
         for state, studies in (("done", 2), ("failed", 1)):
             assert metric(client, "crossray_job_studies_total", state=state) == studies
-
-
-def metric(client: TestClient, name: str, **labels: str) -> float:
-    families = text_string_to_metric_families(client.get("/metrics").text)
-    [value] = [
-        sample.value
-        for family in families
-        for sample in family.samples
-        if (sample.name, sample.labels) == (name, labels)
-    ]
-    return value
 
 
 def test_a_request_sent_again_is_the_same_job(client: TestClient, make_png: Callable) -> None:
