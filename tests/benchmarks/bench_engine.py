@@ -254,6 +254,7 @@ def main() -> None:
         "cold": cold,
         "small": lambda: compare_shape("small"),
         "base": lambda: compare_shape("base"),
+        "small-reduced": lambda: compare_reduced("small"),
         "base-reduced": lambda: compare_reduced("base"),
         "base-batch": lambda: compare_batch("base"),
     }
