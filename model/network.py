@@ -26,6 +26,7 @@ from model.imaging.letterbox import Letterbox
 from model.incremental import CachedDecoder
 from model.interface import VIEWS, Engine, IncrementalDecoder
 from model.memory import Memory
+from model.readable import check_readable
 from model.static_decoding import StaticDecoder, StepPool
 from model.torch_network import TorchEngine, torch_network
 
@@ -223,11 +224,7 @@ class ReportModel(TorchEngine, PreTrainedModel, GenerationMixin):
     def _prompt(self, prompt: Tensor | None, views: Tensor) -> Tensor:
         if prompt is None:
             return views.new_empty(len(views), 0)
-        if prompt.shape[1] > (limit := self.config.prompt_tokens):
-            raise DataError(
-                f"an indication of {prompt.shape[1]} tokens, this model reads {limit}: "
-                + ("shorten it" if limit else "it was trained without, leave it out")
-            )
+        check_readable(self.config, views.shape[1], prompt.shape[1])
         return prompt
 
     def forward(

@@ -3,7 +3,6 @@
 What each one is, is read from its config as values; no code comes with it.
 """
 
-import math
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
@@ -22,14 +21,13 @@ from transformers import (
 )
 
 from model.errors import ConfigError
+from model.vision_values import grid_of, prefix_of, width_of
 
 __all__ = [
     "VISION_MODELS",
     "VisionModel",
     "VisionTrunk",
-    "grid_of",
     "pooler_arguments",
-    "prefix_of",
 ]
 
 VISION_MODELS: dict[str, Any] = {
@@ -43,7 +41,7 @@ VISION_MODELS: dict[str, Any] = {
     "convnext": ConvNextModel,
     "cvt": CvtModel,
 }
-"""By model_type of transformers' config."""
+"""By model_type of transformers' config; VISION_TYPES are its keys."""
 _WITH_POOLER = ("vit", "deit", "swin", "swinv2", "cvt")
 
 
@@ -117,35 +115,3 @@ def _transformers_config(values: dict[str, Any]) -> Any:
 def pooler_arguments(kind: str) -> dict[str, bool]:
     """What leaves out the pooler of a model_type: nothing reads it."""
     return {"add_pooling_layer": False} if kind in _WITH_POOLER else {}
-
-
-def prefix_of(values: dict[str, Any]) -> int:
-    """Class, distillation and register tokens before the patches."""
-    kind = values["model_type"]
-    registers = int(values.get("num_register_tokens", 0))
-    fixed = {"vit": 1, "dinov2": 1, "deit": 2}
-    if kind in ("dinov2_with_registers", "dinov3_vit"):
-        return 1 + registers
-    return fixed.get(kind, 0)
-
-
-def grid_of(values: dict[str, Any], size: int) -> tuple[int, int]:
-    """(rows, columns) of patches on an image of `size` pixels a side."""
-    if values["model_type"] == "cvt":
-        stride = math.prod(values["patch_stride"])
-    else:
-        # Swin and ConvNeXt halve the grid before every stage but the first.
-        stride = values["patch_size"] * 2 ** max(0, len(values.get("depths", ())) - 1)
-    side = size // int(stride)
-    return side, side
-
-
-def width_of(values: dict[str, Any]) -> int:
-    """Of the features."""
-    kind = values["model_type"]
-    if kind == "convnext":
-        return int(values["hidden_sizes"][-1])
-    if kind in ("swin", "swinv2"):
-        doublings: int = 2 ** (len(values["depths"]) - 1)
-        return int(values["embed_dim"]) * doublings
-    return int(values["embed_dim"][-1] if kind == "cvt" else values["hidden_size"])

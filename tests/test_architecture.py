@@ -97,7 +97,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "model.loading": ({"model.loading"}, {"model", "model.errors", "model.imported"}),
     "model.engine": (
         {"model.engine"},
-        {"model", "model.errors", "model.imaging", "model.loading"},
+        {"model", "model.errors", "model.imaging", "model.imported", "model.loading"},
     ),
     "model.generator": (
         {"model.generator"},

@@ -1,4 +1,4 @@
-"""Where converted models lie: a folder of the user's cache for each checkpoint, whole or absent.
+"""Where converted models lie: a folder of the user's cache for each, whole or absent.
 
 A folder is written beside its place and moved there as the last step, and nothing in it is used
 before its sum is right. It is only ever written with a self-test that held (self_test.py).
@@ -10,60 +10,34 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from model.engine.config import EngineConfig
 
 __all__ = [
-    "MODELS",
     "VARIABLE",
     "CorruptEntry",
-    "Entry",
-    "SelfTestFailed",
     "cache_folder",
     "entry_folder",
     "read_entry",
     "write_entry",
 ]
 
-FORMAT = 3
+FORMAT = 4
 """Of entries and of the models in them: raised whenever either changes."""
-MODELS = ("images", "decoder", "anatomy")
 KEPT = 16
 """Entries, those used last: each new version of a checkpoint, of OpenVINO or of a processor makes
 another, and nobody would come to remove the old."""
 VARIABLE = "CROSSRAY_CACHE"
 PART = ".part-"
 DAY = 24 * 3600
-RECORD = "record.json"
-SINK = "sink.bin"
 SUMS = "SHA256SUMS"
-FILES = (*(f"{name}.bin" for name in MODELS), SINK, RECORD)
 
 
 class CorruptEntry(Exception):
     """A folder that is there and cannot be used; the message says why."""
-
-
-class SelfTestFailed(Exception):
-    """Converted models do not compute what they were made of; the message says by how much."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One checkpoint's converted models."""
-
-    config: EngineConfig
-    models: Mapping[str, bytes]
-    """Of each of MODELS, as runtime.imported reads it."""
-    sink: bytes
-    """float32: per layer the sink's keys and values."""
-    self_test: Mapping[str, Any]
-    """How far they were from the reference."""
 
 
 def cache_folder() -> Path:
@@ -82,8 +56,8 @@ def entry_folder(parts: Mapping[str, str]) -> Path:
     return cache_folder() / "openvino" / key.hexdigest()
 
 
-def read_entry(folder: Path) -> Entry | None:
-    """The entry in a folder; None where there is none.
+def read_entry(folder: Path, names: Collection[str]) -> dict[str, bytes] | None:
+    """The files of these names in a folder; None where there is no folder.
 
     Raises:
         CorruptEntry: it is not whole, or not as it was written.
@@ -93,37 +67,25 @@ def read_entry(folder: Path) -> Entry | None:
     try:
         lines = (folder / SUMS).read_text("ascii").splitlines()
         sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
-        contents = {name: _read(folder / name, sums[name]) for name in FILES}
-        record = json.loads(contents[RECORD])
-        config = EngineConfig(**record["config"])
-        models = {name: contents[f"{name}.bin"] for name in MODELS}
+        contents = {name: _read(folder / name, sums[name]) for name in names}
         with suppress(OSError):  # a cache that is only read
             os.utime(folder)
-        return Entry(config, models, contents[SINK], record["self_test"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return contents
+    except (OSError, ValueError, KeyError) as error:
         raise CorruptEntry(f"{type(error).__name__} in {folder.name[:12]}") from error
 
 
-def write_entry(folder: Path, entry: Entry, parts: Mapping[str, str]) -> None:
+def write_entry(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Put an entry in its place, in one step; what was there goes, and what is KEPT no longer.
 
     Raises:
         OSError: the cache cannot be written.
     """
-    contents = {f"{name}.bin": content for name, content in entry.models.items()}
-    contents[SINK] = entry.sink
-    record = {
-        "made_of": dict(parts),
-        "config": asdict(entry.config),
-        "self_test": dict(entry.self_test),
-    }
-    contents[RECORD] = json.dumps(record, indent=1).encode()
-    sums = (f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in FILES)
-    contents[SUMS] = "".join(sums).encode()
+    sums = (f"{hashlib.sha256(each).hexdigest()}  {name}\n" for name, each in contents.items())
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=PART, dir=folder.parent))
     try:
-        for name, content in contents.items():
+        for name, content in {**contents, SUMS: "".join(sums).encode()}.items():
             (part / name).write_bytes(content)
         shutil.rmtree(folder, ignore_errors=True)
         # Where another process was faster, its entry is as good.

@@ -1,9 +1,9 @@
 """What a converted network is: the settings of the one it was made of, as JSON holds them."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from model.interface import NetworkConfig
+from model.interface import Engine, NetworkConfig
 
 __all__ = ["EngineConfig", "Precision", "described"]
 
@@ -51,6 +51,13 @@ class EngineConfig:
     rows: int
     """Of patches on one image."""
     columns: int
+    prefix: int
+    """See Engine."""
+    processing: dict[str, Any] | None
+    """How the images of an imported checkpoint are made (model/imported/processing.py); None:
+    CrossRay's own network, which reads a letterbox (model/imaging/letterbox.py)."""
+    section_token_id: int | None
+    """See ImportedConfig (model/imported/config.py)."""
     precision: Precision
 
     @property
@@ -59,9 +66,19 @@ class EngineConfig:
         return self.rows, self.columns
 
 
-def described(config: NetworkConfig, grid: tuple[int, int], precision: Precision) -> EngineConfig:
+def described(network: Engine[Any], precision: Precision) -> EngineConfig:
     """The settings of a network."""
-    own = ("rows", "columns", "precision")
-    names = [name for name in EngineConfig.__dataclass_fields__ if name not in own]
-    fields = {name: getattr(config, name) for name in names}
-    return EngineConfig(**fields, rows=grid[0], columns=grid[1], precision=precision)
+    config: NetworkConfig = network.config
+    # Those that only imported checkpoints have.
+    processing = getattr(config, "processing", None)
+    rows, columns = network.grid
+    own: dict[str, Any] = {
+        "rows": rows,
+        "columns": columns,
+        "prefix": network.prefix,
+        "processing": None if processing is None else asdict(processing),
+        "section_token_id": getattr(config, "section_token_id", None),
+        "precision": precision,
+    }
+    fields = EngineConfig.__dataclass_fields__.keys() - own.keys()
+    return EngineConfig(**own, **{name: getattr(config, name) for name in fields})

@@ -1,9 +1,10 @@
-"""Our PyTorch network -> OpenVINO's models of it. Needs both; what runs them needs no torch."""
+"""A PyTorch network -> OpenVINO's models of it. Needs both; what runs them needs no torch."""
 
+import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -16,19 +17,24 @@ from torch import Tensor, nn
 
 from model.anatomy_network import load_anatomy
 from model.anatomy_parts import SIZE
-from model.engine.cache import MODELS, Entry, SelfTestFailed
 from model.engine.config import Precision, described
-from model.engine.modules import DecoderModule, ImageModule, sink_of
-from model.engine.openvino_engine import model_settings, ready
-from model.engine.runtime import DEVICE
-from model.engine.self_test import compared
+from model.engine.entry import ANATOMY, MODELS, RECORD, Entry, SelfTestFailed
+from model.engine.imported_modules import ImportedDecoderModule, ImportedImageModule, traceable
+from model.engine.modules import DecoderModule, ImageModule
+from model.engine.names import cross_names, past_names, present_names
+from model.engine.openvino_engine import OpenVinoAnatomy, model_settings, ready
+from model.engine.runtime import DEVICE, settings
+from model.engine.self_test import ANATOMY_LIMIT, anatomy_difference, compared
+from model.engine.sources import DECODER_ONLY
 from model.errors import ConfigError
-from model.network import ReportModel
+from model.imported.decoder_only import DecoderOnlyNetwork
+from model.imported.network import ImportedNetwork
+from model.loading import AnyNetwork
 
-__all__ = ["convert_network"]
+__all__ = ["convert_anatomy", "convert_network"]
 
 
-def convert_network(network: ReportModel, precision: Precision = "f32") -> Entry:
+def convert_network(network: AnyNetwork, precision: Precision = "f32") -> Entry:
     """Converted, exported as it will be read, and compared with the network.
 
     Args:
@@ -36,33 +42,68 @@ def convert_network(network: ReportModel, precision: Precision = "f32") -> Entry
 
     Raises:
         ConfigError: a precision that needs a package which is not installed.
-        SelfTestFailed: it does not compute the same, or not nearly enough.
+        SelfTestFailed: it cannot be converted, or does not compute the same, or not nearly enough.
     """
-    try:
-        with _quiet(), torch.no_grad():
-            decoder = _decoder(network)
-            if precision == "int8":
-                decoder = _in_8_bits(decoder)
-            found = dict(zip(MODELS, (_images(network), decoder, _anatomy()), strict=True))
-            core = ov.Core()
-            compiled = {
-                name: core.compile_model(each, DEVICE, model_settings(name, precision, None))
-                for name, each in found.items()
-            }
-    # OpenVINO and torch's tracing raise these of an operation that they do not know.
-    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-        raise SelfTestFailed(f"OpenVINO cannot convert it ({str(error)[:100]!r})") from error
+    if isinstance(network, DecoderOnlyNetwork):
+        raise SelfTestFailed(DECODER_ONLY)
+    imported = isinstance(network, ImportedNetwork)
+    images = ImportedImageModule(network) if imported else ImageModule(network)
+    with _as_failures("convert it"):
+        with traceable(network) if imported else nullcontext():
+            decoder = _decoder(
+                ImportedDecoderModule(network) if imported else DecoderModule(network)
+            )
+        if precision == "int8":
+            decoder = _in_8_bits(decoder)
+        core = ov.Core()
+        compiled = {
+            name: core.compile_model(each, DEVICE, model_settings(name, precision, None))
+            for name, each in zip(MODELS, (_images(images), decoder), strict=True)
+        }
     if not _attention_is_fused(compiled["decoder"]):
         raise SelfTestFailed("OpenVINO did not fuse the decoder's attention with its state")
     exported = {name: each.export_model().getvalue() for name, each in compiled.items()}
-    sink = b"".join(each.numpy().tobytes() for each in sink_of(network))
-    entry = Entry(described(network.config, network.grid, precision), exported, sink, {})
-    test = compared(network, *ready(entry, threads=None))
+    blank = b"".join(each.contiguous().numpy().tobytes() for each in images.blank())
+    entry = Entry(described(network, precision), exported, blank, {})
+    with _as_failures("run what it was converted to"):
+        test = compared(network, ready(entry, threads=None))
     if test.failures:
         raise SelfTestFailed(
             f"OpenVINO does not compute what PyTorch does: {', '.join(test.failures)}"
         )
     return replace(entry, self_test=test.record)
+
+
+def convert_anatomy() -> dict[str, bytes]:
+    """The anatomy network, as the cache holds it (ANATOMY_FILES).
+
+    Raises:
+        SelfTestFailed: it cannot be converted, or does not compute the same.
+    """
+    with _as_failures("convert the anatomy network"):
+        examples = {"squares": torch.rand(2, 1, SIZE, SIZE)}
+        model = _converted(load_anatomy(), examples, ["logits"])
+        model.reshape({"squares": ov.PartialShape([-1, 1, SIZE, SIZE])})
+        content = ov.Core().compile_model(model, DEVICE, settings(None)).export_model().getvalue()
+    difference = anatomy_difference(OpenVinoAnatomy(content, None))
+    if not difference <= ANATOMY_LIMIT:
+        raise SelfTestFailed(
+            "OpenVINO does not compute what PyTorch does: the anatomy network's logits "
+            f"{difference:.3g} (at most {ANATOMY_LIMIT:g})"
+        )
+    record = {"self_test": {"anatomy": difference}}
+    return {ANATOMY: content, RECORD: json.dumps(record, indent=1).encode()}
+
+
+@contextmanager
+def _as_failures(what: str) -> Iterator[None]:
+    """What OpenVINO and torch's tracing raise of an operation that they do not know."""
+    try:
+        with _quiet(), torch.no_grad():
+            yield
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        message = " ".join(str(error).split())[:100]
+        raise SelfTestFailed(f"OpenVINO cannot {what} ({message!r})") from error
 
 
 def _in_8_bits(decoder: ov.Model) -> ov.Model:
@@ -98,68 +139,33 @@ def _kind(operation: ov.Node) -> str:
     return str(operation.get_rt_info()["layerType"].astype(str))
 
 
-def _images(network: ReportModel) -> ov.Model:
-    size = network.config.image_size
-    examples = (torch.rand(2, 1, size, size) * 2 - 1, torch.zeros(2, dtype=torch.long))
-    model = _named(
-        _converted(ImageModule(network), examples),
-        ["images", "views"],
-        ["distances", *_cross_names(network.config.layers)],
-    )
+def _images(module: ImageModule | ImportedImageModule) -> ov.Model:
+    examples = module.examples()
+    layers = module.network.config.layers
+    model = _converted(module, examples, ["distances", *cross_names(layers)])
     # Only their number varies: kernels for known shapes are made while loading, and faster.
-    model.reshape({"images": ov.PartialShape([-1, 1, size, size]), "views": ov.PartialShape([-1])})
+    model.reshape({name: ov.PartialShape([-1, *each.shape[1:]]) for name, each in examples.items()})
     return model
 
 
-def _decoder(network: ReportModel) -> ov.Model:
-    config = network.config
-    studies, rows, count, past, positions = 2, 4, 2, 3, 5
-    head_dim = config.width // config.heads
-    shapes = {"keys": (head_dim, positions), "values": (positions, head_dim)}
-    cross_names, state_names = _cross_names(config.layers), _state_names(config.layers)
-    examples = (
-        torch.zeros(rows, count, dtype=torch.long),
-        torch.arange(count),
-        torch.zeros(rows, 1, count, past + count),
-        torch.zeros(studies, 1, 1, positions),
-        *(torch.rand(studies, config.heads, *shapes[n.split(".")[0]]) for n in cross_names),
-        *(torch.rand(rows, config.heads, past, head_dim) for _ in state_names),
-    )
-    model = _named(
-        _converted(DecoderModule(network), examples),
-        ["tokens", "places", "mask", "bias", *cross_names, *state_names],
-        ["logits", "attention", *(f"present.{name}" for name in state_names)],
-    )
-    for name in state_names:
-        shape = ov.PartialShape([-1, config.heads, -1, head_dim])
+def _decoder(module: DecoderModule | ImportedDecoderModule) -> ov.Model:
+    past, present = past_names(module.layers), present_names(module.layers)
+    model = _converted(module, module.examples(), ["logits", "attention", *present])
+    for name in past:
+        shape = ov.PartialShape([-1, module.heads, -1, module.head_dim])
         model.input(name).get_node().set_partial_shape(shape)
-    _let_rows_be_reordered(model, state_names)
-    apply_make_stateful_transformation(model, {name: f"present.{name}" for name in state_names})
-    _begin_empty(model, config.heads, head_dim)
+    _let_rows_be_reordered(model, past)
+    apply_make_stateful_transformation(model, dict(zip(past, present, strict=True)))
+    _begin_empty(model, module.heads, module.head_dim)
     return model
 
 
-def _anatomy() -> ov.Model:
-    examples = (torch.rand(2, 1, SIZE, SIZE),)
-    model = _named(_converted(load_anatomy(), examples), ["squares"], ["logits"])
-    model.reshape({"squares": ov.PartialShape([-1, 1, SIZE, SIZE])})
-    return model
-
-
-def _cross_names(layers: int) -> list[str]:
-    return [f"{kind}.{layer}" for layer in range(layers) for kind in ("keys", "values")]
-
-
-def _state_names(layers: int) -> list[str]:
-    return [f"past_{kind}.{layer}" for layer in range(layers) for kind in ("keys", "values")]
-
-
-def _converted(module: nn.Module, examples: tuple[Tensor, ...]) -> ov.Model:
-    return convert_model(module.eval(), example_input=examples)
-
-
-def _named(model: ov.Model, inputs: Sequence[str], outputs: Sequence[str]) -> ov.Model:
-    for ports, names in ((model.inputs, inputs), (model.outputs, outputs)):
+def _converted(
+    module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[str]
+) -> ov.Model:
+    """Args: examples: its inputs by name, in their order."""
+    model = convert_model(module.eval(), example_input=tuple(examples.values()))
+    for ports, names in ((model.inputs, examples), (model.outputs, outputs)):
         for port, name in zip(ports, names, strict=True):
             port.get_tensor().set_names({name})
     return model

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model.engine.config import EngineConfig
 from model.engine.drafts import CONTEXT, LENGTH, Drafts
+from model.engine.names import cross_names
 from model.engine.runtime import Compiled
 from model.interface import Rows
 
@@ -24,15 +25,15 @@ when it first meets it, which takes ten times as long as reading."""
 
 @dataclass
 class EngineMemory:
-    """A StudyMemory: per layer the keys and values of sink and patches."""
+    """A StudyMemory: per layer the keys and values of the prefix and the patches."""
 
     cross: Sequence[Floats]
     """Per layer keys (studies, heads, head_dim, positions) and values (studies, heads, positions,
     head_dim)."""
     present: NDArray[np.bool_]
     """(studies, positions)."""
-    images: NDArray[np.int64]
-    """(studies,), how many a study has: the sink counts once for each."""
+    counts: NDArray[np.int64]
+    """(studies,), how many times the first position counts."""
     distances: Floats
     """(studies, images), see Engine.novelty_distances."""
     prompt: Tokens
@@ -43,7 +44,7 @@ class EngineMemory:
         return EngineMemory(
             [each[rows] for each in self.cross],
             self.present[rows],
-            self.images[rows],
+            self.counts[rows],
             self.distances[rows],
             self.prompt[rows],
         )
@@ -52,14 +53,13 @@ class EngineMemory:
     def bias(self) -> Floats:
         """What is added to every comparison with a position, (studies, 1, 1, positions)."""
         bias = np.where(self.present, np.float32(0), np.float32(-np.inf))
-        bias[:, 0] = np.log(np.maximum(self.images, 1))
+        bias[:, 0] = np.log(self.counts)
         return bias[:, None, None]
 
     def inputs(self) -> dict[str, Floats]:
         """As the decoder names them."""
-        kinds = ("keys", "values")
-        named = {f"{kinds[n % 2]}.{n // 2}": each for n, each in enumerate(self.cross)}
-        return {"bias": self.bias, **named}
+        named = zip(cross_names(len(self.cross) // 2), self.cross, strict=True)
+        return {"bias": self.bias, **dict(named)}
 
 
 class Decoding:
@@ -92,6 +92,8 @@ class Decoding:
         self._prompt = memory.prompt.repeat(beams, axis=0)
         self._kept: list[bool] = []
         """Of the tokens in the cache after the prompt, which are of the text."""
+        self._second = np.zeros(len(self._order), bool)
+        """Of each row whether the separator of sections was written."""
         self._ahead: _Ahead | None = None
         self._texts: list[list[int]] = []
         """Of each row what was chosen, after CONTEXT tokens of nothing."""
@@ -108,6 +110,7 @@ class Decoding:
             self._kept[self._ahead.at - self._ahead.count] = True
         else:
             self._ahead = self._run(chosen)
+        self._second |= chosen == self._config.section_token_id
         self._step += 1
         return self._ahead.here
 
@@ -121,15 +124,19 @@ class Decoding:
         self._ahead, self._texts = None, []
         if len(rows) != len(self._order):
             self._beams = self._beams * len(rows) // len(self._order)
-        self._order, self._prompt = self._order[rows], self._prompt[rows]
+        self._select(rows)
 
     def keep(self, studies: Tokens) -> None:
         """See IncrementalDecoder."""
         rows = (studies[:, None] * self._beams + np.arange(self._beams)).flatten()
-        self._order, self._prompt = self._order[rows], self._prompt[rows]
+        self._select(rows)
         self._ahead, self._texts = None, [self._texts[row] for row in rows if self._texts]
         self._memory = self._memory.studies(studies)
         self._read(self._memory)
+
+    def _select(self, rows: Tokens) -> None:
+        self._order, self._prompt = self._order[rows], self._prompt[rows]
+        self._second = self._second[rows]
 
     def _run(self, chosen: Tokens) -> "_Ahead":
         """Read what was chosen, and the draft of what follows it."""
@@ -147,6 +154,7 @@ class Decoding:
                 "places": _places(prompt, self._step, count, self._config.max_tokens),
                 "mask": mask,
                 "beam_idx": self._order,
+                **_types(self._config, tokens, self._second),
             }
         )[0]
         self._kept += [True] + [False] * (count - 1)
@@ -218,14 +226,16 @@ def forced(
     for row, text in enumerate(texts):
         before[row, 1 : len(text)] = text[:-1]
     prompt = memory.prompt.repeat(len(texts) // len(memory.present), axis=0)
+    tokens = np.hstack((prompt, before))
     with decoder.request() as request:
         logits, attention = request(
             {
                 **memory.inputs(),
-                "tokens": np.hstack((prompt, before)),
+                "tokens": tokens,
                 "places": _places(prompt.shape[1], 0, width, config.max_tokens),
                 "mask": _mask(prompt, 0, width, config.pad_token_id),
                 "beam_idx": np.arange(len(texts), dtype=np.int32),
+                **_types(config, tokens, np.zeros(len(texts), bool)),
             }
         )[:2]
         read = slice(prompt.shape[1], prompt.shape[1] + longest)
@@ -236,6 +246,19 @@ def _places(prompt: int, past: int, count: int, max_tokens: int) -> Tokens:
     """See DecoderModule; the prompt comes with the first tokens."""
     of_prompt = max_tokens + np.arange(prompt)[::-1] if not past else np.zeros(0, np.int64)
     return np.concatenate((of_prompt, np.arange(past, past + count)))
+
+
+def _types(config: EngineConfig, tokens: Tokens, second: NDArray[np.bool_]) -> dict[str, Tokens]:
+    """Where reports have sections, 1 for tokens after the first separator, in this input too.
+
+    Args:
+        second: (rows,), True where the separator came before these tokens.
+    """
+    if config.section_token_id is None:
+        return {}
+    separators = tokens == config.section_token_id
+    before = separators.cumsum(axis=1) - separators
+    return {"types": ((before > 0) | second[:, None]).astype(np.int64)}
 
 
 def _mask(prompt: Tokens, past: int, count: int, pad: int) -> Floats:

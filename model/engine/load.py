@@ -3,25 +3,19 @@
 Nothing here imports either before it is known to be needed.
 """
 
-import json
 import logging
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from model.anatomy import Segmenter
-from model.checkpoint_folder import SUMS, ModelIdentity, read_folder, read_tokenizer
-from model.engine.cache import (
-    VARIABLE,
-    CorruptEntry,
-    Entry,
-    SelfTestFailed,
-    entry_folder,
-    read_entry,
-    write_entry,
-)
+from model.checkpoint_folder import ModelIdentity
+from model.engine.cache import VARIABLE, CorruptEntry, entry_folder, read_entry, write_entry
 from model.engine.config import Precision
+from model.engine.entry import ANATOMY, ANATOMY_FILES, NETWORK_FILES, Entry, SelfTestFailed
+from model.engine.sources import Source, source_of
 from model.errors import ConfigError
 from model.interface import Engine, Tokenizer
 
@@ -29,6 +23,7 @@ __all__ = [
     "EngineName",
     "EngineOptions",
     "Loaded",
+    "anatomy_parts",
     "engine_name",
     "load_engine",
     "precision_name",
@@ -36,9 +31,10 @@ __all__ = [
 
 log = logging.getLogger("crossray.engine")
 
+T = TypeVar("T")
+Files = dict[str, bytes]
+
 EngineName = Literal["auto", "torch", "openvino"]
-OWN_MODEL = "crossray"
-"""The model_type of config.json that is converted."""
 ANATOMY_SUM = Path(__file__).parent.parent / "anatomy.sha256"
 
 
@@ -114,10 +110,13 @@ def load_engine(source: Path | str, options: EngineOptions) -> Loaded:
     if options.engine == "torch" or options.precision == "bf16":
         return _torch(source, options)
     openvino_alone = reduced or options.engine == "openvino"
-    obstacle = _obstacle(source, options.device)
-    if obstacle is None:
+    obstacle = _obstacle(options.device)
+    found = source if obstacle else source_of(source)
+    if isinstance(found, Source):
+        obstacle = found.obstacle
         try:
-            return _openvino(Path(source), options)
+            if obstacle is None:
+                return _openvino(found, options)
         except SelfTestFailed as failure:
             obstacle = str(failure)
             # A wrong conversion is never used, and never passed over in silence.
@@ -127,41 +126,36 @@ def load_engine(source: Path | str, options: EngineOptions) -> Loaded:
         instead = "--precision f32" if reduced else "--engine auto"
         raise ConfigError(f"OpenVINO cannot run {str(source)!r}: {obstacle}; use {instead}")
     log.info("PyTorch computes: %s", obstacle)
-    return _torch(source, options)
+    return _torch(found, options)
 
 
-def _obstacle(source: Path | str, device: str) -> str | None:
-    """Why OpenVINO cannot run a checkpoint; None where it can."""
+def _obstacle(device: str) -> str | None:
+    """Why OpenVINO cannot run any checkpoint; None where it can."""
     if device != "cpu":
         return f"it computes on the processor, not on {device!r}"
-    if not _installed("openvino"):
-        return "it is not installed"
-    try:
-        kind = json.loads((Path(source) / "config.json").read_bytes()).get("model_type")
-    except (OSError, ValueError, AttributeError):
-        return "it is no checkpoint folder of CrossRay"  # PyTorch's way says what is wrong
-    if kind != OWN_MODEL or not (Path(source) / SUMS).is_file():
-        return "only networks that CrossRay trained are converted"
-    return None
+    return None if _installed("openvino") else "it is not installed"
 
 
 def _installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def _torch(source: Path | str, options: EngineOptions) -> Loaded:
+def _torch(source: Path | str | Source, options: EngineOptions) -> Loaded:
     import torch
 
     from model.loading import load_network
 
-    network, tokenizer, identity = load_network(source)
+    if isinstance(source, Source):
+        network, tokenizer, identity = source.network(), source.tokenizer, source.identity
+    else:
+        network, tokenizer, identity = load_network(source)
     if options.precision == "bf16":
         # Distances of novelty are differences of large sums: what they are made of stays as it is.
         fitted = network.feature_mean, network.feature_precision
         network.bfloat16()
         network.feature_mean, network.feature_precision = fitted
     try:
-        network.to(torch.device(options.device))  # type: ignore[arg-type]
+        network.to(torch.device(options.device))
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
             f"device {options.device!r} cannot be used here ({str(error)[:100]}): try 'cpu'"
@@ -172,54 +166,60 @@ def _torch(source: Path | str, options: EngineOptions) -> Loaded:
     return Loaded(network, tokenizer, identity)
 
 
-def _openvino(folder: Path, options: EngineOptions) -> Loaded:
+def _openvino(source: Source, options: EngineOptions) -> Loaded:
     """From the cache, or converted now and put there."""
-    from model.engine.openvino_engine import ready
+    from model.engine.openvino_engine import OpenVinoAnatomy, OpenVinoEngine, ready
+
+    def anatomy_of(files: Files) -> OpenVinoAnatomy:
+        return OpenVinoAnatomy(files[ANATOMY], options.threads)
+
+    def network_of(files: Files) -> OpenVinoEngine:
+        return ready(Entry.of(files), options.threads)
+
+    def convert_network() -> Files:
+        from model.engine import convert
+
+        log.info("converting the checkpoint for OpenVINO: this is done once")
+        return convert.convert_network(source.network(), options.precision).files()
+
+    def convert_anatomy() -> Files:
+        from model.engine import convert
+
+        return convert.convert_anatomy()
+
+    parts = {**source.sums, **_versions(), "precision": options.precision}
+    engine = _kept(parts, NETWORK_FILES, network_of, convert_network)
+    anatomy = _kept(anatomy_parts(), ANATOMY_FILES, anatomy_of, convert_anatomy)
+    return Loaded(engine, source.tokenizer, source.identity, anatomy)
+
+
+def anatomy_parts() -> dict[str, str]:
+    """What the converted anatomy network depends on: see `entry_folder`."""
+    return {"anatomy": ANATOMY_SUM.read_text("ascii").split()[0], **_versions()}
+
+
+def _versions() -> dict[str, str]:
     from model.engine.runtime import openvino_version, processor
 
-    # The weights are read where they are converted: what they were converted to has its own sum.
-    contents, sums = read_folder(folder, ("config.json", "tokenizer.json"))
-    parts = {
-        **{name: sums[name] for name in ("config.json", "model.safetensors", "tokenizer.json")},
-        "anatomy": ANATOMY_SUM.read_text("ascii").split()[0],
-        "openvino": openvino_version(),
-        "processor": processor(),
-        "precision": options.precision,
-    }
+    return {"openvino": openvino_version(), "processor": processor()}
+
+
+def _kept(
+    parts: dict[str, str],
+    names: Collection[str],
+    ready: Callable[[Files], T],
+    make: Callable[[], Files],
+) -> T:
+    """What the cache's files of these names are, or those that are made now and put there."""
     place = entry_folder(parts)
-    made = None
     try:
-        if (entry := read_entry(place)) is not None:
-            made = ready(entry, options.threads)
+        if (files := read_entry(place, names)) is not None:
+            return ready(files)
     except (CorruptEntry, RuntimeError) as error:
         log.warning("converted models in the cache are damaged (%s): they are made anew", error)
-    if made is None:
-        entry = _converted(folder, options.precision)
-        _keep(entry, place, parts)
-        made = ready(entry, options.threads)
-    engine, anatomy = made
-    tokenizer = read_tokenizer(contents["tokenizer.json"])
-    identity = ModelIdentity(engine.config.name, sums["model.safetensors"])
-    return Loaded(engine, tokenizer, identity, anatomy)
-
-
-def _converted(folder: Path, precision: Precision) -> Entry:
-    """Made of the PyTorch network, and tested against it.
-
-    Raises:
-        CheckpointError: a file of the checkpoint is altered or of another kind.
-        SelfTestFailed: the engine is wrong.
-    """
-    from model.checkpoint import load_own
-    from model.engine.convert import convert_network
-
-    log.info("converting the checkpoint for OpenVINO: this is done once")
-    network, _, _ = load_own(*read_folder(folder))
-    return convert_network(network, precision)
-
-
-def _keep(entry: Entry, place: Path, parts: dict[str, str]) -> None:
+    files = make()
     try:
-        write_entry(place, entry, parts)
+        write_entry(place, files)
     except OSError as error:
         log.warning("the converted models cannot be kept (%s): set %s", error.strerror, VARIABLE)
+    return ready(files)

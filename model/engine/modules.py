@@ -1,7 +1,8 @@
 """What is converted: our network cut where an engine's border lies, as PyTorch modules.
 
 Axes as everywhere (batch, layers, heads, tokens, patches), but keys of patches are stored
-transposed, so that a step multiplies without moving them.
+transposed, so that a step multiplies without moving them. imported_modules.py has the same of
+imported networks.
 """
 
 import math
@@ -10,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
 
+from model.engine.names import cross_names, past_names
 from model.image_features import mahalanobis_distances
 from model.network import ReportModel
 from model.torch_network import SKIPPED_SHARE
 
-__all__ = ["DecoderModule", "ImageModule", "sink_of"]
+__all__ = ["DecoderModule", "ImageModule", "examples_of_layers", "read_from_images"]
 
 
 class ImageModule(nn.Module):
@@ -23,6 +25,17 @@ class ImageModule(nn.Module):
     def __init__(self, network: ReportModel) -> None:
         super().__init__()
         self.network = network
+
+    def examples(self) -> dict[str, Tensor]:
+        """Inputs of `forward` by name, in its order."""
+        size = self.network.config.image_size
+        images = torch.rand(2, 1, size, size) * 2 - 1
+        return {"images": images, "views": torch.zeros(2, dtype=torch.long)}
+
+    def blank(self) -> list[Tensor]:
+        """Keys and values, as `forward` gives them, of a study without images: the sink's."""
+        with torch.no_grad():
+            return _projected(self.network, self.network.sink.expand(1, 1, -1))
 
     def forward(self, images: Tensor, views: Tensor) -> tuple[Tensor, ...]:
         """
@@ -40,12 +53,6 @@ class ImageModule(nn.Module):
             patches.mean(dim=1), network.feature_mean, network.feature_precision
         )
         return (distances, *_projected(network, patches))
-
-
-def sink_of(network: ReportModel) -> list[Tensor]:
-    """The attention sink's keys and values, as ImageModule gives those of one patch."""
-    with torch.no_grad():
-        return _projected(network, network.sink.expand(1, 1, -1))
 
 
 def _projected(network: ReportModel, patches: Tensor) -> list[Tensor]:
@@ -75,6 +82,14 @@ class DecoderModule(nn.Module):
         if decoder.prompt_positions is not None:
             places.append(decoder.prompt_positions.weight)
         self.register_buffer("places", torch.cat(places).detach())
+
+    def examples(self) -> dict[str, Tensor]:
+        """Inputs of `forward` by name, in its order."""
+        return {
+            "tokens": torch.zeros(4, 2, dtype=torch.long),
+            "places": torch.arange(2),
+            **examples_of_layers(self.layers, self.heads, self.head_dim),
+        }
 
     def forward(
         self, tokens: Tensor, places: Tensor, mask: Tensor, bias: Tensor, *of_layers: Tensor
@@ -108,8 +123,9 @@ class DecoderModule(nn.Module):
             )
             present += [keys, values]
             hidden = hidden + layer.self_attention.output(mixed)
-            mixed, shares = self._from_images(
-                layer.cross_attention.query(layer.cross_norm(hidden)),
+            queries = layer.cross_attention.query(layer.cross_norm(hidden))
+            mixed, shares = read_from_images(
+                queries.view(rows, count, self.heads, self.head_dim) / math.sqrt(self.head_dim),
                 cross[2 * index],
                 cross[2 * index + 1],
                 bias,
@@ -135,11 +151,39 @@ class DecoderModule(nn.Module):
         mixed = F.scaled_dot_product_attention(queries, keys, values, mask)
         return mixed.transpose(1, 2).reshape(rows, count, self.width), keys, values
 
-    def _from_images(
-        self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """A study's rows are queries like further tokens: its keys and values are not repeated."""
-        studies = keys.shape[0]
-        queries = queries.reshape(studies, -1, self.heads, self.head_dim).transpose(1, 2)
-        shares = torch.softmax((queries / math.sqrt(self.head_dim)) @ keys + bias, dim=-1)
-        return (shares @ values).transpose(1, 2), shares
+
+def read_from_images(
+    queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Attention to the patches, with the shares of each.
+
+    A study's rows are queries like further tokens: its keys and values are not repeated.
+
+    Args:
+        queries: (rows, tokens, heads, head_dim), scaled; rows are studies, or studies x texts.
+        keys: (studies, heads, head_dim, positions); values and bias as DecoderModule has them.
+
+    Returns:
+        (studies, texts * tokens, heads, head_dim), and the shares
+        (studies, heads, texts * tokens, positions).
+    """
+    studies, heads, head_dim = keys.shape[0], queries.shape[2], queries.shape[3]
+    queries = queries.reshape(studies, -1, heads, head_dim).transpose(1, 2)
+    shares = torch.softmax(queries @ keys + bias, dim=-1)
+    return (shares @ values).transpose(1, 2), shares
+
+
+def examples_of_layers(layers: int, heads: int, head_dim: int) -> dict[str, Tensor]:
+    """Masks, keys and values of 2 studies with 2 rows each, for 2 tokens that follow 3 others."""
+    studies, rows, count, past, positions = 2, 4, 2, 3, 5
+    shapes = {"keys": (head_dim, positions), "values": (positions, head_dim)}
+    of_patches = {
+        name: torch.rand(studies, heads, *shapes[name.split(".")[0]])
+        for name in cross_names(layers)
+    }
+    return {
+        "mask": torch.zeros(rows, 1, count, past + count),
+        "bias": torch.zeros(studies, 1, 1, positions),
+        **of_patches,
+        **{name: torch.rand(rows, heads, past, head_dim) for name in past_names(layers)},
+    }

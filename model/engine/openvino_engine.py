@@ -7,49 +7,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.engine.cache import Entry
 from model.engine.config import EngineConfig, Precision
 from model.engine.decoding import Decoding, EngineMemory, Floats, forced
 from model.engine.drafts import Drafts
+from model.engine.entry import MODELS, Entry
 from model.engine.runtime import Compiled, imported, settings
 from model.errors import DataError
-from model.imaging.letterbox import Letterbox
+from model.imaging.letterbox import Letterbox, Placement
 from model.interface import VIEWS, TextReading
+from model.readable import check_readable
 
 __all__ = ["OpenVinoAnatomy", "OpenVinoEngine", "model_settings", "ready"]
 
 
 class OpenVinoEngine:
-    """Our own network, converted. Safe to share between threads."""
-
-    prefix = 1
-    """Of a memory's positions the first is the attention sink."""
+    """A converted network, our own or an imported one. Safe to share between threads."""
 
     def __init__(
         self,
         config: EngineConfig,
         images: Compiled,
         decoder: Compiled,
-        sink: Sequence[Floats],
+        blank: Sequence[Floats],
     ) -> None:
         """
         Args:
-            sink: its keys and values per layer, as those of one patch.
+            blank: see Entry; keys and values per layer, as those of one study.
         """
         self.config = config
         self.grid = config.grid
+        self.prefix = config.prefix
         self._images = images
         self._decoder = decoder
-        self._sink = sink
+        self._blank = blank
         self._drafts = Drafts()
 
     def eval(self) -> "OpenVinoEngine":
         """See Engine: it is never in another mode."""
         return self
 
-    def place(self, height: int, width: int) -> Letterbox:
+    def place(self, height: int, width: int) -> Placement:
         """See Engine."""
-        return Letterbox(height, width, self.config.image_size)
+        size, processing = self.config.image_size, self.config.processing
+        if processing is None:
+            return Letterbox(height, width, size)
+        from model.imported.processing import ProcessedPlacement, Processing
+
+        return ProcessedPlacement(height, width, size, Processing(**processing))
 
     def read_images(
         self,
@@ -61,42 +65,76 @@ class OpenVinoEngine:
         """See Engine.
 
         Raises:
-            DataError: images of another shape, a study without an image, a prompt of more than
-                config.prompt_tokens tokens.
+            DataError: images of another shape, a study without an image, more images or a longer
+                indication than it reads.
         """
-        size = self.config.image_size
-        if images.ndim != 5 or images.shape[2:] != (1, size, size):
-            wanted = f"(batch, images, 1, {size}, {size})"
+        config = self.config
+        shape = (1 if config.processing is None else 3, config.image_size, config.image_size)
+        if images.ndim != 5 or images.shape[2:] != shape:
+            wanted = f"(batch, images, {', '.join(map(str, shape))})"
             raise DataError(f"images must be {wanted}, got {images.shape}")
-        if prompt.shape[1] > (limit := self.config.prompt_tokens):
-            raise DataError(
-                f"an indication of {prompt.shape[1]} tokens, this model reads {limit}: "
-                + ("shorten it" if limit else "it was trained without, leave it out")
-            )
+        check_readable(config, images.shape[1], prompt.shape[1])
         mask = np.ones(images.shape[:2], bool) if image_mask is None else image_mask
         if not mask.any(axis=1).all():
             raise DataError("a study without an image cannot be reported: leave it out")
-        far = np.full(mask.shape, np.nan, np.float32)
+        inputs = {"images": images[mask]}
+        if config.processing is None:
+            inputs["views"] = views[mask]
         with self._images.request() as request:
-            distances, *read = request({"images": images[mask], "views": views[mask]})
+            distances, *read = request(inputs)
+            far = self._far(distances, mask, views)
+            cross = [
+                self._joined(blank, of_images, mask, axis=3 - number % 2)
+                for number, (blank, of_images) in enumerate(zip(self._blank, read, strict=True))
+            ]
+        patches = mask.repeat(self.grid[0] * self.grid[1], axis=1)
+        first = np.ones((len(mask), self.prefix), bool)
+        # The sink counts once for every image; an image's own class token for that one.
+        counts = np.ones(len(mask), np.int64) if config.processing else mask.sum(axis=1)
+        return EngineMemory(cross, np.concatenate((first, patches), axis=1), counts, far, prompt)
+
+    def _far(self, distances: Floats, mask: NDArray[np.bool_], views: NDArray[np.int64]) -> Floats:
+        """Distances of novelty (studies, images), NaN where nothing is known."""
+        far = np.full(mask.shape, np.nan, np.float32)
+        if self.config.processing is None or self.config.novelty_threshold:
             # They were fitted on frontal images of the study itself.
             frontal = views[mask] == VIEWS.index("frontal")
             far[mask] = np.where(frontal, distances, np.nan)
-            cross = [
-                _joined(sink, of_images, mask, axis=3 - number % 2)
-                for number, (sink, of_images) in enumerate(zip(self._sink, read, strict=True))
-            ]
-        patches = mask.repeat(self.grid[0] * self.grid[1], axis=1)
-        present = np.concatenate((np.ones((len(mask), 1), bool), patches), axis=1)
-        return EngineMemory(cross, present, mask.sum(axis=1), far, prompt)
+        return far
+
+    def _joined(
+        self, blank: Floats, of_images: Floats, mask: NDArray[np.bool_], axis: int
+    ) -> Floats:
+        """What comes before the patches, and those of each study's images one after another.
+
+        Args:
+            blank: the sink, (1, ...), one position along the axis; of an imported network not read.
+            of_images: (images, ...), of all that `mask`, (studies, images), says are there; of an
+                imported network each with the prefix before its patches.
+        """
+        studies, count = mask.shape
+        # Of each study the numbers of its images; of those it lacks, that of a blank one.
+        numbers = np.where(mask, mask.cumsum().reshape(mask.shape) - 1, len(of_images))
+        if self.config.processing is None:
+            first, patches = blank.repeat(studies, axis=0), of_images
+        else:
+            if count == 1:
+                return of_images.copy()
+            before, patches = np.split(of_images, [self.prefix], axis=axis)
+            first = before[numbers[:, 0]]
+        if count == 1:
+            return np.concatenate((first, patches), axis=axis)
+        every = np.concatenate((patches, np.zeros_like(patches[:1])))
+        parts = [every[numbers[:, place]] for place in range(count)]
+        return np.concatenate((first, *parts), axis=axis)
 
     def without_images(self, memory: EngineMemory) -> EngineMemory:
-        """See Engine: nothing to attend to but the sink."""
+        """See Engine: nothing to attend to but the sink, or a black image."""
         studies = len(memory.present)
         return EngineMemory(
-            [each.repeat(studies, axis=0) for each in self._sink],
-            memory.present[:, :1],
-            np.zeros(studies, np.int64),
+            [each.repeat(studies, axis=0) for each in self._blank],
+            np.ones((studies, self._blank[0].shape[3]), bool),
+            np.ones(studies, np.int64),
             memory.distances[:, :0],
             memory.prompt,
         )
@@ -170,36 +208,20 @@ def model_settings(name: str, precision: Precision, threads: int | None) -> dict
     return settings(threads, bf16=precision == "int8" and name == "images")
 
 
-def ready(entry: Entry, threads: int | None) -> tuple[OpenVinoEngine, OpenVinoAnatomy]:
-    """The engines of a cache's entry.
+def ready(entry: Entry, threads: int | None) -> OpenVinoEngine:
+    """The engine of a cache's entry.
 
     Raises:
-        RuntimeError: OpenVINO cannot read them.
+        RuntimeError: OpenVINO cannot read it.
     """
     config = entry.config
     images, decoder = (
         imported(entry.models[name], model_settings(name, config.precision, threads))
-        for name in ("images", "decoder")
+        for name in MODELS
     )
-    sink = np.frombuffer(entry.sink, np.float32).reshape(2 * config.layers, 1, config.heads, -1)
-    shaped = [each[..., None] if n % 2 == 0 else each[:, :, None] for n, each in enumerate(sink)]
-    anatomy = OpenVinoAnatomy(entry.models["anatomy"], threads)
-    return OpenVinoEngine(config, images, decoder, shaped), anatomy
-
-
-def _joined(sink: Floats, of_images: Floats, mask: NDArray[np.bool_], axis: int) -> Floats:
-    """The sink and the patches of each study's images, one after another along an axis.
-
-    Args:
-        sink: (1, ...), one position along the axis.
-        of_images: (images, ...), of all that `mask`, (studies, images), says are there.
-    """
-    studies, count = mask.shape
-    if count == 1:
-        return np.concatenate((sink.repeat(studies, axis=0), of_images), axis=axis)
-    blank = np.zeros_like(of_images[:1])
-    # Of each study the numbers of its images; of those it lacks, that of the blank one.
-    numbers = np.where(mask, mask.cumsum().reshape(mask.shape) - 1, len(of_images))
-    every = np.concatenate((of_images, blank))
-    parts = [every[numbers[:, place]] for place in range(count)]
-    return np.concatenate((sink.repeat(studies, axis=0), *parts), axis=axis)
+    # Of our own network the sink alone; a black image has patches too.
+    positions = config.prefix + (config.rows * config.columns if config.processing else 0)
+    layers = np.frombuffer(entry.blank, np.float32).reshape(2 * config.layers, -1)
+    shapes = ((1, config.heads, -1, positions), (1, config.heads, positions, -1))
+    blank = [each.reshape(shapes[number % 2]) for number, each in enumerate(layers)]
+    return OpenVinoEngine(config, images, decoder, blank)

@@ -1,12 +1,14 @@
-"""What an imported checkpoint is, as values; config.json of the folder it is exported to."""
+"""What an imported checkpoint is, as values; config.json of the folder it is exported to.
+
+Needs no PyTorch, which another engine may not have loaded.
+"""
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from model.errors import CheckpointError
 from model.imported.processing import Processing
-from model.imported.timm_encoder import TIMM
-from model.vision import VISION_MODELS, grid_of, prefix_of
+from model.vision_values import VISION_TYPES, grid_of, prefix_of
 
 __all__ = [
     "DECODERS",
@@ -14,6 +16,7 @@ __all__ = [
     "LANGUAGE_MODELS",
     "MODEL_TYPE",
     "NOT_CALIBRATED",
+    "TIMM",
     "TOWERS",
     "Connector",
     "ImportedConfig",
@@ -21,8 +24,10 @@ __all__ = [
 
 MODEL_TYPE = "crossray-imported"
 
-ENCODERS = tuple(VISION_MODELS)
+ENCODERS = VISION_TYPES
 """model_type of the encoders that are read. CvT with the projection of the CXRMate family."""
+TIMM = "timm"
+"""model_type of timm's encoders (timm_encoder.py); transformers has none for them."""
 DECODERS = ("gpt2", "bert", "roberta")
 TOWERS = {"clip_vision_model": 1, "siglip_vision_model": 0}
 """model_type of the vision towers of decoder-only models; class tokens before their patches."""

@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everyone knows it by)
-from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
 
-from model.errors import DataError
 from model.image_features import image_features, mahalanobis_distances
 from model.imported.config import ImportedConfig
 from model.imported.processing import ProcessedPlacement
 from model.memory import Memory
 from model.network import CACHE
+from model.readable import check_readable
 from model.torch_network import TorchEngine
 
 __all__ = ["Decoded", "ImportedNetwork"]
@@ -34,6 +34,16 @@ class Decoded:
     attentions: tuple[Tensor, ...]
     """Per layer, to the positions of a Memory, (rows, heads, tokens, positions); empty where it
     was not asked for."""
+
+
+class _AsComputed(DynamicLayer):
+    """A layer of a cache of one step: nothing comes before it."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        self.keys, self.values, self.is_initialized = key_states, value_states, True
+        return key_states, value_states
 
 
 class ImportedNetwork(TorchEngine, nn.Module):
@@ -97,8 +107,13 @@ class ImportedNetwork(TorchEngine, nn.Module):
         return ProcessedPlacement(height, width, self.config.image_size, self.config.processing)
 
     def normalize(self, squares: Tensor) -> Tensor:
-        """See Network."""
-        return self.config.processing.normalize(squares)
+        """See Network: as ProcessedPlacement.apply does."""
+        processing = self.config.processing
+        mean, std = (
+            torch.tensor(values, device=squares.device)[:, None, None]
+            for values in (processing.mean, processing.std)
+        )
+        return (squares * processing.scale - mean) / std
 
     def train(self, mode: bool = True) -> "ImportedNetwork":
         """Training changes what a black image looks like."""
@@ -123,9 +138,7 @@ class ImportedNetwork(TorchEngine, nn.Module):
         if image_mask is None:
             image_mask = torch.ones(batch, count, dtype=torch.bool, device=images.device)
         images = images.to(self.dtype)  # the network may have been cast to bfloat16
-        present: Tensor = self.encoder(images[image_mask])
-        if self.projection is not None:
-            present = self.projection(present)
+        present = self.features_of(images[image_mask])
         features = present.new_zeros(batch, count, *present.shape[1:])
         features[image_mask] = present
         first, patches = features[:, 0, : self.prefix], features[:, :, self.prefix :]
@@ -137,29 +150,33 @@ class ImportedNetwork(TorchEngine, nn.Module):
         )
 
     def _check(self, images: Tensor, prompt: Tensor | None) -> None:
-        count, limit = images.shape[1], self.config.images_per_study
-        if limit is not None and count > limit:
-            raise DataError(
-                f"a study of {count} images: {self.config.name!r} reads one image a study; send "
-                "the frontal one alone"
-            )
-        if prompt is not None and prompt.shape[1]:
-            raise DataError(f"{self.config.name!r} reads no indication: leave it out")
+        check_readable(self.config, images.shape[1], 0 if prompt is None else prompt.shape[1])
 
-    def _remember(self, features: Tensor, mask: Tensor, views: Tensor) -> Memory:
-        """Keys and values of features (batch, positions, width), as the decoder computes them."""
-        batch = len(features)
-        start = torch.full((batch, 1), self.config.bos_token_id, device=features.device)
-        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    def features_of(self, images: Tensor) -> Tensor:
+        """(images, 3, size, size) -> (images, positions, the decoder's width)."""
+        features: Tensor = self.encoder(images)
+        return features if self.projection is None else self.projection(features)
+
+    def projected(self, features: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Per layer the keys and values of features (batch, positions, width), as the decoder
+        computes them; each (batch, heads, positions, head_dim)."""
+        start = torch.full((len(features), 1), self.config.bos_token_id, device=features.device)
+        cache = EncoderDecoderCache(
+            *(Cache(layer_class_to_replicate=_AsComputed) for _ in ("self", "cross"))
+        )
         self.decode(start, features, None, cache)
         layers: list[Any] = cache.cross_attention_cache.layers
+        return [(layer.keys, layer.values) for layer in layers]
+
+    def _remember(self, features: Tensor, mask: Tensor, views: Tensor) -> Memory:
+        keys, values = zip(*self.projected(features), strict=True)
         return Memory(
             last_hidden_state=features,
-            cross_keys_layers=torch.stack([layer.keys for layer in layers], dim=1),
-            cross_values_layers=torch.stack([layer.values for layer in layers], dim=1),
+            cross_keys_layers=torch.stack(keys, dim=1),
+            cross_values_layers=torch.stack(values, dim=1),
             patch_mask=mask,
             views=views,
-            prompt=torch.zeros(batch, 0, dtype=torch.long, device=features.device),
+            prompt=torch.zeros(len(features), 0, dtype=torch.long, device=features.device),
         )
 
     def without_images(self, memory: Memory) -> Memory:
@@ -170,7 +187,7 @@ class ImportedNetwork(TorchEngine, nn.Module):
             blank.patch_mask.device != self.device
             or blank.last_hidden_state.dtype != memory.last_hidden_state.dtype
         ):
-            self._blank = blank = self._black()
+            self._blank = blank = self.black()
         rows = torch.zeros(len(memory.patch_mask), dtype=torch.long, device=self.device)
         return blank.studies(rows)
 
@@ -182,7 +199,7 @@ class ImportedNetwork(TorchEngine, nn.Module):
         """
         if not studies.any():
             return memory
-        black = self._black()
+        black = self.black()
         more = memory.patch_mask.shape[1] - black.patch_mask.shape[1]
         dropped = dict(memory)
         for name in ("last_hidden_state", "cross_keys_layers", "cross_values_layers"):
@@ -193,7 +210,7 @@ class ImportedNetwork(TorchEngine, nn.Module):
         dropped["patch_mask"] = torch.where(studies[:, None], mask, memory.patch_mask)
         return Memory(**dropped)
 
-    def _black(self) -> Memory:
+    def black(self) -> Memory:
         """The memory of a study of one black image."""
         size = self.config.image_size
         black = self.normalize(torch.zeros(1, 1, 1, size, size, device=self.device))

@@ -17,10 +17,10 @@ from transformers import (
 from transformers.utils import logging
 
 from model.errors import CheckpointError
-from model.imported.config import ImportedConfig
+from model.imported.config import TIMM, ImportedConfig
 from model.imported.decoder_only import DecoderOnlyNetwork, ImageTokens, LanguageModel
 from model.imported.network import ImportedNetwork
-from model.imported.timm_encoder import TIMM, timm_model
+from model.imported.timm_encoder import timm_model
 from model.vision import VISION_MODELS, VisionModel, pooler_arguments
 
 __all__ = ["DECODER_MODELS", "EAGER", "FITTED", "assemble", "check_positions", "quiet"]

@@ -4,11 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 from model.imaging.letterbox import Placement
 
@@ -32,14 +28,6 @@ class Processing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def normalize(self, squares: Tensor) -> Tensor:
-        """(..., 1, size, size) in [0, 1] -> the encoder's input (..., 3, size, size)."""
-        mean, std = (
-            torch.tensor(values, device=squares.device)[:, None, None]
-            for values in (self.mean, self.std)
-        )
-        return (squares * self.scale - mean) / std
-
 
 @dataclass(frozen=True)
 class ProcessedPlacement(Placement):
@@ -51,23 +39,30 @@ class ProcessedPlacement(Placement):
         """See Placement."""
         if pixels.shape != (self.height, self.width):
             raise ValueError(f"expected pixels {(self.height, self.width)}, got {pixels.shape}")
+        from PIL import Image  # not needed where only the settings are read
+
         left, top, width, height = self._inner()
-        gray = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))[None]
-        mode = InterpolationMode(self.processing.interpolation)
-        resized = transforms.resize(gray, [height, width], mode, antialias=True)
-        square = torch.zeros(1, self.size, self.size)
+        image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
+        # Where it shrinks, every pixel counts, as in torchvision with antialias.
+        filters = Image.Resampling[self.processing.interpolation.upper()]
+        resized = np.asarray(image.resize((width, height), filters))
+        square = np.zeros((1, self.size, self.size), np.float32)
         rows = slice(max(0, top), min(self.size, top + height))
         columns = slice(max(0, left), min(self.size, left + width))
-        part = resized[:, rows.start - top : rows.stop - top]
-        square[:, rows, columns] = part[:, :, columns.start - left : columns.stop - left]
-        placed: NDArray[np.float32] = square.clamp(0, 1).numpy()  # bicubic interpolation overshoots
-        return placed
+        part = resized[rows.start - top : rows.stop - top]
+        square[0, rows, columns] = part[:, columns.start - left : columns.stop - left]
+        return square.clip(0, 1)  # bicubic interpolation overshoots
 
     def apply(self, pixels: np.ndarray) -> NDArray[np.float32]:
         """float32 (height, width) in [0, 1] -> float32 (3, size, size), normalized."""
-        normalized = self.processing.normalize(torch.from_numpy(self.square(pixels)))
-        applied: NDArray[np.float32] = normalized.numpy()
-        return applied
+        mean, std = (
+            np.array(values, np.float32)[:, None, None]
+            for values in (self.processing.mean, self.processing.std)
+        )
+        normalized: NDArray[np.float32] = (
+            self.square(pixels) * np.float32(self.processing.scale) - mean
+        ) / std
+        return normalized
 
     def _inner(self) -> tuple[int, int, int, int]:
         if self.processing.fit == "stretch":

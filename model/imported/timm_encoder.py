@@ -10,12 +10,10 @@ from torch import Tensor, nn
 from model.config import REFUSED_ARGUMENTS
 from model.encoder import missing_weights
 from model.errors import CheckpointError
+from model.imported.config import TIMM
 from model.imported.processing import Processing
 
-__all__ = ["TIMM", "TimmModel", "pretrained_timm", "timm_model"]
-
-TIMM = "timm"
-"""model_type of these encoders in our config; transformers has none for them."""
+__all__ = ["TimmModel", "pretrained_timm", "timm_model"]
 
 
 class TimmModel(nn.Module):

@@ -35,9 +35,9 @@ from contestants import (
 
 from data_prep.phantom.study import make_phantom
 from model.decoding import GREEDY, DecodingOptions, decode, log_softmax
-from model.engine.cache import Entry
 from model.engine.convert import convert_network
 from model.engine.drafts import Drafts
+from model.engine.entry import Entry
 from model.engine.openvino_engine import OpenVinoEngine, ready
 from model.engine.self_test import divergence
 from model.generator import EMBEDDED, ReportGenerator
@@ -68,7 +68,7 @@ class NoDrafts(Drafts):
 
 
 def stepwise(entry: Entry) -> OpenVinoEngine:
-    engine = ready(entry, threads=1)[0]
+    engine = ready(entry, threads=1)
     engine._drafts = NoDrafts()
     return engine
 

@@ -12,7 +12,7 @@ from model.decoding import DecodingOptions, decode, sample_texts
 from model.engine.convert import convert_network
 from model.engine.decoding import Decoding
 from model.engine.drafts import LENGTH, Drafts
-from model.engine.openvino_engine import OpenVinoAnatomy, OpenVinoEngine, ready
+from model.engine.openvino_engine import OpenVinoEngine, ready
 from model.engine.self_test import compared
 from model.errors import DataError
 from model.exam import encode_studies
@@ -44,7 +44,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[ReportModel, OpenVinoEngine]:
     network = tiny_model(6, **changes)
     if network.decoder.prompt_positions is not None:
         network.views.weight.data.normal_(std=0.5)
-    return network, ready(convert_network(network), threads=1)[0]
+    return network, ready(convert_network(network), threads=1)
 
 
 def read(engine: Engine[Any], rows: range = range(len(STUDIES))) -> Any:
@@ -207,7 +207,7 @@ def test_the_same_samples_and_next_tokens(pair) -> None:
 @pytest.mark.parametrize("answers", [True, False])
 def test_the_same_answers(answers) -> None:
     network = tiny_model(3, vocab_size=TOKENIZER.get_vocab_size(), answers=answers, max_tokens=40)
-    engine = ready(convert_network(network), threads=1)[0]
+    engine = ready(convert_network(network), threads=1)
     for phrase in ("pneumonia", "no pleural effusion"):
         [[expected], [found]] = (
             ask(one, read(one, range(1)), TOKENIZER, phrase) for one in (network, engine)
@@ -227,7 +227,7 @@ def test_the_same_novelty() -> None:
     rng = np.random.default_rng(0)
     network.feature_mean.copy_(network.feature_mean + rng.normal())
     network.feature_precision.copy_(network.feature_precision + rng.normal() ** 2)
-    fitted = ready(convert_network(network), threads=1)[0]
+    fitted = ready(convert_network(network), threads=1)
     expected, found = (one.novelty_distances(read(one)) for one in (network, fitted))
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -259,24 +259,11 @@ def test_what_cannot_be_read_is_refused_alike(pair) -> None:
 def test_the_self_test_finds_another_network(pair) -> None:
     """One weight of the reference moved: every kind of difference is noticed."""
     network, engine = pair
-    anatomy = _SameAnatomy()
-    assert not compared(network, engine, anatomy).failures
+    assert not compared(network, engine).failures
     weight = network.decoder.layers[2].cross_attention.query.weight
     kept = weight.detach().clone()
     weight.data[0] *= 1.5
-    found = compared(network, engine, anatomy).failures
+    found = compared(network, engine).failures
     weight.data.copy_(kept)
     assert any(each.startswith("attention") for each in found)
-    assert not compared(network, engine, anatomy).failures
-
-
-class _SameAnatomy(OpenVinoAnatomy):
-    """The anatomy network itself: this test is not about it."""
-
-    def __init__(self) -> None:
-        from model.anatomy_network import load_anatomy
-
-        self.network = load_anatomy()
-
-    def logits(self, squares: np.ndarray) -> np.ndarray:
-        return self.network.logits(squares)
+    assert not compared(network, engine).failures

@@ -1,0 +1,18 @@
+"""Names of a converted model's inputs and outputs that there are as many of as layers."""
+
+__all__ = ["cross_names", "past_names", "present_names"]
+
+
+def cross_names(layers: int) -> list[str]:
+    """The patches' keys and values."""
+    return [f"{kind}.{layer}" for layer in range(layers) for kind in ("keys", "values")]
+
+
+def past_names(layers: int) -> list[str]:
+    """The keys and values of the tokens before."""
+    return [f"past_{name}" for name in cross_names(layers)]
+
+
+def present_names(layers: int) -> list[str]:
+    """The keys and values of all tokens so far."""
+    return [f"present_{name}" for name in cross_names(layers)]

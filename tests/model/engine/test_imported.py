@@ -1,0 +1,210 @@
+"""Imported checkpoints in OpenVINO: the same texts, maps and probabilities as in PyTorch."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from published import published, published_by_hand, radiograph
+from published_llava import published_llava
+
+from model.decoding import DecodingOptions, decode, sample_texts
+from model.engine import convert
+from model.engine.convert import convert_network
+from model.engine.load import EngineOptions, load_engine
+from model.engine.openvino_engine import OpenVinoEngine, ready
+from model.engine.self_test import SelfTest, compared
+from model.errors import ConfigError, DataError
+from model.exam import encode_studies
+from model.generator import ReportGenerator
+from model.heatmap import token_attention
+from model.imported.decoder_only import DecoderOnlyNetwork
+from model.imported.export import export
+from model.imported.network import ImportedNetwork
+from model.interface import Engine
+from model.loading import load_network, read_published
+
+MAPS = 1e-5
+LOGS = 1e-4
+OPTIONS = [
+    DecodingOptions(),
+    DecodingOptions("beam", beams=3, max_tokens=20),
+    DecodingOptions("sample", temperature=1.3, top_p=0.9, seed=4, max_tokens=20),
+]
+STUDIES = (1, 2, 1, 3)
+"""Images of each, where the network reads more than one."""
+
+Pair = tuple[ImportedNetwork, OpenVinoEngine]
+
+
+@pytest.fixture(scope="module", params=["vit-gpt2", "swin-bert", "vit-roberta", "cvt-bert"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A network and what it was converted to.
+
+    Swin's features are projected to another width; the one with RoBERTa is as training joins and
+    calibration fits one; that with CvT writes sections.
+    """
+    encoder, decoder = request.param.split("-")
+    folder = tmp_path_factory.mktemp(request.param)
+    if encoder == "cvt":
+        published_by_hand(folder, encoder)
+    else:
+        published(folder, encoder, decoder, width=24 if encoder == "swin" else 32)
+    network = load_network(folder)[0]
+    assert isinstance(network, ImportedNetwork)
+    if decoder == "roberta":
+        network.config.images_per_study, network.config.novelty_threshold = None, 5.0
+        rng = np.random.default_rng(0)
+        network.feature_mean += rng.normal()
+        network.feature_precision += rng.normal() ** 2
+    if encoder == "cvt":
+        separator = network.config.section_token_id
+        assert separator is not None
+        # Likelier, or random weights would hardly write it.
+        network.decoder.get_output_embeddings().bias[separator] += 8.0  # type: ignore[operator]
+    return network, ready(convert_network(network), threads=1)
+
+
+def read(engine: Engine[Any], rows: Sequence[int] = range(len(STUDIES))) -> Any:
+    config = engine.config
+    images = []
+    for row in rows:
+        count = STUDIES[row] if config.images_per_study is None else 1
+        radiographs = [radiograph(10 * row + number, 80, 64).pixels for number in range(count)]
+        images.append([engine.place(80, 64).apply(pixels) for pixels in radiographs])
+    kinds = [[0] * len(of_study) for of_study in images]
+    return encode_studies(engine, images, kinds, [[] for _ in rows])
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options.strategy)
+def test_the_same_texts_in_a_batch_and_alone(pair: Pair, options: DecodingOptions) -> None:
+    network, engine = pair
+    texts = decode(network, read(network), options)
+    assert decode(engine, read(engine), options) == texts
+    assert [decode(engine, read(engine, [row]), options)[0] for row in range(4)] == texts
+    assert len({tuple(text) for text in texts}) > 1
+
+
+def test_the_same_maps_and_evidence(pair: Pair) -> None:
+    network, engine = pair
+    memories = read(network), read(engine)
+    texts = decode(network, memories[0])
+    expected, found = (token_attention(*both, texts) for both in zip(pair, memories, strict=True))
+    alone = [token_attention(engine, read(engine, [row]), [texts[row]])[0] for row in range(4)]
+    for reference, *others in zip(expected, found, alone, strict=True):
+        for own in others:
+            np.testing.assert_allclose(own.attention, reference.attention, atol=MAPS)
+            for kind in ("log_probabilities", "prior_log_probabilities"):
+                np.testing.assert_allclose(getattr(own, kind), getattr(reference, kind), atol=LOGS)
+    assert engine.prefix == network.prefix and engine.grid == network.grid
+
+
+def test_the_same_samples_and_novelty(pair: Pair) -> None:
+    network, engine = pair
+    options = DecodingOptions("sample", temperature=0.8, seed=3, max_tokens=12)
+    expected, found = (sample_texts(one, read(one), 3, options) for one in pair)
+    assert found == expected
+    distances, own = (one.novelty_distances(read(one)) for one in pair)
+    np.testing.assert_allclose(own, distances, rtol=1e-4)
+    known = network.config.novelty_threshold > 0
+    assert np.isfinite(own[:, 0]).all() == known
+
+
+def test_sections_have_types_of_their_own(pair: Pair) -> None:
+    """On either side of the separator, step by step and in one pass."""
+    network, engine = pair
+    separator = network.config.section_token_id
+    if separator is None:
+        pytest.skip("this one writes no sections")
+    texts = decode(network, read(network))
+    assert any(separator in text[:-1] for text in texts)
+    wrong = network.config.eos_token_id
+    engine.config.section_token_id = wrong
+    assert compared(network, engine).failures, "types count"
+    engine.config.section_token_id = separator
+
+
+def test_the_self_test_finds_another_network(pair: Pair) -> None:
+    network, engine = pair
+    weights = dict(network.decoder.named_parameters())
+    name = next(name for name in weights if "crossattention" in name and name.endswith("weight"))
+    kept = weights[name].detach().clone()
+    weights[name].data *= 1.5
+    found = compared(network, engine).failures
+    weights[name].data.copy_(kept)
+    assert any(each.startswith("attention") for each in found)
+    assert not compared(network, engine).failures
+
+
+def test_what_cannot_be_read_is_refused_alike(pair: Pair) -> None:
+    for engine in pair:
+        size, views = engine.config.image_size, np.zeros((1, 2), np.int64)
+        images = np.zeros((1, 2, 3, size, size), np.float32)
+        with pytest.raises(DataError, match="reads no indication"):
+            engine.read_images(images[:, :1], None, views[:, :1], np.full((1, 3), 5))
+        if engine.config.images_per_study == 1:
+            with pytest.raises(DataError, match="reads one image a study"):
+                engine.read_images(images, None, views, np.zeros((1, 0), np.int64))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return published(tmp_path_factory.mktemp("dinov2"), "dinov2_with_registers", "gpt2")
+
+
+def engine_of(folder: Path, name: Any = "auto") -> Any:
+    return load_engine(folder, EngineOptions(name, "cpu", 1)).engine
+
+
+def test_a_folder_and_its_import_are_converted_once_each(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And give PyTorch's report."""
+    image = radiograph(1)
+    expected = ReportGenerator.load(folder)(image, input_check=False)
+    export(read_published(folder), tmp_path / "imported")
+    for source in (folder, tmp_path / "imported"):
+        generator = ReportGenerator.load(source, engine="openvino", threads=1)
+        assert isinstance(generator.model, OpenVinoEngine)
+        report = generator(image, input_check=False)
+        assert (report.text, report.grid) == (expected.text, expected.grid)
+        for own, word in zip(report.words, expected.words, strict=True):
+            np.testing.assert_allclose(own.heatmap, word.heatmap, atol=MAPS)
+            assert own.probability == pytest.approx(word.probability, abs=1e-4)
+            assert own.evidence == pytest.approx(word.evidence, abs=1e-3)
+
+        def never(network: object, precision: str) -> None:
+            raise AssertionError("converted again")
+
+        monkeypatch.setattr(convert, "convert_network", never)
+        assert isinstance(engine_of(source), OpenVinoEngine)
+        monkeypatch.undo()
+
+
+def test_what_is_not_computed_right_is_pytorchs(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A conversion whose maps are of the wrong layers."""
+    monkeypatch.setenv("CROSSRAY_CACHE", str(tmp_path))
+    wrong = SelfTest(40, 0, 0.5, 0, 0, 0)
+    monkeypatch.setattr(convert, "compared", lambda network, engine: wrong)
+    with caplog.at_level(logging.WARNING, "crossray"):
+        assert isinstance(engine_of(folder), ImportedNetwork)
+    assert "attention 0.5 (at most 1e-05): PyTorch computes instead" in caplog.text
+    assert not list(tmp_path.rglob("decoder.bin"))
+    with pytest.raises(ConfigError, match=r"attention 0\.5 .*use --engine auto"):
+        engine_of(folder, "openvino")
+
+
+def test_decoder_only_models_are_pytorchs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    published_llava(tmp_path, "clip", "llama")
+    with caplog.at_level(logging.INFO, "crossray"):
+        assert isinstance(engine_of(tmp_path), DecoderOnlyNetwork)
+    assert "PyTorch computes: a decoder-only model is not converted" in caplog.text
+    with pytest.raises(ConfigError, match="shares of self-attention"):
+        engine_of(tmp_path, "openvino")
