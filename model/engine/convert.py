@@ -164,7 +164,10 @@ def _converted(
     module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[str]
 ) -> ov.Model:
     """Args: examples: its inputs by name, in their order."""
-    model = convert_model(module.eval(), example_input=tuple(examples.values()))
+    given = tuple(examples.values())
+    # The self-test is what checks it.
+    traced = torch.jit.trace(module.eval(), given, check_trace=False)
+    model = convert_model(traced, example_input=given)
     for ports, names in ((model.inputs, examples), (model.outputs, outputs)):
         for port, name in zip(ports, names, strict=True):
             port.get_tensor().set_names({name})

@@ -13,9 +13,10 @@ from published_llava import published_llava
 from model.decoding import DecodingOptions, decode, sample_texts
 from model.engine import convert
 from model.engine.convert import convert_network
+from model.engine.entry import SelfTestFailed
 from model.engine.load import EngineOptions, load_engine
 from model.engine.openvino_engine import OpenVinoEngine, ready
-from model.engine.self_test import SelfTest, compared
+from model.engine.self_test import compared
 from model.errors import ConfigError, DataError
 from model.exam import encode_studies
 from model.generator import ReportGenerator
@@ -39,19 +40,19 @@ STUDIES = (1, 2, 1, 3)
 Pair = tuple[ImportedNetwork, OpenVinoEngine]
 
 
-@pytest.fixture(scope="module", params=["vit-gpt2", "swin-bert", "vit-roberta", "cvt-bert"])
+@pytest.fixture(scope="module", params=["vit-gpt2", "vit-roberta", "cvt-bert"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """A network and what it was converted to.
 
-    Swin's features are projected to another width; the one with RoBERTa is as training joins and
-    calibration fits one; that with CvT writes sections.
+    The one with RoBERTa is as training joins and calibration fits one, its encoder's features
+    projected to another width; that with CvT writes sections.
     """
     encoder, decoder = request.param.split("-")
     folder = tmp_path_factory.mktemp(request.param)
     if encoder == "cvt":
         published_by_hand(folder, encoder)
     else:
-        published(folder, encoder, decoder, width=24 if encoder == "swin" else 32)
+        published(folder, encoder, decoder, width=24 if decoder == "roberta" else 32)
     network = load_network(folder)[0]
     assert isinstance(network, ImportedNetwork)
     if decoder == "roberta":
@@ -63,7 +64,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         separator = network.config.section_token_id
         assert separator is not None
         # Likelier, or random weights would hardly write it.
-        network.decoder.get_output_embeddings().bias[separator] += 8.0  # type: ignore[operator]
+        network.decoder.get_output_embeddings().bias[separator] += 3.0  # type: ignore[operator]
     return network, ready(convert_network(network), threads=1)
 
 
@@ -102,7 +103,7 @@ def test_the_same_maps_and_evidence(pair: Pair) -> None:
 
 
 def test_the_same_samples_and_novelty(pair: Pair) -> None:
-    network, engine = pair
+    network = pair[0]
     options = DecodingOptions("sample", temperature=0.8, seed=3, max_tokens=12)
     expected, found = (sample_texts(one, read(one), 3, options) for one in pair)
     assert found == expected
@@ -189,15 +190,16 @@ def test_what_is_not_computed_right_is_pytorchs(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A conversion whose maps are of the wrong layers."""
+    def wrong(network: ImportedNetwork, precision: str) -> None:
+        raise SelfTestFailed("OpenVINO does not compute what PyTorch does: attention 0.5")
+
     monkeypatch.setenv("CROSSRAY_CACHE", str(tmp_path))
-    wrong = SelfTest(40, 0, 0.5, 0, 0, 0)
-    monkeypatch.setattr(convert, "compared", lambda network, engine: wrong)
+    monkeypatch.setattr(convert, "convert_network", wrong)
     with caplog.at_level(logging.WARNING, "crossray"):
         assert isinstance(engine_of(folder), ImportedNetwork)
-    assert "attention 0.5 (at most 1e-05): PyTorch computes instead" in caplog.text
+    assert "attention 0.5: PyTorch computes instead" in caplog.text
     assert not list(tmp_path.rglob("decoder.bin"))
-    with pytest.raises(ConfigError, match=r"attention 0\.5 .*use --engine auto"):
+    with pytest.raises(ConfigError, match=r"attention 0\.5; use --engine auto"):
         engine_of(folder, "openvino")
 
 

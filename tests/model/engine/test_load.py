@@ -12,6 +12,7 @@ import pytest
 import torch
 from material import SAMPLE
 from paths import ROOT
+from published import published
 
 from model.checkpoint import load_checkpoint
 from model.engine import convert, load
@@ -29,6 +30,8 @@ from model.engine.self_test import SelfTest
 from model.errors import CheckpointError, ConfigError
 from model.generator import EMBEDDED, ReportGenerator
 from model.imaging.read import read_image
+from model.imported.export import export
+from model.loading import read_published
 from model.network import ReportModel
 
 SHIPPED = ("default", "phantom", "views")
@@ -234,16 +237,30 @@ print([name for name in {LARGE} if name in sys.modules], file=sys.stderr)
 """
 
 
-@pytest.mark.parametrize("command", ["report", "batch"])
-def test_a_cold_command_loads_no_torch(command: str, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    engine_of(tiny_checkpoint)
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("imported")
+    published(folder / "published", "vit", "gpt2")
+    export(read_published(folder / "published"), folder / "imported")
+    return folder / "imported"
+
+
+@pytest.mark.parametrize(
+    ("command", "checkpoint"),
+    [("report", "tiny_checkpoint"), ("batch", "tiny_checkpoint"), ("report", "imported")],
+)
+def test_a_cold_command_loads_no_torch(
+    command: str, checkpoint: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = request.getfixturevalue(checkpoint)
+    engine_of(folder)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "one.png").write_bytes(SAMPLE.read_bytes())
     given = {
         "report": [str(SAMPLE), "--heatmaps", str(tmp_path / "maps")],
         "batch": [str(tmp_path / "in"), "-o", str(tmp_path / "out")],
     }[command]
-    arguments = ["crossray", command, *given, "--model", str(tiny_checkpoint)]
+    arguments = ["crossray", command, *given, "--model", str(folder)]
     ended = subprocess.run(
         [sys.executable, "-c", COLD.format(arguments=arguments)],
         cwd=ROOT,
