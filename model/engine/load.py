@@ -26,6 +26,7 @@ __all__ = [
     "anatomy_parts",
     "engine_name",
     "load_engine",
+    "network_parts",
     "precision_name",
 ]
 
@@ -187,10 +188,15 @@ def _openvino(source: Source, options: EngineOptions) -> Loaded:
 
         return convert.convert_anatomy()
 
-    parts = {**source.sums, **_versions(), "precision": options.precision}
+    parts = network_parts(source, options.precision)
     engine = _kept(parts, NETWORK_FILES, network_of, convert_network)
     anatomy = _kept(anatomy_parts(), ANATOMY_FILES, anatomy_of, convert_anatomy)
     return Loaded(engine, source.tokenizer, source.identity, anatomy)
+
+
+def network_parts(source: Source, precision: Precision) -> dict[str, str]:
+    """What a converted checkpoint depends on: see `entry_folder`."""
+    return {**source.sums, **_versions(), "precision": precision}
 
 
 def anatomy_parts() -> dict[str, str]:

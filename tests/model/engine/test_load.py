@@ -23,10 +23,12 @@ from model.engine.load import (
     anatomy_parts,
     engine_name,
     load_engine,
+    network_parts,
     precision_name,
 )
 from model.engine.openvino_engine import OpenVinoEngine
 from model.engine.self_test import SelfTest
+from model.engine.sources import source_of
 from model.errors import CheckpointError, ConfigError
 from model.generator import EMBEDDED, ReportGenerator
 from model.imaging.read import read_image
@@ -40,11 +42,26 @@ SHIPPED = ("default", "phantom", "views")
 @pytest.fixture
 def empty_cache(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing in it but the anatomy network, whose conversion takes long."""
-    engine_of(tiny_checkpoint)
-    converted = entry_folder(anatomy_parts())
-    monkeypatch.setenv("CROSSRAY_CACHE", str(tmp_path / "cache"))
-    shutil.copytree(converted, entry_folder(anatomy_parts()))
-    return tmp_path / "cache"
+    return copied(monkeypatch, tmp_path / "cache", tiny_checkpoint, [anatomy_parts()])
+
+
+@pytest.fixture
+def tiny_cache(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny checkpoint and the anatomy network are converted."""
+    parts = [anatomy_parts(), network_parts(source_of(tiny_checkpoint), "f32")]
+    return copied(monkeypatch, tmp_path / "cache", tiny_checkpoint, parts)
+
+
+def copied(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, checkpoint: Path, parts: list[dict[str, str]]
+) -> Path:
+    """A cache with some entries of the session's."""
+    engine_of(checkpoint)
+    entries = [entry_folder(each) for each in parts]
+    monkeypatch.setenv("CROSSRAY_CACHE", str(cache))
+    for entry, each in zip(entries, parts, strict=True):
+        shutil.copytree(entry, entry_folder(each))
+    return cache
 
 
 def networks(cache: Path, name: str = "record.json") -> list[Path]:
@@ -99,11 +116,11 @@ def _never(network: ReportModel, precision: str) -> None:
 
 
 def test_a_damaged_cache_is_made_anew_and_says_so(
-    tiny_checkpoint: Path, empty_cache: Path, caplog: pytest.LogCaptureFixture
+    tiny_checkpoint: Path, tiny_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """tests/model/engine/test_cache.py damages every file in every way."""
     engine_of(tiny_checkpoint)
-    [path] = empty_cache.rglob("decoder.bin")
+    [path] = tiny_cache.rglob("decoder.bin")
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with caplog.at_level(logging.WARNING, "crossray"):
@@ -116,7 +133,7 @@ def test_a_damaged_cache_is_made_anew_and_says_so(
 
 
 def test_another_calibration_is_another_entry(
-    tiny_checkpoint: Path, empty_cache: Path, tmp_path: Path
+    tiny_checkpoint: Path, tiny_cache: Path, tmp_path: Path
 ) -> None:
     """The weights are the same; what the engine knows of them is not."""
     from model.checkpoint import save_checkpoint
@@ -126,7 +143,7 @@ def test_another_calibration_is_another_entry(
     save_checkpoint(tmp_path / "warm", model, tokenizer, {}, "")
     engines = [engine_of(folder) for folder in (tiny_checkpoint, tmp_path / "warm")]
     assert [engine.config.temperature for engine in engines] == [1.0, 1.5]
-    assert len(networks(empty_cache)) == 2
+    assert len(networks(tiny_cache)) == 2
 
 
 def test_a_cache_that_cannot_be_written_is_said(
@@ -187,14 +204,14 @@ def test_what_openvino_cannot_do_is_done_by_torch_or_refused(
 
 
 def test_reduced_precision_is_an_entry_of_its_own_and_near(
-    tiny_checkpoint: Path, empty_cache: Path
+    tiny_checkpoint: Path, tiny_cache: Path
 ) -> None:
     exact = engine_of(tiny_checkpoint)
     options = EngineOptions("auto", "cpu", 1, precision_name("int8"))
     reduced = load_engine(tiny_checkpoint, options).engine
     assert isinstance(exact, OpenVinoEngine) and isinstance(reduced, OpenVinoEngine)
     assert (exact.config.precision, reduced.config.precision) == ("f32", "int8")
-    records = [json.loads(path.read_text("utf-8")) for path in networks(empty_cache)]
+    records = [json.loads(path.read_text("utf-8")) for path in networks(tiny_cache)]
     [test] = [r["self_test"] for r in records if r["config"]["precision"] == "int8"]
     assert 0 < test["divergence"] <= test["allowed_divergence"]
     for wrong in ({"divergence": 2 * test["allowed_divergence"]}, {"attention": 0.1}):
