@@ -4,7 +4,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +33,9 @@ from model.loading import AnyNetwork
 
 __all__ = ["convert_anatomy", "convert_network"]
 
+Images = ImageModule | ImportedImageModule
+Tokens = DecoderModule | ImportedDecoderModule
+
 
 def convert_network(network: AnyNetwork, precision: Precision = "f32") -> Entry:
     """Converted, exported as it will be read, and compared with the network.
@@ -46,13 +49,10 @@ def convert_network(network: AnyNetwork, precision: Precision = "f32") -> Entry:
     """
     if isinstance(network, DecoderOnlyNetwork):
         raise SelfTestFailed(DECODER_ONLY)
-    imported = isinstance(network, ImportedNetwork)
-    images = ImportedImageModule(network) if imported else ImageModule(network)
+    images, of_tokens, tracing = _modules(network)
     with _as_failures("convert it"):
-        with traceable(network) if imported else nullcontext():
-            decoder = _decoder(
-                ImportedDecoderModule(network) if imported else DecoderModule(network)
-            )
+        with tracing:
+            decoder = _decoder(of_tokens)
         if precision == "int8":
             decoder = _in_8_bits(decoder)
         core = ov.Core()
@@ -72,6 +72,13 @@ def convert_network(network: AnyNetwork, precision: Precision = "f32") -> Entry:
             f"OpenVINO does not compute what PyTorch does: {', '.join(test.failures)}"
         )
     return replace(entry, self_test=test.record)
+
+
+def _modules(network: AnyNetwork) -> tuple[Images, Tokens, AbstractContextManager[None]]:
+    """What is converted of it, and what its decoder must be traced in."""
+    if isinstance(network, ImportedNetwork):
+        return ImportedImageModule(network), ImportedDecoderModule(network), traceable(network)
+    return ImageModule(network), DecoderModule(network), nullcontext()
 
 
 def convert_anatomy() -> dict[str, bytes]:
@@ -139,7 +146,7 @@ def _kind(operation: ov.Node) -> str:
     return str(operation.get_rt_info()["layerType"].astype(str))
 
 
-def _images(module: ImageModule | ImportedImageModule) -> ov.Model:
+def _images(module: Images) -> ov.Model:
     examples = module.examples()
     layers = module.network.config.layers
     model = _converted(module, examples, ["distances", *cross_names(layers)])
@@ -148,7 +155,7 @@ def _images(module: ImageModule | ImportedImageModule) -> ov.Model:
     return model
 
 
-def _decoder(module: DecoderModule | ImportedDecoderModule) -> ov.Model:
+def _decoder(module: Tokens) -> ov.Model:
     past, present = past_names(module.layers), present_names(module.layers)
     model = _converted(module, module.examples(), ["logits", "attention", *present])
     for name in past:

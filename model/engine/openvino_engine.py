@@ -77,7 +77,7 @@ class OpenVinoEngine:
         mask = np.ones(images.shape[:2], bool) if image_mask is None else image_mask
         if not mask.any(axis=1).all():
             raise DataError("a study without an image cannot be reported: leave it out")
-        inputs = {"images": images[mask]}
+        inputs: dict[str, NDArray[Any]] = {"images": images[mask]}
         if config.processing is None:
             inputs["views"] = views[mask]
         with self._images.request() as request:
