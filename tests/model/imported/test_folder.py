@@ -76,10 +76,12 @@ def test_tokens_cover_the_characters_they_decode_to(kind: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(50, 70), (90, 40), (32, 32)])
-@pytest.mark.parametrize("processor", ["stretch", "crop"])
+@pytest.mark.parametrize("processor", ["stretch", "crop", "nearest"])
 def test_images_are_processed_as_its_processor_does(copy: Path, shape, processor) -> None:
     if processor == "crop":
         square_of(copy)
+    if processor == "nearest":
+        rewritten(copy, "preprocessor_config.json", resample=0)
     network = load_network(copy)[0]
     smooth = np.add.outer(np.linspace(0, 150, shape[0]), np.linspace(0, 100, shape[1]))
     gray = smooth.astype(np.uint8)
