@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from model.anatomy_network import load_anatomy
 from model.anatomy_parts import SIZE
 from model.engine.config import Precision, described
-from model.engine.entry import ANATOMY, MODELS, RECORD, Entry, SelfTestFailed
+from model.engine.entry import ANATOMY, RECORD, Entry, SelfTestFailed
 from model.engine.imported_modules import ImportedDecoderModule, ImportedImageModule, traceable
 from model.engine.modules import DecoderModule, ImageModule
 from model.engine.names import cross_names, past_names, present_names
@@ -50,21 +50,11 @@ def convert_network(network: AnyNetwork, precision: Precision = "f32") -> Entry:
     if isinstance(network, DecoderOnlyNetwork):
         raise SelfTestFailed(DECODER_ONLY)
     images, of_tokens, tracing = _modules(network)
-    with _as_failures("convert it"):
-        with tracing:
-            decoder = _decoder(of_tokens)
-        if precision == "int8":
-            decoder = _in_8_bits(decoder)
-        core = ov.Core()
-        compiled = {
-            name: core.compile_model(each, DEVICE, model_settings(name, precision, None))
-            for name, each in zip(MODELS, (_images(images), decoder), strict=True)
-        }
-    if not _attention_is_fused(compiled["decoder"]):
-        raise SelfTestFailed("OpenVINO did not fuse the decoder's attention with its state")
-    exported = {name: each.export_model().getvalue() for name, each in compiled.items()}
+    with tracing:
+        decoder = _exported("decoder", lambda: _decoder(of_tokens), precision)
     blank = b"".join(each.contiguous().numpy().tobytes() for each in images.blank())
-    entry = Entry(described(network, precision), exported, blank, {})
+    models = {"images": _exported("images", lambda: _images(images), precision), "decoder": decoder}
+    entry = Entry(described(network, precision), models, blank, {})
     with _as_failures("run what it was converted to"):
         test = compared(network, ready(entry, threads=None))
     if test.failures:
@@ -72,6 +62,23 @@ def convert_network(network: AnyNetwork, precision: Precision = "f32") -> Entry:
             f"OpenVINO does not compute what PyTorch does: {', '.join(test.failures)}"
         )
     return replace(entry, self_test=test.record)
+
+
+def _exported(name: str, make: Callable[[], ov.Model], precision: Precision) -> bytes:
+    """One of MODELS, compiled as it will be loaded; nothing else of it stays in memory.
+
+    Raises:
+        ConfigError, SelfTestFailed: as `convert_network`.
+    """
+    with _as_failures("convert it"):
+        model = make()
+        if name == "decoder" and precision == "int8":
+            model = _in_8_bits(model)
+        compiled = ov.Core().compile_model(model, DEVICE, model_settings(name, precision, None))
+    if name == "decoder" and not _attention_is_fused(compiled):
+        raise SelfTestFailed("OpenVINO did not fuse the decoder's attention with its state")
+    content: bytes = compiled.export_model().getvalue()
+    return content
 
 
 def _modules(network: AnyNetwork) -> tuple[Images, Tokens, AbstractContextManager[None]]:
