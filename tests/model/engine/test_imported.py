@@ -40,32 +40,49 @@ STUDIES = (1, 2, 1, 3)
 Pair = tuple[ImportedNetwork, OpenVinoEngine]
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ViT and GPT-2 as `crossray import-checkpoint` writes them."""
+    made = tmp_path_factory.mktemp("vit-gpt2")
+    export(read_published(published(made / "published", "vit", "gpt2")), made / "imported")
+    return made / "imported"
+
+
 @pytest.fixture(scope="module", params=["vit-gpt2", "vit-roberta", "cvt-bert"])
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def pair(
+    request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Pair:
     """A network and what it was converted to.
 
     The one with RoBERTa is as training joins and calibration fits one, its encoder's features
     projected to another width; that with CvT writes sections.
     """
-    encoder, decoder = request.param.split("-")
-    folder = tmp_path_factory.mktemp(request.param)
-    if encoder == "cvt":
-        published_by_hand(folder, encoder)
-    else:
-        published(folder, encoder, decoder, width=24 if decoder == "roberta" else 32)
-    network = load_network(folder)[0]
-    assert isinstance(network, ImportedNetwork)
-    if decoder == "roberta":
-        network.config.images_per_study, network.config.novelty_threshold = None, 5.0
-        rng = np.random.default_rng(0)
-        network.feature_mean += rng.normal()
-        network.feature_precision += rng.normal() ** 2
-    if encoder == "cvt":
+    if request.param == "vit-gpt2":
+        return network_of(folder), engine_of(folder)
+    made = tmp_path_factory.mktemp(request.param)
+    if request.param == "cvt-bert":
+        network = network_of(published_by_hand(made, "cvt")[0])
         separator = network.config.section_token_id
         assert separator is not None
         # Likelier, or random weights would hardly write it.
         network.decoder.get_output_embeddings().bias[separator] += 3.0  # type: ignore[operator]
+    else:
+        network = network_of(published(made, "vit", "roberta", width=24))
+        network.config.images_per_study, network.config.novelty_threshold = None, 5.0
+        rng = np.random.default_rng(0)
+        network.feature_mean += rng.normal()
+        network.feature_precision += rng.normal() ** 2
     return network, ready(convert_network(network), threads=1)
+
+
+def network_of(folder: Path) -> ImportedNetwork:
+    network = load_network(folder)[0]
+    assert isinstance(network, ImportedNetwork)
+    return network
+
+
+def engine_of(folder: Path, name: Any = "auto") -> Any:
+    return load_engine(folder, EngineOptions(name, "cpu", 1)).engine
 
 
 def read(engine: Engine[Any], rows: Sequence[int] = range(len(STUDIES))) -> Any:
@@ -150,38 +167,28 @@ def test_what_cannot_be_read_is_refused_alike(pair: Pair) -> None:
                 engine.read_images(images, None, views, np.zeros((1, 0), np.int64))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return published(tmp_path_factory.mktemp("dinov2"), "dinov2_with_registers", "gpt2")
-
-
-def engine_of(folder: Path, name: Any = "auto") -> Any:
-    return load_engine(folder, EngineOptions(name, "cpu", 1)).engine
-
-
-def test_a_folder_and_its_import_are_converted_once_each(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_it_is_converted_once_and_gives_pytorchs_report(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And give PyTorch's report."""
+    def never(network: object, precision: str) -> None:
+        raise AssertionError("converted again")
+
+    engine_of(folder)
+    monkeypatch.setattr(convert, "convert_network", never)
     image = radiograph(1)
     expected = ReportGenerator.load(folder)(image, input_check=False)
-    export(read_published(folder), tmp_path / "imported")
-    for source in (folder, tmp_path / "imported"):
-        generator = ReportGenerator.load(source, engine="openvino", threads=1)
-        assert isinstance(generator.model, OpenVinoEngine)
-        report = generator(image, input_check=False)
-        assert (report.text, report.grid) == (expected.text, expected.grid)
-        for own, word in zip(report.words, expected.words, strict=True):
-            np.testing.assert_allclose(own.heatmap, word.heatmap, atol=MAPS)
-            assert own.probability == pytest.approx(word.probability, abs=1e-4)
-            assert own.evidence == pytest.approx(word.evidence, abs=1e-3)
-
-        def never(network: object, precision: str) -> None:
-            raise AssertionError("converted again")
-
-        monkeypatch.setattr(convert, "convert_network", never)
-        assert isinstance(engine_of(source), OpenVinoEngine)
-        monkeypatch.undo()
+    generator = ReportGenerator.load(folder, engine="openvino", threads=1)
+    assert isinstance(generator.model, OpenVinoEngine)
+    report = generator(image, input_check=False)
+    assert (report.text, report.grid, report.model) == (
+        expected.text,
+        expected.grid,
+        expected.model,
+    )
+    for own, word in zip(report.words, expected.words, strict=True):
+        np.testing.assert_allclose(own.heatmap, word.heatmap, atol=MAPS)
+        assert own.probability == pytest.approx(word.probability, abs=1e-4)
+        assert own.evidence == pytest.approx(word.evidence, abs=1e-3)
 
 
 def test_what_is_not_computed_right_is_pytorchs(
