@@ -2,8 +2,8 @@
 
 Every statement of the report is compared with what the network sees. Whether a finding is there is
 its answer about the finding (presence.py); side, zone and severity are weighed against their
-alternatives in the network's own phrases (alternatives.py). A comparison with an earlier image that
-was not given, and statements that contradict each other, need no image.
+alternatives in the network's own phrases (alternatives.py), sides in its answers too. A comparison
+with an earlier image that was not given, and statements that contradict each other, need no image.
 """
 
 import math
@@ -28,6 +28,7 @@ from model.alternatives import (
 from model.heatmap import State, Word, span_of, words
 from model.interface import M
 from model.presence import NAMES, Presence
+from model.questions import answer_log_odds, finding_phrase
 from model.report_text.contradictions import contradictions
 from model.report_text.parser import read_findings
 from model.report_text.statements import Statement
@@ -197,8 +198,12 @@ def _place_errors(
     if not cases:
         return
     evidence = iter(image_evidence(study, texts, less_prior).tolist())
+    answers = _answers_of_sides(study, [each for code, _, each in cases if code == "side"])
     for code, claim, choices in cases:
-        own, *alternatives = (next(evidence) for _ in choices)
+        raised = np.array([next(evidence) for _ in choices])
+        if code == "side":
+            raised += next(answers, 0.0)
+        own, *alternatives = raised.tolist()
         best = int(np.argmax(alternatives))
         yield Measured(
             code,
@@ -209,6 +214,24 @@ def _place_errors(
             choices[1 + best],
             others[claim],
         )
+
+
+def _answers_of_sides(
+    study: EncodedStudy[M], cases: Sequence[Sequence[Claim]]
+) -> Iterator[NDArray[np.float32]]:
+    """Of each case the log-odds of "left opacity: present" and its like for each of its claims.
+
+    A sentence draws the side of another finding that the text before it names; a question has no
+    text before it. Nothing of a network that was not taught to answer.
+    """
+    if not (cases and study.engine.config.answers):
+        return
+    phrases = [
+        finding_phrase(claim.name, frozenset({str(claim.side)})) for case in cases for claim in case
+    ]
+    odds = iter(answer_log_odds(study.engine, study.memory, study.tokenizer, phrases)[0])
+    for case in cases:
+        yield np.array([next(odds) for _ in case])
 
 
 def _is_said(claim: Claim, stated: Sequence[Claim]) -> bool:

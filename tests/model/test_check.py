@@ -10,11 +10,13 @@ from data_prep.manifest import Finding
 from data_prep.phantom.report import write_report
 from data_prep.phantom.study import Phantom, make_phantom
 from model import generator as generators
-from model.alternatives import Claim, sentence, variants
-from model.check import UNFITTED, Measured, called, probability
+from model.alternatives import Claim, EncodedStudy, sentence, variants
+from model.check import UNFITTED, Measured, called, measure, probability
 from model.errors import DataError
+from model.exam import encode_studies
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
+from model.presence import presence_of
 from model.report import Check
 from model.report_text.parser import read_findings
 from model.report_text.statements import read_statements
@@ -67,6 +69,22 @@ def test_a_swapped_side_is_found_and_put_right(generator, phantom) -> None:
     half = found.grid[1] // 2
     halves = issue.heatmap[0, :, :half].sum(), issue.heatmap[0, :, half:].sum()
     assert (halves[0] > halves[1]) == (device.side == "right")
+
+
+def test_a_side_speaks_as_much_for_itself_as_against_the_other() -> None:
+    generator = ReportGenerator.load(generators.EMBEDDED)
+    assert generator.model.config.answers
+    square = generator.model.place(SIZE, SIZE).apply(make_phantom(SEED, 0, SIZE).images[0].pixels)
+    memory = encode_studies(generator.model, [[square]], [[0]], [[]])
+    study = EncodedStudy(generator.model, memory, generator.tokenizer)
+    [presence] = presence_of(generator.model, memory, generator.tokenizer)
+    odds = []
+    for side in ("left", "right"):
+        text = f"There is a large right pneumothorax. There is a small {side} pleural effusion."
+        measured = measure(study, presence, read_statements(text))
+        odds.append({each.stated.name: each.log_odds for each in measured if each.code == "side"})
+    assert odds[0]["pleural_effusion"] == pytest.approx(-odds[1]["pleural_effusion"], abs=1e-3)
+    assert abs(odds[0]["pleural_effusion"]) > 0.1
 
 
 def test_what_is_not_mentioned_is_listed_with_its_place(generator, phantom) -> None:
