@@ -198,11 +198,12 @@ def _place_errors(
     if not cases:
         return
     evidence = iter(image_evidence(study, texts, less_prior).tolist())
-    answers = _answers_of_sides(study, [each for code, _, each in cases if code == "side"])
+    sides = [each for code, _, each in cases if code == "side"]
+    answers = _answers_of_sides(study, sides, less_prior)
     for code, claim, choices in cases:
         raised = np.array([next(evidence) for _ in choices])
-        if code == "side":
-            raised += next(answers, 0.0)
+        if code == "side" and (answered := next(answers, None)) is not None:
+            raised = (raised + answered) / 2
         own, *alternatives = raised.tolist()
         best = int(np.argmax(alternatives))
         yield Measured(
@@ -217,9 +218,10 @@ def _place_errors(
 
 
 def _answers_of_sides(
-    study: EncodedStudy[M], cases: Sequence[Sequence[Claim]]
-) -> Iterator[NDArray[np.float32]]:
-    """Of each case the log-odds of "left opacity: present" and its like for each of its claims.
+    study: EncodedStudy[M], cases: Sequence[Sequence[Claim]], less_prior: bool
+) -> Iterator[NDArray[np.float64]]:
+    """Of each case the log-odds of "left opacity: present" and its like for each of its claims, by
+    how much the images raise them.
 
     A sentence draws the side of another finding that the text before it names; a question has no
     text before it. Nothing of a network that was not taught to answer.
@@ -229,7 +231,11 @@ def _answers_of_sides(
     phrases = [
         finding_phrase(claim.name, frozenset({str(claim.side)})) for case in cases for claim in case
     ]
-    odds = iter(answer_log_odds(study.engine, study.memory, study.tokenizer, phrases)[0])
+    [found] = answer_log_odds(study.engine, study.memory, study.tokenizer, phrases)
+    if less_prior:
+        blind = study.engine.without_images(study.memory)
+        found = found - answer_log_odds(study.engine, blind, study.tokenizer, phrases)[0]
+    odds = iter(found.astype(np.float64))
     for case in cases:
         yield np.array([next(odds) for _ in case])
 

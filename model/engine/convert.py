@@ -12,7 +12,14 @@ import openvino as ov
 import torch
 from openvino import opset13
 from openvino._offline_transformations import apply_make_stateful_transformation
+from openvino.frontend import (
+    GeneralFailure,
+    NotImplementedFailure,
+    OpConversionFailure,
+    OpValidationFailure,
+)
 from openvino.tools.ovc import convert_model
+from openvino.tools.ovc.error import Error
 from torch import Tensor, nn
 
 from model.anatomy_network import load_anatomy
@@ -33,6 +40,12 @@ from model.loading import AnyNetwork
 
 __all__ = ["convert_anatomy", "convert_network"]
 
+FAILURES = (
+    *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError),
+    *(GeneralFailure, OpConversionFailure, OpValidationFailure, NotImplementedFailure, Error),
+)
+"""What OpenVINO and torch's tracing raise of an operation that they do not know: OpenVINO's own are
+no RuntimeError."""
 Images = ImageModule | ImportedImageModule
 Tokens = DecoderModule | ImportedDecoderModule
 
@@ -50,7 +63,7 @@ def convert_network(network: AnyNetwork, precision: Precision = "f32") -> Entry:
     if isinstance(network, DecoderOnlyNetwork):
         raise SelfTestFailed(DECODER_ONLY)
     images, of_tokens, tracing = _modules(network)
-    with tracing:
+    with _as_failures("convert it"), tracing:
         decoder = _exported("decoder", lambda: _decoder(of_tokens), precision)
     blank = b"".join(each.contiguous().numpy().tobytes() for each in images.blank())
     models = {"images": _exported("images", lambda: _images(images), precision), "decoder": decoder}
@@ -111,11 +124,11 @@ def convert_anatomy() -> dict[str, bytes]:
 
 @contextmanager
 def _as_failures(what: str) -> Iterator[None]:
-    """What OpenVINO and torch's tracing raise of an operation that they do not know."""
+    """FAILURES become SelfTestFailed."""
     try:
         with _quiet(), torch.no_grad():
             yield
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError) as error:
+    except FAILURES as error:
         message = " ".join(str(error).split())[:100]
         raise SelfTestFailed(f"OpenVINO cannot {what} ({message!r})") from error
 

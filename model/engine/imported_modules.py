@@ -62,16 +62,12 @@ class ImportedDecoderModule(nn.Module):
 
     def __init__(self, network: ImportedNetwork) -> None:
         super().__init__()
-        config, decoder = network.config, network.decoder
-        self.decoder = decoder
+        config = network.config
+        self.network = network
         self.layers, self.heads = config.layers, config.heads
         self.head_dim = network.features // config.heads
         self.late = int(config.layers * SKIPPED_SHARE)
         self.sections = config.section_token_id is not None
-        # RoBERTa counts from behind its padding, which itself has no place.
-        roberta = config.decoder["model_type"] == "roberta"
-        own: Any = decoder.config
-        self.padding: int | None = own.pad_token_id if roberta else None
 
     def examples(self) -> dict[str, Tensor]:
         """See DecoderModule."""
@@ -95,9 +91,9 @@ class ImportedDecoderModule(nn.Module):
         cross, past = of_layers[: 2 * self.layers], of_layers[2 * self.layers :]
         cache = EncoderDecoderCache(_filled(past), _filled(cross))
         cache.is_updated = dict.fromkeys(range(self.layers), True)
-        output = self.decoder(
+        output = self.network.decoder(
             input_ids=tokens,
-            position_ids=self._positions(tokens, places),
+            position_ids=self.network.positions(tokens, places),
             attention_mask=mask,
             encoder_hidden_states=bias,  # that there is one is all that is read of it
             encoder_attention_mask=bias,
@@ -111,12 +107,6 @@ class ImportedDecoderModule(nn.Module):
         layers: list[Any] = cache.self_attention_cache.layers
         present = [each for layer in layers for each in (layer.keys, layer.values)]
         return (output.logits, mean.reshape(*tokens.shape, -1), *present)
-
-    def _positions(self, tokens: Tensor, places: Tensor) -> Tensor:
-        if self.padding is None:
-            return places[None]
-        behind = places[None] + self.padding + 1
-        return torch.where(tokens == self.padding, self.padding, behind)
 
 
 @contextmanager

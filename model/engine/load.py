@@ -221,7 +221,8 @@ def _kept(
     try:
         if (files := read_entry(place, names)) is not None:
             return ready(files)
-    except (CorruptEntry, RuntimeError) as error:
+    # One that is whole, of a version with other settings, cannot be read either.
+    except (CorruptEntry, RuntimeError, ValueError, LookupError, TypeError) as error:
         log.warning("converted models in the cache are damaged (%s): they are made anew", error)
     files = make()
     try:

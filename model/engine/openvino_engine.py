@@ -53,7 +53,7 @@ class OpenVinoEngine:
             return Letterbox(height, width, size)
         from model.imported.processing import ProcessedPlacement, Processing
 
-        return ProcessedPlacement(height, width, size, Processing(**processing))
+        return ProcessedPlacement(height, width, size, Processing.of(processing))
 
     def read_images(
         self,

@@ -182,12 +182,10 @@ class ImportedConfig:
         if unknown := sorted(given.keys() - {field.name for field in fields(cls)}):
             raise CheckpointError(f"config.json has unknown fields {unknown}: import it anew")
         try:
-            processing = given.pop("processing")
-            for pair in ("mean", "std"):
-                processing[pair] = tuple(processing[pair])
+            processing = Processing.of(given.pop("processing"))
             connector = given.pop("connector", None)
             if connector is not None:
                 connector = Connector(**connector)
-            return cls(**given, processing=Processing(**processing), connector=connector)
+            return cls(**given, processing=processing, connector=connector)
         except (KeyError, TypeError) as error:
             raise CheckpointError(f"config.json lacks a field ({error}): import it anew") from error

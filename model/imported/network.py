@@ -92,6 +92,21 @@ class ImportedNetwork(TorchEngine, nn.Module):
         """See Network."""
         return self.config.prefix
 
+    def positions(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """What a decoder looks its position embeddings up by, (rows, tokens) or (1, tokens).
+
+        RoBERTa counts from behind its padding, which itself has one place. Left to itself it counts
+        a start token that is the padding in a whole text, and not step by step.
+
+        Args:
+            tokens: (rows, tokens).
+            places: int64 (tokens,), of the report's tokens from 0 on.
+        """
+        if self.config.decoder["model_type"] != "roberta":
+            return places[None]
+        padding: int = self.decoder.config.pad_token_id  # type: ignore[union-attr, assignment]
+        return torch.where(tokens == padding, padding, places[None] + padding + 1)
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
@@ -274,9 +289,12 @@ class ImportedNetwork(TorchEngine, nn.Module):
             cache: of `new_cache`, or an empty one; it holds the tokens too then.
         """
         types = {} if token_types is None else {"token_type_ids": token_types}
-        length = cache.get_seq_length() + tokens.shape[1]
+        past = cache.get_seq_length()
+        length = past + tokens.shape[1]
+        places = torch.arange(past, length, device=tokens.device)
         output = self.decoder(
             input_ids=tokens,
+            position_ids=self.positions(tokens, places),
             # All ones: padding stands after a text only, where nothing reads it.
             attention_mask=tokens.new_ones(len(tokens), length),
             encoder_hidden_states=features,

@@ -1,7 +1,8 @@
 """The image processing that a published checkpoint asks for, and the way back for its maps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,11 @@ class Processing:
     """What pixels in [0, 1] are multiplied by, before mean and standard deviation."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Processing":
+        """From what JSON holds of one."""
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 
 @dataclass(frozen=True)

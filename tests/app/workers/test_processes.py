@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.workers.errors import Unwanted
 from app.workers.models import ProcessModel, WorkerOptions
 from app.workers.requests import ReportRequest
-from model.errors import ConfigError
+from model.errors import CheckpointError
 from model.exam import Exam
 from model.generator import ReportGenerator
 from model.imaging.radiograph import Radiograph
@@ -138,6 +138,6 @@ def test_every_request_is_answered_though_workers_are_killed(
 
 def test_a_model_that_cannot_be_loaded_is_an_error_here(tmp_path: Path) -> None:
     model = ProcessModel(WorkerOptions(tmp_path, engine="openvino"))
-    with pytest.raises(ConfigError):
+    with pytest.raises(CheckpointError):
         model.start()
     model.close()

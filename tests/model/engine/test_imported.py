@@ -185,6 +185,7 @@ def test_it_is_converted_once_and_gives_pytorchs_report(
         expected.grid,
         expected.model,
     )
+    assert report.placements == expected.placements
     for own, word in zip(report.words, expected.words, strict=True):
         np.testing.assert_allclose(own.heatmap, word.heatmap, atol=MAPS)
         assert own.probability == pytest.approx(word.probability, abs=1e-4)

@@ -4,6 +4,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from published import ARCHITECTURES, SIZE, published, published_by_hand
@@ -104,6 +105,15 @@ def test_it_reads_and_writes_in_bfloat16(network) -> None:
         for attention in token_attention(half, memory, texts):
             shares = attention.attention.sum(axis=1)
             assert ((shares >= 0) & (shares < 1.01)).all()
+
+
+def test_a_text_that_begins_with_padding_is_read_as_it_is_written(network) -> None:
+    """Many checkpoints begin texts with their padding token."""
+    memory, text = network.encode(images(1)), [network.config.pad_token_id, 5, 6, 7]
+    step = network.incremental_decoder(memory, 1, len(text))
+    logits = [step(np.array([token]))[0] for token in text]
+    whole, _ = network.teacher_forced(memory, torch.tensor([text]), None)
+    np.testing.assert_allclose(whole[0].detach(), np.stack(logits), atol=1e-4)
 
 
 def test_samples_do_not_depend_on_the_batch(network) -> None:
