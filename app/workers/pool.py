@@ -58,7 +58,7 @@ class _Job:
     done: Done | None = None
     wanted: bool = True
 
-    def told(self, text: str) -> bool:
+    def receive(self, text: str) -> bool:
         """See Watch; what is unwanted stays so."""
         self.wanted = self.wanted and (self.watch is None or self.watch(text))
         return self.wanted
@@ -209,7 +209,7 @@ class ModelPool:
         start = time.perf_counter()
         try:
             watched = any(job.watch is not None for job in batch)
-            watch = (lambda place, text: batch[place].told(text)) if watched else None
+            watch = (lambda place, text: batch[place].receive(text)) if watched else None
             results = model.answered([job.request for job in batch], watch)
         except WorkerDied:
             log.error("a model's process ended during its work: it is started again")

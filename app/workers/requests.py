@@ -106,7 +106,7 @@ def _together(
     if isinstance(first, CheckRequest):
         return [generator.check(first.exam, first.text, *checks)]
 
-    def told(texts: list[str]) -> None:
+    def pass_on(texts: list[str]) -> None:
         assert watch is not None
         wanted = [watch(place, text) for place, text in enumerate(texts)]
         if not any(wanted):
@@ -116,5 +116,5 @@ def _together(
         [request.exam for request in requests],
         input_check=first.input_check,
         identity_check=first.identity_check,
-        watch=None if watch is None else told,
+        watch=None if watch is None else pass_on,
     )

@@ -29,7 +29,7 @@ TRACED = "crossray_traced"
 
 
 class ImportedImageModule(nn.Module):
-    """As ImageModule, of images (images, 3, size, size); what they are nothing tells it."""
+    """As ImageModule, of images (images, 3, size, size), without their views."""
 
     def __init__(self, network: ImportedNetwork) -> None:
         super().__init__()
