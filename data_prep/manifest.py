@@ -112,7 +112,7 @@ class Study:
     split: str
     images: tuple[Image, ...]
     report: str
-    """The target text: "Findings: ... Impression: ..."."""
+    """The target text: "Findings: ... Impression: ..."; empty where only labels are known."""
     findings: tuple[Finding, ...] = ()
     phrases: tuple[Phrase, ...] = ()
     indication: str = ""

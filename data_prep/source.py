@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["IMPORTED", "DataSet", "SourceImage", "SourceStudy"]
 
-IMPORTED = ("iu-xray", "mimic-cxr", "nih", "kermany", "folder")
+IMPORTED = ("iu-xray", "mimic-cxr", "nih", "kermany", "labeled", "folder")
 """The "source" of prepared folders whose truth is not complete: what has no box may be there."""
 
 
@@ -49,6 +49,8 @@ class SourceStudy:
     unknown."""
     labels: Mapping[str, int] | None = None
     """As Study.labels."""
+    reported: bool = True
+    """False: nothing but labels is known of it, and its report is prepared empty."""
 
 
 @dataclass(frozen=True)

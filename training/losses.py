@@ -42,13 +42,18 @@ AROUND = 0.5
 
 
 def token_loss(logits: Tensor, labels: Tensor, pad: int, label_smoothing: float) -> Tensor:
-    """Mean cross-entropy of labels (batch, tokens) under logits (batch, tokens, vocabulary)."""
-    return F.cross_entropy(
+    """Mean cross-entropy of labels (batch, tokens) under logits (batch, tokens, vocabulary).
+
+    0 where there are none: studies of which no report is known.
+    """
+    total = F.cross_entropy(
         logits.flatten(0, 1).float(),
         labels.flatten(),
         ignore_index=pad,
         label_smoothing=label_smoothing,
+        reduction="sum",
     )
+    return total / (labels != pad).sum().clamp(min=1)
 
 
 def unlikelihood_loss(logits: Tensor, labels: Tensor, occluded: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def truth_of(study: Study, complete: bool) -> Truth:
 
 
 def label_truth(labels: Mapping[str, int]) -> Truth:
-    """Findings by label: 1 present, 0 absent, -1 or missing unknown.
+    """Findings by label, or by their own name: 1 present, 0 absent, -1 or missing unknown.
 
     A finding is absent where all labels of its kind are. Where labels are mined from reports, an
     opacity may have been called by another name (edema, atelectasis, a mass): it is absent only
@@ -71,7 +71,7 @@ def label_truth(labels: Mapping[str, int]) -> Truth:
     absent: set[int] = set()
     unknown: set[int] = set()
     for label, value in labels.items():
-        name = LABEL_FINDINGS.get(label)
+        name = label if label in FINDINGS else LABEL_FINDINGS.get(label)
         if name is not None:
             {1: present, 0: absent}.get(value, unknown).add(kind_of(name))
     if any(value == 1 for value in labels.values()):

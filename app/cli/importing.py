@@ -19,6 +19,7 @@ __all__ = [
     "folder",
     "iu_xray",
     "kermany",
+    "labeled",
     "mimic_cxr",
     "nih",
     "regions",
@@ -155,6 +156,33 @@ def kermany(
 
     options = ImportOptions(size, 1, "findings")
     data_set = DataSet({"source": "kermany"}, source, studies(source))
+    typer.echo(summary_text(import_studies(out, data_set, options, workers), out))
+
+
+def labeled(
+    source: SourceArgument,
+    labels: Annotated[
+        Path,
+        typer.Argument(metavar="LABELS", help="JSON file with the findings of each image."),
+    ],
+    out: OutArgument,
+    size: SizeOption = 512,
+    workers: WorkersOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Radiographs of which a reader labeled some findings, such as devices: they have no reports.
+
+    Training asks about those findings and learns nothing else from such an image.
+    docs/how-to/data.md shows the form of LABELS.
+    """
+    from data_prep.datasets.reader_labels import read_reader_labels, studies
+    from data_prep.importing.planning import ImportOptions
+    from data_prep.importing.run import import_studies, summary_text
+    from data_prep.source import DataSet
+
+    options = ImportOptions(size, 1, "findings", seed=seed)
+    settings = {"source": "labeled", "labels": labels.name}
+    data_set = DataSet(settings, source, studies(read_reader_labels(labels), seed))
     typer.echo(summary_text(import_studies(out, data_set, options, workers), out))
 
 

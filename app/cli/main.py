@@ -18,7 +18,7 @@ from app.cli.evaluation import (
     lungs,
     robustness,
 )
-from app.cli.importing import boxes, folder, iu_xray, kermany, mimic_cxr, nih, regions
+from app.cli.importing import boxes, folder, iu_xray, kermany, labeled, mimic_cxr, nih, regions
 from app.cli.phantom import prepare
 from app.cli.reading import ask, check, report, serve
 from app.cli.scoring import compare, label, rexrank, score
@@ -56,7 +56,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "answers": answers,
     "anatomy": anatomy,
 }
-for importer in (iu_xray, mimic_cxr, nih, kermany, folder, boxes, regions):
+for importer in (iu_xray, mimic_cxr, nih, kermany, labeled, folder, boxes, regions):
     prepare.command()(importer)
 
 

@@ -109,7 +109,7 @@ def _plan_study(study: SourceStudy, source: Path, options: ImportOptions) -> Pla
     reason = ""
     if split is None and options.split == "standard":
         reason = NOT_IN_SPLIT
-    elif not report:
+    elif study.reported and not report:
         reason = NO_REPORT
     elif not study.images:
         reason = NOT_NAMED

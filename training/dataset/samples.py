@@ -25,7 +25,8 @@ class Sample:
     """One study's text, ready for the model."""
 
     tokens: NDArray[np.int64]
-    """bos, the report, eos."""
+    """bos, the report, eos; bos and padding where no report is known, which is learned from by its
+    labels alone."""
     prompt: NDArray[np.int64]
     """The indication."""
     mentions: NDArray[np.uint64]
@@ -66,7 +67,8 @@ class StudyEncoder:
         """
         encoding = self.tokenizer.encode(study.report)
         bos, eos = self.config.bos_token_id, self.config.eos_token_id
-        tokens = np.array([bos, *encoding.ids, eos], np.int64)
+        end = eos if study.report else self.config.pad_token_id
+        tokens = np.array([bos, *encoding.ids, end], np.int64)
         if len(tokens) - 1 > self.config.max_tokens:
             raise DataError(
                 f"a report of {len(tokens) - 1} tokens, the model writes {self.config.max_tokens}: "

@@ -1,7 +1,7 @@
 """Images that a reader labeled -> how well a checkpoint's answers tell what is on them.
 
-For what no data set labels, such as the devices of a collection: a JSON file names the findings
-that were looked for, and for each image those that are there.
+For what no data set labels, such as the devices of a collection. The form of the labels is in
+data_prep/datasets/reader_labels.py; images on which a finding is uncertain do not count for it.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.manifest import FINDINGS
+from data_prep.datasets.reader_labels import ReaderLabels, read_reader_labels
 from model.errors import DataError
 from model.exam import encode_studies
 from model.generator import ReportGenerator
@@ -23,17 +23,9 @@ from training.bootstrap import Bootstrap, Score, divide, draw, interval, percent
 from training.evaluation.label_scores import weighted_auc
 from training.files import require_writable, write_json
 
-__all__ = ["ImageLabels", "read_image_labels", "run_answers"]
+__all__ = ["run_answers"]
 
 BATCH = 16
-
-
-@dataclass(frozen=True)
-class ImageLabels:
-    findings: Sequence[str]
-    """Of FINDINGS, those that were looked for on every image."""
-    images: Mapping[str, Sequence[str]]
-    """By path, the ones that are there."""
 
 
 @dataclass(frozen=True)
@@ -50,27 +42,6 @@ class AnswerScores:
     sensitivity: Score
 
 
-def read_image_labels(file: Path) -> ImageLabels:
-    """
-    Raises:
-        DataError: it cannot be read, or holds something else.
-    """
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        labels = ImageLabels(list(stored["findings"]), dict(stored["images"]))
-        named = {name for own in labels.images.values() for name in own}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f'{file.name!r} does not hold {{"findings": [...], "images": {{path: [...]}}}}'
-        ) from error
-    if unknown := sorted((named - set(labels.findings)) | (set(labels.findings) - set(FINDINGS))):
-        raise DataError(
-            f"{file.name!r} names {unknown[0]!r}: list it in its findings, which are of "
-            f"{', '.join(FINDINGS)}"
-        )
-    return labels
-
-
 def run_answers(
     model_dir: Path | None, images: Path, labels_file: Path, json_file: Path | None = None
 ) -> str:
@@ -78,20 +49,19 @@ def run_answers(
 
     Raises:
         CheckpointError: the model cannot be loaded.
-        DataError: see read_image_labels; an image that is missing; a model that does not answer.
+        DataError: see read_reader_labels; an image that is missing; a model that does not answer.
         ImageError: an image that cannot be read.
     """
     require_writable(json_file)
-    labels = read_image_labels(labels_file)
+    labels = read_reader_labels(labels_file)
     generator = ReportGenerator.load(model_dir)
     if not generator.model.config.answers:
         raise DataError(f"{generator.identity.name} was not taught to answer questions")
     odds, near = _answers(generator, images, labels)
+    truth = np.array([list(labels.of(path).values()) for path in labels.images])
     rows = [
-        _scores(
-            generator, name, odds[:, k], np.array([name in own for own in labels.images.values()])
-        )
-        for k, name in enumerate(labels.findings)
+        _scores(generator, name, own[known >= 0], known[known >= 0] > 0)
+        for name, own, known in zip(labels.findings, odds.T, truth.T, strict=True)
     ]
     if json_file is not None:
         numbers = {"findings": [asdict(row) for row in rows], "in_distribution": asdict(near)}
@@ -100,7 +70,7 @@ def run_answers(
 
 
 def _answers(
-    generator: ReportGenerator, folder: Path, labels: ImageLabels
+    generator: ReportGenerator, folder: Path, labels: ReaderLabels
 ) -> tuple[np.ndarray, Score]:
     """Log-odds (images, findings), and the share of images in distribution."""
     paths = [folder / name for name in labels.images]

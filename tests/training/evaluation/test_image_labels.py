@@ -11,7 +11,8 @@ from tiny import tiny_model, tiny_tokenizer
 
 from model.checkpoint import save_checkpoint
 from model.errors import DataError
-from training.evaluation.image_labels import read_image_labels, run_answers
+from data_prep.datasets.reader_labels import read_reader_labels
+from training.evaluation.image_labels import run_answers
 
 DEVICES = ROOT / "tests" / "data" / "hannover_devices.json"
 
@@ -54,11 +55,11 @@ def test_what_cannot_be_measured_is_an_error(labeled: Path, tmp_path: Path) -> N
     for text in ("[]", '{"findings": ["nodule"], "images": {"a": ["banana"]}}'):
         file.write_text(text)
         with pytest.raises(DataError, match=r"labels\.json"):
-            read_image_labels(file)
+            read_reader_labels(file)
 
 
 def test_the_labels_of_devices_name_images_of_the_collection() -> None:
-    labels = read_image_labels(DEVICES)
+    labels = read_reader_labels(DEVICES)
     assert len(labels.images) == 60
     if not (SHARED / "data").is_dir():
         pytest.skip("the shared material is not here")
