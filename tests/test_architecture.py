@@ -216,6 +216,7 @@ def test_training_takes_only_what_describes_data_from_data_prep() -> None:
         "data_prep.manifest",
         "data_prep.tokenizer",
         "data_prep.occlusion",
+        "data_prep.reader_labels",
         "data_prep.source",
         "data_prep.datasets.boxes",
         "data_prep.phantom.report_errors",

@@ -175,9 +175,10 @@ def labeled(
     Training asks about those findings and learns nothing else from such an image.
     docs/how-to/data.md shows the form of LABELS.
     """
-    from data_prep.datasets.reader_labels import read_reader_labels, studies
+    from data_prep.datasets.labeled import studies
     from data_prep.importing.planning import ImportOptions
     from data_prep.importing.run import import_studies, summary_text
+    from data_prep.reader_labels import read_reader_labels
     from data_prep.source import DataSet
 
     options = ImportOptions(size, 1, "findings", seed=seed)

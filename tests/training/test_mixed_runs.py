@@ -1,15 +1,18 @@
 """A run on boxed and labeled studies together: its record knows both, and it learns to answer."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from labeled_folder import write_labeled
 from prepared_folder import write_prepared, write_settings
 
 from model.checkpoint import load_checkpoint
 from model.errors import ConfigError
 from training.config import load_config
+from training.dataset.batches import Batches
 from training.provenance import saw
 from training.train import Training, run
 
@@ -48,3 +51,15 @@ def test_every_step_learns_from_both_and_to_answer(settings: Path) -> None:
 def test_a_mix_leaves_studies_for_the_folder_itself(settings: Path) -> None:
     with pytest.raises(ConfigError, match="leave some for `data`"):
         load_config(settings, ["batch=3"])
+
+
+def test_a_study_without_a_report_is_asked_about_and_teaches_no_words(settings: Path) -> None:
+    training = Training(
+        load_config(settings, [f"output={(settings.parent / 'silent').as_posix()}"])
+    )
+    source = training.setup.train_batches.sources[1]
+    silent = [replace(study, report="", phrases=(), findings=()) for study in source.split.studies]
+    batches = Batches(replace(source.split, studies=silent), 3, 0)
+    losses = training.setup.objective(batches[0, 0])
+    assert losses["tokens"] == 0 and losses["answers"] > 0 and losses["presence"] > 0
+    assert all(torch.isfinite(loss) for loss in losses.values())

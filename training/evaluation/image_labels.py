@@ -1,18 +1,17 @@
 """Images that a reader labeled -> how well a checkpoint's answers tell what is on them.
 
 For what no data set labels, such as the devices of a collection. The form of the labels is in
-data_prep/datasets/reader_labels.py; images on which a finding is uncertain do not count for it.
+data_prep/reader_labels.py; images on which a finding is uncertain do not count for it.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.datasets.reader_labels import ReaderLabels, read_reader_labels
+from data_prep.reader_labels import ReaderLabels, read_reader_labels
 from model.errors import DataError
 from model.exam import encode_studies
 from model.generator import ReportGenerator

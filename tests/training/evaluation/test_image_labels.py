@@ -1,5 +1,6 @@
 """Answers about images that a reader labeled: the scores are those of the answers."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 from paths import ROOT, SHARED
 from tiny import tiny_model, tiny_tokenizer
 
+from data_prep.reader_labels import read_reader_labels
 from model.checkpoint import save_checkpoint
 from model.errors import DataError
-from data_prep.datasets.reader_labels import read_reader_labels
 from training.evaluation.image_labels import run_answers
 
 DEVICES = ROOT / "tests" / "data" / "hannover_devices.json"
+TRAINED = ROOT / "tests" / "data" / "devices_train.json"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,12 @@ def test_what_cannot_be_measured_is_an_error(labeled: Path, tmp_path: Path) -> N
     with pytest.raises(DataError, match=r"no '0\.png' in"):
         run_answers(labeled / "answers", tmp_path, labeled / "labels.json")
     file = tmp_path / "labels.json"
-    for text in ("[]", '{"findings": ["nodule"], "images": {"a": ["banana"]}}'):
+    for text in (
+        "[]",
+        '{"findings": ["nodule"], "images": {"a": ["banana"]}}',
+        '{"findings": ["nodule"], "images": {"a": []}, "uncertain": {"b": ["nodule"]}}',
+        '{"findings": ["nodule"], "images": {"a": []}, "patients": {"b": "1"}}',
+    ):
         file.write_text(text)
         with pytest.raises(DataError, match=r"labels\.json"):
             read_reader_labels(file)
@@ -64,3 +71,29 @@ def test_the_labels_of_devices_name_images_of_the_collection() -> None:
     if not (SHARED / "data").is_dir():
         pytest.skip("the shared material is not here")
     assert all((SHARED / "data" / name).is_file() for name in labels.images)
+
+
+def test_no_patient_whose_devices_are_measured_was_trained_on() -> None:
+    measured, trained = read_reader_labels(DEVICES), read_reader_labels(TRAINED)
+    assert not set(measured.images) & set(trained.images)
+    table = SHARED / "data" / "hannover" / "labels.csv"
+    if not table.is_file():
+        pytest.skip("the shared material is not here")
+    with table.open() as rows:
+        patient = {
+            f"hannover/{r['image']}": f"hannover {r['patient']}" for r in csv.DictReader(rows)
+        }
+    of_measured = {f"hannover {patient[name]}" for name in measured.images}
+    assert not of_measured & set(trained.patients.values())
+    assert all((SHARED / "data" / name).is_file() for name in trained.images)
+
+
+def test_an_uncertain_image_does_not_count(labeled: Path) -> None:
+    stored = json.loads((labeled / "labels.json").read_text())
+    file = labeled / "uncertain.json"
+    file.write_text(json.dumps({**stored, "uncertain": {"0.png": ["pacemaker"]}}))
+    out = labeled / "uncertain_scores.json"
+    run_answers(labeled / "answers", labeled, file, out)
+    pacemaker, nodule = json.loads(out.read_text())["findings"]
+    assert (pacemaker["present"], pacemaker["absent"]) == (3, 2)
+    assert nodule["absent"] == 6

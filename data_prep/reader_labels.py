@@ -1,4 +1,4 @@
-"""Radiographs of which a reader labeled some findings: which images show them, and no reports.
+"""The findings that a reader labeled on images, such as the devices of a collection: a JSON file.
 
     {"findings": ["pacemaker", ...], "images": {"a.jpg": ["pacemaker"], "b.jpg": []},
      "uncertain": {"b.jpg": ["pacemaker"]}, "patients": {"a.jpg": "17", "b.jpg": "17"}}
@@ -8,21 +8,16 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.importing.split import split_by_hash
 from data_prep.manifest import FINDINGS
-from data_prep.source import SourceImage, SourceStudy
 from model.errors import DataError
 
-__all__ = ["ReaderLabels", "read_reader_labels", "studies"]
+__all__ = ["ReaderLabels", "read_reader_labels"]
 
-SHARES = {"train": 3, "validate": 1}
-"""Few images: many of them are needed to calibrate on, and those that measure have a file of their
-own."""
 FORM = '{"findings": [...], "images": {path: [...]}}'
 
 
@@ -64,21 +59,3 @@ def read_reader_labels(file: Path) -> ReaderLabels:
     if strange := sorted((set(labels.uncertain) | set(labels.patients)) - set(labels.images)):
         raise DataError(f"{file.name!r} speaks of {strange[0]!r}, which is none of its images")
     return labels
-
-
-def studies(labels: ReaderLabels, seed: int) -> Iterator[SourceStudy]:
-    """One study an image, in the file's order, three quarters of the patients to train on.
-
-    Args:
-        seed: of the split by hash.
-    """
-    for path in labels.images:
-        study = SourceStudy(
-            id=Path(path).stem,
-            origin=f"image {path!r}",
-            images=(SourceImage(Path(path)),),
-            patient=labels.patients.get(path),
-            labels=labels.of(path),
-            reported=False,
-        )
-        yield SourceStudy(**{**vars(study), "split": split_by_hash(study, seed, SHARES)})
