@@ -213,6 +213,7 @@ def test_training_takes_only_what_describes_data_from_data_prep() -> None:
     trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "training").rglob("*.py")]
     modules = {name for tree in trees for name in imports(tree, later=True) if name in MODULES}
     allowed = {
+        "data_prep.labels",
         "data_prep.manifest",
         "data_prep.tokenizer",
         "data_prep.occlusion",

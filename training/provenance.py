@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,9 @@ __all__ = [
     "data_record",
     "data_text",
     "initial_record",
+    "learned_from",
     "record_of",
+    "runs_on",
     "saw",
     "training_record",
 ]
@@ -38,11 +40,13 @@ INGREDIENTS = {
 LIBRARIES = ("crossray", "torch", "timm", "transformers", "tokenizers", "numpy")
 
 
-def data_record(folder: Path) -> dict[str, Any]:
-    """How a prepared folder was made, as its prepared.json says, and its manifest's SHA-256."""
+def data_record(folder: Path, mixed: Sequence[Path] = ()) -> dict[str, Any]:
+    """How a prepared folder was made, as its prepared.json says, and its manifest's SHA-256; under
+    "mixed", where there are any, the same of the folders that are used with it, by path."""
     note = folder / "prepared.json"
     made = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
-    return {**made, "manifest_sha256": manifest_hash(folder)}
+    others = {"mixed": {each.as_posix(): data_record(each) for each in mixed}} if mixed else {}
+    return {**made, "manifest_sha256": manifest_hash(folder), **others}
 
 
 def record_of(model: Path) -> dict[str, Any]:
@@ -64,13 +68,32 @@ def saw(record: dict[str, Any], folder: Path) -> bool:
     Raises:
         DataError: the same data set in another split: what it calls test may have been trained on.
     """
+    return any(True for _ in runs_on(record, folder))
+
+
+def runs_on(record: dict[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
+    """The records of those runs of a checkpoint's history, the last one first, that `saw`.
+
+    Raises:
+        DataError: as `saw`.
+    """
     there = data_record(folder)
     while record:
         data = record.get("data") or {}
         if any(_same(there, each, folder) for each in (data, *data.get("mixed", {}).values())):
-            return True
+            yield record
         record = record.get("initial") or {}
-    return False
+
+
+def learned_from(record: dict[str, Any], folder: Path) -> bool:
+    """Whether studies of this prepared folder may have shaped a checkpoint: its weights, or the
+    probabilities that calibration fits on labels. Its test split alone measures then.
+
+    Raises:
+        DataError: as `saw`.
+    """
+    labeled = record.get("calibration", {}).get("labeled")
+    return saw(record, folder) or saw({"data": labeled}, folder)
 
 
 def _same(there: dict[str, Any], data: dict[str, Any], folder: Path) -> bool:
@@ -84,7 +107,7 @@ def _same(there: dict[str, Any], data: dict[str, Any], folder: Path) -> bool:
     if source in IMPORTED and not all(same):
         raise DataError(
             f"{str(folder)!r} holds the data set {source!r}, which the checkpoint was "
-            "trained on in another split: prepare it with the same --split and --seed"
+            "trained or calibrated on in another split: prepare it with the same --split and --seed"
         )
     return all(same) and there.get("seed") is not None
 

@@ -88,8 +88,7 @@ def set_up(config: TrainConfig) -> Setup:
     processes = Processes(device, config.accumulate, config.batch)
     records = {folder: data_record(Path(folder)) for folder in (config.data, *config.mix)}
     complete = _complete(records)
-    mixed = {folder: records[folder] for folder in config.mix}
-    data = {**records[config.data], **({"mixed": mixed} if mixed else {})}
+    data = data_record(Path(config.data), [Path(folder) for folder in config.mix])
     model, tokenizer = _network(config)
     encoders = {
         folder: StudyEncoder(

@@ -4,33 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from data_prep.labels import finding_of
 from data_prep.manifest import FINDINGS, Study
 from model.errors import DataError
 from model.report_text.parser import read_findings
 
-__all__ = ["EVERY", "LABEL_FINDINGS", "Truth", "kind_of", "label_truth", "truth_of"]
+__all__ = ["EVERY", "Truth", "kind_of", "label_truth", "truth_of"]
 
 EVERY = frozenset(range(len(FINDINGS)))
-
-LABEL_FINDINGS = {
-    "Atelectasis": "atelectasis",
-    "Cardiomegaly": "cardiomegaly",
-    "Consolidation": "opacity",
-    "Edema": "edema",
-    "Effusion": "pleural_effusion",
-    "Emphysema": "hyperinflation",
-    "Hernia": "hiatal_hernia",
-    "Infiltration": "opacity",
-    "Lung Lesion": "nodule",
-    "Lung Opacity": "opacity",
-    "Mass": "nodule",
-    "Nodule": "nodule",
-    "Pleural Effusion": "pleural_effusion",
-    "Pneumonia": "opacity",
-    "Pneumothorax": "pneumothorax",
-}
-"""Labels of ChestX-ray14 and CheXpert, and the finding that each is a kind of. Other labels, such
-as "Fracture" (of any bone) or "Support Devices", are none of ours."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +52,7 @@ def label_truth(labels: Mapping[str, int]) -> Truth:
     absent: set[int] = set()
     unknown: set[int] = set()
     for label, value in labels.items():
-        name = label if label in FINDINGS else LABEL_FINDINGS.get(label)
-        if name is not None:
+        if (name := finding_of(label)) is not None:
             {1: present, 0: absent}.get(value, unknown).add(kind_of(name))
     if any(value == 1 for value in labels.values()):
         unknown.add(kind_of("opacity"))

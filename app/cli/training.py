@@ -97,11 +97,12 @@ def calibrate(
         ),
     ] = None,
     labels: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="Prepared folder of labeled radiographs: the probabilities of findings are fitted "
-            "on its validate split; those that are too rare there or do not hold get none.",
+            help="Prepared folder of labeled radiographs; may be repeated. The probability of a "
+            "finding is fitted on the validate splits of those that label it; one that is too rare "
+            "there or does not hold is not shown.",
         ),
     ] = None,
     fold: Annotated[
@@ -109,8 +110,8 @@ def calibrate(
         typer.Option(
             metavar="MODEL",
             help="With --labels: a checkpoint trained in the same way without one fold of the "
-            "patients (`train --set fold=0/3`), one for each fold: its train split is fitted on "
-            "too.",
+            "patients of every labeled folder that MODEL was trained on (`train --set fold=0/3`), "
+            "one for each fold: train splits are fitted on too.",
         ),
     ] = None,
     json_file: JsonFileOption = None,
@@ -124,7 +125,7 @@ def calibrate(
     """
     from training.calibration.command import run_calibration
 
-    typer.echo(run_calibration(model, data, measure, json_file, labels, fold or ()))
+    typer.echo(run_calibration(model, data, measure, json_file, labels or (), fold or ()))
 
 
 def input_check(

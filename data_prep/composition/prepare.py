@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.composition.compose import compose
+from data_prep.labels import is_normal
 from data_prep.manifest import Image, Study, manifest_hash, read_studies, write_studies
 from data_prep.output import claim, write_json, write_png
 from data_prep.tokenizer import train_tokenizer
@@ -30,9 +31,9 @@ def prepare_composed(
 ) -> str:
     """Make `each` composed studies of every normal radiograph of `source`; returns a summary.
 
-    Normal is what has labels, none of them present, and one frontal image. Studies keep their
-    patient and split; those of the test split are not used. What is made follows from the folder's
-    manifest and the arguments alone.
+    Normal is what its labels say is so (data_prep.labels.is_normal) and has one frontal image.
+    Studies keep their patient and split; those of the test split are not used. What is made follows
+    from the folder's manifest and the arguments alone.
 
     Args:
         sheet: PNG to draw the first composed images to, with their boxes.
@@ -78,8 +79,7 @@ def prepare_composed(
 def _normal(study: Study) -> bool:
     return (
         study.split in ("train", "validate")
-        and study.labels is not None
-        and not any(study.labels.values())
+        and is_normal(study.labels)
         and len(study.images) == 1
         and study.images[0].view in ("PA", "AP")
     )

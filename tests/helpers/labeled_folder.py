@@ -1,4 +1,5 @@
-"""A tiny prepared folder of labeled images: bright ones have an effusion, some an opacity too."""
+"""Tiny prepared folders of labeled images: of bright ones with an effusion, some with an opacity
+too, and of images whose devices alone a reader labeled."""
 
 import json
 from pathlib import Path
@@ -22,11 +23,37 @@ def write_labeled(folder: Path, each: int = 24) -> Path:
         for split in ("train", "validate", "test")
         for index in range(each)
     ]
-    digest = write_studies(folder, sorted(studies, key=lambda study: study.id))
     train_tokenizer((study.report for study in studies), 300).save(str(folder / "tokenizer.json"))
-    note = {"source": "nih", "split": "given", "seed": 0, "manifest_sha256": digest}
-    (folder / "prepared.json").write_text(json.dumps(note))
+    _finish(folder, studies, "nih")
     return folder
+
+
+def write_devices(folder: Path, each: int = 24, pacemakers: int = 3) -> Path:
+    """`each` studies without a report in train and validate, one of every patient: of four images
+    one has a tube and of one that is uncertain; the first `pacemakers` have a pacemaker."""
+    (folder / "images").mkdir(parents=True)
+    rng = np.random.default_rng(9)
+    studies = []
+    for split in ("train", "validate"):
+        for index in range(each):
+            tube = (1, 0, 0, -1)[index % 4]
+            name = f"{split}{index:03d}"
+            pixels = rng.integers(20, 60, (SIZE, SIZE)).astype(np.uint8)
+            if tube == 1:
+                pixels[4:36, 30:34] = 240
+            assert cv2.imwrite(str(folder / f"images/{name}.png"), pixels)
+            image = Image(f"images/{name}.png", SIZE, SIZE, None, source=name)
+            labels = {"endotracheal_tube": tube, "pacemaker": int(index < pacemakers)}
+            patient = f"device {name}"
+            studies.append(Study(name, split, (image,), "", patient=patient, labels=labels))
+    _finish(folder, studies, "labeled")
+    return folder
+
+
+def _finish(folder: Path, studies: list[Study], source: str) -> None:
+    digest = write_studies(folder, sorted(studies, key=lambda study: study.id))
+    note = {"source": source, "split": "given", "seed": 0, "manifest_sha256": digest}
+    (folder / "prepared.json").write_text(json.dumps(note))
 
 
 def _study(folder: Path, name: str, split: str, index: int, rng: np.random.Generator) -> Study:

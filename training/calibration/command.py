@@ -39,7 +39,7 @@ from training.calibration.reliability import (
     reliability_table,
 )
 from training.files import require_writable, write_json
-from training.provenance import saw
+from training.provenance import learned_from, saw
 from training.study_inputs import readable
 
 __all__ = ["Measured", "measure", "measured_table", "run_calibration"]
@@ -69,15 +69,15 @@ def run_calibration(
     data: Path | None,
     measure_on: Path | None,
     json_file: Path | None = None,
-    labeled: Path | None = None,
+    labeled: Sequence[Path] = (),
     folds: Sequence[Path] = (),
 ) -> str:
     """Calibrate a checkpoint folder, measure it, or both; returns the tables to print.
 
     Args:
         data: prepared folder to fit on; None leaves the checkpoint as it is.
-        labeled: prepared folder of labeled radiographs, see training.calibration.fit.calibrate.
-        folds: checkpoints that each left out one fold of its patients, for cross-fitting.
+        labeled: prepared folders of labeled radiographs, see training.calibration.fit.calibrate.
+        folds: checkpoints that each left out one fold of their patients, for cross-fitting.
         measure_on: prepared folder with studies that neither training nor fitting has seen.
         json_file: where to write the numbers too.
 
@@ -87,9 +87,9 @@ def run_calibration(
     """
     if data is None and measure_on is None:
         raise DataError("nothing to do: name a prepared folder to fit on, --measure one, or both")
-    if folds and labeled is None:
+    if folds and not labeled:
         raise DataError(
-            "--fold without --labels: name the labeled folder that they were trained on"
+            "--fold without --labels: name the labeled folders that they were trained on"
         )
     require_writable(json_file)
     generator = ReportGenerator.load(folder)
@@ -97,8 +97,8 @@ def run_calibration(
     if data is not None:
         studies = unseen(_record(folder), data, generator.model.config.views)
         views = generator.model.config.views
-        radiographs = None if labeled is None else labeled_studies(_record(folder), labeled, views)
-        left_out = {} if labeled is None else fold_checkpoints(folds, labeled)
+        radiographs = labeled_studies(_record(folder), labeled, views)
+        left_out = fold_checkpoints(folds, radiographs)
         fit = calibrate(generator, data, studies, radiographs, left_out)
         save_fit(generator, folder, data, fit, labeled)
         generator = ReportGenerator.load(folder)
@@ -134,13 +134,13 @@ def _record(folder: Path) -> dict[str, Any]:
 
 def _untouched(record: dict[str, Any], folder: Path, views: Collection[str]) -> list[Study]:
     """The studies that neither the weights nor what was fitted afterwards has seen."""
-    trained = saw(record, folder)
-    if not trained and saw({"data": record.get("calibration", {}).get("data")}, folder):
+    learned = learned_from(record, folder)
+    if not learned and saw({"data": record.get("calibration", {}).get("data")}, folder):
         raise DataError(
             f"{str(folder)!r} is what the checkpoint was calibrated on, or of the same seed: "
             "measure on phantoms of another seed"
         )
-    studies = list(readable(read_studies(folder, "test" if trained else None), views))
+    studies = list(readable(read_studies(folder, "test" if learned else None), views))
     if not any(study.findings for study in studies):
         raise DataError(f"no study to measure on in {str(folder)!r} has findings: prepare more")
     return studies

@@ -129,7 +129,7 @@ class Fit:
     reported: int
     images: int
     labeled_studies: int
-    """Radiographs with labels that the answers were fitted on."""
+    """Radiographs with labels that the answers were fitted on, of all folders."""
 
 
 def unseen(record: dict[str, Any], folder: Path, views: Collection[str]) -> list[Study]:
@@ -163,14 +163,14 @@ def calibrate(
     generator: ReportGenerator,
     data: Path,
     studies: Sequence[Study],
-    labeled: Labeled | None = None,
+    labeled: Sequence[Labeled] = (),
     folds: Mapping[Fold, ReportGenerator] = NO_FOLDS,
 ) -> Fit:
     """Fit everything on these studies and set it in the generator's model.
 
     Args:
-        labeled: radiographs on which the probability of findings is fitted instead, of those that
-            enough of them have; and that are familiar too.
+        labeled: radiographs, folder by folder, on which the probability of findings is fitted
+            instead, of those that enough of them have; and that are familiar too.
         folds: see training.calibration.labeled.held_out_answers.
 
     Raises:
@@ -186,17 +186,18 @@ def calibrate(
     config.grounded_share, f1 = fit_share(observed.shares, observed.spoken)
     config.calibrated, config.answer_scales, config.assert_from = None, {}, {}
     features, presence, questions = observed.features, None, observed.asked_odds.size
-    if labeled is None:
+    answered = 0
+    if not labeled:
         config.ask_scale, config.ask_offset = fit_platt(observed.asked_odds, observed.truth)
     else:
         answers = held_out_answers(generator, labeled, folds)
+        answered = len(answers.odds)
         presence, questions = fit_presence(answers), int(answers.known.sum())
         config.ask_scale, config.ask_offset = presence.scale, presence.offset
         config.calibrated, config.answer_scales = presence.shown, presence.scales
         config.assert_from = presence.assert_from
-        radiographs = [*labeled.held_out, *labeled.trained]
-        more = labeled_features(generator, labeled.folder, radiographs).double().numpy()
-        features = np.concatenate((features, more))
+        more = [labeled_features(generator, each).double().numpy() for each in labeled]
+        features = np.concatenate((features, *more))
     config.finding_scale, config.finding_offset = None, 0.0
     if len(observed.reported_log_probability):  # a model that reports no finding has none to fit
         fitted = fit_platt(observed.reported_log_probability, observed.reported_right)
@@ -222,24 +223,24 @@ def calibrate(
         questions=questions,
         reported=len(observed.reported_log_probability),
         images=len(features),
-        labeled_studies=0 if labeled is None else len(labeled.held_out),
+        labeled_studies=answered,
     )
 
 
 def save_fit(
-    generator: ReportGenerator, folder: Path, data: Path, fit: Fit, labeled: Path | None = None
+    generator: ReportGenerator, folder: Path, data: Path, fit: Fit, labeled: Sequence[Path] = ()
 ) -> None:
     """Write the calibrated model over its checkpoint folder, with new sums.
 
     training.json gets "calibration": what was fitted, on how much, and the data's manifests.
 
     Args:
-        labeled: the prepared folder of labeled radiographs, None without.
+        labeled: the prepared folders of labeled radiographs.
     """
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     record["calibration"] = {**asdict(fit), "data": data_record(data)}
-    if labeled is not None:
-        record["calibration"]["labeled"] = data_record(labeled)
+    if labeled:
+        record["calibration"]["labeled"] = data_record(labeled[0], labeled[1:])
     card = (folder / "README.md").read_text(encoding="utf-8")
     model = generator.model
     assert isinstance(model, AnyNetwork)

@@ -25,13 +25,14 @@ SPREAD = 0.35
 GROUPS = 10
 """Of patients: each one's probabilities come from a fit on the others."""
 FEWEST_FITTED = 5
-"""Images with a finding, and without it, from which it has a fit of its own."""
+"""Images with a finding, and without it, from which it has a fit of its own. One with fewer has the
+scale and the offset of all findings, no probability that is shown and no `assert_from`."""
 FEWEST_SHOWN = 20
 """From which its probability may be shown."""
 LARGEST_ERROR = 0.08
 LEAST_PRECISION = 0.6
 MOST_FALSE = 0.1
-"""Share of the images without any label on which a report may assert one finding."""
+"""Share of the normal radiographs on which a report may assert one finding."""
 FEWEST_ASSERTED = 5
 RESAMPLES = 300
 CASES_PER_PRIOR = 1e3
@@ -53,7 +54,7 @@ class Answers:
     present: np.ndarray
     """bool (studies, FINDINGS)"""
     normal: np.ndarray
-    """bool (studies,): without any label."""
+    """bool (studies,): known to be normal (data_prep.labels.is_normal)."""
     patient: np.ndarray
     """int (studies,), numbered from 0."""
 
@@ -106,7 +107,10 @@ class PresenceFit:
 
 
 def fit_presence(answers: Answers) -> PresenceFit:
-    """Fit all findings that enough images have and lack.
+    """Fit all findings that enough images have and lack, each on the images of which it is known.
+
+    What too few show (FEWEST_FITTED) is estimated with the scale and the offset of all findings:
+    a report leaves it out below a half, never adds it, and gives no probability beside it.
 
     Raises:
         DataError: no finding has.
@@ -226,8 +230,12 @@ def _recalibration_error(
 
 
 def _assert_from(probability: np.ndarray, present: np.ndarray, normal: np.ndarray) -> float:
-    """The lowest probability from which enough of what is asserted is right, and few images without
-    any label get it; where there is none, a half, or above every image without the finding."""
+    """The lowest probability from which enough of what is asserted is right, and few normal
+    radiographs get it; where there is none, a half, or above every image without the finding.
+
+    Args:
+        normal: of the images of which the finding is known. Of devices that were looked for alone
+            no image is, and precision decides."""
     order = np.argsort(-probability, kind="stable")
     asserted = np.arange(1, len(order) + 1)
     right = np.cumsum(present[order]) / asserted >= LEAST_PRECISION

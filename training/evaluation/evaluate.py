@@ -28,7 +28,7 @@ from training.evaluation.plots import require_matplotlib
 from training.evaluation.results import Evaluation, FindingEvaluation
 from training.evaluation.table import report_table, write_json, write_predictions
 from training.files import require_writable
-from training.provenance import data_record, record_of, saw
+from training.provenance import data_record, learned_from, record_of
 from training.report_scores.baselines import best_constant, nearest, thumbnail, train_studies
 from training.report_scores.learned_scores import NO_LEARNED_METRICS, LearnedMetrics
 from training.report_scores.normalization import protocol
@@ -119,13 +119,13 @@ def run_evaluation(
     protocol(options.protocol)  # a wrong name is reported before the work
     generator = ReportGenerator.load(model_dir, device=device)
     record = record_of(model_dir)
-    trained = saw(record, data)
-    if trained and options.split not in (None, "test"):
+    learned = learned_from(record, data)
+    if learned and options.split not in (None, "test"):
         raise DataError(
-            f"split {options.split!r} of {str(data)!r} may be what the checkpoint was trained on: "
-            "only its test split measures"
+            f"split {options.split!r} of {str(data)!r} may be what the checkpoint was trained or "
+            "calibrated on: only its test split measures"
         )
-    split = options.split or ("test" if trained else "all")
+    split = options.split or ("test" if learned else "all")
     evaluation = evaluate(generator, data, replace(options, split=split), learned_metrics)
     labels = _labels(generator, data, evaluation, options)
     if outputs.json_file is not None:

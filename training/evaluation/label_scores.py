@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
+from data_prep.labels import is_normal
 from data_prep.manifest import FINDINGS, Study
 from model.errors import DataError
 from model.generator import ReportGenerator
@@ -35,12 +36,12 @@ RIDGE = 1.0
 
 @dataclass(frozen=True)
 class FindingRow:
-    """One finding against the images without any label."""
+    """One finding against the normal radiographs (data_prep.labels.is_normal)."""
 
     finding: str
     present: int
     absent: int
-    """Images without any label."""
+    """Normal radiographs."""
     auc: Mapping[str, Score]
     """By whose probability: "model", "AP" and "PA" (the model's within a projection), "age, sex,
     view", "nearest images", and the name of each other checkpoint."""
@@ -58,7 +59,7 @@ class LabelEvaluation:
     patients: int
     rows: tuple[FindingRow, ...]
     normal_clear: Score
-    """Share of images without any label whose report asserts no finding."""
+    """Share of normal radiographs whose report asserts no finding."""
     precision: Score
     """Share of asserted findings (of those that labels name) that are labeled."""
     reliability: Reliability
@@ -155,7 +156,7 @@ def evaluate_labels(
     data, studies = measured.folder, measured.studies
     patients = _patients(studies)
     present, known = measured.has()
-    normal = np.array([not any(v == 1 for v in (s.labels or {}).values()) for s in studies])
+    normal = np.array([is_normal(study.labels) for study in studies])
     named = [{finding.name for finding in read_findings(text)} for text in texts]
     asserted = np.array([[name in of_text for name in FINDINGS] for of_text in named])
     odds = labeled_answers(generator, data, studies)

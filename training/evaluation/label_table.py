@@ -11,7 +11,7 @@ def label_table(scores: LabelEvaluation) -> str:
     """A line per finding and number, with 95 % intervals over patients."""
     lines = [
         f"against labels: {scores.studies} studies of {scores.patients} patients; each finding "
-        "against the images without any label"
+        "against the normal radiographs"
     ]
     for row in scores.rows:
         lines.append(f"{row.finding.replace('_', ' ')} ({row.present} against {row.absent})")
@@ -23,7 +23,7 @@ def label_table(scores: LabelEvaluation) -> str:
             chance = f"{row.calibration.by_chance or 0:.3f} by chance; {state}"
             name = "    calibration error in bins"
             lines.append(f"{_line(name, row.calibration.error)}  {chance}")
-    lines.append(_line("no label, no finding asserted", scores.normal_clear))
+    lines.append(_line("normal, no finding asserted", scores.normal_clear))
     lines.append(_line("precision of asserted findings", scores.precision))
     lines.append(_line("in distribution", scores.in_distribution))
     for coverage, error in scores.risk.items():

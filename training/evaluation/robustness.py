@@ -26,7 +26,7 @@ from training.evaluation.finding_scores import AttentionMaps, score_findings
 from training.evaluation.plots import draw_robustness, require_matplotlib
 from training.evaluation.results import ROBUSTNESS_SCORES, Level, Robustness
 from training.files import require_writable, write_json
-from training.provenance import data_record, record_of, saw
+from training.provenance import data_record, learned_from, record_of
 from training.study_inputs import exam_of, readable
 
 __all__ = ["CORRUPTIONS", "Corruption", "breaks", "robustness", "run_robustness"]
@@ -120,7 +120,7 @@ def run_robustness(
             raise ConfigError(f"--image {image.name!r}: what is drawn is a .png")
     generator = ReportGenerator.load(model_dir, device=device)
     record = record_of(model_dir)
-    split = "test" if saw(record, data) else "all"
+    split = "test" if learned_from(record, data) else "all"
     measured = robustness(generator, data, split, studies)
     if json_file is not None:
         write_json(json_file, asdict(measured))

@@ -13,7 +13,7 @@ from training.grounding.methods import late_layers
 from training.grounding.results import write_json
 from training.grounding.sheets import write_sheets
 from training.grounding.table import table
-from training.provenance import record_of, saw
+from training.provenance import learned_from, record_of
 
 __all__ = ["GroundingOutputs", "run_grounding"]
 
@@ -55,7 +55,7 @@ def run_grounding(
         subjects, missing = of_boxes(boxes, data, *known, options.limit)
         measured = ground_boxes(generator, subjects, missing, options)
     else:
-        split = "test" if saw(record_of(model_dir), data) else "all"
+        split = "test" if learned_from(record_of(model_dir), data) else "all"
         studies, subjects = of_folder(data, *known, split, options.limit)
         measured = ground(generator, studies, subjects, manifest_hash(data), options)
     if outputs.json_file is not None:

@@ -43,6 +43,22 @@ def test_the_line_of_each_finding_is_found() -> None:
     assert "opacity: shown" in presence_table(fit)
 
 
+def test_images_of_which_a_finding_is_unknown_add_nothing_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.calibration.presence.RESAMPLES", 20)
+    given = answers(200)
+    known = given.known.copy()
+    known[:100, NOISE] = False
+    known[100:, [COMMON, RARE]] = False
+    odds = np.where(known, given.odds, np.random.default_rng(5).normal(0, 9, given.odds.shape))
+    present = known & given.present
+    first = fit_presence(replace(given, known=known, present=present))
+    assert first == fit_presence(replace(given, known=known, present=present, odds=odds))
+    counts = {each.finding: each.present + each.absent for each in first.findings}
+    assert set(counts.values()) == {100} and len(counts) == 3
+
+
 def test_reports_assert_what_is_mostly_right_and_seldom_on_normal_images() -> None:
     given = answers(3000)
     for each in fit_presence(given).findings:

@@ -49,7 +49,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
 
 def test_calibrated_on_validate_measured_on_test(folders: tuple[Path, Path, Path]) -> None:
     checkpoint, boxed, labeled = folders
-    table = run_calibration(checkpoint, boxed, None, labeled=labeled)
+    table = run_calibration(checkpoint, boxed, None, labeled=[labeled])
     record = json.loads((checkpoint / "training.json").read_text())["calibration"]
     # Of 24 studies 12 have an effusion and 6 an opacity; nothing else occurs.
     reasons = {row["finding"]: row["withheld"] for row in record["presence"]["findings"]}
@@ -78,7 +78,7 @@ def test_calibrated_on_validate_measured_on_test(folders: tuple[Path, Path, Path
     assert {"AP", "PA", "age, sex, view"} < effusion["auc"].keys()
     assert scores["reliability"]["error"]["n"] == 24 + 12 + 6
     assert effusion["withheld"] and effusion["calibration"]["error"]["n"] == 24
-    assert "no label, no finding asserted" in table and "error among the surest 40%" in table
+    assert "normal, no finding asserted" in table and "error among the surest 40%" in table
 
 
 def test_folds_add_the_train_split(folders: tuple[Path, Path, Path]) -> None:
@@ -91,13 +91,13 @@ def test_folds_add_the_train_split(folders: tuple[Path, Path, Path]) -> None:
         own = {**record, "settings": {"fold": f"{number}/2"}}
         save_checkpoint(folder, model, tokenizer, own, "# Tiny\n")
         left_out.append(folder)
-    run_calibration(checkpoint, boxed, None, labeled=labeled, folds=left_out)
+    run_calibration(checkpoint, boxed, None, labeled=[labeled], folds=left_out)
     fit = json.loads((checkpoint / "training.json").read_text())["calibration"]["presence"]
     counts = {row["finding"]: row["present"] + row["absent"] for row in fit["findings"]}
     assert counts["pleural_effusion"] == sum(s.split != "test" for s in read_studies(labeled))
     with pytest.raises(DataError, match="one checkpoint of each fold"):
-        run_calibration(checkpoint, boxed, None, labeled=labeled, folds=left_out[:1])
+        run_calibration(checkpoint, boxed, None, labeled=[labeled], folds=left_out[:1])
     with pytest.raises(DataError, match="did not leave out a fold"):
-        run_calibration(checkpoint, boxed, None, labeled=labeled, folds=[checkpoint])
+        run_calibration(checkpoint, boxed, None, labeled=[labeled], folds=[checkpoint])
     with pytest.raises(DataError, match="--fold without --labels"):
         run_calibration(checkpoint, boxed, None, folds=left_out)
