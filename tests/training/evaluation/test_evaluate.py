@@ -78,7 +78,7 @@ def test_the_split_is_chosen_and_what_was_trained_on_is_refused(
     assert json.loads(out.read_text())["split"] == "test"
     run_evaluation(tiny_checkpoint, folder, Outputs(out), EvaluationOptions(limit=2))
     assert json.loads(out.read_text())["split"] == "all"
-    monkeypatch.setattr("training.evaluation.evaluate.saw", lambda *_: True)
+    monkeypatch.setattr("training.evaluation.evaluate.learned_from", lambda *_: True)
     with pytest.raises(DataError, match=r"'train' of .* may be what the checkpoint"):
         run_evaluation(tiny_checkpoint, folder, Outputs(out), EvaluationOptions("train", limit=2))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labeled_folder import write_labeled
+from labeled_folder import write_devices, write_labeled
 from numpy.testing import assert_allclose
 from prepared_folder import SIZE, write_prepared
 from sklearn.metrics import roc_auc_score
@@ -79,6 +79,17 @@ def test_calibrated_on_validate_measured_on_test(folders: tuple[Path, Path, Path
     assert scores["reliability"]["error"]["n"] == 24 + 12 + 6
     assert effusion["withheld"] and effusion["calibration"]["error"]["n"] == 24
     assert "normal, no finding asserted" in table and "error among the surest 40%" in table
+
+
+def test_images_whose_devices_were_labeled_are_not_compared_with_as_normal(
+    folders: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    devices, out = write_devices(tmp_path / "devices", each=8), tmp_path / "scores.json"
+    run_evaluation(folders[0], devices, Outputs(out))
+    scores = json.loads(out.read_text())["labels"]
+    counts = {row["finding"]: (row["present"], row["absent"]) for row in scores["rows"]}
+    assert counts == {"endotracheal_tube": (4, 0), "pacemaker": (6, 0)}
+    assert scores["normal_clear"]["n"] == 0 and scores["normal_clear"]["value"] is None
 
 
 def test_folds_add_the_train_split(folders: tuple[Path, Path, Path]) -> None:
