@@ -1,15 +1,17 @@
 """The probability of each finding from a model's answers, fitted on labeled radiographs.
 
 Every finding has a scale and an offset of its own (Platt 1999). Most findings are on few images, so
-scales are drawn towards the one that suits all findings. What decides (which probabilities may be
-shown, from which one a report asserts a finding) is of patients that the fit has not seen.
+scales are drawn towards the one that suits all that are labeled on the same images. What decides
+(which probabilities may be shown, from which one a report asserts a finding) is of patients that
+the fit has not seen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.sparse.csgraph import connected_components
 from scipy.special import expit, logit
 
 from data_prep.manifest import FINDINGS
@@ -21,12 +23,12 @@ from training.calibration.reliability import Predictions, reliability
 __all__ = ["Answers", "FindingCalibration", "PresenceFit", "fit_presence", "presence_table"]
 
 SPREAD = 0.35
-"""Standard deviation of the log of a finding's scale around that of all findings."""
+"""Standard deviation of the log of a finding's scale around that of all it is labeled with."""
 GROUPS = 10
 """Of patients: each one's probabilities come from a fit on the others."""
 FEWEST_FITTED = 5
 """Images with a finding, and without it, from which it has a fit of its own. One with fewer has the
-scale and the offset of all findings, no probability that is shown and no `assert_from`."""
+scale and offset of those it is labeled with, no probability that is shown and no `assert_from`."""
 FEWEST_SHOWN = 20
 """From which its probability may be shown."""
 LARGEST_ERROR = 0.08
@@ -90,12 +92,16 @@ class FindingCalibration:
 class PresenceFit:
     scale: float
     offset: float
-    """Of findings without a fit of their own."""
+    """Of findings that no label tells of."""
     findings: tuple[FindingCalibration, ...]
+    """Those with a fit of their own."""
+    rare: Mapping[str, tuple[float, float]]
+    """Scale and offset of those that labels tell of and too few images show."""
 
     @property
     def scales(self) -> dict[str, list[float]]:
-        return {each.finding: [each.scale, each.offset] for each in self.findings}
+        fitted = {each.finding: [each.scale, each.offset] for each in self.findings}
+        return fitted | {name: list(line) for name, line in self.rare.items()}
 
     @property
     def assert_from(self) -> dict[str, float]:
@@ -109,40 +115,84 @@ class PresenceFit:
 def fit_presence(answers: Answers) -> PresenceFit:
     """Fit all findings that enough images have and lack, each on the images of which it is known.
 
-    What too few show (FEWEST_FITTED) is estimated with the scale and the offset of all findings:
-    a report leaves it out below a half, never adds it, and gives no probability beside it.
+    Findings that are labeled on the same images are fitted together, whatever other findings other
+    images are labeled for. What too few show (FEWEST_FITTED) is estimated with the scale and the
+    offset of those that it is labeled with: a report leaves it out below a half, never adds it, and
+    gives no probability beside it.
 
     Raises:
         DataError: no finding has.
     """
-    with_it = (answers.known & answers.present).sum(axis=0)
-    without = (answers.known & ~answers.present).sum(axis=0)
-    fitted = np.flatnonzero(np.minimum(with_it, without) >= FEWEST_FITTED)
+    fitted = _fitted(answers)
     if not fitted.size:
         raise DataError(
             f"no finding has {FEWEST_FITTED} labeled images with it and as many without: prepare "
             "more"
         )
-    everyone = np.ones(len(answers.odds), bool)
-    common, lines = _fit(answers, everyone, fitted)
+    scale, lines = _fit(answers, np.ones(len(answers.odds), bool), fitted)
+    findings: list[FindingCalibration] = []
+    rare: dict[str, tuple[float, float]] = {}
+    for together in _labeled_together(answers):
+        if (own := _fitted(together)).size:
+            line, measured = _fit_together(together, own)
+            findings += measured
+            others = np.setdiff1d(np.flatnonzero(together.known.any(axis=0)), own)
+            rare |= {FINDINGS[k]: line for k in others}
+    return PresenceFit(
+        scale=scale,
+        offset=_mean_offset(lines),
+        findings=tuple(sorted(findings, key=lambda each: FINDINGS.index(each.finding))),
+        rare=rare,
+    )
+
+
+def _fitted(answers: Answers) -> np.ndarray:
+    """int, places in FINDINGS of those that have a fit of their own."""
+    with_it = (answers.known & answers.present).sum(axis=0)
+    without = (answers.known & ~answers.present).sum(axis=0)
+    return np.flatnonzero(np.minimum(with_it, without) >= FEWEST_FITTED)
+
+
+def _labeled_together(answers: Answers) -> Iterator[Answers]:
+    """The answers about each set of findings that some image is labeled for, and no others."""
+    shared = answers.known.T.astype(float) @ answers.known
+    count, numbers = connected_components(shared)
+    for number in range(count):
+        known = answers.known & (numbers == number)
+        if (use := known.any(axis=1)).any():
+            yield Answers(
+                odds=answers.odds[use],
+                known=known[use],
+                present=answers.present[use],
+                normal=answers.normal[use],
+                patient=np.unique(answers.patient[use], return_inverse=True)[1],
+            )
+
+
+def _fit_together(
+    answers: Answers, fitted: np.ndarray
+) -> tuple[tuple[float, float], list[FindingCalibration]]:
+    """The scale and offset that suit all of these findings, and each of them."""
+    scale, lines = _fit(answers, np.ones(len(answers.odds), bool), fitted)
     held_out = np.zeros(answers.odds.shape)
     group = np.random.default_rng(0).permutation(int(answers.patient.max()) + 1) % GROUPS
     for number in range(GROUPS):
         own = group[answers.patient] == number
         _, others = _fit(answers, ~own, fitted)
-        for k, (scale, offset) in others.items():
-            held_out[own, k] = expit(scale * answers.odds[own, k] + offset)
-    return PresenceFit(
-        scale=common,
-        offset=float(np.mean([offset for _, offset in lines.values()])),
-        findings=tuple(_measured(answers, held_out, k, *lines[k]) for k in fitted.tolist()),
-    )
+        for k, (own_scale, offset) in others.items():
+            held_out[own, k] = expit(own_scale * answers.odds[own, k] + offset)
+    measured = [_measured(answers, held_out, k, *lines[k]) for k in fitted.tolist()]
+    return (scale, _mean_offset(lines)), measured
+
+
+def _mean_offset(lines: Mapping[int, tuple[float, float]]) -> float:
+    return float(np.mean([offset for _, offset in lines.values()]))
 
 
 def _fit(
     answers: Answers, studies: np.ndarray, findings: np.ndarray
 ) -> tuple[float, Mapping[int, tuple[float, float]]]:
-    """The scale that suits all findings, and the scale and offset of each."""
+    """The scale that suits all these findings, and the scale and offset of each."""
     cases = {
         k: (answers.odds[use, k], answers.present[use, k])
         for k in findings.tolist()

@@ -228,7 +228,7 @@ def _probabilities(
     radiographs or hold for all findings, and which are shown."""
     config = generator.model.config
     shown = np.array([config.calibrated is None or name in config.calibrated for name in FINDINGS])
-    fitted = shown | np.array([name in config.answer_scales for name in FINDINGS])
+    fitted = shown | np.array([name in config.assert_from for name in FINDINGS])
     lines = np.array([answer_line(config, name) for name in FINDINGS])
     return expit(lines[:, 0] * odds + lines[:, 1]), fitted, shown
 

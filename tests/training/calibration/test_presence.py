@@ -43,20 +43,25 @@ def test_the_line_of_each_finding_is_found() -> None:
     assert "opacity: shown" in presence_table(fit)
 
 
-def test_images_of_which_a_finding_is_unknown_add_nothing_to_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_images_labeled_for_other_findings_add_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit: its line, what is measured, and the limit from which reports assert it."""
     monkeypatch.setattr("training.calibration.presence.RESAMPLES", 20)
-    given = answers(200)
-    known = given.known.copy()
-    known[:100, NOISE] = False
-    known[100:, [COMMON, RARE]] = False
-    odds = np.where(known, given.odds, np.random.default_rng(5).normal(0, 9, given.odds.shape))
-    present = known & given.present
-    first = fit_presence(replace(given, known=known, present=present))
-    assert first == fit_presence(replace(given, known=known, present=present, odds=odds))
-    counts = {each.finding: each.present + each.absent for each in first.findings}
-    assert set(counts.values()) == {100} and len(counts) == 3
+    first = answers(120)
+    first.known[:, NOISE] = False
+    other = answers(80, seed=1)
+    other.known[:, [COMMON, RARE]] = False
+    both = Answers(
+        *(np.concatenate((a, b)) for a, b in zip(_arrays(first), _arrays(other), strict=True)),
+        np.concatenate((first.patient, other.patient + 60)),
+    )
+    found = fit_presence(both)
+    apart = [*fit_presence(first).findings, *fit_presence(other).findings]
+    assert {each.finding for each in apart} == {FINDINGS[k] for k in (COMMON, RARE, NOISE)}
+    assert sorted(map(str, found.findings)) == sorted(map(str, apart))
+
+
+def _arrays(given: Answers) -> tuple[np.ndarray, ...]:
+    return given.odds, given.known, given.present, given.normal
 
 
 def test_reports_assert_what_is_mostly_right_and_seldom_on_normal_images() -> None:
