@@ -89,8 +89,7 @@ class ReportGenerator:
             engine: what computes: "torch", "openvino" (some times faster, on the processor only),
                 or "auto", OpenVINO where it is installed and runs the checkpoint.
             threads: of OpenVINO; None: its own choice. PyTorch's are the process's.
-            precision: "f32"; faster, with some reports that differ: "int8", of OpenVINO only, and
-                "bf16", of PyTorch only.
+            precision: "f32"; or "bf16", faster with large networks, with some reports that differ.
 
         Raises:
             CheckpointError: the folder is incomplete, altered or of another kind, or the input

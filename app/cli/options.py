@@ -50,9 +50,9 @@ PrecisionOption = Annotated[
     str,
     typer.Option(
         "--precision",
-        metavar="f32|int8|bf16",
-        help="f32: the reference's reports. Faster with large decoders, and some reports differ: "
-        "int8 (8-bit weights), OpenVINO's; bf16, PyTorch's, for GPUs.",
+        metavar="f32|bf16",
+        help="f32: the reference's reports. bf16: faster with large networks, where the processor "
+        "or GPU has bfloat16; some reports differ.",
     ),
 ]
 JsonFileOption = Annotated[

@@ -7,14 +7,11 @@ from model.interface import Engine, NetworkConfig
 
 __all__ = ["EngineConfig", "Precision", "described"]
 
-Precision = Literal["f32", "int8", "bf16"]
+Precision = Literal["f32", "bf16"]
 """What is computed with.
 
-"f32": the reference's texts, to the token. "int8": the decoder's weights in 8 bits, a scale and a
-zero point for each row, its activations in float32; images in bfloat16, where the processor has it;
-of OpenVINO alone. "bf16": weights and activations in bfloat16, of PyTorch alone, meant for GPUs:
-OpenVINO's steps were right, but of several tokens at once the attention was not (off by 0.9,
-2026.4).
+"f32": the reference's texts, to the token. "bf16": weights and activations in bfloat16, faster
+with large networks where the processor has instructions for it, or on a GPU; some texts differ.
 """
 
 

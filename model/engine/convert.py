@@ -1,7 +1,6 @@
 """A PyTorch network -> OpenVINO's models of it. Needs both; what runs them needs no torch."""
 
 import json
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,6 +17,7 @@ from openvino.frontend import (
     OpConversionFailure,
     OpValidationFailure,
 )
+from openvino.preprocess import PrePostProcessor
 from openvino.tools.ovc import convert_model
 from openvino.tools.ovc.error import Error
 from torch import Tensor, nn
@@ -28,12 +28,11 @@ from model.engine.config import Precision, described
 from model.engine.entry import ANATOMY, RECORD, Entry, SelfTestFailed
 from model.engine.imported_modules import ImportedDecoderModule, ImportedImageModule, traceable
 from model.engine.modules import DecoderModule, ImageModule
-from model.engine.names import cross_names, past_names, present_names
-from model.engine.openvino_engine import OpenVinoAnatomy, model_settings, ready
+from model.engine.names import CROSS, cross_names, past_names, present_names
+from model.engine.openvino_engine import OpenVinoAnatomy, ready
 from model.engine.runtime import DEVICE, settings
 from model.engine.self_test import ANATOMY_LIMIT, anatomy_difference, compared
 from model.engine.sources import DECODER_ONLY
-from model.errors import ConfigError
 from model.imported.decoder_only import DecoderOnlyNetwork
 from model.imported.network import ImportedNetwork
 from model.loading import AnyNetwork
@@ -57,7 +56,6 @@ def convert_network(network: AnyNetwork, precision: Precision = "f32") -> Entry:
         network: on the CPU, in evaluation mode.
 
     Raises:
-        ConfigError: a precision that needs a package which is not installed.
         SelfTestFailed: it cannot be converted, or does not compute the same, or not nearly enough.
     """
     if isinstance(network, DecoderOnlyNetwork):
@@ -65,7 +63,7 @@ def convert_network(network: AnyNetwork, precision: Precision = "f32") -> Entry:
     images, of_tokens, tracing = _modules(network)
     with _as_failures("convert it"), tracing:
         decoder = _exported("decoder", lambda: _decoder(of_tokens), precision)
-    blank = b"".join(each.contiguous().numpy().tobytes() for each in images.blank())
+    blank = b"".join(_as_stored(each, precision) for each in images.blank())
     models = {"images": _exported("images", lambda: _images(images), precision), "decoder": decoder}
     entry = Entry(described(network, precision), models, blank, {})
     with _as_failures("run what it was converted to"):
@@ -81,13 +79,13 @@ def _exported(name: str, make: Callable[[], ov.Model], precision: Precision) -> 
     """One of MODELS, compiled as it will be loaded; nothing else of it stays in memory.
 
     Raises:
-        ConfigError, SelfTestFailed: as `convert_network`.
+        SelfTestFailed: as `convert_network`.
     """
     with _as_failures("convert it"):
         model = make()
-        if name == "decoder" and precision == "int8":
-            model = _in_8_bits(model)
-        compiled = ov.Core().compile_model(model, DEVICE, model_settings(name, precision, None))
+        if precision == "bf16":
+            model = _with_cross_in_bfloat16(model)
+        compiled = ov.Core().compile_model(model, DEVICE, settings(None, precision))
     if name == "decoder" and not _attention_is_fused(compiled):
         raise SelfTestFailed("OpenVINO did not fuse the decoder's attention with its state")
     content: bytes = compiled.export_model().getvalue()
@@ -133,17 +131,24 @@ def _as_failures(what: str) -> Iterator[None]:
         raise SelfTestFailed(f"OpenVINO cannot {what} ({message!r})") from error
 
 
-def _in_8_bits(decoder: ov.Model) -> ov.Model:
-    try:
-        import nncf
-    except ImportError as error:
-        raise ConfigError(
-            "8-bit weights are made by the package nncf: pip install 'crossray[int8]'"
-        ) from error
-    nncf.set_log_level(logging.ERROR)
-    mode = nncf.CompressWeightsMode.INT8_ASYM
-    compressed: ov.Model = nncf.compress_weights(decoder, mode=mode)
-    return compressed
+def _with_cross_in_bfloat16(model: ov.Model) -> ov.Model:
+    """Keys and values of patches cross from the one model to the other as they are computed with:
+    a step would convert all of them, a third of its time where many texts are written."""
+    crossing = PrePostProcessor(model)
+    for ports, of_port in ((model.outputs, crossing.output), (model.inputs, crossing.input)):
+        for name in (port.get_any_name() for port in ports):
+            if name.startswith(CROSS):
+                of_port(name).tensor().set_element_type(ov.Type.bf16)
+    built: ov.Model = crossing.build()
+    return built
+
+
+def _as_stored(blank: Tensor, precision: Precision) -> bytes:
+    """See Entry."""
+    if precision == "bf16":
+        blank = blank.bfloat16().view(torch.uint16)
+    stored: bytes = blank.contiguous().numpy().tobytes()
+    return stored
 
 
 def _attention_is_fused(decoder: ov.CompiledModel) -> bool:

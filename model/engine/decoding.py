@@ -3,19 +3,22 @@
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.engine.config import EngineConfig
-from model.engine.drafts import CONTEXT, LENGTH, Drafts
+from model.engine.drafts import CONTEXT, Drafts
 from model.engine.names import cross_names
 from model.engine.runtime import Compiled
 from model.interface import Rows
 
-__all__ = ["Decoding", "EngineMemory", "Floats", "forced"]
+__all__ = ["Cross", "Decoding", "EngineMemory", "Floats", "forced"]
 
 Floats = NDArray[np.float32]
+Cross = NDArray[Any]
+"""Keys or values of patches: float32, or the bits of bfloat16 as uint16."""
 Tokens = NDArray[np.int64]
 
 ROUND = 8
@@ -27,7 +30,7 @@ when it first meets it, which takes ten times as long as reading."""
 class EngineMemory:
     """A StudyMemory: per layer the keys and values of the prefix and the patches."""
 
-    cross: Sequence[Floats]
+    cross: Sequence[Cross]
     """Per layer keys (studies, heads, head_dim, positions) and values (studies, heads, positions,
     head_dim)."""
     present: NDArray[np.bool_]
@@ -56,7 +59,7 @@ class EngineMemory:
         bias[:, 0] = np.log(self.counts)
         return bias[:, None, None]
 
-    def inputs(self) -> dict[str, Floats]:
+    def inputs(self) -> dict[str, Cross]:
         """As the decoder names them."""
         named = zip(cross_names(len(self.cross) // 2), self.cross, strict=True)
         return {"bias": self.bias, **dict(named)}
@@ -162,13 +165,14 @@ class Decoding:
         return _Ahead(drafted, logits[:, -count:])
 
     def _drafted(self, rows: int) -> Tokens:
-        """(rows, LENGTH), or (rows, 0) where nothing is drafted.
+        """(rows, drafted), or (rows, 0) where nothing is drafted.
 
         More rows than one would rarely all go on as drafted, and cost more than their weights.
         """
-        if len(self._texts) == 1 and self._step + 1 + LENGTH <= self._limit:
-            draft = self._drafts.draft(self._texts[0])
-            if draft:
+        if len(self._texts) == 1:
+            longer = self._ahead is not None and self._ahead.at == self._ahead.count - 1 > 0
+            draft = self._drafts.draft(self._texts[0], longer)
+            if draft and self._step + 1 + len(draft) <= self._limit:
                 return np.array([draft])
         return np.zeros((rows, 0), np.int64)
 
@@ -268,7 +272,8 @@ def _mask(prompt: Tokens, past: int, count: int, pad: int) -> Floats:
     total = length + past + count
     new = count if past else total
     rows, columns = np.arange(total - new, total)[:, None], np.arange(total)
-    read = (columns <= rows)[None]
+    # Of each row: in bfloat16 OpenVINO 2026.4 reads what lies behind a mask that is shared.
+    read = np.broadcast_to(columns <= rows, (len(prompt), new, total))
     if length:
         padding = np.zeros((len(prompt), 1, total), bool)
         padding[:, 0, :length] = prompt == pad

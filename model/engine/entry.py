@@ -38,8 +38,9 @@ class Entry:
     models: Mapping[str, bytes]
     """Of each of MODELS, as runtime.imported reads it."""
     blank: bytes
-    """float32: per layer the keys and values of what a study without images is read as: the
-    attention sink alone; of an imported network, a black image."""
+    """float32, or bfloat16 where that is computed with: per layer the keys and values of what a
+    study without images is read as: the attention sink alone; of an imported network, a black
+    image."""
     self_test: Mapping[str, Any]
     """How far they were from the reference."""
 

@@ -78,7 +78,6 @@ class EngineOptions:
     threads: int | None = None
     """Of OpenVINO; None: its own choice. PyTorch's are the process's."""
     precision: Precision = "f32"
-    """"int8" is OpenVINO's alone, "bf16" is PyTorch's: neither takes the other's place."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +99,12 @@ def load_engine(source: Path | str, options: EngineOptions) -> Loaded:
 
     Raises:
         CheckpointError: the folder is incomplete, altered or of another kind.
-        ConfigError: OpenVINO, or a precision that only it has, was asked for and it cannot run
-            this; a precision that the engine has not; a device that cannot be used here.
+        ConfigError: OpenVINO was asked for and it cannot run this; a precision that the processor
+            has not; a device that cannot be used here.
     """
-    reduced = options.precision == "int8"
-    if options.engine == "torch" and reduced:
-        raise ConfigError("precision int8 is OpenVINO's: use --engine openvino or auto")
-    if options.engine == "openvino" and options.precision == "bf16":
-        raise ConfigError("precision bf16 is PyTorch's: use --engine torch or auto")
-    if options.engine == "torch" or options.precision == "bf16":
+    if options.engine == "torch":
         return _torch(source, options)
-    openvino_alone = reduced or options.engine == "openvino"
+    openvino_alone = options.engine == "openvino"
     obstacle = _obstacle(options.device)
     found = source if obstacle else source_of(source)
     if isinstance(found, Source):
@@ -124,8 +118,7 @@ def load_engine(source: Path | str, options: EngineOptions) -> Loaded:
             if not openvino_alone:
                 log.warning("%s: PyTorch computes instead", failure)
     if openvino_alone:
-        instead = "--precision f32" if reduced else "--engine auto"
-        raise ConfigError(f"OpenVINO cannot run {str(source)!r}: {obstacle}; use {instead}")
+        raise ConfigError(f"OpenVINO cannot run {str(source)!r}: {obstacle}; use --engine auto")
     log.info("PyTorch computes: %s", obstacle)
     return _torch(found, options)
 
@@ -170,6 +163,13 @@ def _torch(source: Path | str | Source, options: EngineOptions) -> Loaded:
 def _openvino(source: Source, options: EngineOptions) -> Loaded:
     """From the cache, or converted now and put there."""
     from model.engine.openvino_engine import OpenVinoAnatomy, OpenVinoEngine, ready
+    from model.engine.runtime import has_bfloat16
+
+    if options.precision == "bf16" and not has_bfloat16():
+        raise ConfigError(
+            "precision bf16: this processor has no instructions for bfloat16, which would be slow "
+            "without: use --precision f32"
+        )
 
     def anatomy_of(files: Files) -> OpenVinoAnatomy:
         return OpenVinoAnatomy(files[ANATOMY], options.threads)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.engine.config import EngineConfig, Precision
-from model.engine.decoding import Decoding, EngineMemory, Floats, forced
+from model.engine.config import EngineConfig
+from model.engine.decoding import Cross, Decoding, EngineMemory, Floats, forced
 from model.engine.drafts import Drafts
 from model.engine.entry import MODELS, Entry
 from model.engine.runtime import Compiled, imported, settings
@@ -17,7 +17,7 @@ from model.imaging.letterbox import Letterbox, Placement
 from model.interface import VIEWS, TextReading
 from model.readable import check_readable
 
-__all__ = ["OpenVinoAnatomy", "OpenVinoEngine", "model_settings", "ready"]
+__all__ = ["OpenVinoAnatomy", "OpenVinoEngine", "ready"]
 
 
 class OpenVinoEngine:
@@ -28,7 +28,7 @@ class OpenVinoEngine:
         config: EngineConfig,
         images: Compiled,
         decoder: Compiled,
-        blank: Sequence[Floats],
+        blank: Sequence[Cross],
     ) -> None:
         """
         Args:
@@ -102,9 +102,7 @@ class OpenVinoEngine:
             far[mask] = np.where(frontal, distances, np.nan)
         return far
 
-    def _joined(
-        self, blank: Floats, of_images: Floats, mask: NDArray[np.bool_], axis: int
-    ) -> Floats:
+    def _joined(self, blank: Cross, of_images: Cross, mask: NDArray[np.bool_], axis: int) -> Cross:
         """What comes before the patches, and those of each study's images one after another.
 
         Args:
@@ -203,11 +201,6 @@ class OpenVinoAnatomy:
             return request({"squares": squares})[0].copy()
 
 
-def model_settings(name: str, precision: Precision, threads: int | None) -> dict[str, Any]:
-    """What one of MODELS is compiled and loaded with."""
-    return settings(threads, bf16=precision == "int8" and name == "images")
-
-
 def ready(entry: Entry, threads: int | None) -> OpenVinoEngine:
     """The engine of a cache's entry.
 
@@ -216,12 +209,12 @@ def ready(entry: Entry, threads: int | None) -> OpenVinoEngine:
     """
     config = entry.config
     images, decoder = (
-        imported(entry.models[name], model_settings(name, config.precision, threads))
-        for name in MODELS
+        imported(entry.models[name], settings(threads, config.precision)) for name in MODELS
     )
     # Of our own network the sink alone; a black image has patches too.
     positions = config.prefix + (config.rows * config.columns if config.processing else 0)
-    layers = np.frombuffer(entry.blank, np.float32).reshape(2 * config.layers, -1)
+    stored = np.uint16 if config.precision == "bf16" else np.float32
+    layers = np.frombuffer(entry.blank, stored).reshape(2 * config.layers, -1)
     shapes = ((1, config.heads, -1, positions), (1, config.heads, positions, -1))
     blank = [each.reshape(shapes[number % 2]) for number, each in enumerate(layers)]
     return OpenVinoEngine(config, images, decoder, blank)

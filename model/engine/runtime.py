@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DEVICE", "Compiled", "Request", "imported", "openvino_version", "processor", "settings"]
+__all__ = [
+    *("DEVICE", "Compiled", "Request", "has_bfloat16", "imported", "openvino_version"),
+    *("processor", "settings"),
+]
 
 DEVICE = "CPU"
 SMALL = 4096
@@ -49,7 +52,8 @@ class Request:
         """Run it.
 
         Args:
-            inputs: contiguous; all but the smallest are read where they lie.
+            inputs: contiguous; all but the smallest are read where they lie. uint16: the bits of
+                bfloat16, which numpy does not have.
 
         Returns:
             The outputs where they lie: the next run overwrites them.
@@ -57,7 +61,8 @@ class Request:
         for name, value in inputs.items():
             self.set(name, value)
         found = self._request.infer({}, share_outputs=True, decode_strings=False)
-        return list(found.values())
+        # OpenVINO gives bfloat16 as numpy's own type of 16 bits.
+        return [one.view(np.uint16) if one.dtype == np.float16 else one for one in found.values()]
 
     def set(self, name: str, value: NDArray[Any]) -> None:
         """An input that stays for the runs to come."""
@@ -69,7 +74,11 @@ class Request:
             value = self._small[name] = np.array(value, order="C")
         else:
             self._small.pop(name, None)
-        tensor = ov.Tensor(np.ascontiguousarray(value), shared_memory=True)
+        array = np.ascontiguousarray(value)
+        if array.dtype == np.uint16:
+            tensor = ov.Tensor(array, ov.Shape(array.shape), ov.Type.bf16)
+        else:
+            tensor = ov.Tensor(array, shared_memory=True)
         self._request.set_tensor(name, tensor)
         self._inputs[name] = tensor
 
@@ -138,9 +147,13 @@ def _core() -> Any:
     return ov.Core()
 
 
-def settings(threads: int | None, bf16: bool = False) -> dict[str, Any]:
+def has_bfloat16() -> bool:
+    """Whether this processor has instructions for it."""
+    return "BF16" in _core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+
+
+def settings(threads: int | None, precision: str = "f32") -> dict[str, Any]:
     """OpenVINO's own choice on many processors is bf16, 8 bits for the cache, and one core each."""
-    precision = "bf16" if bf16 else "f32"
     chosen: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision,
         "KV_CACHE_PRECISION": precision,

@@ -107,7 +107,7 @@ def compare_reduced(shape: str) -> None:
     model, half = untrained(shape), untrained(shape).to(torch.bfloat16)
     engines = {
         f"CrossRay, OpenVINO, {precision}": stepwise(convert_network(model, precision))
-        for precision in ("f32", "int8")
+        for precision in ("f32", "bf16")
     }
     one, reference = squares(model, 1), "transformers generate, bfloat16"
     found = medians(
@@ -143,7 +143,7 @@ def along(engine: Engine[M], memory: M, text: Sequence[int]) -> list[np.ndarray]
 def compare_batch(shape: str) -> None:
     model = untrained(shape)
     engines = {
-        precision: stepwise(convert_network(model, precision)) for precision in ("f32", "int8")
+        precision: stepwise(convert_network(model, precision)) for precision in ("f32", "bf16")
     }
     half = untrained(shape).to(torch.bfloat16)
     many, reference = squares(model, BATCH), "transformers generate, bfloat16"

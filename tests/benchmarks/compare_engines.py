@@ -1,6 +1,6 @@
 """Whether OpenVINO writes the reports of PyTorch: on simulated studies that nothing was trained on.
 
-    python tests/benchmarks/compare_engines.py [STUDIES] [--precision f32|int8] [--model NAME]
+    python tests/benchmarks/compare_engines.py [STUDIES] [--precision f32|bf16] [--model NAME]
 
 Prints how many texts are equal and how far apart their words are; of each engine also the F1 of the
 findings its reports name, with the 95 % interval of PyTorch's over resampled studies: where texts

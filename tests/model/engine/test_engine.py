@@ -11,7 +11,7 @@ from tiny import tiny_model, tiny_tokenizer
 from model.decoding import DecodingOptions, decode, sample_texts
 from model.engine.convert import convert_network
 from model.engine.decoding import Decoding
-from model.engine.drafts import LENGTH, Drafts
+from model.engine.drafts import LONGER, Drafts
 from model.engine.openvino_engine import OpenVinoEngine, ready
 from model.engine.self_test import compared
 from model.errors import DataError
@@ -84,7 +84,7 @@ def test_reading_ahead_changes_no_text_and_no_map(
             runs.clear()
             own = read(engine, range(row, row + 1))
             assert decode(engine, own) == texts, knowledge
-            if knowledge == "what is written" and len(texts[0]) > 2 * LENGTH:
+            if knowledge == "what is written" and len(texts[0]) > 2 * LONGER:
                 assert len(runs) < len(texts[0]) / 2
             found = engine.read_texts(own, texts, True)
             length = len(texts[0])

@@ -15,7 +15,7 @@ from paths import ROOT
 from published import published
 
 from model.checkpoint import load_checkpoint
-from model.engine import convert, load
+from model.engine import convert, load, runtime
 from model.engine.cache import cache_folder, entry_folder
 from model.engine.entry import SelfTestFailed
 from model.engine.load import (
@@ -27,6 +27,7 @@ from model.engine.load import (
     precision_name,
 )
 from model.engine.openvino_engine import OpenVinoEngine
+from model.engine.runtime import has_bfloat16
 from model.engine.self_test import SelfTest
 from model.engine.sources import source_of
 from model.errors import CheckpointError, ConfigError
@@ -203,35 +204,34 @@ def test_what_openvino_cannot_do_is_done_by_torch_or_refused(
         engine_of(tiny_checkpoint, "openvino")
 
 
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
 def test_reduced_precision_is_an_entry_of_its_own_and_near(
     tiny_checkpoint: Path, tiny_cache: Path
 ) -> None:
     exact = engine_of(tiny_checkpoint)
-    options = EngineOptions("auto", "cpu", 1, precision_name("int8"))
+    options = EngineOptions("auto", "cpu", 1, precision_name("bf16"))
     reduced = load_engine(tiny_checkpoint, options).engine
     assert isinstance(exact, OpenVinoEngine) and isinstance(reduced, OpenVinoEngine)
-    assert (exact.config.precision, reduced.config.precision) == ("f32", "int8")
+    assert (exact.config.precision, reduced.config.precision) == ("f32", "bf16")
     records = [json.loads(path.read_text("utf-8")) for path in networks(tiny_cache)]
-    [test] = [r["self_test"] for r in records if r["config"]["precision"] == "int8"]
+    [test] = [r["self_test"] for r in records if r["config"]["precision"] == "bf16"]
     assert 0 < test["divergence"] <= test["allowed_divergence"]
     for wrong in ({"divergence": 2 * test["allowed_divergence"]}, {"attention": 0.1}):
         assert SelfTest(**{**test, **wrong}).failures
 
 
-def test_a_precision_that_cannot_be_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="precision cannot be 'f16': name one of f32, int8, bf16"):
+def test_a_precision_that_cannot_be_is_refused(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="precision cannot be 'f16': name one of f32, bf16"):
         precision_name("f16")
-    for options, message in (
-        (EngineOptions("torch", "cpu", 1, "int8"), r"OpenVINO.*use --"),
-        (EngineOptions("auto", "meta", 1, "int8"), r"OpenVINO.*use --"),
-        (EngineOptions("openvino", "cpu", 1, "bf16"), r"PyTorch's: use --engine torch or auto"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            load_engine(tiny_checkpoint, options)
+    monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
+    with pytest.raises(ConfigError, match=r"no instructions for bfloat16.*--precision f32"):
+        load_engine(tiny_checkpoint, EngineOptions("auto", "cpu", 1, "bf16"))
 
 
-def test_bfloat16_is_of_pytorch_and_reports(tiny_checkpoint: Path) -> None:
-    generator = ReportGenerator.load(tiny_checkpoint, engine="auto", precision="bf16")
+def test_bfloat16_in_pytorch_reports(tiny_checkpoint: Path) -> None:
+    generator = ReportGenerator.load(tiny_checkpoint, engine="torch", precision="bf16")
     network = generator.model
     assert isinstance(network, ReportModel) and network.dtype == torch.bfloat16
     assert network.feature_precision.dtype == torch.float32
