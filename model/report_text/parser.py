@@ -8,6 +8,7 @@ history), and takes its side and zone from the words of location nearest to it.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from model.report_text import vocabulary as terms
 from model.report_text.location import Location, term_locations, term_regions
@@ -147,20 +148,25 @@ def _cut(text: str) -> Iterator[tuple[int, int, bool]]:
         yield start, len(text), silent
 
 
+@lru_cache(maxsize=4096)
 def _read_sentence(
     sentence: str, answer: Status | None, vocabulary: Vocabulary
-) -> Iterator[tuple[Term, tuple[int, int], Status, list[Location]]]:
-    """Every term with its part of the sentence, what is said of it, and where."""
+) -> tuple[tuple[Term, tuple[int, int], Status, list[Location]], ...]:
+    """Every term with its part of the sentence, what is said of it, and where.
+
+    Kept: a report is read for several purposes, and reports share sentences.
+    """
     found = find_terms(sentence, vocabulary)
     if not found:
-        return
+        return ()
     regions = term_regions(sentence, found)
     statuses = term_statuses(sentence, found, regions)
-    for term, region, locations in zip(
-        found, regions, term_locations(sentence, found), strict=True
-    ):
-        status = statuses.get(term, Status.DEFINITE) if answer is None else answer
-        yield term, region, status, locations
+    return tuple(
+        (term, region, statuses.get(term, Status.DEFINITE) if answer is None else answer, places)
+        for term, region, places in zip(
+            found, regions, term_locations(sentence, found), strict=True
+        )
+    )
 
 
 def _naming_words(sentence: str, term: Term, offset: int) -> Iterator[tuple[int, int]]:

@@ -1,12 +1,11 @@
 """Where the findings of a vocabulary are named in a sentence."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["Term", "Vocabulary", "find_terms", "mask"]
 
-Vocabulary = Sequence[tuple[str, re.Pattern[str]]]
+Vocabulary = tuple[tuple[str, re.Pattern[str]], ...]
 """(name, how it is written), in order of priority: an earlier one keeps what it has matched."""
 
 
