@@ -4,6 +4,7 @@ Images are uint8 (height, width, 3), blue, green, red.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -28,10 +29,17 @@ def blend(shades: np.ndarray, level: np.ndarray) -> np.ndarray:
         shades: uint8 (height, width), the image.
         level: float (height, width), the map on its scale, in [0, 1].
     """
-    color = colors(np.rint(level * 255).astype(np.uint8)).astype(np.float32)
-    opacity = OPACITY * level[..., None]
-    gray = shades.astype(np.float32)[..., None]
-    return np.rint(gray * (1 - opacity) + color * opacity).astype(np.uint8)
+    steps = np.rint(level * 255).astype(np.intp)
+    return np.take(_blended().reshape(-1, 3), shades * np.intp(256) + steps, axis=0)
+
+
+@cache
+def _blended() -> np.ndarray:
+    """Every shade under every step of the scale, uint8 (256, 256, 3)."""
+    steps, shades = np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.float32)
+    opacity = (OPACITY / 255 * steps.astype(np.float32))[:, None]
+    color = colors(steps).astype(np.float32) * opacity
+    return np.rint(shades[:, None, None] * (1 - opacity) + color).astype(np.uint8)
 
 
 def colors(levels: np.ndarray) -> np.ndarray:
