@@ -17,6 +17,7 @@ from app.job_options import JobOptions
 from app.provider_options import ProviderOptions
 from app.store_options import StoreOptions, parse_weights
 from app.views import MAX_IMAGES
+from model.engine.config import Precision
 from model.engine.load import EngineName
 from model.errors import ConfigError
 from model.imaging.sandbox import IsolationLimits
@@ -44,6 +45,8 @@ class Settings(BaseSettings):
     """Where the model computes, in torch's words."""
     engine: EngineName = "auto"
     """What computes: "openvino", "torch", or the first where it runs the checkpoint."""
+    precision: Precision = "f32"
+    """What it computes with: "bf16" is faster with large models, and some reports differ."""
     cache: Path | None = None
     """Folder of converted checkpoints, of every command; crossray/ in $XDG_CACHE_HOME or ~/.cache
     where unset. Read by model/engine/cache.py."""

@@ -30,16 +30,18 @@ def blend(shades: np.ndarray, level: np.ndarray) -> np.ndarray:
         level: float (height, width), the map on its scale, in [0, 1].
     """
     steps = np.rint(level * 255).astype(np.intp)
-    return np.take(_blended().reshape(-1, 3), shades * np.intp(256) + steps, axis=0)
+    blended: np.ndarray = _blended()[shades * np.intp(256) + steps]
+    return blended
 
 
 @cache
 def _blended() -> np.ndarray:
-    """Every shade under every step of the scale, uint8 (256, 256, 3)."""
+    """Every shade under every step of the scale, uint8 (256 * 256, 3)."""
     steps, shades = np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.float32)
     opacity = (OPACITY / 255 * steps.astype(np.float32))[:, None]
     color = colors(steps).astype(np.float32) * opacity
-    return np.rint(shades[:, None, None] * (1 - opacity) + color).astype(np.uint8)
+    mixed: np.ndarray = np.rint(shades[:, None, None] * (1 - opacity) + color).astype(np.uint8)
+    return mixed.reshape(-1, 3)
 
 
 def colors(levels: np.ndarray) -> np.ndarray:

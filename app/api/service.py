@@ -106,15 +106,12 @@ class Service:
 
     def _models(self) -> list[Model]:
         settings = self.settings
+        what = settings.model, settings.device, settings.engine
         if not settings.workers:
             threads = use_threads(settings.threads)
-            return [
-                LocalModel(
-                    ReportGenerator.load(settings.model, settings.device, settings.engine, threads)
-                )
-            ]
+            return [LocalModel(ReportGenerator.load(*what, threads, settings.precision))]
         threads = settings.threads or max(1, free_cores() // settings.workers)
-        options = WorkerOptions(settings.model, settings.device, settings.engine, threads)
+        options = WorkerOptions(*what, threads, settings.precision)
         return [ProcessModel(options) for _ in range(settings.workers)]
 
     def _start(self, models: Sequence[Model]) -> None:

@@ -15,6 +15,7 @@ from app.threads import use_threads
 from app.workers.errors import NotReady, WorkerDied
 from app.workers.requests import Request, Result, WatchAll, answered
 from model.checkpoint_folder import ModelIdentity
+from model.engine.config import Precision
 from model.engine.load import EngineName
 from model.errors import CrossRayError
 from model.exam import enough_pixels, why_unread
@@ -96,6 +97,7 @@ class WorkerOptions:
     device: str = "cpu"
     engine: EngineName = "auto"
     threads: int | None = None
+    precision: Precision = "f32"
 
 
 class ProcessModel:
@@ -181,7 +183,9 @@ def _serve(connection: Connection, options: WorkerOptions) -> None:
     configure_logging()
     try:
         threads = use_threads(options.threads)
-        generator = ReportGenerator.load(options.model, options.device, options.engine, threads)
+        generator = ReportGenerator.load(
+            options.model, options.device, options.engine, threads, options.precision
+        )
     except Exception as error:
         connection.send(_portable(error))
         return
