@@ -6,6 +6,7 @@ leave the batch, and the engine keeps what its tokens so far have computed.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -90,8 +91,11 @@ def decode(
             raise ConfigError(f"beams is {options.beams}, more than half of {config.vocab_size}")
         texts = _beam_search(engine, memory, options, limit)
     else:
-        sampler = None if options.strategy == "greedy" else _Sampler(options)
-        texts = _one_by_one(engine, memory, sampler, limit, watch)
+        texts = (
+            _greedy(engine, memory, limit, watch)
+            if options.strategy == "greedy"
+            else _one_by_one(engine, memory, _Sampler(options), limit, watch)
+        )
     trimmed = [_trim(text, config.eos_token_id) for text in texts.tolist()]
     if watch is not None and options.strategy == "beam":
         watch(trimmed)
@@ -126,6 +130,26 @@ def _trim(text: list[int], eos: int) -> list[int]:
 def _worth_leaving(finished: NDArray[np.bool_]) -> bool:
     """Moving the memory of those that stay costs more than a few finished rows do."""
     return 4 * int(finished.sum()) >= len(finished)
+
+
+def _greedy(engine: Engine[M], memory: M, limit: int, watch: Watch | None) -> Tokens:
+    """The likeliest text of each study, (studies, tokens) padded with pad."""
+    config, studies = engine.config, len(memory.present)
+    if not 1 < studies <= engine.alone:
+        return _one_by_one(engine, memory, None, limit, watch)
+    texts = np.full((studies, limit), config.pad_token_id)
+    for row in range(studies):
+        before = [_trim(text, config.eos_token_id) for text in texts[:row].tolist()]
+        after: list[list[int]] = [[]] * (studies - row - 1)
+        seen = None if watch is None else partial(_watch_one, watch, before, after)
+        texts[row] = _one_by_one(engine, memory.studies(slice(row, row + 1)), None, limit, seen)
+    return texts
+
+
+def _watch_one(
+    watch: Watch, before: list[list[int]], after: list[list[int]], text: list[list[int]]
+) -> None:
+    watch([*before, *text, *after])
 
 
 def _one_by_one(

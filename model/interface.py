@@ -171,6 +171,11 @@ class Engine(Protocol[M]):
         """How many positions of a memory come before the patches and lie on no image."""
         ...
 
+    @property
+    def alone(self) -> int:
+        """Up to how many studies are written faster one after another than together."""
+        ...
+
     def eval(self) -> Self:
         """Evaluation mode: no dropout. Returns itself."""
         ...

@@ -69,6 +69,8 @@ class Network(Engine[Memory], Protocol):
 class TorchEngine:
     """Mixin: what an Engine does with arrays, by a Network's own methods on tensors."""
 
+    alone = 1
+
     def read_images(
         self: Network,
         images: NDArray[np.float32],

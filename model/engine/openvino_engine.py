@@ -19,6 +19,12 @@ from model.readable import check_readable
 
 __all__ = ["OpenVinoAnatomy", "OpenVinoEngine", "ready"]
 
+SMALL = 32 * 2**20
+"""Bytes of a decoder whose steps wait for their own overhead, not for its weights."""
+ALONE, SMALL_ALONE = 4, 16
+"""A study alone is read ahead (decoding.py), which several together are not: up to so many of them
+are written faster one after another, by a small decoder up to the other."""
+
 
 class OpenVinoEngine:
     """A converted network, our own or an imported one. Safe to share between threads."""
@@ -29,14 +35,17 @@ class OpenVinoEngine:
         images: Compiled,
         decoder: Compiled,
         blank: Sequence[Cross],
+        alone: int = 1,
     ) -> None:
         """
         Args:
+            alone: see Engine.
             blank: see Entry; keys and values per layer, as those of one study.
         """
         self.config = config
         self.grid = config.grid
         self.prefix = config.prefix
+        self.alone = alone
         self._images = images
         self._decoder = decoder
         self._blank = blank
@@ -217,4 +226,5 @@ def ready(entry: Entry, threads: int | None) -> OpenVinoEngine:
     layers = np.frombuffer(entry.blank, stored).reshape(2 * config.layers, -1)
     shapes = ((1, config.heads, -1, positions), (1, config.heads, positions, -1))
     blank = [each.reshape(shapes[number % 2]) for number, each in enumerate(layers)]
-    return OpenVinoEngine(config, images, decoder, blank)
+    alone = SMALL_ALONE if len(entry.models["decoder"]) < SMALL else ALONE
+    return OpenVinoEngine(config, images, decoder, blank, alone)

@@ -90,6 +90,8 @@ def compared(network: AnyNetwork, engine: OpenVinoEngine) -> SelfTest:
     expected, found = _read(network), _read(engine)
     tokens, differing, attention, logs = 0, 0, [0.0], [0.0]
     beams = DecodingOptions("beam", beams=2, max_tokens=min(32, network.config.max_tokens))
+    # Written together first; `_texts_alone` has the other.
+    alone, engine.alone = engine.alone, 1
     for options in (beams, GREEDY):
         texts, own = decode(network, expected, options), decode(engine, found, options)
         tokens += sum(map(len, texts))
@@ -108,6 +110,7 @@ def compared(network: AnyNetwork, engine: OpenVinoEngine) -> SelfTest:
                     logs.append(
                         _farthest(reference.log_probabilities, reading.log_probabilities, row, text)
                     )
+    engine.alone = alone
     for row, (text, own_text) in enumerate(zip(texts, _texts_alone(engine, found), strict=True)):
         differing += not _same(network, expected.studies(slice(row, row + 1)), text, own_text)
     steps = _both(network, expected, engine, found)

@@ -99,7 +99,7 @@ def test_reading_ahead_changes_no_text_and_no_map(
 
 
 def test_a_study_has_the_same_numbers_whatever_is_beside_it_or_came_before(
-    pair: tuple[ReportModel, OpenVinoEngine],
+    pair: tuple[ReportModel, OpenVinoEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the last bit: a batch that is gone on with, or divided otherwise, has the same bytes."""
     engine = pair[1]
@@ -116,7 +116,10 @@ def test_a_study_has_the_same_numbers_whatever_is_beside_it_or_came_before(
         return [(t, a[: len(t)].tobytes() + logs[: len(t)].tobytes()) for t, a, logs in pairs]
 
     engine._drafts = Drafts()
+    monkeypatch.setattr(engine, "alone", 1)
     together = numbers(range(4))
+    monkeypatch.setattr(engine, "alone", 4)
+    assert numbers(range(4)) == together
     assert [numbers([row])[0] for row in range(4)] == together
     assert numbers([2, 0, 3]) == [together[2], together[0], together[3]]
 
@@ -128,16 +131,22 @@ def test_texts_are_watched_as_they_are_written(pair, options) -> None:
         told: list[list[list[int]]] = []
         texts = decode(engine, read(engine), options, told.append)
         assert told[-1] == texts
-        assert len(told) == (1 if options.strategy == "beam" else max(map(len, texts)))
+        lengths = [len(text) for text in texts]
+        one_by_one = options.strategy == "greedy" and engine.alone >= len(texts)
+        expected = sum(lengths) if one_by_one else max(lengths)
+        assert len(told) == (1 if options.strategy == "beam" else expected)
         for so_far in told:
             assert all(text[: len(own)] == own for own, text in zip(so_far, texts, strict=True))
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_the_same_texts(pair, options) -> None:
+def test_the_same_texts(pair, options, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together or one after another."""
     network, engine = pair
     texts = decode(network, read(network), options)
-    assert decode(engine, read(engine), options) == texts
+    for alone in (1, len(texts)):
+        monkeypatch.setattr(engine, "alone", alone)
+        assert decode(engine, read(engine), options) == texts
     assert len({tuple(text) for text in texts}) > 1
     if not network.config.prompt_tokens:
         assert len({len(text) for text in texts}) > 1, "some end before others"

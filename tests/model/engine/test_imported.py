@@ -16,6 +16,7 @@ from model.engine.convert import convert_network
 from model.engine.entry import SelfTestFailed
 from model.engine.load import EngineOptions, load_engine
 from model.engine.openvino_engine import OpenVinoEngine, ready
+from model.engine.runtime import has_bfloat16
 from model.engine.self_test import compared
 from model.errors import ConfigError, DataError
 from model.exam import encode_studies
@@ -218,3 +219,17 @@ def test_decoder_only_models_are_pytorchs(tmp_path: Path, caplog: pytest.LogCapt
     assert "PyTorch computes: a decoder-only model is not converted" in caplog.text
     with pytest.raises(ConfigError, match="shares of self-attention"):
         engine_of(tmp_path, "openvino")
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
+def test_bfloat16_is_near_and_reports(folder: Path) -> None:
+    entry = convert_network(network_of(folder), "bf16")
+    test = entry.self_test
+    assert 0 < test["divergence"] <= test["allowed_divergence"] and test["attention"] < 0.05
+    engine = ready(entry, threads=1)
+    memory = read(engine, [2, 1])
+    for one in (memory, engine.without_images(memory)):
+        reading = engine.read_texts(one, decode(engine, memory), True)
+        assert reading.attention is not None
+        assert np.isfinite(reading.log_probabilities).all()
+        np.testing.assert_allclose(reading.attention.sum(axis=-1), 1, atol=0.02)
