@@ -83,6 +83,7 @@ class FindingCalibration:
     """Probability from which a report asserts it."""
     precision: Score
     """Of what would be asserted."""
+    """The limit was chosen on the same patients."""
     sensitivity: Score
     withheld: str | None
     """Why its probability is not shown; None where it is."""
@@ -134,7 +135,7 @@ def fit_presence(answers: Answers) -> PresenceFit:
     rare: dict[str, tuple[float, float]] = {}
     for together in _labeled_together(answers):
         if (own := _fitted(together)).size:
-            line, measured = _fit_together(together, own)
+            line, measured = _fit_together(together, own, answers.odds[answers.normal])
             findings += measured
             others = np.setdiff1d(np.flatnonzero(together.known.any(axis=0)), own)
             rare |= {FINDINGS[k]: line for k in others}
@@ -170,9 +171,14 @@ def _labeled_together(answers: Answers) -> Iterator[Answers]:
 
 
 def _fit_together(
-    answers: Answers, fitted: np.ndarray
+    answers: Answers, fitted: np.ndarray, normal: np.ndarray
 ) -> tuple[tuple[float, float], list[FindingCalibration]]:
-    """The scale and offset that suit all of these findings, and each of them."""
+    """The scale and offset that suit all of these findings, and each of them.
+
+    Args:
+        normal: log-odds (radiographs, FINDINGS) of those known to be normal, whatever they are
+            labeled for.
+    """
     scale, lines = _fit(answers, np.ones(len(answers.odds), bool), fitted)
     held_out = np.zeros(answers.odds.shape)
     group = np.random.default_rng(0).permutation(int(answers.patient.max()) + 1) % GROUPS
@@ -181,7 +187,9 @@ def _fit_together(
         _, others = _fit(answers, ~own, fitted)
         for k, (own_scale, offset) in others.items():
             held_out[own, k] = expit(own_scale * answers.odds[own, k] + offset)
-    measured = [_measured(answers, held_out, k, *lines[k]) for k in fitted.tolist()]
+    measured = [
+        _measured(answers, held_out[:, k], normal[:, k], k, *lines[k]) for k in fitted.tolist()
+    ]
     return (scale, _mean_offset(lines)), measured
 
 
@@ -223,19 +231,24 @@ def _loss(log_scale: float, offset: float, odds: np.ndarray, present: np.ndarray
 
 
 def _measured(
-    answers: Answers, held_out: np.ndarray, k: int, scale: float, offset: float
+    answers: Answers,
+    held_out: np.ndarray,
+    normal: np.ndarray,
+    k: int,
+    scale: float,
+    offset: float,
 ) -> FindingCalibration:
     use = answers.known[:, k]
-    probability, present = held_out[use, k], answers.present[use, k]
-    patient, normal = answers.patient[use], answers.normal[use]
+    probability, present, patient = held_out[use], answers.present[use, k], answers.patient[use]
     patients = int(answers.patient.max()) + 1
     binned = reliability(Predictions(probability, present, patient), patients)
     weights = draw(patients, RESAMPLES)[:, patient]
     errors = [_recalibration_error(probability, present, row) for row in weights]
     largest = float(np.nanpercentile(errors[1:], 95))
     fewest = int(min(present.sum(), (~present).sum()))
-    limit = _assert_from(probability, present, normal)
-    asserted = probability >= limit
+    odds = answers.odds[use, k]
+    limit = _assert_from(odds, present, normal, -offset / scale)
+    asserted = odds >= limit
     withheld = None
     if fewest < FEWEST_SHOWN:
         withheld = f"{fewest} labeled images, fewer than {FEWEST_SHOWN}"
@@ -251,7 +264,7 @@ def _measured(
         largest_error=largest,
         binned=binned.error,
         by_chance=binned.by_chance or 0.0,
-        assert_from=limit,
+        assert_from=float(expit(scale * limit + offset)),
         precision=_share(weights, asserted & present, asserted),
         sensitivity=_share(weights, asserted & present, present),
         withheld=withheld,
@@ -279,22 +292,27 @@ def _recalibration_error(
     return float(weights[use] @ np.abs(probability[use] - moved) / weights.sum())
 
 
-def _assert_from(probability: np.ndarray, present: np.ndarray, normal: np.ndarray) -> float:
-    """The lowest probability from which enough of what is asserted is right, and few normal
-    radiographs get it; where there is none, a half, or above every image without the finding.
+def _assert_from(odds: np.ndarray, present: np.ndarray, normal: np.ndarray, half: float) -> float:
+    """The lowest log-odds from which enough of what is asserted is right, and few normal
+    radiographs get it; where there are none, a half, or above every image without the finding.
+
+    Of the model's own log-odds, which no fit has touched: the probabilities of different groups of
+    patients come of different fits, and in their order a few images decide.
 
     Args:
-        normal: of the images of which the finding is known. Of devices that were looked for alone
-            no image is, and precision decides."""
-    order = np.argsort(-probability, kind="stable")
+        normal: log-odds of normal radiographs. Some may have a device, which no label of theirs
+            says: counted as false, so that less is said.
+        half: log-odds of a probability of a half.
+    """
+    order = np.argsort(-odds, kind="stable")
     asserted = np.arange(1, len(order) + 1)
     right = np.cumsum(present[order]) / asserted >= LEAST_PRECISION
-    clear = np.cumsum(normal[order]) <= MOST_FALSE * max(1, int(normal.sum()))
+    false = len(normal) - np.searchsorted(np.sort(normal), odds[order], side="left")
+    clear = false <= MOST_FALSE * max(1, len(normal))
     enough = np.flatnonzero(right & clear & (asserted >= FEWEST_ASSERTED))
     if enough.size:
-        return float(probability[order][enough[-1]])
-    absent = probability[~present]
-    return max(0.5, float(absent.max(initial=0.0)) + EDGE)
+        return float(odds[order][enough[-1]])
+    return max(half, float(odds[~present].max(initial=-np.inf)) + EDGE)
 
 
 def presence_table(fit: PresenceFit) -> str:

@@ -44,12 +44,14 @@ def test_the_line_of_each_finding_is_found() -> None:
 
 
 def test_images_labeled_for_other_findings_add_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the bit: its line, what is measured, and the limit from which reports assert it."""
+    """To the bit: its line, what is measured, and, where none is normal, the limit from which
+    reports assert it."""
     monkeypatch.setattr("training.calibration.presence.RESAMPLES", 20)
     first = answers(120)
     first.known[:, NOISE] = False
     other = answers(80, seed=1)
     other.known[:, [COMMON, RARE]] = False
+    first.normal[:] = other.normal[:] = False
     both = Answers(
         *(np.concatenate((a, b)) for a, b in zip(_arrays(first), _arrays(other), strict=True)),
         np.concatenate((first.patient, other.patient + 60)),
@@ -58,6 +60,20 @@ def test_images_labeled_for_other_findings_add_nothing(monkeypatch: pytest.Monke
     apart = [*fit_presence(first).findings, *fit_presence(other).findings]
     assert {each.finding for each in apart} == {FINDINGS[k] for k in (COMMON, RARE, NOISE)}
     assert sorted(map(str, found.findings)) == sorted(map(str, apart))
+
+
+def test_few_normal_radiographs_get_a_finding_that_they_are_not_labeled_for() -> None:
+    given = answers(300)
+    given.known[:150, RARE], given.known[150:, COMMON] = False, False
+    limits = {}
+    for share in (0, 1):
+        normal = np.zeros(300, bool)
+        # As sure of the finding as any image that has it.
+        normal[np.argsort(-given.odds[:150, RARE])[:40]] = share
+        found = fit_presence(replace(given, normal=normal)).findings
+        [limits[share]] = [each for each in found if each.finding == FINDINGS[RARE]]
+    assert limits[1].assert_from > limits[0].assert_from
+    assert limits[1].scale == limits[0].scale and limits[1].error == limits[0].error
 
 
 def _arrays(given: Answers) -> tuple[np.ndarray, ...]:
