@@ -135,8 +135,8 @@ def _unsupported(findings: Sequence[NamedFinding]) -> Iterator[Flag]:
         first, gain = same[0], max(finding.clause_evidence for finding in same)
         if gain < LEAST_EVIDENCE:
             why = (
-                f"the images add only {gain:.1f} nats to its sentence (at least "
-                f"{LEAST_EVIDENCE:.1f} expected): the words before suggest it as much"
+                f"the images add only {gain:.2f} nats to its sentence (at least "
+                f"{LEAST_EVIDENCE:.2f} expected): the words before suggest it as much"
             )
         elif all(finding.state == "not grounded" for finding in same):
             share = max(float(finding.heatmap.sum()) for finding in same)

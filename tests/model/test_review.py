@@ -145,7 +145,7 @@ def test_a_finding_without_evidence_is_flagged() -> None:
     text = "Heart size is normal. There is a hiatal hernia."
     [flag] = flags(text, told(text, evidence=0.0))
     assert (flag.code, text[flag.start : flag.end]) == ("evidence", "hiatal hernia")
-    assert "0.0 nats" in flag.message
+    assert "0.00 nats" in flag.message
     enough = LEAST_EVIDENCE / 5 + 0.01  # five words speak of it
     assert codes(text, told(text, evidence=enough)) == []
     assert codes(text, told(text, evidence=enough - 0.02)) == ["evidence"]
