@@ -16,8 +16,8 @@ CONTEXT = CONTEXTS[0]
 LENGTH, LONGER = 8, 12
 """Tokens of a draft, and of one that follows a draft which was chosen as a whole. No others: each
 number needs kernels of its own."""
-MOST = 400_000
-"""Contexts that are kept: when there are more, all are forgotten."""
+MOST = 100_000
+"""Contexts that are kept, some 40 MB: when there are more, all are forgotten."""
 
 
 class Drafts:
