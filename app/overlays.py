@@ -1,4 +1,4 @@
-"""A Report drawn over its images, as PNG.
+"""A Report drawn over its images.
 
 The scale is absolute, the share of the attention that lies in a patch. The bar beside the images
 states it, and no map is stretched to fill its colors. What has no place on them has no map.
@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from app.api.answers import gray, png, shrunk
@@ -17,13 +18,15 @@ from model.imaging.radiograph import Radiograph
 from model.overlay import LINE_HEIGHT, blend, colors, tiled, write
 from model.report import Report
 
-__all__ = ["overlay", "sheet", "word_overlays"]
+__all__ = ["jpeg", "overlay", "sheet", "word_overlays"]
 
 PANEL_HEIGHT = 448
 PANEL_WIDTH = 896
 """A wider image is drawn lower: a strip of one row must not become an image of gigabytes."""
 MARGIN = 8
 BAR_WIDTH = 118
+QUALITY = 90
+"""Of JPEG, colors at full resolution: nine of ten values within 1 of 255."""
 
 
 def overlay(
@@ -74,13 +77,27 @@ def word_overlays(report: Report, radiographs: Sequence[Radiograph]) -> Iterator
         yield f"{number:03d}_{stem or 'word'}.png", png(image)
 
 
-def sheet(report: Report, radiographs: Sequence[Radiograph]) -> bytes:
-    """One PNG of the mean map of the report and of each sentence that has one; one scale."""
+def sheet(report: Report, radiographs: Sequence[Radiograph]) -> np.ndarray:
+    """The mean map of the report and that of each sentence that has one; one scale.
+
+    Returns:
+        uint8 (height, width, 3), blue, green, red.
+    """
     maps = _maps(report)
     top = max(float(heatmap.max()) for _, heatmap in maps) or 1.0
     names, small = _names(report), _small(report, radiographs)
     tiles = [overlay(small, report.placements, shares, top, text, names) for text, shares in maps]
-    return png(tiled(tiles, across=3 if len(radiographs) == 1 else 1))
+    return tiled(tiles, across=3 if len(radiographs) == 1 else 1)
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """A drawing as a file: a fifth of the time of a PNG, and a quarter of the bytes."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    done, data = cv2.imencode(".jpg", image, options)
+    if not done:
+        raise ValueError(f"no JPEG could be made of an array of shape {image.shape}")
+    return data.tobytes()
 
 
 def _small(report: Report, radiographs: Sequence[Radiograph]) -> list[Radiograph]:

@@ -29,19 +29,21 @@ def blend(shades: np.ndarray, level: np.ndarray) -> np.ndarray:
         shades: uint8 (height, width), the image.
         level: float (height, width), the map on its scale, in [0, 1].
     """
-    steps = np.rint(level * 255).astype(np.intp)
-    blended: np.ndarray = _blended()[shades * np.intp(256) + steps]
-    return blended
+    entries = shades.astype(np.uint16) << 8 | np.rint(level * 255).astype(np.uint16)
+    # As numbers of 32 bits: numpy gathers those three times as fast as three bytes each.
+    found = _blended()[entries].view(np.uint8).reshape(*shades.shape, 4)
+    return cv2.cvtColor(found, cv2.COLOR_BGRA2BGR)
 
 
 @cache
 def _blended() -> np.ndarray:
-    """Every shade under every step of the scale, uint8 (256 * 256, 3)."""
+    """Every shade under every step of the scale, uint32 (256 * 256,): blue, green, red, 0."""
     steps, shades = np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.float32)
     opacity = (OPACITY / 255 * steps.astype(np.float32))[:, None]
     color = colors(steps).astype(np.float32) * opacity
-    mixed: np.ndarray = np.rint(shades[:, None, None] * (1 - opacity) + color).astype(np.uint8)
-    return mixed.reshape(-1, 3)
+    mixed = np.zeros((256, 256, 4), np.uint8)
+    mixed[..., :3] = np.rint(shades[:, None, None] * (1 - opacity) + color)
+    return mixed.view(np.uint32).flatten()
 
 
 def colors(levels: np.ndarray) -> np.ndarray:

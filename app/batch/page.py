@@ -96,7 +96,7 @@ def _line(row: Row, columns: Sequence[str], extra: Sequence[str], root: str) -> 
     checks = "\n".join(lines(row, "review") + lines(row, "warnings"))
     cells.append(f'<td class="text">{escape(text)}</td><td class="text">{escape(checks)}</td>')
     folder = f"{root}studies/{escape(str(row.get('study') or ''))}"
-    files = f'<a href="{folder}/heatmaps.png">maps</a> <a href="{folder}/report.json">JSON</a>'
+    files = f'<a href="{folder}/heatmaps.jpg">maps</a> <a href="{folder}/report.json">JSON</a>'
     cells.append(f"<td>{files if row['status'] == 'done' else ''}</td>")
     return f'<tr class="{escape(str(row["status"]))}">{"".join(cells)}</tr>'
 

@@ -4,7 +4,7 @@
       batch.json         which model wrote it
       shards/            of a batch in parts, see app/batch/merging.py
       summary.csv        one row a study, one for each file that was not read
-      studies/KEY/       report.json (the API's answer) and heatmaps.png
+      studies/KEY/       report.json (the API's answer) and heatmaps.jpg
       records/KEY.json   what became of a study, written last
 
 KEY is a hash; no name in here comes from a file's content.

@@ -15,7 +15,7 @@ from app.api.answers import answer, section_text
 from app.batch.grouping import Source, Study
 from app.batch.locations import remote
 from app.batch.records import BatchImage, Record, Unused
-from app.overlays import sheet
+from app.overlays import jpeg, sheet
 from app.views import MAX_IMAGES
 from model.errors import (
     CrossRayError,
@@ -202,7 +202,7 @@ def finished(generator: ReportGenerator, study: Reported) -> tuple[Record, dict[
             "report.json": answer(study.report, generator.notice)
             .model_dump_json(indent=1)
             .encode(),
-            "heatmaps.png": sheet(study.report, study.decoded.exam.shown),
+            "heatmaps.jpg": jpeg(sheet(study.report, study.decoded.exam.shown)),
         }
     except Exception as error:
         return _record(Reported(study.decoded.given_up(error))), {}

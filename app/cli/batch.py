@@ -90,7 +90,7 @@ def batch(
 
     DICOM files are grouped by StudyInstanceUID; a PNG or JPEG is a study of its own.
     OUT gets summary.csv, the same as a page (index.html) and, for each study, report.json and
-    heatmaps.png. Files that are no radiograph of a view the model reads are skipped, and studies
+    heatmaps.jpg. Files that are no radiograph of a view the model reads are skipped, and studies
     that a check refuses get no report, both with the reason in summary.csv. Files that should be
     images and cannot be read are listed at the end, and the exit status is then 3. A second run
     does only what is missing.

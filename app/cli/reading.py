@@ -111,9 +111,10 @@ def report(
     options = DecodingOptions(strategy="beam", beams=beams) if beams > 1 else GREEDY
     written = generator(exam, options, not no_input_check, not no_identity_check)
     if heatmaps is not None:
+        from app.api.answers import png
         from app.overlays import sheet, word_overlays
 
-        images = [("000_report.png", sheet(written, exam.shown))]
+        images = [("000_report.png", png(sheet(written, exam.shown)))]
         images += word_overlays(written, exam.shown)
         _write_files(heatmaps, images)
         typer.echo(f"{len(images)} overlays written to {heatmaps}", err=True)

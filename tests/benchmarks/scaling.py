@@ -36,7 +36,7 @@ BATCH = 4
 NODES = (1, 10, 100)
 MILLION = 1_000_000
 OBJECTS = 3
-"""Of one study: report.json, heatmaps.png, its record."""
+"""Of one study: report.json, heatmaps.jpg, its record."""
 
 
 @dataclass(frozen=True)

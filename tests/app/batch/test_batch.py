@@ -72,7 +72,7 @@ def test_a_real_folder(mixed: Path, tmp_path: Path, tiny_generator: ReportGenera
         folder = out / "studies" / row["study"]
         answer = ReportAnswer.model_validate_json((folder / "report.json").read_text())
         assert answer.text == REPORT and len(answer.images) == int(row["images"])
-        assert cv2.imread(str(folder / "heatmaps.png")) is not None
+        assert cv2.imread(str(folder / "heatmaps.jpg")) is not None
     assert len(rows(out)) == 8
 
 
@@ -320,7 +320,7 @@ def test_what_a_killed_worker_left_of_a_study_is_replaced(
         results.write(record, {"report.json": b"first"})
         half = tmp_path / "out/studies" / left
         half.mkdir()
-        (half / "heatmaps.png").write_bytes(b"half")
+        (half / "heatmaps.jpg").write_bytes(b"half")
         results.write(record, {"report.json": b"second"})
     names = [path.name for path in (tmp_path / "out/studies").rglob("*")]
     assert sorted(names) == ["key", "report.json"]

@@ -20,7 +20,7 @@ from app.batch.stages import Checks
 from model.generator import ReportGenerator
 
 
-@pytest.mark.parametrize("name", ["report.json", "heatmaps.png"])
+@pytest.mark.parametrize("name", ["report.json", "heatmaps.jpg"])
 @pytest.mark.parametrize("harm", ["removed", "emptied", "cut"])
 def test_a_spoilt_output_is_made_again(
     tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable, name: str, harm: str
