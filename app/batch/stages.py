@@ -6,14 +6,13 @@ must not cost the others.
 
 import hashlib
 import logging
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from app.api.answers import answer, section_text
 from app.batch.grouping import Source, Study
 from app.batch.locations import remote
+from app.batch.prefetching import prefetched
 from app.batch.records import BatchImage, Record, Unused
 from app.overlays import jpeg, sheet
 from app.views import MAX_IMAGES
@@ -92,14 +91,7 @@ def decoded(
     Args:
         enough: see ReadLimits.
     """
-    waiting: deque[Future[Decoded]] = deque()
-    with ThreadPoolExecutor(DECODERS) as pool:
-        for study in studies:
-            waiting.append(pool.submit(_decode, generator, study, enough))
-            if len(waiting) > ahead + DECODERS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return prefetched(lambda study: _decode(generator, study, enough), studies, DECODERS, ahead)
 
 
 def _decode(generator: ReportGenerator, study: Study, enough: int | None) -> Decoded:

@@ -1,12 +1,13 @@
-"""Studies through the stages of a batch, one process at a time."""
+"""Studies through the stages of a batch."""
 
 from collections.abc import Iterable, Iterator
 
 from app.batch.grouping import Study
 from app.batch.keeping import Keep
 from app.batch.output import BatchResults
+from app.batch.prefetching import prefetched
 from app.batch.records import Record
-from app.batch.stages import Checks, decoded, finished, reported
+from app.batch.stages import Checks, Reported, decoded, finished, reported
 from model.exam import enough_pixels
 from model.generator import ReportGenerator
 
@@ -28,9 +29,13 @@ def write_reports(
     """
     enough = enough_pixels(generator.model) if keep is None else None
     read = decoded(generator, studies, batch_size, enough)
-    for study in reported(generator, read, batch_size, checks):
+
+    def written(study: Reported) -> Record:
         record, files = finished(generator, study)
         # Before the record: a study that a crash keeps out of the store is done again.
         if keep is not None:
             keep(study, generator.notice, checks)
-        yield results.write(record, files)
+        return results.write(record, files)
+
+    # In one thread, while the model has its turn: maps take as long to draw as a text to write.
+    return prefetched(written, reported(generator, read, batch_size, checks), 1, batch_size)
