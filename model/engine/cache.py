@@ -1,7 +1,8 @@
 """Where converted models lie: a folder of the user's cache for each, whole or absent.
 
 A folder is written beside its place and moved there as the last step, and nothing in it is used
-before its sum is right. It is only ever written with a self-test that held (self_test.py).
+before its sum is right. It holds models with a self-test that held (self_test.py), or only why
+there are none: a conversion that fails takes as long as one that does not.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,8 +57,8 @@ def entry_folder(parts: Mapping[str, str]) -> Path:
     return cache_folder() / "openvino" / key.hexdigest()
 
 
-def read_entry(folder: Path, names: Collection[str]) -> dict[str, bytes] | None:
-    """The files of these names in a folder; None where there is no folder.
+def read_entry(folder: Path) -> dict[str, bytes] | None:
+    """A folder's files by name; None where there is no folder.
 
     Raises:
         CorruptEntry: it is not whole, or not as it was written.
@@ -67,7 +68,8 @@ def read_entry(folder: Path, names: Collection[str]) -> dict[str, bytes] | None:
     try:
         lines = (folder / SUMS).read_text("ascii").splitlines()
         sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
-        contents = {name: _read(folder / name, sums[name]) for name in names}
+        names = {path.name for path in folder.iterdir()} - {SUMS}
+        contents = {name: _read(folder / name, sums[name]) for name in names | sums.keys()}
         with suppress(OSError):  # a cache that is only read
             os.utime(folder)
         return contents

@@ -100,7 +100,7 @@ def _modules(network: AnyNetwork) -> tuple[Images, Tokens, AbstractContextManage
 
 
 def convert_anatomy() -> dict[str, bytes]:
-    """The anatomy network, as the cache holds it (ANATOMY_FILES).
+    """The anatomy network, as the cache holds it.
 
     Raises:
         SelfTestFailed: it cannot be converted, or does not compute the same.

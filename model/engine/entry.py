@@ -9,9 +9,8 @@ from model.engine.config import EngineConfig
 
 __all__ = [
     "ANATOMY",
-    "ANATOMY_FILES",
+    "FAILURE",
     "MODELS",
-    "NETWORK_FILES",
     "RECORD",
     "Entry",
     "SelfTestFailed",
@@ -20,10 +19,10 @@ __all__ = [
 MODELS = ("images", "decoder")
 BLANK = "blank.bin"
 RECORD = "record.json"
-NETWORK_FILES = (*(f"{name}.bin" for name in MODELS), BLANK, RECORD)
 ANATOMY = "anatomy.bin"
 """The anatomy network, an entry of its own: every checkpoint uses the same."""
-ANATOMY_FILES = (ANATOMY, RECORD)
+FAILURE = "failure.txt"
+"""The only file where no models could be made: why."""
 
 
 class SelfTestFailed(Exception):
@@ -45,7 +44,7 @@ class Entry:
     """How far they were from the reference."""
 
     def files(self) -> dict[str, bytes]:
-        """As the cache holds them, NETWORK_FILES."""
+        """As the cache holds them."""
         record = {"config": asdict(self.config), "self_test": dict(self.self_test)}
         return {
             **{f"{name}.bin": self.models[name] for name in MODELS},

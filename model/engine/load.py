@@ -4,7 +4,7 @@ Nothing here imports either before it is known to be needed.
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from model.anatomy import Segmenter
 from model.checkpoint_folder import ModelIdentity
 from model.engine.cache import VARIABLE, CorruptEntry, entry_folder, read_entry, write_entry
 from model.engine.config import Precision
-from model.engine.entry import ANATOMY, ANATOMY_FILES, NETWORK_FILES, Entry, SelfTestFailed
+from model.engine.entry import ANATOMY, FAILURE, Entry, SelfTestFailed
 from model.engine.sources import Source, source_of
 from model.errors import ConfigError
 from model.interface import Engine, Tokenizer
@@ -189,8 +189,8 @@ def _openvino(source: Source, options: EngineOptions) -> Loaded:
         return convert.convert_anatomy()
 
     parts = network_parts(source, options.precision)
-    engine = _kept(parts, NETWORK_FILES, network_of, convert_network)
-    anatomy = _kept(anatomy_parts(), ANATOMY_FILES, anatomy_of, convert_anatomy)
+    engine = _kept(parts, network_of, convert_network)
+    anatomy = _kept(anatomy_parts(), anatomy_of, convert_anatomy)
     return Loaded(engine, source.tokenizer, source.identity, anatomy)
 
 
@@ -210,23 +210,33 @@ def _versions() -> dict[str, str]:
     return {"openvino": openvino_version(), "processor": processor()}
 
 
-def _kept(
-    parts: dict[str, str],
-    names: Collection[str],
-    ready: Callable[[Files], T],
-    make: Callable[[], Files],
-) -> T:
-    """What the cache's files of these names are, or those that are made now and put there."""
+def _kept(parts: dict[str, str], ready: Callable[[Files], T], make: Callable[[], Files]) -> T:
+    """What the cache's files are, or those that are made now and put there.
+
+    Raises:
+        SelfTestFailed: none can be made, now or when it was tried first.
+    """
     place = entry_folder(parts)
     try:
-        if (files := read_entry(place, names)) is not None:
+        if (files := read_entry(place)) is not None:
+            if FAILURE in files:
+                reason = files[FAILURE].decode()
+                raise SelfTestFailed(f"{reason}, found before (remove {str(place)!r} to try again)")
             return ready(files)
     # One that is whole, of a version with other settings, cannot be read either.
     except (CorruptEntry, RuntimeError, ValueError, LookupError, TypeError) as error:
         log.warning("converted models in the cache are damaged (%s): they are made anew", error)
-    files = make()
+    try:
+        files = make()
+    except SelfTestFailed as failure:
+        _keep(place, {FAILURE: str(failure).encode()})
+        raise
+    _keep(place, files)
+    return ready(files)
+
+
+def _keep(place: Path, files: Files) -> None:
     try:
         write_entry(place, files)
     except OSError as error:
         log.warning("the converted models cannot be kept (%s): set %s", error.strerror, VARIABLE)
-    return ready(files)

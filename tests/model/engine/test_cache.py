@@ -26,9 +26,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_it_is_read_as_it_was_written(folder: Path) -> None:
-    assert read_entry(folder, ENTRY) == ENTRY
+    assert read_entry(folder) == ENTRY
     assert [path.name for path in folder.parent.iterdir()] == [folder.name], "nothing beside it"
-    assert read_entry(folder.parent / "absent", ENTRY) is None
+    assert read_entry(folder.parent / "absent") is None
 
 
 @pytest.mark.parametrize("name", [*ENTRY, SUMS])
@@ -39,19 +39,19 @@ def test_any_damage_is_seen(folder: Path, name: str) -> None:
             flipped = bytes([content[place] ^ bit])
             (folder / name).write_bytes(content[:place] + flipped + content[place + 1 :])
             with pytest.raises(CorruptEntry):
-                read_entry(folder, ENTRY)
+                read_entry(folder)
     (folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(CorruptEntry):
-        read_entry(folder, ENTRY)
+        read_entry(folder)
     (folder / name).unlink()
     with pytest.raises(CorruptEntry):
-        read_entry(folder, ENTRY)
+        read_entry(folder)
 
 
 def test_a_new_entry_takes_the_place_of_a_damaged_one(folder: Path) -> None:
     (folder / SUMS).write_text("nothing")
     write_entry(folder, ENTRY)
-    assert read_entry(folder, ENTRY) == ENTRY
+    assert read_entry(folder) == ENTRY
 
 
 def test_what_an_entry_depends_on_is_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_the_cache_does_not_grow_for_ever(tmp_path: Path) -> None:
     for name, age in (("abandoned", 2 * DAY), ("being written", 60)):
         (tmp_path / f".part-{name}").mkdir()
         os.utime(tmp_path / f".part-{name}", (now - age,) * 2)
-    assert read_entry(tmp_path / "0", ENTRY) == ENTRY, "the oldest is used now"
+    assert read_entry(tmp_path / "0") == ENTRY, "the oldest is used now"
     write_entry(tmp_path / "new", ENTRY)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"new", "0", *map(str, range(2, KEPT)), ".part-being written"}

@@ -208,7 +208,7 @@ def test_what_is_not_computed_right_is_pytorchs(
         assert isinstance(engine_of(folder), ImportedNetwork)
     assert "attention 0.5: PyTorch computes instead" in caplog.text
     assert not list(tmp_path.rglob("decoder.bin"))
-    with pytest.raises(ConfigError, match=r"attention 0\.5; use --engine auto"):
+    with pytest.raises(ConfigError, match=r"attention 0\.5, found before .*; use --engine auto"):
         engine_of(folder, "openvino")
 
 

@@ -174,8 +174,11 @@ def test_a_conversion_that_fails_its_test_is_not_used(
         assert isinstance(engine_of(tiny_checkpoint), ReportModel)
     assert "attention 0.5: PyTorch computes instead" in caplog.text
     assert not networks(empty_cache)
-    with pytest.raises(ConfigError, match=r"cannot run .*attention 0\.5"):
+    monkeypatch.setattr(convert, "convert_network", _never)
+    with pytest.raises(ConfigError, match=r"cannot run .*attention 0\.5, found before") as told:
         engine_of(tiny_checkpoint, "openvino")
+    place = entry_folder(network_parts(source_of(tiny_checkpoint), "f32"))
+    assert f"remove {str(place)!r} to try again" in str(told.value)
 
 
 def test_the_order_of_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
