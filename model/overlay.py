@@ -32,7 +32,8 @@ def blend(shades: np.ndarray, level: np.ndarray) -> np.ndarray:
     entries = shades.astype(np.uint16) << 8 | np.rint(level * 255).astype(np.uint16)
     # As numbers of 32 bits: numpy gathers those three times as fast as three bytes each.
     found = _blended()[entries].view(np.uint8).reshape(*shades.shape, 4)
-    return cv2.cvtColor(found, cv2.COLOR_BGRA2BGR)
+    blended: np.ndarray = cv2.cvtColor(found, cv2.COLOR_BGRA2BGR)
+    return blended
 
 
 @cache
