@@ -2,7 +2,8 @@
 
 Images are known by the name that their data set gives them (Image.source), which box files use
 too. Where the region's words stand in the study's report, they become a phrase that points there,
-so that training is guided by it and `crossray grounding` measures on it.
+so that training is guided by it and `crossray grounding` measures on it; in a report that was made
+of labels, any words that assert the region's finding do.
 """
 
 import hashlib
@@ -200,7 +201,11 @@ def _with_regions(
             findings.append(Finding(name, None, side, zone, box, number))
         room -= len(own)
         done.findings += len(own)
-        for span in _spans(study.report, region.phrase) if own else ():
+        said = _spans(study.report, region.phrase) if own else []
+        if own and not said and study.labels is not None:
+            # Sentences made of labels have words of their own for what the box file names.
+            said = [(e.start, e.end) for e in read_findings(study.report) if e.name == name]
+        for span in said:
             spans.setdefault(span, []).extend(own)
     done.phrases += len(spans)
     # What stands on two images is said once.

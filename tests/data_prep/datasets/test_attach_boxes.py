@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from layouts import nih_official
 
 from data_prep.datasets.attach_boxes import FINDING_OF, NAMES, attach
+from data_prep.datasets.boxes import read_boxes
 from data_prep.datasets.nih import studies as nih_studies
 from data_prep.importing.run import import_studies
 from data_prep.manifest import FINDINGS, Image, Study, manifest_hash, read_studies, write_studies
@@ -19,6 +20,7 @@ from data_prep.output import write_json
 from data_prep.source import DataSet
 from model.errors import DataError
 
+DATA = Path(__file__).parents[2] / "data"
 REPORT = (
     "Findings: There is a Small Left pleural effusion. No pneumothorax. "
     "Impression: Small left pleural effusion."
@@ -88,6 +90,33 @@ def test_what_the_report_denies_points_nowhere(prepared):
     )
     done = attach(prepared, boxes(prepared, row))
     assert (done.findings, done.phrases) == (1, 0)
+
+
+def test_a_report_made_of_labels_says_it_in_its_own_words(prepared):
+    """A box of pneumonia, and a sentence that calls it an opacity: no reader wrote either."""
+    first, second = read_studies(prepared)
+    report = "Findings: Airspace opacity. No pleural effusion."
+    labeled = replace(first, report=report, labels={"Pneumonia": 1, "Effusion": 0})
+    for study, phrases in ((labeled, ["Airspace opacity"]), (replace(labeled, labels=None), [])):
+        write_json(
+            prepared / "prepared.json",
+            {"manifest_sha256": write_studies(prepared, [study, second])},
+        )
+        row = EFFUSION.replace(
+            "Pleural Effusion,small left  pleural effusion", "Pneumonia,pneumonia"
+        )
+        attach(prepared, boxes(prepared, row))
+        attached = next(read_studies(prepared))
+        assert [report[phrase.start : phrase.end] for phrase in attached.phrases] == phrases
+
+
+def test_boxes_that_measure_are_of_other_patients_than_those_that_train() -> None:
+    """Of NIH images the name begins with the patient."""
+    measuring, training = (
+        {region.image[:8] for region in read_boxes(DATA / f"{name}.csv")}
+        for name in ("nih_boxes", "nih_boxes_train")
+    )
+    assert measuring and training and not measuring & training
 
 
 def test_prepared_json_tells_which_file_and_twice_is_refused(prepared):
