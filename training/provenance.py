@@ -15,6 +15,7 @@ from model.imported.pretrained import is_folder
 from model.interface import NetworkConfig
 from training.config import TrainConfig
 from training.files import sha256_of
+from training.folds import Fold
 from training.snapshot import Progress
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "data_text",
     "initial_record",
     "learned_from",
+    "left_out",
     "record_of",
     "runs_on",
     "saw",
@@ -83,6 +85,17 @@ def runs_on(record: dict[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
         if any(_same(there, each, folder) for each in (data, *data.get("mixed", {}).values())):
             yield record
         record = record.get("initial") or {}
+
+
+def left_out(record: dict[str, Any], folder: Path) -> Fold | None:
+    """The fold of a prepared folder's patients that no run of a checkpoint's history has read.
+
+    Raises:
+        DataError: as `saw`.
+    """
+    names = {run.get("settings", {}).get("fold") for run in runs_on(record, folder)}
+    [name] = names if len(names) == 1 else [None]
+    return Fold.parse(name) if name else None
 
 
 def learned_from(record: dict[str, Any], folder: Path) -> bool:

@@ -55,8 +55,9 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            help="test, validate, train or all. If omitted: test for data the model was trained "
-            "on, all for any other."
+            help="test, validate, train or all; fold: the patients that the model's training "
+            "left out (setting `fold`). If omitted: test for data the model was trained on, all "
+            "for any other."
         ),
     ] = None,
     demographics: Annotated[

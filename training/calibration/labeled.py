@@ -21,7 +21,7 @@ from model.sampled_reports import sampled
 from training.calibration.presence import Answers
 from training.calibration.reading import batches, spoken_name
 from training.folds import Fold
-from training.provenance import record_of, runs_on, saw
+from training.provenance import left_out, record_of, saw
 from training.study_inputs import readable
 from training.truth import Truth, truth_of
 
@@ -213,16 +213,16 @@ def fold_checkpoints(
     found: dict[Fold, ReportGenerator] = {}
     for checkpoint in checkpoints:
         record = record_of(checkpoint)
-        name = record.get("settings", {}).get("fold")
+        fold = left_out(record, seen[0])
         for folder in seen:
-            left_out = [run.get("settings", {}).get("fold") for run in runs_on(record, folder)]
-            if not name or set(left_out) != {name}:
+            if fold is None or left_out(record, folder) != fold:
                 raise DataError(
                     f"{str(checkpoint)!r} did not leave out a fold of {str(folder)!r}, or one of "
                     "the runs before it did not: begin from weights that have not seen the folder "
                     "and train with --set fold=0/3"
                 )
-        found[Fold.parse(name)] = ReportGenerator.load(checkpoint)
+        assert fold is not None
+        found[fold] = ReportGenerator.load(checkpoint)
     counts = {fold.count for fold in found}
     if found and (len(counts) != 1 or len(found) != max(counts)):
         raise DataError(

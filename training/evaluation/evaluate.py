@@ -28,7 +28,8 @@ from training.evaluation.plots import require_matplotlib
 from training.evaluation.results import Evaluation, FindingEvaluation
 from training.evaluation.table import report_table, write_json, write_predictions
 from training.files import require_writable
-from training.provenance import data_record, learned_from, record_of
+from training.folds import Fold
+from training.provenance import data_record, learned_from, left_out, record_of
 from training.report_scores.baselines import best_constant, nearest, thumbnail, train_studies
 from training.report_scores.learned_scores import NO_LEARNED_METRICS, LearnedMetrics
 from training.report_scores.normalization import protocol
@@ -74,7 +75,11 @@ class EvaluationOptions:
 
     split: str | None = None
     """One of SPLITS, or "all". None is the test split; for `run_evaluation` that only of a folder
-    the checkpoint may have been trained on, and every study of any other one."""
+    the checkpoint may have been trained on, and every study of any other one. `run_evaluation`
+    also takes "fold": the patients that every run of the checkpoint's history left out."""
+    fold: Fold | None = None
+    """Evaluate this fold's patients and take the baselines from the others; `split` is then only a
+    name."""
     train: Path | None = None
     """Prepared folder whose train split the baselines are chosen from. None takes that of the
     evaluated folder; where that is evaluated itself, the baselines come from the evaluated studies:
@@ -120,14 +125,22 @@ def run_evaluation(
     generator = ReportGenerator.load(model_dir, device=device)
     record = record_of(model_dir)
     learned = learned_from(record, data)
-    if learned and options.split not in (None, "test"):
+    fold = left_out(record, data) if options.split == "fold" else None
+    if options.split == "fold" and fold is None:
+        raise DataError(
+            f"the checkpoint left out no fold of {str(data)!r}, or one of the runs before it did "
+            "not: begin from weights that have not seen the folder and train with --set fold=0/5"
+        )
+    if learned and options.split not in (None, "test", "fold"):
         raise DataError(
             f"split {options.split!r} of {str(data)!r} may be what the checkpoint was trained or "
             "calibrated on: only its test split measures"
         )
     split = options.split or ("test" if learned else "all")
-    evaluation = evaluate(generator, data, replace(options, split=split), learned_metrics)
-    labels = _labels(generator, data, evaluation, options)
+    evaluation = evaluate(
+        generator, data, replace(options, split=split, fold=fold), learned_metrics
+    )
+    labels = _labels(generator, data, evaluation, replace(options, fold=fold))
     if outputs.json_file is not None:
         write_json(evaluation, outputs.json_file, labels)
     if outputs.predictions is not None:
@@ -150,7 +163,7 @@ def _labels(
         generator,
         LabeledStudies(data, list(readable(studies, evaluation.views))),
         [reports[study.id]["model_prediction"] for study in studies],
-        LabeledStudies(train, train_studies(train)),
+        LabeledStudies(train, train_studies(train, options.fold)),
         options.demographics,
         [ReportGenerator.load(folder) for folder in options.compare_with],
     )
@@ -174,11 +187,11 @@ def evaluate(
     """
     views = _views(generator, options.views)
     split = options.split or "test"
-    studies, given = _given(data, split, options.limit, views)
+    studies, given = _given(data, options, views)
     itself = options.train is None and split in ("all", "train")
     train = options.train or data
     # Before the slow part, so that a missing train split is reported at once.
-    known = studies if itself else train_studies(train)
+    known = studies if itself else train_studies(train, options.fold)
     maps, probabilities = AttentionMaps(len(studies)), _Probabilities()
     texts, thumbnails = [], []
     for row, (study, report, image) in enumerate(_reports(generator, data, given, options)):
@@ -294,10 +307,10 @@ def _views(generator: ReportGenerator, asked: Collection[str] | None) -> Collect
 
 
 def _given(
-    data: Path, split: str, limit: int | None, views: Collection[str]
+    data: Path, options: EvaluationOptions, views: Collection[str]
 ) -> tuple[list[Study], list[Study]]:
     """The studies that have an image of the views: whole, and with those images alone."""
-    studies = _chosen(data, split, limit)
+    studies = _chosen(data, options)
     given = list(readable(studies, views))
     if not given:
         raise DataError(f"no study of {str(data)!r} has an image that is given: choose other views")
@@ -305,10 +318,12 @@ def _given(
     return [study for study in studies if study.id in seen], given
 
 
-def _chosen(data: Path, split: str, limit: int | None) -> list[Study]:
+def _chosen(data: Path, options: EvaluationOptions) -> list[Study]:
+    split, limit = options.split or "test", options.limit
     if limit is not None and limit < 1:
         raise DataError(f"a limit of {limit} leaves no study to evaluate: give at least 1")
-    studies = [study for study in read_studies(data) if split in ("all", study.split)]
+    read = options.fold.read(data, "validate") if options.fold else read_studies(data)
+    studies = [each for each in read if options.fold or split in ("all", each.split)]
     if not studies:
         raise DataError(f"no studies of split {split!r} in {str(data)!r}: prepare some")
     return studies[:limit]

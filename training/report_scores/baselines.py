@@ -13,6 +13,7 @@ from model.imaging.letterbox import Letterbox
 from model.imaging.radiograph import Radiograph
 from model.imaging.read import read_image
 from model.report_text.parser import read_findings
+from training.folds import Fold
 
 __all__ = ["best_constant", "nearest", "thumbnail", "train_studies"]
 
@@ -21,13 +22,13 @@ MOST_STUDIES = 5000
 """Train studies that the baselines are chosen from, evenly spaced; more would only cost time."""
 
 
-def train_studies(folder: Path) -> list[Study]:
-    """At most MOST_STUDIES studies of the train split.
+def train_studies(folder: Path, fold: Fold | None = None) -> list[Study]:
+    """At most MOST_STUDIES studies of the train split, or of the other folds than the one given.
 
     Raises:
         DataError: there are none.
     """
-    studies = list(read_studies(folder, "train"))
+    studies = list(fold.read(folder, "train") if fold else read_studies(folder, "train"))
     if not studies:
         raise DataError(
             f"no train studies in {str(folder)!r}: the baselines need some, so name the folder the "

@@ -92,16 +92,37 @@ def test_images_whose_devices_were_labeled_are_not_compared_with_as_normal(
     assert scores["normal_clear"]["n"] == 0 and scores["normal_clear"]["value"] is None
 
 
-def test_folds_add_the_train_split(folders: tuple[Path, Path, Path]) -> None:
-    checkpoint, boxed, labeled = folders
+@pytest.fixture(scope="module")
+def left_out(folders: tuple[Path, Path, Path]) -> list[Path]:
+    """Checkpoints that say that they have left out one of two folds each."""
+    checkpoint, *_ = folders
     record = json.loads((checkpoint / "training.json").read_text())
     model, tokenizer, _ = load_checkpoint(checkpoint)
-    left_out = []
-    for number in range(2):
-        folder = checkpoint.parent / f"fold-{number}"
+    checkpoints = [checkpoint.parent / f"fold-{number}" for number in range(2)]
+    for number, folder in enumerate(checkpoints):
         own = {**record, "settings": {"fold": f"{number}/2"}}
         save_checkpoint(folder, model, tokenizer, own, "# Tiny\n")
-        left_out.append(folder)
+    return checkpoints
+
+
+def test_a_fold_is_measured_by_the_checkpoint_that_left_it_out(
+    folders: tuple[Path, Path, Path], left_out: list[Path], tmp_path: Path
+) -> None:
+    checkpoint, _, labeled = folders
+    of_folds: list[set[str]] = []
+    for number, folder in enumerate(left_out):
+        out, reports = tmp_path / f"{number}.json", tmp_path / f"{number}-reports.json"
+        run_evaluation(folder, labeled, Outputs(out, reports), EvaluationOptions("fold"))
+        assert json.loads(out.read_text())["split"] == "fold"
+        of_folds.append(set(json.loads(reports.read_text())))
+    studies = {s.id for s in read_studies(labeled) if s.split != "test"}
+    assert of_folds[0] | of_folds[1] == studies and not of_folds[0] & of_folds[1]
+    with pytest.raises(DataError, match="left out no fold"):
+        run_evaluation(checkpoint, labeled, options=EvaluationOptions("fold"))
+
+
+def test_folds_add_the_train_split(folders: tuple[Path, Path, Path], left_out: list[Path]) -> None:
+    checkpoint, boxed, labeled = folders
     run_calibration(checkpoint, boxed, None, labeled=[labeled], folds=left_out)
     fit = json.loads((checkpoint / "training.json").read_text())["calibration"]["presence"]
     counts = {row["finding"]: row["present"] + row["absent"] for row in fit["findings"]}
