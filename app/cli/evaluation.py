@@ -91,7 +91,13 @@ def evaluate(
 
     names = None if views is None else [name.strip() for name in views.split(",")]
     options = EvaluationOptions(
-        split, train_data, limit, names, protocol, demographics, compare_with or ()
+        split=split,
+        train=train_data,
+        limit=limit,
+        views=names,
+        protocol=protocol,
+        demographics=demographics,
+        compare_with=compare_with or (),
     )
     learned_metrics = LearnedMetrics.load(chexbert, radgraph)
     outputs = Outputs(json_file, predictions, card)
