@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from data_prep.manifest import FINDINGS
 
-__all__ = ["LABEL_FINDINGS", "finding_of", "is_normal"]
+__all__ = ["LABEL_FINDINGS", "NO_FINDING", "finding_of", "is_normal"]
+
+NO_FINDING = "No Finding"
 
 LABEL_FINDINGS = {
     "Atelectasis": "atelectasis",
@@ -35,7 +37,8 @@ def finding_of(label: str) -> str | None:
 def is_normal(labels: Mapping[str, int] | None) -> bool:
     """Whether labels (Study.labels) say that a radiograph is normal: none is present or uncertain,
     and one says that there is no opacity. Where devices alone were looked for, the lungs may show
-    anything."""
-    if not labels or any(labels.values()):
+    anything. The label "No Finding" of CheXpert and MIMIC-CXR says both."""
+    if not labels or any(value for label, value in labels.items() if label != NO_FINDING):
         return False
-    return any(finding_of(label) == "opacity" for label in labels)
+    without = labels.get(NO_FINDING) == 1
+    return without or any(finding_of(label) == "opacity" for label in labels)

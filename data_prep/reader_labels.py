@@ -7,11 +7,11 @@
 `uncertain`, those that the reader could not decide, and `patients`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from data_prep.manifest import FINDINGS
 from model.errors import DataError
@@ -38,24 +38,38 @@ class ReaderLabels:
         return known | dict.fromkeys(self.uncertain.get(path, ()), -1)
 
 
+class _Stored(BaseModel):
+    findings: list[str]
+    images: dict[str, list[str]]
+    uncertain: dict[str, list[str]] = {}
+    patients: dict[str, str] = {}
+
+
 def read_reader_labels(file: Path) -> ReaderLabels:
     """
     Raises:
         DataError: it cannot be read, holds something else, or names an unknown finding or image.
     """
     try:
-        stored: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        optional = {key: dict(stored.get(key, {})) for key in ("uncertain", "patients")}
-        labels = ReaderLabels(list(stored["findings"]), dict(stored["images"]), **optional)
-        spoken = (*labels.images.values(), *labels.uncertain.values())
-        named = {name for own in spoken for name in own}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        stored = _Stored.model_validate_json(file.read_bytes(), strict=True)
+    except (OSError, ValueError) as error:
         raise DataError(f"{file.name!r} does not hold {FORM}") from error
+    labels = ReaderLabels(stored.findings, stored.images, stored.uncertain, stored.patients)
+    lists = (*labels.images.values(), *labels.uncertain.values())
+    named = {name for names in lists for name in names}
     if unknown := sorted((named - set(labels.findings)) | (set(labels.findings) - set(FINDINGS))):
         raise DataError(
             f"{file.name!r} names {unknown[0]!r}: list it in its findings, which are of "
             f"{', '.join(FINDINGS)}"
         )
+    if len(set(labels.findings)) < len(labels.findings):
+        raise DataError(f"{file.name!r} lists a finding twice: {', '.join(labels.findings)}")
+    for path, names in labels.uncertain.items():
+        if both := set(names) & set(labels.images.get(path, ())):
+            raise DataError(
+                f"{file.name!r} has {both.pop()!r} of {path!r} both among its findings and among "
+                "what is uncertain: leave one out"
+            )
     if strange := sorted((set(labels.uncertain) | set(labels.patients)) - set(labels.images)):
         raise DataError(f"{file.name!r} speaks of {strange[0]!r}, which is none of its images")
     return labels

@@ -27,9 +27,9 @@ def blend(shades: np.ndarray, level: np.ndarray) -> np.ndarray:
 
     Args:
         shades: uint8 (height, width), the image.
-        level: float (height, width), the map on its scale, in [0, 1].
+        level: float (height, width), the map on its scale, clipped to [0, 1].
     """
-    entries = shades.astype(np.uint16) << 8 | np.rint(level * 255).astype(np.uint16)
+    entries = shades.astype(np.uint16) << 8 | np.rint(level.clip(0, 1) * 255).astype(np.uint16)
     # As numbers of 32 bits: numpy gathers those three times as fast as three bytes each.
     found = _blended()[entries].view(np.uint8).reshape(*shades.shape, 4)
     blended: np.ndarray = cv2.cvtColor(found, cv2.COLOR_BGRA2BGR)

@@ -20,6 +20,7 @@ from training.snapshot import Progress
 
 __all__ = [
     "FRONT_MATTER",
+    "calibrated_on",
     "card",
     "data_record",
     "data_text",
@@ -105,8 +106,16 @@ def learned_from(record: dict[str, Any], folder: Path) -> bool:
     Raises:
         DataError: as `saw`.
     """
-    labeled = record.get("calibration", {}).get("labeled")
-    return saw(record, folder) or saw({"data": labeled}, folder)
+    return saw(record, folder) or calibrated_on(record, folder)
+
+
+def calibrated_on(record: dict[str, Any], folder: Path) -> bool:
+    """Whether calibration has fitted on labels of this prepared folder.
+
+    Raises:
+        DataError: as `saw`.
+    """
+    return saw({"data": record.get("calibration", {}).get("labeled")}, folder)
 
 
 def _same(there: dict[str, Any], data: dict[str, Any], folder: Path) -> bool:

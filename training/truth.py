@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from data_prep.labels import finding_of
+from data_prep.labels import NO_FINDING, finding_of
 from data_prep.manifest import FINDINGS, Study
 from model.errors import DataError
 from model.report_text.parser import read_findings
@@ -54,7 +54,7 @@ def label_truth(labels: Mapping[str, int]) -> Truth:
     for label, value in labels.items():
         if (name := finding_of(label)) is not None:
             {1: present, 0: absent}.get(value, unknown).add(kind_of(name))
-    if any(value == 1 for value in labels.values()):
+    if any(value == 1 for label, value in labels.items() if label != NO_FINDING):
         unknown.add(kind_of("opacity"))
     return Truth(frozenset(present), frozenset(present | (absent - unknown)))
 

@@ -14,6 +14,11 @@ from data_prep.labels import is_normal
         ({"Pneumonia": 0, "Fracture": 1}, False),
         ({"Pneumonia": 0, "Effusion": -1}, False),
         ({"Pneumonia": -1}, False),
+        # As MIMIC-CXR has it.
+        ({"No Finding": 1}, True),
+        ({"No Finding": 1, "Lung Opacity": 0}, True),
+        ({"No Finding": 1, "Fracture": 1}, False),
+        ({"No Finding": 0, "Lung Opacity": 0}, True),
         # Of the lungs nothing is known.
         ({"pacemaker": 0, "central_line": 0}, False),
         ({"pacemaker": 1}, False),

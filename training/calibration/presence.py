@@ -294,7 +294,8 @@ def _recalibration_error(
 
 def _assert_from(odds: np.ndarray, present: np.ndarray, normal: np.ndarray, half: float) -> float:
     """The lowest log-odds from which enough of what is asserted is right, and few normal
-    radiographs get it; where there are none, a half, or above every image without the finding.
+    radiographs get it; where there are none, a half, or above every image without the finding and
+    above all but the few normal radiographs that may get it.
 
     Of the model's own log-odds, which no fit has touched: the probabilities of different groups of
     patients come of different fits, and in their order a few images decide.
@@ -308,11 +309,13 @@ def _assert_from(odds: np.ndarray, present: np.ndarray, normal: np.ndarray, half
     asserted = np.arange(1, len(order) + 1)
     right = np.cumsum(present[order]) / asserted >= LEAST_PRECISION
     false = len(normal) - np.searchsorted(np.sort(normal), odds[order], side="left")
-    clear = false <= MOST_FALSE * max(1, len(normal))
+    most = MOST_FALSE * len(normal)
+    clear = false <= most
     enough = np.flatnonzero(right & clear & (asserted >= FEWEST_ASSERTED))
     if enough.size:
         return float(odds[order][enough[-1]])
-    return max(half, float(odds[~present].max(initial=-np.inf)) + EDGE)
+    above = [*odds[~present], *np.sort(normal)[: len(normal) - int(most)]]
+    return max(half, float(np.max(above, initial=-np.inf)) + EDGE)
 
 
 def presence_table(fit: PresenceFit) -> str:

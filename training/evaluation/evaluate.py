@@ -29,7 +29,7 @@ from training.evaluation.results import Evaluation, FindingEvaluation
 from training.evaluation.table import report_table, write_json, write_predictions
 from training.files import require_writable
 from training.folds import Fold
-from training.provenance import data_record, learned_from, left_out, record_of
+from training.provenance import calibrated_on, data_record, learned_from, left_out, record_of
 from training.report_scores.baselines import best_constant, nearest, thumbnail, train_studies
 from training.report_scores.learned_scores import NO_LEARNED_METRICS, LearnedMetrics
 from training.report_scores.normalization import protocol
@@ -126,6 +126,11 @@ def run_evaluation(
     record = record_of(model_dir)
     learned = learned_from(record, data)
     fold = left_out(record, data) if options.split == "fold" else None
+    if fold and calibrated_on(record, data):
+        raise DataError(
+            f"the checkpoint was calibrated on labels of {str(data)!r}, which its fold has too: "
+            "evaluate the run's own checkpoint, or the test split"
+        )
     if options.split == "fold" and fold is None:
         raise DataError(
             f"the checkpoint left out no fold of {str(data)!r}, or one of the runs before it did "

@@ -9,7 +9,13 @@ from scipy.special import expit, logit
 
 from data_prep.manifest import FINDINGS
 from model.errors import DataError
-from training.calibration.presence import Answers, fit_presence, presence_table
+from training.calibration.presence import (
+    MOST_FALSE,
+    Answers,
+    _assert_from,
+    fit_presence,
+    presence_table,
+)
 
 COMMON, RARE, NOISE = (FINDINGS.index(n) for n in ("opacity", "pleural_effusion", "edema"))
 
@@ -74,6 +80,15 @@ def test_few_normal_radiographs_get_a_finding_that_they_are_not_labeled_for() ->
         [limits[share]] = [each for each in found if each.finding == FINDINGS[RARE]]
     assert limits[1].assert_from > limits[0].assert_from
     assert limits[1].scale == limits[0].scale and limits[1].error == limits[0].error
+
+
+def test_without_a_limit_that_holds_hardly_any_normal_radiograph_gets_a_finding() -> None:
+    """The labeled images alone would put it at a half, and the normal ones lie above."""
+    odds = np.array([*np.linspace(-3, 0.2, 25), *np.linspace(0.3, 2, 20)])
+    normal = np.linspace(0.5, 6, 40)
+    limit = _assert_from(odds, np.arange(45) >= 25, normal, half=0.25)
+    assert (normal >= limit).sum() <= MOST_FALSE * len(normal)
+    assert limit > normal[35]
 
 
 def _arrays(given: Answers) -> tuple[np.ndarray, ...]:

@@ -59,6 +59,10 @@ def test_what_cannot_be_measured_is_an_error(labeled: Path, tmp_path: Path) -> N
         '{"findings": ["nodule"], "images": {"a": ["banana"]}}',
         '{"findings": ["nodule"], "images": {"a": []}, "uncertain": {"b": ["nodule"]}}',
         '{"findings": ["nodule"], "images": {"a": []}, "patients": {"b": "1"}}',
+        '{"findings": ["nodule"], "images": {"a": ["nodule"]}, "uncertain": {"a": ["nodule"]}}',
+        '{"findings": ["nodule", "nodule"], "images": {"a": []}}',
+        '{"findings": ["nodule"], "images": {"a": {"nodule": 0}}}',
+        '{"findings": ["nodule", 3], "images": {"a": [3]}}',
     ):
         file.write_text(text)
         with pytest.raises(DataError, match=r"labels\.json"):

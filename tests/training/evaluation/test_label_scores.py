@@ -1,6 +1,7 @@
 """Scores against labels: the area under the curve is that of pairs, intervals are of patients."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,7 @@ def left_out(folders: tuple[Path, Path, Path]) -> list[Path]:
     """Checkpoints that say that they have left out one of two folds each."""
     checkpoint, *_ = folders
     record = json.loads((checkpoint / "training.json").read_text())
+    record.pop("calibration", None)
     model, tokenizer, _ = load_checkpoint(checkpoint)
     checkpoints = [checkpoint.parent / f"fold-{number}" for number in range(2)]
     for number, folder in enumerate(checkpoints):
@@ -108,7 +110,7 @@ def left_out(folders: tuple[Path, Path, Path]) -> list[Path]:
 def test_a_fold_is_measured_by_the_checkpoint_that_left_it_out(
     folders: tuple[Path, Path, Path], left_out: list[Path], tmp_path: Path
 ) -> None:
-    checkpoint, _, labeled = folders
+    checkpoint, boxed, labeled = folders
     of_folds: list[set[str]] = []
     for number, folder in enumerate(left_out):
         out, reports = tmp_path / f"{number}.json", tmp_path / f"{number}-reports.json"
@@ -119,6 +121,10 @@ def test_a_fold_is_measured_by_the_checkpoint_that_left_it_out(
     assert of_folds[0] | of_folds[1] == studies and not of_folds[0] & of_folds[1]
     with pytest.raises(DataError, match="left out no fold"):
         run_evaluation(checkpoint, labeled, options=EvaluationOptions("fold"))
+    calibrated = shutil.copytree(left_out[0], tmp_path / "calibrated")
+    run_calibration(calibrated, boxed, None, labeled=[labeled])
+    with pytest.raises(DataError, match="calibrated on labels"):
+        run_evaluation(calibrated, labeled, options=EvaluationOptions("fold"))
 
 
 def test_folds_add_the_train_split(folders: tuple[Path, Path, Path], left_out: list[Path]) -> None:
