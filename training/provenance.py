@@ -82,9 +82,11 @@ def runs_on(record: dict[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
     """
     there = data_record(folder)
     while record:
-        data = record.get("data") or {}
-        if any(_same(there, each, folder) for each in (data, *data.get("mixed", {}).values())):
-            yield record
+        # Beside a run those that its weights were averaged with.
+        for run in (record, *record.get("average", {}).get("others", ())):
+            data = run.get("data") or {}
+            if any(_same(there, each, folder) for each in (data, *data.get("mixed", {}).values())):
+                yield run
         record = record.get("initial") or {}
 
 

@@ -39,16 +39,24 @@ def average(
         Path, typer.Argument(metavar="INITIAL", help="Checkpoint that the run started from.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
-    share: Annotated[float, typer.Option(help="Of TRAINED's weights, between 0 and 1.")] = 0.5,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", metavar="RUN", help="Checkpoint of another run from INITIAL."),
+    ] = None,
+    share: Annotated[
+        float, typer.Option(help="Of the runs' mean; the rest is INITIAL's. Above 0, up to 1.")
+    ] = 0.5,
 ) -> None:
-    """Average the weights of a run with those that it started from, into a new checkpoint.
+    """Average the weights of runs with those that they started from, into a new checkpoint.
 
     Calibrate it afterwards.
     """
     from training.averaging import average as make
 
-    sha256 = make(trained, initial, out, share)
-    typer.echo(f"{out}: {share:g} of {trained}, the rest of {initial}; SHA-256 {sha256}")
+    runs = [trained, *(others or ())]
+    sha256 = make(runs, initial, out, share)
+    named = " and ".join(map(str, runs))
+    typer.echo(f"{out}: {share:g} of {named}, the rest of {initial}; SHA-256 {sha256}")
 
 
 def pretrain(
