@@ -6,6 +6,7 @@ Nothing here imports either before it is known to be needed.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -219,20 +220,26 @@ def _kept(parts: dict[str, str], ready: Callable[[Files], T], make: Callable[[],
     place = entry_folder(parts)
     try:
         if (files := read_entry(place)) is not None:
-            if FAILURE in files:
-                reason = files[FAILURE].decode()
+            if FAILURE not in files:
+                return ready(files)
+            converter, _, reason = files[FAILURE].decode().partition("\n")
+            if converter == _converter():
                 raise SelfTestFailed(f"{reason}, found before (remove {str(place)!r} to try again)")
-            return ready(files)
     # One that is whole, of a version with other settings, cannot be read either.
     except (CorruptEntry, RuntimeError, ValueError, LookupError, TypeError) as error:
         log.warning("converted models in the cache are damaged (%s): they are made anew", error)
     try:
         files = make()
     except SelfTestFailed as failure:
-        _keep(place, {FAILURE: str(failure).encode()})
+        _keep(place, {FAILURE: f"{_converter()}\n{failure}".encode()})
         raise
     _keep(place, files)
     return ready(files)
+
+
+def _converter() -> str:
+    """What a conversion that failed may depend on beside its entry's parts: other versions try."""
+    return ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
 
 
 def _keep(place: Path, files: Files) -> None:

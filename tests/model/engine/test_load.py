@@ -179,6 +179,9 @@ def test_a_conversion_that_fails_its_test_is_not_used(
         engine_of(tiny_checkpoint, "openvino")
     place = entry_folder(network_parts(source_of(tiny_checkpoint), "f32"))
     assert f"remove {str(place)!r} to try again" in str(told.value)
+    monkeypatch.setattr("model.engine.load.version", lambda name: "another")
+    with pytest.raises(AssertionError, match="converted again"):
+        engine_of(tiny_checkpoint)
 
 
 def test_the_order_of_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
