@@ -40,5 +40,6 @@ def is_normal(labels: Mapping[str, int] | None) -> bool:
     anything. The label "No Finding" of CheXpert and MIMIC-CXR says both."""
     if not labels or any(value for label, value in labels.items() if label != NO_FINDING):
         return False
-    without = labels.get(NO_FINDING) == 1
-    return without or any(finding_of(label) == "opacity" for label in labels)
+    if NO_FINDING in labels:
+        return labels[NO_FINDING] == 1
+    return any(finding_of(label) == "opacity" for label in labels)

@@ -18,7 +18,7 @@ from data_prep.labels import is_normal
         ({"No Finding": 1}, True),
         ({"No Finding": 1, "Lung Opacity": 0}, True),
         ({"No Finding": 1, "Fracture": 1}, False),
-        ({"No Finding": 0, "Lung Opacity": 0}, True),
+        ({"No Finding": 0, "Lung Opacity": 0}, False),
         # Of the lungs nothing is known.
         ({"pacemaker": 0, "central_line": 0}, False),
         ({"pacemaker": 1}, False),
