@@ -1,5 +1,9 @@
 """How many threads are chosen: never more than the cores that are free, and at least one."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,3 +38,17 @@ def test_where_nothing_says_what_runs_the_last_minute_counts(machine, monkeypatc
     machine(3.0, 8)
     monkeypatch.setattr(threads, "_LOAD", Path("/nowhere/loadavg"))
     assert threads.free_cores() == 5
+
+
+def test_numpy_has_one_thread_in_the_command() -> None:
+    """Set before numpy is loaded, which nothing can do later."""
+    code = (
+        "import app.cli.main, numpy, threadpoolctl\n"
+        "print([p['num_threads'] for p in threadpoolctl.threadpool_info()"
+        " if p['internal_api'] == 'openblas'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert set(json.loads(told)) <= {1}
