@@ -51,6 +51,7 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'CrossRay needs Python 3.11 or newer')"
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "on Debian and Ubuntu, install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
 .venv/.installed: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[dev]'
