@@ -21,6 +21,7 @@ from model.lung_base import LungBase, Side, lung_base
 __all__ = [
     "MIRRORED",
     "ChestAnatomy",
+    "RememberedSegmenter",
     "Segmenter",
     "Window",
     "closer_window",
@@ -53,6 +54,34 @@ class Segmenter(Protocol):
     def logits(self, squares: NDArray[np.float32]) -> NDArray[np.float32]:
         """(batch, 1, SIZE, SIZE), of `standardized` -> (batch, PARTS, SIZE, SIZE)."""
         ...
+
+
+class RememberedSegmenter:
+    """A Segmenter that computes the same squares once: the heart's side and the spine's place are
+    looked for on the same image."""
+
+    def __init__(self, network: Segmenter | None) -> None:
+        """
+        Args:
+            network: as for `segment`.
+        """
+        self._network = network
+        self._found: dict[bytes, NDArray[np.float32]] = {}
+
+    def logits(self, squares: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Segmenter."""
+        given = squares.tobytes()
+        if given not in self._found:
+            self._network = self._network or _embedded()
+            self._found[given] = self._network.logits(squares)
+        return self._found[given]
+
+
+def _embedded() -> Segmenter:
+    """The network that CrossRay comes with, computed with PyTorch, which is loaded with it."""
+    from model.anatomy_network import load_anatomy
+
+    return load_anatomy()
 
 
 def percentile(rows: NDArray[np.float32], share: float) -> NDArray[np.float32]:
@@ -264,10 +293,7 @@ def segment(
     """
     if pixels.ndim != 2 or pixels.size == 0:
         raise ValueError(f"expected pixels (height, width), got an array of shape {pixels.shape}")
-    if network is None:
-        from model.anatomy_network import load_anatomy  # loads torch
-
-        network = load_anatomy()
+    network = network or _embedded()
     height, width = pixels.shape
     whole = whole_window(height, width)
     found = ChestAnatomy(height, width, whole, infer(network, whole.sample(pixels)).mean(axis=0))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.alternatives import EncodedStudy
-from model.anatomy import Segmenter, right_of_spine
+from model.anatomy import RememberedSegmenter, Segmenter, right_of_spine
 from model.check import Measured, issues_of, measure
 from model.checkpoint_folder import EMBEDDED, ModelIdentity
 from model.decoding import GREEDY, DecodingOptions, decode
@@ -261,10 +261,12 @@ class ReportGenerator:
         """
         if not exam.images:
             raise DataError(f"study {row} has no image: leave it out")
+        segmenter = RememberedSegmenter(self.segmenter)
         return _Input(
             exam,
+            segmenter,
             placements=tuple(self._place(image) for image in exam.shown),
-            warnings=examined(exam, input_check, self.segmenter),
+            warnings=examined(exam, input_check, segmenter),
             study_warnings=check_identity(exam, insist=not identity_check),
         )
 
@@ -305,7 +307,7 @@ class ReportGenerator:
         asked = any(finding.sides and finding.state == "grounded" for finding in findings)
         images = zip(study.exam.shown, study.placements, study.described["views"], strict=True)
         return [
-            right_of_spine(image.pixels, placement, self.model.grid, self.segmenter)
+            right_of_spine(image.pixels, placement, self.model.grid, study.segmenter)
             if asked and view != "LATERAL"
             else None
             for image, placement, view in images
@@ -347,6 +349,7 @@ class _Input:
     """One study on its way to a report."""
 
     exam: Exam
+    segmenter: Segmenter
     placements: tuple[Placement, ...]
     """Per image, as are the warnings."""
     warnings: tuple[tuple[ImageWarning, ...], ...]

@@ -176,6 +176,11 @@ class Engine(Protocol[M]):
         """Up to how many studies are written faster one after another than together."""
         ...
 
+    @property
+    def callers(self) -> int:
+        """How many threads do most in all when they call it at the same time."""
+        ...
+
     def eval(self) -> Self:
         """Evaluation mode: no dropout. Returns itself."""
         ...

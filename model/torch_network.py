@@ -70,6 +70,7 @@ class TorchEngine:
     """Mixin: what an Engine does with arrays, by a Network's own methods on tensors."""
 
     alone = 1
+    callers = 1
 
     def read_images(
         self: Network,

@@ -109,7 +109,8 @@ class Service:
         what = settings.model, settings.device, settings.engine
         if not settings.workers:
             threads = use_threads(settings.threads)
-            return [LocalModel(ReportGenerator.load(*what, threads, settings.precision))]
+            generator = ReportGenerator.load(*what, threads, settings.precision)
+            return [LocalModel(generator) for _ in range(generator.model.callers)]
         threads = settings.threads or max(1, free_cores() // settings.workers)
         options = WorkerOptions(*what, threads, settings.precision)
         return [ProcessModel(options) for _ in range(settings.workers)]

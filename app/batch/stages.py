@@ -8,6 +8,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from app.api.answers import answer, section_text
 from app.batch.grouping import Source, Study
@@ -150,22 +151,19 @@ def _internal(error: Exception) -> str:
 def reported(
     generator: ReportGenerator, studies: Iterable[Decoded], size: int, checks: Checks
 ) -> Iterator[Reported]:
-    """The studies with their reports, `size` at a time; those without an image as they are."""
-    batch: list[Decoded] = []
-    for study in studies:
-        if not study.images:
-            yield Reported(study)
-            continue
-        batch.append(study)
-        if len(batch) == size:
-            yield from _report(generator, batch, checks)
-            batch = []
-    yield from _report(generator, batch, checks)
+    """The studies with their reports, `size` at a time, by as many threads as the engine is best
+    called by; those without an image as they are."""
+
+    def of_batch(batch: Sequence[Decoded]) -> list[Reported]:
+        seen = iter(_report(generator, [study for study in batch if study.images], checks))
+        return [next(seen) if study.images else Reported(study) for study in batch]
+
+    given = iter(studies)
+    batches = iter(lambda: list(islice(given, size)), [])
+    return chain.from_iterable(prefetched(of_batch, batches, generator.model.callers, ahead=0))
 
 
-def _report(
-    generator: ReportGenerator, batch: Sequence[Decoded], checks: Checks
-) -> Iterator[Reported]:
+def _report(generator: ReportGenerator, batch: Sequence[Decoded], checks: Checks) -> list[Reported]:
     """A batch at once; where it fails as a whole, its studies one by one."""
     try:
         reports = generator.reports(
@@ -175,14 +173,11 @@ def _report(
         )
     except Exception as error:
         if len(batch) > 1:
-            for study in batch:
-                yield from _report(generator, [study], checks)
-        elif isinstance(error, RefusedError | IdentityMismatch):
-            yield Reported(batch[0], refusal=str(error))
-        else:
-            yield Reported(batch[0].given_up(error))
-    else:
-        yield from map(Reported, batch, reports)
+            return [result for study in batch for result in _report(generator, [study], checks)]
+        if isinstance(error, RefusedError | IdentityMismatch):
+            return [Reported(batch[0], refusal=str(error))]
+        return [Reported(batch[0].given_up(error))]
+    return list(map(Reported, batch, reports))
 
 
 def finished(generator: ReportGenerator, study: Reported) -> tuple[Record, dict[str, bytes]]:

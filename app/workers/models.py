@@ -73,7 +73,7 @@ class Model(Protocol):
 
 
 class LocalModel:
-    """A model in this process."""
+    """A model in this process; several may share a generator."""
 
     def __init__(self, generator: ReportGenerator) -> None:
         self.generator = generator

@@ -29,6 +29,10 @@ are written faster one after another, by a small decoder up to the other."""
 class OpenVinoEngine:
     """A converted network, our own or an imported one. Safe to share between threads."""
 
+    callers = 2
+    """OpenVINO computes one run at a time, and lets Python go on beside it with another study. A
+    stream for each would do a little more in all, and let one study alone wait for one thread."""
+
     def __init__(
         self,
         config: EngineConfig,

@@ -35,11 +35,12 @@ def serve(control_descriptor: int, dicom: bool) -> None:
     """Answer requests until the other end of the control socket closes.
 
     Args:
-        dicom: load DICOM's decoders now; else a child that meets such a file does.
+        dicom: import DICOM's reader and decoders now; else each child that meets such a file does.
     """
     # pydicom imports a network client, to fetch examples; nobody here has a network to use.
     sys.modules.update(dict.fromkeys(("requests", "tqdm")))  # type: ignore[arg-type]
     if dicom:
+        import model.imaging.dicom  # noqa: F401
         from model.imaging.codecs import load_decoders
 
         load_decoders()

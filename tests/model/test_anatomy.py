@@ -6,7 +6,14 @@ import pytest
 from numpy.typing import NDArray
 
 from data_prep.phantom.parts import make_parts
-from model.anatomy import Window, percentile, right_of_spine, segment, whole_window
+from model.anatomy import (
+    RememberedSegmenter,
+    Window,
+    percentile,
+    right_of_spine,
+    segment,
+    whole_window,
+)
 from model.anatomy_network import load_anatomy, save_anatomy
 from model.anatomy_parts import PARTS
 from model.errors import CheckpointError
@@ -144,3 +151,20 @@ def test_percentiles_are_those_of_numpy() -> None:
         for share in (0.0, 0.01, 0.5, 0.99):
             expected = np.percentile(rows, 100 * share, axis=1)
             np.testing.assert_allclose(percentile(rows, share), expected, rtol=1e-6)
+
+
+def test_the_same_squares_are_computed_once() -> None:
+    pixels, _ = phantom(4)
+    calls = []
+
+    class Counted:
+        def logits(self, squares: np.ndarray) -> np.ndarray:
+            calls.append(squares)
+            return load_anatomy().logits(squares)
+
+    remembered = RememberedSegmenter(Counted())
+    found = [segment(pixels, remembered, closer=False).logits for _ in range(2)]
+    assert len(calls) == 1
+    assert all((logits == segment(pixels, closer=False).logits).all() for logits in found)
+    other = segment(pixels[::-1], remembered, closer=False).logits
+    assert (other == segment(pixels[::-1], closer=False).logits).all()

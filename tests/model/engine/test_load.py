@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,23 @@ def test_the_same_report_of_every_shipped_checkpoint(name: str) -> None:
     )
     assert (own.matches, own.text) == (answer.matches, answer.text)
     assert own.probability == pytest.approx(answer.probability, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["default", "views"])
+def test_calls_at_the_same_time_give_what_one_after_another_gives(name: str) -> None:
+    folder, images = (
+        EMBEDDED.parent / name,
+        [read_image(path) for path in sorted(SAMPLE.parent.glob("*.png"))],
+    )
+    generator = ReportGenerator.load(folder, engine="openvino", threads=2)
+    expected = [generator(image) for image in images]
+    with ThreadPoolExecutor(2 * generator.model.callers) as pool:
+        found = list(pool.map(generator, [*images, *images]))
+    for one, other in zip(found, expected * 2, strict=True):
+        assert one.text == other.text
+        for word, of_other in zip(one.words, other.words, strict=True):
+            assert (word.heatmap == of_other.heatmap).all()
+            assert (word.probability, word.evidence) == (of_other.probability, of_other.evidence)
 
 
 def test_it_is_converted_once(
