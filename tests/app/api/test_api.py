@@ -28,7 +28,6 @@ from app.main import create_app
 from app.sent import Sent
 from app.settings import Settings, load_settings
 from model import errors
-from model.engine.load import EngineName
 from model.errors import ConfigError
 from model.generator import EMBEDDED, ReportGenerator
 
@@ -290,15 +289,6 @@ def test_a_study_that_waits_is_not_decoded(tiny_generator: ReportGenerator) -> N
         assert files[0].tell() == 0 and not ended
     waiting.join()
     assert files[0].tell() > 0 and ended
-
-
-@pytest.mark.parametrize(("engine", "callers"), [("torch", 1), ("openvino", 2)])
-def test_as_many_studies_are_with_the_model_as_its_engine_is_best_called_by(
-    engine: EngineName, callers: int, tiny_checkpoint: Path
-) -> None:
-    service = Service(Settings(model=tiny_checkpoint, engine=engine, threads=1))
-    service.load()
-    assert service.metrics.registry.get_sample_value("crossray_workers") == callers
 
 
 def test_not_ready_until_the_model_is_loaded(tiny_checkpoint: Path, make_png: Callable) -> None:

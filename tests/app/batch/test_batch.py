@@ -209,20 +209,6 @@ def test_batched_is_one_by_one(
     assert len(texts[0]) == 5 and texts[0] == texts[1]
 
 
-def test_with_several_callers_it_is_the_same_to_the_byte(
-    tmp_path: Path, tiny_checkpoint: Path, make_png: Callable
-) -> None:
-    images = {f"{n}.png": make_png(n, 60 + n) for n in range(9)}
-    source = put(tmp_path / "in", images | {"bad.png": make_png()[:-50], "notes.txt": b"read me"})
-    for callers in (1, 3):
-        generator = ReportGenerator.load(tiny_checkpoint, engine="openvino", threads=1)
-        generator.model.callers = callers
-        outcome = run_batch(generator, source, tmp_path / str(callers), BatchOptions(batch_size=2))
-        assert (outcome.done, outcome.skipped, outcome.failed) == (9, 1, True)
-    one, three = (contents(tmp_path / str(callers)) for callers in (1, 3))
-    assert one == three
-
-
 def test_a_folder_that_cannot_be_listed_stops_nothing(
     tmp_path: Path, tiny_generator: ReportGenerator, make_png: Callable
 ) -> None:

@@ -4,10 +4,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from material import chest
 
+from app.api.service import Service
+from app.settings import Settings
 from app.workers.errors import NotReady, Unwanted, WorkerDied, WorkerLost
 from app.workers.models import LocalModel, ModelCard
 from app.workers.pool import BatchLimits, Done, ModelPool
@@ -20,6 +23,7 @@ from app.workers.requests import (
     Result,
     WatchAll,
 )
+from model.engine.load import EngineName
 from model.errors import DataError, RefusedError
 from model.exam import Exam
 from model.generator import ReportGenerator
@@ -285,3 +289,12 @@ def test_who_is_told_the_text_ends_only_what_nobody_wants(
             assert told[0][-1] == plain[0].text
         else:
             assert len(told[0]) == 1 and isinstance(results[0], Unwanted)
+
+
+@pytest.mark.parametrize(("engine", "callers"), [("torch", 1), ("openvino", 2)])
+def test_as_many_studies_are_with_the_model_as_its_engine_is_best_called_by(
+    engine: EngineName, callers: int, tiny_checkpoint: Path
+) -> None:
+    service = Service(Settings(model=tiny_checkpoint, engine=engine, threads=1))
+    service.load()
+    assert service.metrics.registry.get_sample_value("crossray_workers") == callers

@@ -102,11 +102,8 @@ def test_the_same_report_of_every_shipped_checkpoint(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["default", "views"])
 def test_calls_at_the_same_time_give_what_one_after_another_gives(name: str) -> None:
-    folder, images = (
-        EMBEDDED.parent / name,
-        [read_image(path) for path in sorted(SAMPLE.parent.glob("*.png"))],
-    )
-    generator = ReportGenerator.load(folder, engine="openvino", threads=2)
+    images = [read_image(path) for path in sorted(SAMPLE.parent.glob("*.png"))]
+    generator = ReportGenerator.load(EMBEDDED.parent / name, engine="openvino", threads=2)
     expected = [generator(image) for image in images]
     with ThreadPoolExecutor(2 * generator.model.callers) as pool:
         found = list(pool.map(generator, [*images, *images]))
